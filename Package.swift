@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Ordinary targets under Plugins/ need an explicit `path:`, since SwiftPM keeps that folder for build-tool plugins.
+func plugin(_ name: String, dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: ["SluiceCore"] + dependencies, path: "Plugins/\(name)")
+}
+
+let plugins: [Target.Dependency] = [
+    "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter",
+]
+
+let package = Package(
+    name: "Sluice",
+    products: [
+        .executable(name: "sluice", targets: ["sluice"]),
+        .library(name: "SluiceCore", targets: ["SluiceCore"]),
+        .library(name: "SluiceGeometry", targets: ["SluiceGeometry"]),
+        .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
+        .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
+        .library(name: "SluiceCommand", targets: ["SluiceCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // C: thin modules over Debian packages, and the one place with vector kernels.
+        .target(name: "CVectorKernels"),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
+
+        .target(name: "SluiceCore"),
+        .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
+        .target(name: "SluiceIO", dependencies: ["SluiceCore", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "SluiceGeometry"]),
+        .target(name: "SluicePipeline", dependencies: ["SluiceCore", .product(name: "Yams", package: "Yams")]),
+        .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine"]),
+
+        plugin("Formatter"),
+        plugin("Embedder", dependencies: ["SluiceGeometry"]),
+        plugin("Clusterer", dependencies: ["SluiceGeometry"]),
+        plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
+        plugin("RedundancyFilter", dependencies: ["SluiceGeometry"]),
+
+        .target(
+            name: "SluiceCommand",
+            dependencies: [
+                "SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ] + plugins),
+        .executableTarget(name: "sluice", dependencies: ["SluiceCommand"]),
+
+        .testTarget(name: "SluiceCoreTests", dependencies: ["SluiceCore"]),
+        .testTarget(name: "SluiceGeometryTests", dependencies: ["SluiceGeometry"]),
+        .testTarget(name: "SluiceIOTests", dependencies: ["SluiceIO"]),
+        .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
+        .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
+        .testTarget(name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry"] + plugins),
+        .testTarget(name: "CommandTests", dependencies: ["SluiceIO"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)
+
+for target in package.targets where [.regular, .executable, .test].contains(target.type) {
+    target.swiftSettings = (target.swiftSettings ?? []) + [
+        .enableUpcomingFeature("ExistentialAny"),  // SE-0335
+        .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+        .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
+    ]
+}
