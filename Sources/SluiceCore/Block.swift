@@ -1,0 +1,117 @@
+/// A run of records handled together: what a transform and a survey are given.
+///
+/// Row `i` of every column belongs to record `i`. A record that is dropped keeps its row until the block leaves the
+/// stage's phase, so a transform that writes a column fills a row for every record and may leave those of dropped ones
+/// empty. Where the block's limits lie follows from the input alone and must not show in any result.
+public struct Block: ~Copyable, Sendable {
+    public let count: Int
+    /// The places of the records, ascending. For messages; never for random draws.
+    public let ordinals: [Ordinal]
+    /// 128 bits that identify the content of each record.
+    public let hashes: [ContentHash]
+    /// What was dropped so far, in the order in which it was dropped.
+    public private(set) var drops: [Drop] = []
+
+    private var dropped: [Bool]
+    private var columns: [(name: ColumnName, column: Column)] = []
+    private var fields: FieldTable?
+    private var records: BytesColumn?
+    private let wanted: [ColumnName]?
+
+    package init(
+        ordinals: [Ordinal], hashes: [ContentHash], fields: FieldTable? = nil, records: BytesColumn? = nil,
+        wanted: [ColumnName]? = nil
+    ) {
+        count = ordinals.count
+        self.ordinals = ordinals
+        self.hashes = hashes
+        self.fields = fields
+        self.records = records
+        self.wanted = wanted
+        dropped = [Bool](repeating: false, count: ordinals.count)
+    }
+
+    // MARK: Records
+
+    /// Whether the record is still in.
+    public func isLive(_ record: Int) -> Bool { !dropped[record] }
+
+    /// The indices of the records that are still in, ascending.
+    public var live: [Int] { (0..<count).filter { !dropped[$0] } }
+
+    /// Lets a record go. The first drop of a record counts; later ones change nothing.
+    ///
+    /// - Parameters:
+    ///   - reason: goes to the ledger and is counted in `run.json`.
+    ///   - measures: the numbers that decided.
+    public mutating func drop(_ record: Int, reason: Reason, measures: [Measure] = []) {
+        guard !dropped[record] else { return }
+        dropped[record] = true
+        drops.append(Drop(record: record, reason: reason, measures: measures))
+    }
+
+    // MARK: What a stage reads
+
+    /// A declared JSON field of every record. An undeclared one is missing in every record.
+    public func field(_ path: FieldPath) -> FieldColumn {
+        if let fields, let index = fields.paths.firstIndex(of: path) {
+            return FieldColumn(table: fields, index: index)
+        }
+        var empty = FieldTable(paths: [path])
+        empty.entries = [FieldTable.Entry](
+            repeating: FieldTable.Entry(offset: 0, length: 0, kind: .missing), count: count)
+        return FieldColumn(table: empty, index: 0)
+    }
+
+    /// The lines of the records, byte for byte; nil unless a stage declares that it reads `.record`.
+    public var lines: BytesColumn? { records }
+
+    /// A column that an earlier stage wrote, or nil.
+    public subscript(name: ColumnName) -> Column? {
+        columns.first { $0.name == name }?.column
+    }
+
+    /// A column of bytes, such as `text`.
+    public func bytes(_ name: ColumnName) throws(StageError) -> BytesColumn {
+        guard case .bytes(let column) = self[name] else { throw .missingColumn(name, "bytes") }
+        return column
+    }
+
+    /// A column of Int8 vectors, such as `embedding`.
+    public func vectors(_ name: ColumnName) throws(StageError) -> VectorColumn {
+        guard case .vectors(let column) = self[name] else { throw .missingColumn(name, "vectors") }
+        return column
+    }
+
+    public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
+        guard case .integers(let column) = self[name] else { throw .missingColumn(name, "integers") }
+        return column
+    }
+
+    public func reals(_ name: ColumnName) throws(StageError) -> [Double] {
+        guard case .reals(let column) = self[name] else { throw .missingColumn(name, "reals") }
+        return column
+    }
+
+    // MARK: What a stage writes
+
+    /// Writes a column; one of that name is replaced.
+    ///
+    /// - Precondition: `column` has a row for every record of the block.
+    public mutating func write(_ name: ColumnName, _ column: Column) {
+        precondition(
+            column.count == count || count == 0,
+            "column \(name) has \(column.count) rows where the block has \(count) records")
+        if let index = columns.firstIndex(where: { $0.name == name }) {
+            columns[index].column = column
+        } else {
+            columns.append((name, column))
+        }
+    }
+
+    /// Whether anything after this stage reads the column: a stage may skip the work of one that nobody wants.
+    public func isWanted(_ name: ColumnName) -> Bool { wanted?.contains(name) ?? true }
+
+    package var columnNames: [ColumnName] { columns.map(\.name) }
+    package var fieldTable: FieldTable? { fields }
+}

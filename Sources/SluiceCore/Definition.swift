@@ -1,0 +1,108 @@
+/// What to do with which input: the one value that a YAML file and the Swift builder both give.
+public struct Definition: Sendable, Hashable {
+    public var version = 1
+    public var seed: UInt64
+    /// Memory for the whole process, in bytes.
+    public var memory: Int
+    public var input: InputSpec
+    public var stages: [StageSpec]
+    public var output: OutputSpec
+
+    public static let defaultMemory = 512 << 20
+
+    public init(
+        seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, stages: [StageSpec] = [],
+        output: OutputSpec
+    ) {
+        self.seed = seed
+        self.memory = memory
+        self.input = input
+        self.stages = stages
+        self.output = output
+    }
+}
+
+public struct InputSpec: Sendable, Hashable {
+    /// Globs or paths; `-` is standard input.
+    public var files: [String]
+    public var dedupe: DedupeSpec?
+    public var malformed: MalformedPolicy
+    /// The longest line that is read as a record, in bytes.
+    public var maxRecord: Int
+
+    public static let defaultMaxRecord = 16 << 20
+
+    public init(
+        files: [String], dedupe: DedupeSpec? = nil, malformed: MalformedPolicy = .quarantine,
+        maxRecord: Int = InputSpec.defaultMaxRecord
+    ) {
+        self.files = files
+        self.dedupe = dedupe
+        self.malformed = malformed
+        self.maxRecord = maxRecord
+    }
+}
+
+/// Exact deduplication of the input: of records with equal keys the lowest ordinal stays.
+public enum DedupeSpec: Sendable, Hashable {
+    /// By the bytes of the whole line.
+    case line
+    /// By the named fields, in this order.
+    case fields([FieldPath])
+}
+
+/// What happens to a line that is no good record.
+public enum MalformedPolicy: String, Sendable, Hashable, CaseIterable {
+    /// It goes to the quarantine file and the run goes on.
+    case quarantine
+    /// The run ends with exit status 3.
+    case fail
+}
+
+public struct OutputSpec: Sendable, Hashable {
+    public var directory: String
+    public var record: RecordForm
+    /// Columns to add to each kept record under its own key, as `_sluice: {column: value}`.
+    public var annotate: [ColumnName]
+    /// The zstd level of the kept records.
+    public var level: Int
+
+    public init(
+        directory: String, record: RecordForm = .original, annotate: [ColumnName] = [], level: Int = 3
+    ) {
+        self.directory = directory
+        self.record = record
+        self.annotate = annotate
+        self.level = level
+    }
+}
+
+/// What is written for a kept record.
+public enum RecordForm: String, Sendable, Hashable, CaseIterable {
+    /// The record's own bytes.
+    case original
+    /// `{"text": …}`, the formatted text.
+    case formatted
+    /// `{"messages": [{"role": …, "content": …}, …]}`.
+    case messages
+}
+
+/// A stage as a definition names it.
+public struct StageSpec: Sendable, Hashable {
+    public var name: String
+    public var options: OptionValues
+
+    public init(_ name: String, _ options: OptionValues = [:]) {
+        self.name = name
+        self.options = options
+    }
+}
+
+/// A Swift spelling of a stage in a definition: `Embed(dimensions: 384)`.
+public protocol StageSpecConvertible: Sendable {
+    var stageSpec: StageSpec { get }
+}
+
+extension StageSpec: StageSpecConvertible {
+    public var stageSpec: StageSpec { self }
+}

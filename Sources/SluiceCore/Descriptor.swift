@@ -1,0 +1,89 @@
+/// What a stage is, in one value: drives parsing, checking, `sluice stages` and the reference.
+public struct Descriptor: Sendable {
+    /// The stage's name in a definition: a lower-case verb or noun, hyphenated.
+    public let name: String
+    /// One line.
+    public let summary: String
+    /// Paper, method and cost, where there is more to say.
+    public let discussion: String
+    public let options: [OptionSpec]
+
+    public init(name: String, summary: String, discussion: String = "", options: [OptionSpec] = []) {
+        self.name = name
+        self.summary = summary
+        self.discussion = discussion
+        self.options = options
+    }
+
+    /// `values` with the defaults of the options that it does not give.
+    public func fillingDefaults(in values: OptionValues) -> OptionValues {
+        var values = values
+        for option in options where values[option.name] == nil {
+            values[option.name] = option.defaultValue
+        }
+        return values
+    }
+}
+
+/// One option of a stage.
+public struct OptionSpec: Sendable {
+    public let name: String
+    public let kind: OptionKind
+    /// What holds where the option is not given; nil with `isRequired` false means that the option stays absent.
+    public let defaultValue: OptionValue?
+    public let isRequired: Bool
+    public let help: String
+    /// A value as one would write it.
+    public let example: String
+
+    public init(
+        _ name: String, _ kind: OptionKind, default defaultValue: OptionValue? = nil, isRequired: Bool = false,
+        help: String, example: String = ""
+    ) {
+        self.name = name
+        self.kind = kind
+        self.defaultValue = defaultValue
+        self.isRequired = isRequired
+        self.help = help
+        self.example = example
+    }
+}
+
+/// The values that an option takes.
+public indirect enum OptionKind: Sendable, Hashable {
+    case text
+    case integer(ClosedRange<Int>)
+    case real(ClosedRange<Double>)
+    case flag
+    /// `10000` or `5%`.
+    case quantity
+    /// `512MiB`, `64KiB`: an integer of bytes.
+    case size
+    /// One of these words.
+    case choice([String])
+    case list(OptionKind)
+    /// The first of these that fits.
+    case either([OptionKind])
+
+    /// In words, for messages and help.
+    public var description: String {
+        switch self {
+        case .text: return "text"
+        case .integer(let range):
+            if range.upperBound == .max {
+                return range.lowerBound == .min ? "whole number" : "whole number from \(range.lowerBound)"
+            }
+            return "whole number from \(range.lowerBound) to \(range.upperBound)"
+        case .real(let range):
+            return range.upperBound == .infinity
+                ? (range.lowerBound == -.infinity ? "number" : "number from \(range.lowerBound)")
+                : "number from \(range.lowerBound) to \(range.upperBound)"
+        case .flag: return "true or false"
+        case .quantity: return "count or percentage"
+        case .size: return "size such as 64MiB"
+        case .choice(let words): return words.count == 1 ? words[0] : "one of " + words.joined(separator: ", ")
+        case .list(let kind): return "list of \(kind.description)"
+        case .either(let kinds): return kinds.map(\.description).joined(separator: ", or ")
+        }
+    }
+}

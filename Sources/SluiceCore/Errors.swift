@@ -1,0 +1,74 @@
+/// A place in a definition.
+public struct SourcePlace: Sendable, Hashable, CustomStringConvertible {
+    public let file: String
+    /// From 1.
+    public let line: Int
+    /// From 1, in Unicode scalars.
+    public let column: Int
+
+    public init(file: String, line: Int, column: Int) {
+        self.file = file
+        self.line = line
+        self.column = column
+    }
+
+    public var description: String { "\(file):\(line):\(column)" }
+}
+
+/// One mistake in a definition: what was found, where, and what to do.
+public struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
+    public let message: String
+    public var place: SourcePlace?
+
+    public init(_ message: String, at place: SourcePlace? = nil) {
+        self.message = message
+        self.place = place
+    }
+
+    public var description: String { place.map { "\($0): \(message)" } ?? message }
+}
+
+/// An error of a stage.
+public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What kind of error it is; new kinds may come.
+    public struct Code: Sendable, Hashable {
+        let name: String
+
+        /// An option has a value that the stage can't work with: the definition is wrong.
+        public static let invalidOption = Code(name: "invalid-option")
+        /// The data can't be worked on.
+        public static let invalidData = Code(name: "invalid-data")
+        /// The stage's share of memory does not suffice.
+        public static let memory = Code(name: "memory")
+        /// Reading or writing failed.
+        public static let io = Code(name: "io")
+        /// A defect of the stage or the engine.
+        public static let fault = Code(name: "fault")
+    }
+
+    public let code: Code
+    /// What was found and what to do, as a sentence.
+    public let message: String
+    /// The option that is wrong, where one is.
+    public let option: String?
+    /// The record that is wrong, where one is.
+    public let ordinal: Ordinal?
+
+    public init(_ code: Code, _ message: String, option: String? = nil, ordinal: Ordinal? = nil) {
+        self.code = code
+        self.message = message
+        self.option = option
+        self.ordinal = ordinal
+    }
+
+    public var description: String { message }
+
+    /// An option with a value that does not do.
+    public static func option(_ name: String, _ message: String) -> StageError {
+        StageError(.invalidOption, message, option: name)
+    }
+
+    static func missingColumn(_ name: ColumnName, _ type: String) -> StageError {
+        StageError(.fault, "the block has no column `\(name)` of \(type); does the stage declare that it reads it?")
+    }
+}

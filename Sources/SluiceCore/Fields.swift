@@ -1,0 +1,104 @@
+/// The path of a field in a JSON object: `a.b` is field `b` of object `a`; `\.` is a dot in a name.
+///
+/// Where an object names a field twice, the first one counts.
+public struct FieldPath: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
+    public let description: String
+
+    public init(_ path: String) { description = path }
+    public init(stringLiteral value: String) { description = value }
+    public static func < (a: FieldPath, b: FieldPath) -> Bool { a.description < b.description }
+
+    /// The turns of a chat record: `messages` of role and content, or ShareGPT's `conversations` of from and value.
+    public static let chat = FieldPath("<chat>")
+}
+
+/// What stands at a field path in one record.
+public enum FieldValue: Sendable, Hashable {
+    case missing
+    case null
+    /// A string, unescaped, UTF-8.
+    case string(ArraySlice<UInt8>)
+    /// A number, boolean, array or object, spelled as in the record.
+    case json(ArraySlice<UInt8>)
+    case chat(ChatTurns)
+
+    /// The bytes of a string, or nil for anything else.
+    public var string: ArraySlice<UInt8>? {
+        if case .string(let bytes) = self { bytes } else { nil }
+    }
+}
+
+/// The turns of a chat record, in order.
+public struct ChatTurns: Sendable, Hashable, Sequence {
+    /// For each turn: role length as four little-endian bytes, role, content length likewise, content.
+    public let encoded: ArraySlice<UInt8>
+
+    public init(encoded: ArraySlice<UInt8>) { self.encoded = encoded }
+
+    public struct Turn: Sendable, Hashable {
+        /// `system`, `user`, `assistant`, or what the record says.
+        public let role: ArraySlice<UInt8>
+        public let content: ArraySlice<UInt8>
+    }
+
+    public struct Iterator: IteratorProtocol {
+        var rest: ArraySlice<UInt8>
+
+        public mutating func next() -> Turn? {
+            guard let role = take(), let content = take() else { return nil }
+            return Turn(role: role, content: content)
+        }
+
+        private mutating func take() -> ArraySlice<UInt8>? {
+            guard rest.count >= 4 else { return nil }
+            let length = rest.prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
+            rest = rest.dropFirst(4)
+            guard rest.count >= length else { return nil }
+            defer { rest = rest.dropFirst(length) }
+            return rest.prefix(length)
+        }
+    }
+
+    public func makeIterator() -> Iterator { Iterator(rest: encoded) }
+}
+
+/// The values of the declared fields of a block's records, all from one parse.
+package struct FieldTable: Sendable, Hashable {
+    package enum Kind: UInt8, Sendable { case missing, null, string, json, chat }
+
+    package struct Entry: Sendable, Hashable {
+        package var offset: UInt32
+        package var length: UInt32
+        package var kind: Kind
+
+        package init(offset: UInt32, length: UInt32, kind: Kind) {
+            (self.offset, self.length, self.kind) = (offset, length, kind)
+        }
+    }
+
+    package let paths: [FieldPath]
+    /// Contents of all fields.
+    package var arena: [UInt8] = []
+    /// `paths.count` entries a record, record after record.
+    package var entries: [Entry] = []
+
+    package init(paths: [FieldPath]) { self.paths = paths }
+}
+
+/// One field of all records of a block.
+public struct FieldColumn: Sendable {
+    let table: FieldTable
+    let index: Int
+
+    public subscript(row: Int) -> FieldValue {
+        let entry = table.entries[row * table.paths.count + index]
+        let bytes = table.arena[Int(entry.offset)..<(Int(entry.offset) + Int(entry.length))]
+        return switch entry.kind {
+        case .missing: .missing
+        case .null: .null
+        case .string: .string(bytes)
+        case .json: .json(bytes)
+        case .chat: .chat(ChatTurns(encoded: bytes))
+        }
+    }
+}

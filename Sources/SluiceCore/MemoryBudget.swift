@@ -1,0 +1,84 @@
+import Synchronization
+
+/// The memory of a run, in bytes: leases are taken from it and come back by themselves.
+public final class MemoryBudget: Sendable {
+    public let total: Int
+    private let used = Mutex<(now: Int, peak: Int)>((0, 0))
+
+    public init(total: Int) { self.total = total }
+
+    public var available: Int { used.withLock { total - $0.now } }
+    public var peak: Int { used.withLock { $0.peak } }
+
+    /// Takes `bytes` for `purpose`.
+    ///
+    /// - Throws: `StageError` with code `.memory`, naming the purpose and the numbers, where they are not there.
+    public func lease(_ bytes: Int, for purpose: String) throws(StageError) -> MemoryLease {
+        let missing = used.withLock { used -> Int in
+            let missing = used.now + bytes - total
+            if missing <= 0 {
+                used.now += bytes
+                used.peak = max(used.peak, used.now)
+            }
+            return missing
+        }
+        guard missing <= 0 else {
+            throw StageError(
+                .memory,
+                "\(purpose) needs \(MemorySize.describe(bytes)) and \(MemorySize.describe(bytes - missing)) of the budget is left; raise `memory` by at least \(MemorySize.describe(missing))")
+        }
+        return MemoryLease(budget: self, bytes: bytes)
+    }
+
+    fileprivate func giveBack(_ bytes: Int) { used.withLock { $0.now -= bytes } }
+}
+
+/// Some memory of a budget; it goes back when the lease ends.
+public struct MemoryLease: ~Copyable, Sendable {
+    public let bytes: Int
+    private let budget: MemoryBudget
+
+    fileprivate init(budget: MemoryBudget, bytes: Int) {
+        self.budget = budget
+        self.bytes = bytes
+    }
+
+    deinit { budget.giveBack(bytes) }
+}
+
+/// Sizes as people write them.
+public enum MemorySize {
+    private static let units: [(name: String, factor: Int)] = [
+        ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
+        ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000),
+    ]
+
+    /// `512MiB`, `64KiB`, `2GB`, `1.5GiB` or a plain number of bytes; nil for anything else.
+    public static func parse(_ text: String) -> Int? {
+        let text = text.trimming()
+        if let bytes = Int(text) { return bytes >= 0 ? bytes : nil }
+        guard let unit = units.first(where: { text.hasSuffix($0.name) }) else {
+            guard text.hasSuffix("B"), let bytes = Int(text.dropLast().trimming()), bytes >= 0 else { return nil }
+            return bytes
+        }
+        let number = text.dropLast(unit.name.utf8.count).trimming()
+        guard let value = Double(number), value >= 0, value < 1e9 else { return nil }
+        return Int(value * Double(unit.factor))
+    }
+
+    /// `512 MiB`, rounded to one decimal where that is not exact.
+    public static func describe(_ bytes: Int) -> String {
+        guard let unit = units.prefix(4).last(where: { bytes >= $0.factor }) else { return "\(bytes) bytes" }
+        let tenths = (bytes * 10 + unit.factor / 2) / unit.factor
+        return tenths % 10 == 0 ? "\(tenths / 10) \(unit.name)" : "\(tenths / 10).\(tenths % 10) \(unit.name)"
+    }
+}
+
+extension StringProtocol {
+    fileprivate func trimming() -> String {
+        var view = Substring(self)
+        while view.first == " " { view.removeFirst() }
+        while view.last == " " { view.removeLast() }
+        return String(view)
+    }
+}

@@ -1,0 +1,164 @@
+/// A count or a share, written as people write them: `10000` or `5%`.
+public struct Quantity: Sendable, Hashable, CustomStringConvertible {
+    enum Storage: Hashable {
+        case count(Int)
+        /// Millionths of a percent: exact for six decimals.
+        case share(Int)
+    }
+
+    let storage: Storage
+
+    public static func count(_ count: Int) -> Quantity { Quantity(storage: .count(count)) }
+
+    /// A percentage, kept to six decimals.
+    public static func percent(_ percent: Double) -> Quantity {
+        Quantity(storage: .share(Int((percent * 1_000_000).rounded(.toNearestOrEven))))
+    }
+
+    /// `5%`, `0.5%`, `10000`; nil for anything else.
+    public init?(_ text: String) {
+        guard text.hasSuffix("%") else {
+            guard let count = Int(text), count >= 0 else { return nil }
+            storage = .count(count)
+            return
+        }
+        let parts = text.dropLast().split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count <= 2, let whole = Int(parts[0]), whole >= 0, whole <= 100 else { return nil }
+        var millionths = 0
+        if parts.count == 2 {
+            guard (1...6).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy({ (48...57).contains($0) }),
+                let digits = Int(parts[1])
+            else { return nil }
+            millionths = (parts[1].utf8.count..<6).reduce(digits) { value, _ in value * 10 }
+        }
+        let share = whole * 1_000_000 + millionths
+        guard share <= 100_000_000 else { return nil }
+        storage = .share(share)
+    }
+
+    init(storage: Storage) { self.storage = storage }
+
+    public var isShare: Bool { if case .share = storage { true } else { false } }
+
+    /// Nothing at all: `0` or `0%`.
+    public var isZero: Bool {
+        switch storage {
+        case .count(let count): count == 0
+        case .share(let share): share == 0
+        }
+    }
+
+    /// How many records that is of `total`: a share is rounded to the nearest, half to even, and at least 1 where there
+    /// is anything to choose from; a count is returned as it is.
+    public func resolve(of total: Int) -> Int {
+        switch storage {
+        case .count(let count): return count
+        case .share(let share):
+            guard total > 0, share > 0 else { return 0 }
+            let (quotient, remainder) = 100_000_000.dividingFullWidth(total.multipliedFullWidth(by: share))
+            let doubled = remainder * 2
+            let up = doubled > 100_000_000 || (doubled == 100_000_000 && quotient % 2 == 1)
+            return max(1, quotient + (up ? 1 : 0))
+        }
+    }
+
+    public var description: String {
+        switch storage {
+        case .count(let count): return String(count)
+        case .share(let share):
+            let fraction = share % 1_000_000
+            guard fraction > 0 else { return "\(share / 1_000_000)%" }
+            var digits = String(fraction)
+            digits = String(repeating: "0", count: 6 - digits.utf8.count) + digits
+            while digits.hasSuffix("0") { digits.removeLast() }
+            return "\(share / 1_000_000).\(digits)%"
+        }
+    }
+}
+
+/// The value of an option.
+public enum OptionValue: Sendable, Hashable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral
+{
+    case text(String)
+    case integer(Int)
+    case real(Double)
+    case flag(Bool)
+    case quantity(Quantity)
+    case list([OptionValue])
+
+    public init(stringLiteral value: String) { self = .text(value) }
+    public init(integerLiteral value: Int) { self = .integer(value) }
+    public init(floatLiteral value: Double) { self = .real(value) }
+    public init(booleanLiteral value: Bool) { self = .flag(value) }
+    public init(arrayLiteral elements: OptionValue...) { self = .list(elements) }
+
+    /// As it would be written in a definition.
+    public var report: Report {
+        switch self {
+        case .text(let value): .text(value)
+        case .integer(let value): .integer(value)
+        case .real(let value): .real(value)
+        case .flag(let value): .flag(value)
+        case .quantity(let value): .text(value.description)
+        case .list(let values): .list(values.map(\.report))
+        }
+    }
+}
+
+/// The options of a stage by name.
+public struct OptionValues: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+    public private(set) var values: [String: OptionValue]
+
+    public init(_ values: [String: OptionValue] = [:]) { self.values = values }
+    public init(dictionaryLiteral elements: (String, OptionValue)...) {
+        values = Dictionary(elements) { _, last in last }
+    }
+
+    public subscript(name: String) -> OptionValue? {
+        get { values[name] }
+        set { values[name] = newValue }
+    }
+
+    public var names: [String] { values.keys.sorted() }
+
+    public func text(_ name: String) throws(StageError) -> String {
+        guard case .text(let value) = values[name] else { throw missing(name, "a text") }
+        return value
+    }
+
+    public func integer(_ name: String) throws(StageError) -> Int {
+        guard case .integer(let value) = values[name] else { throw missing(name, "a whole number") }
+        return value
+    }
+
+    public func real(_ name: String) throws(StageError) -> Double {
+        switch values[name] {
+        case .real(let value): return value
+        case .integer(let value): return Double(value)
+        default: throw missing(name, "a number")
+        }
+    }
+
+    public func flag(_ name: String) throws(StageError) -> Bool {
+        guard case .flag(let value) = values[name] else { throw missing(name, "true or false") }
+        return value
+    }
+
+    public func quantity(_ name: String) throws(StageError) -> Quantity {
+        switch values[name] {
+        case .quantity(let value): return value
+        case .integer(let value) where value >= 0: return .count(value)
+        default: throw missing(name, "a count or a percentage")
+        }
+    }
+
+    public func texts(_ name: String) throws(StageError) -> [String] {
+        guard case .list(let values) = values[name] else { throw missing(name, "a list of texts") }
+        return values.compactMap { if case .text(let value) = $0 { value } else { nil } }
+    }
+
+    private func missing(_ name: String, _ kind: String) -> StageError {
+        .option(name, "`\(name)` must be given as \(kind)")
+    }
+}

@@ -1,0 +1,220 @@
+/// A plugin: what a definition names, with its options read and checked.
+///
+/// A stage is made once a run, says what it reads and writes, and gives the work to do as its `body`. The simplest
+/// stage is its own body: conform to `Stage` and `Transform` in one struct.
+///
+/// A stage must pass `StageContract` of `SluiceTesting`.
+public protocol Stage: Sendable {
+    /// Name, summary and options: drives parsing, checking, help and the reference.
+    static var descriptor: Descriptor { get }
+
+    /// Reads the options, which have been checked against the descriptor; its defaults are filled in.
+    ///
+    /// - Throws: `StageError.option(_:_:)` for values that are legal one by one and wrong together.
+    init(options: OptionValues) throws(StageError)
+
+    /// What the stage reads of a record: JSON fields, columns of earlier stages, or the whole line. The engine
+    /// gives a stage nothing else.
+    var reads: [Input] { get }
+
+    /// The columns the stage writes.
+    var writes: [ColumnSpec] { get }
+
+    /// The work to do.
+    func body(_ context: StageContext) throws(StageError) -> StageBody
+}
+
+extension Stage where Self: Transform {
+    public func body(_ context: StageContext) throws(StageError) -> StageBody { .transform(self) }
+}
+
+extension Stage where Self: Survey {
+    public func body(_ context: StageContext) throws(StageError) -> StageBody { .survey(self) }
+}
+
+extension Stage where Self: Selection {
+    public func body(_ context: StageContext) throws(StageError) -> StageBody { .selection(self) }
+}
+
+/// The work of a stage, weakest kind first.
+public indirect enum StageBody: Sendable {
+    case transform(any Transform)
+    case survey(any Survey)
+    case selection(any Selection)
+    /// One after the other.
+    case sequence([StageBody])
+}
+
+/// What the engine tells a stage about the run.
+public struct StageContext: Sendable {
+    /// The stage's name in the definition.
+    public let name: String
+    /// A seed of the stage's own, made of the run's seed, the stage's name and which of that name it is.
+    public let seed: Seed
+    /// Bytes of memory that are the stage's to use.
+    public let memory: Int
+    public let parallel: Parallel
+
+    public init(name: String, seed: Seed, memory: Int, parallel: Parallel = .serial) {
+        self.name = name
+        self.seed = seed
+        self.memory = memory
+        self.parallel = parallel
+    }
+}
+
+/// Looks at one block at a time.
+///
+/// Blocks come in any order, several at a time, and more than once after a stopped run: `apply` must give the same for
+/// a record whatever block it stands in.
+public protocol Transform: Sendable {
+    /// May write the declared columns and drop records.
+    func apply(to block: inout Block) throws(StageError)
+}
+
+/// Sees every record once, remembers a summary, and turns that into the next piece of work.
+public protocol Survey: Sendable {
+    associatedtype Summary: Sendable
+
+    func makeSummary() -> Summary
+
+    /// Adds the live records of a block.
+    func observe(_ block: borrowing Block, into summary: inout Summary) throws(StageError)
+
+    /// Adds `other` to `summary`: associative, commutative and exact, so that any tree of merges ends the same.
+    func merge(_ other: Summary, into summary: inout Summary)
+
+    /// Called once, with the summary of all records.
+    func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult
+}
+
+/// What a survey turns into.
+public struct SurveyResult: Sendable {
+    public let body: StageBody
+    /// For `run.json`: what was found and decided.
+    public let report: Report
+
+    public init(_ body: StageBody, report: Report = [:]) {
+        self.body = body
+        self.report = report
+    }
+}
+
+/// Chooses among all records of a group, given whole columns.
+///
+/// Groups are independent: several may be worked on at a time, or one after the other when memory is short.
+public protocol Selection: Sendable {
+    var grouping: Grouping { get }
+
+    /// The columns that `select` is given.
+    var columns: [ColumnName] { get }
+
+    /// How many records each group keeps, given the sizes of the groups in ascending order of their keys.
+    ///
+    /// A selection whose rule and not a budget decides how many stay returns the sizes.
+    func quotas(for sizes: [Int]) throws(StageError) -> [Int]
+
+    /// Memory that a group of `rows` records needs beside its columns, in bytes.
+    func memory(rows: Int) -> Int
+
+    /// Chooses. Rows are in ordinal order.
+    func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
+
+    /// What `run.json` says of the whole, given what each group reported, in ascending order of the keys.
+    func report(_ groups: [GroupReport]) -> Report
+}
+
+/// How a selection cuts the records into groups.
+public enum Grouping: Sendable, Hashable {
+    case all
+    /// By the value of an integer column, such as `cluster`.
+    case by(ColumnName)
+}
+
+/// The records among which a selection chooses.
+public struct Group: Sendable {
+    /// The value of the grouping column; nil where the group is all records.
+    public let key: Int?
+    public let count: Int
+    public let hashes: [ContentHash]
+    private let vectorSources: [ColumnName: any VectorSource]
+    private let values: [ColumnName: Column]
+
+    public init(
+        key: Int?, hashes: [ContentHash], vectors: [ColumnName: any VectorSource] = [:],
+        values: [ColumnName: Column] = [:]
+    ) {
+        self.key = key
+        count = hashes.count
+        self.hashes = hashes
+        vectorSources = vectors
+        self.values = values
+    }
+
+    public func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
+        guard let source = vectorSources[name] else { throw .missingColumn(name, "vectors") }
+        return source
+    }
+
+    public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
+        guard case .integers(let column) = values[name] else { throw .missingColumn(name, "integers") }
+        return column
+    }
+
+    public func reals(_ name: ColumnName) throws(StageError) -> [Double] {
+        guard case .reals(let column) = values[name] else { throw .missingColumn(name, "reals") }
+        return column
+    }
+}
+
+/// The vectors of a group: in memory where they fit, else read again from the work files on each pass.
+public protocol VectorSource: Sendable {
+    var count: Int { get }
+    var dimension: Int { get }
+
+    /// All vectors, row-major, where they are in memory; valid while the source lives.
+    var resident: UnsafeBufferPointer<Int8>? { get }
+
+    /// Hands over all rows in order, in chunks.
+    func forEachChunk(_ body: (Range<Int>, UnsafeBufferPointer<Int8>) throws(StageError) -> Void) throws(StageError)
+
+    /// One vector.
+    func row(_ index: Int) throws(StageError) -> [Int8]
+}
+
+/// What a selection decided about a group.
+public struct GroupOutcome: Sendable {
+    /// For each row its place in the order of picks, from 0, or -1 where it is dropped.
+    public var ranks: [Int32]
+    /// For each row the kept row that it lost to, or -1. Empty where nothing has a partner.
+    public var partners: [Int32]
+    public var reason: Reason
+    /// Numbers that decided, one a row: they stand in the ledger under their name.
+    public var measures: [(name: String, values: [Double])]
+    public var report: Report
+
+    public init(
+        ranks: [Int32], partners: [Int32] = [], reason: Reason, measures: [(name: String, values: [Double])] = [],
+        report: Report = [:]
+    ) {
+        self.ranks = ranks
+        self.partners = partners
+        self.reason = reason
+        self.measures = measures
+        self.report = report
+    }
+}
+
+public struct GroupReport: Sendable {
+    public let key: Int?
+    public let size: Int
+    public let kept: Int
+    public let report: Report
+
+    public init(key: Int?, size: Int, kept: Int, report: Report) {
+        self.key = key
+        self.size = size
+        self.kept = kept
+        self.report = report
+    }
+}
