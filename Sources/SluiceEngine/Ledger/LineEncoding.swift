@@ -9,7 +9,7 @@ struct LineEncoder: Sendable {
     init(fileNames: [String]) {
         names = fileNames.map { name in
             var bytes: [UInt8] = []
-            appendJSONString(Array(name.utf8), to: &bytes)
+            bytes.appendJSONString(name)
             return bytes
         }
     }
@@ -22,9 +22,9 @@ struct LineEncoder: Sendable {
         bytes.append(UInt8(ascii: "{"))
         appendPlace(ordinal, to: &bytes)
         bytes.append(contentsOf: Self.stageKey)
-        appendJSONString(Array(stage.utf8), to: &bytes)
+        bytes.appendJSONString(stage)
         bytes.append(contentsOf: Self.reasonKey)
-        appendJSONString(Array(reason.name.utf8), to: &bytes)
+        bytes.appendJSONString(reason.name)
         if let partner {
             bytes.append(contentsOf: Self.keptKey)
             appendPlace(partner, to: &bytes)
@@ -32,9 +32,24 @@ struct LineEncoder: Sendable {
         }
         for measure in measures {
             bytes.append(UInt8(ascii: ","))
-            appendJSONString(Array(measure.name.utf8), to: &bytes)
+            bytes.appendJSONString(measure.name)
             bytes.append(UInt8(ascii: ":"))
             bytes.append(contentsOf: measure.value.json.utf8)
+        }
+        bytes.append(contentsOf: Self.end)
+    }
+
+    /// `{"file":…,"line":…,"cluster":…,"rank":…}` for a kept record, and a line end.
+    func appendPick(
+        _ ordinal: Ordinal, row: Int, columns: [(name: ColumnName, column: Column)], to bytes: inout [UInt8]
+    ) {
+        bytes.append(UInt8(ascii: "{"))
+        appendPlace(ordinal, to: &bytes)
+        for (name, column) in columns {
+            bytes.append(UInt8(ascii: ","))
+            bytes.appendJSONString(name.name)
+            bytes.append(UInt8(ascii: ":"))
+            column.appendJSON(row, to: &bytes)
         }
         bytes.append(contentsOf: Self.end)
     }
@@ -49,17 +64,17 @@ struct LineEncoder: Sendable {
         bytes.append(contentsOf: Self.byteKey)
         appendDecimal(byte, to: &bytes)
         bytes.append(contentsOf: Self.errorKey)
-        appendJSONString(Array(error.utf8), to: &bytes)
+        bytes.appendJSONString(error)
         if raw.count < length {
             bytes.append(contentsOf: Self.lengthKey)
             appendDecimal(length, to: &bytes)
         }
         if isValidUTF8(raw) {
             bytes.append(contentsOf: Self.rawKey)
-            appendJSONString(raw, to: &bytes)
+            bytes.appendJSONString(raw)
         } else {
             bytes.append(contentsOf: Self.base64Key)
-            appendBase64(raw, to: &bytes)
+            bytes.appendBase64(raw)
             bytes.append(UInt8(ascii: "\""))
         }
         bytes.append(contentsOf: Self.end)
