@@ -198,11 +198,11 @@ extension FieldArena {
     func copy(to table: inout FieldTable) {
         table.arena.removeAll(keepingCapacity: true)
         table.entries.removeAll(keepingCapacity: true)
-        table.arena.append(contentsOf: allBytes)
+        table.arena.append(contentsOf: bytesInUse)
         table.entries.reserveCapacity(rows * width)
         for row in 0..<rows {
             for field in 0..<width {
-                let place = place(row, field)
+                let place = entry(row, field)
                 table.entries.append(
                     FieldTable.Entry(
                         offset: UInt32(place.offset), length: UInt32(place.length),

@@ -1,5 +1,6 @@
 import Glibc
 import SluiceCore
+import SluiceIO
 
 /// The version of the program; part of a run's identity.
 public let sluiceVersion = "0.1.0"
@@ -10,7 +11,7 @@ public let sluiceVersion = "0.1.0"
 enum Manifest {
     /// What makes two runs the same run: the definition, the input and the version.
     static func identity(_ definition: Definition, _ catalog: InputCatalog) -> Report {
-        let canonical = definition.canonicalReport
+        let canonical = definition.decidingReport
         return .object([
             .init("sluice", .text(sluiceVersion)),
             .init("definition", canonical),
@@ -23,9 +24,12 @@ enum Manifest {
 
     /// What differs between a run to come and a manifest that is there, in words.
     static func differences(_ identity: Report, _ manifest: Report) -> [String] {
-        ["sluice", "definition"].flatMap { key -> [String] in
-            definitionDifferences(manifest[key] ?? .null, identity[key] ?? .null).map { "\(key)\($0.hasPrefix(":") ? "" : ".")\($0)" }
-        } + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
+        var found: [String] = []
+        if let old = manifest["sluice"], old != identity["sluice"] {
+            found.append("version: \(old.textValue ?? "unknown") → \(sluiceVersion)")
+        }
+        return found + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
+            + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
     }
 
     private static func inputDifferences(_ old: Report, _ new: Report) -> [String] {
@@ -45,8 +49,7 @@ enum Manifest {
     }
 
     static func digest(of report: Report) -> String {
-        var bytes = Array(report.json.utf8)
-        return "xxh3-128:" + bytes.withUnsafeMutableBytes { hexadecimal(hash128(UnsafeRawBufferPointer($0))) }
+        "xxh3-128:" + Array(report.json.utf8).withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 
     static func make(
