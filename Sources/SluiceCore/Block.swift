@@ -17,10 +17,13 @@ public struct Block: ~Copyable, Sendable {
     private var fields: FieldTable?
     private var records: BytesColumn?
     private let wanted: [ColumnName]?
+    /// Nil where a write with the wrong number of rows ends the program; else those writes, none of which was done. For
+    /// the contract kit.
+    package private(set) var misfits: [(name: ColumnName, rows: Int)]?
 
     package init(
         ordinals: [Ordinal], hashes: [ContentHash], fields: FieldTable? = nil, records: BytesColumn? = nil,
-        wanted: [ColumnName]? = nil
+        wanted: [ColumnName]? = nil, collectsMisfits: Bool = false
     ) {
         count = ordinals.count
         self.ordinals = ordinals
@@ -28,6 +31,7 @@ public struct Block: ~Copyable, Sendable {
         self.fields = fields
         self.records = records
         self.wanted = wanted
+        misfits = collectsMisfits ? [] : nil
         dropped = [Bool](repeating: false, count: ordinals.count)
     }
 
@@ -99,6 +103,10 @@ public struct Block: ~Copyable, Sendable {
     ///
     /// - Precondition: `column` has a row for every record of the block.
     public mutating func write(_ name: ColumnName, _ column: Column) {
+        if misfits != nil, column.count != count, count > 0 {
+            misfits?.append((name, column.count))
+            return
+        }
         precondition(
             column.count == count || count == 0,
             "column \(name) has \(column.count) rows where the block has \(count) records")

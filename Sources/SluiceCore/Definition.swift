@@ -23,8 +23,11 @@ public struct Definition: Sendable, Hashable {
 }
 
 public struct InputSpec: Sendable, Hashable {
-    /// Globs or paths; `-` is standard input.
+    /// Globs or paths, relative to `folder`; `-` is standard input.
     public var files: [String]
+    /// Where relative paths begin: the folder of the definition's file, or empty for the current one. Says nothing
+    /// about what is done, so two definitions that differ in it alone are equal.
+    public var folder = ""
     public var dedupe: DedupeSpec?
     public var malformed: MalformedPolicy
     /// The longest line that is read as a record, in bytes.
@@ -41,6 +44,12 @@ public struct InputSpec: Sendable, Hashable {
         self.malformed = malformed
         self.maxRecord = maxRecord
     }
+
+    public static func == (a: InputSpec, b: InputSpec) -> Bool {
+        a.files == b.files && a.dedupe == b.dedupe && a.malformed == b.malformed && a.maxRecord == b.maxRecord
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(files) }
 }
 
 /// Exact deduplication of the input: of records with equal keys the lowest ordinal stays.

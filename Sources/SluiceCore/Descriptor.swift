@@ -52,6 +52,8 @@ public struct OptionSpec: Sendable {
 /// The values that an option takes.
 public indirect enum OptionKind: Sendable, Hashable {
     case text
+    /// The path of a file or directory; a relative one in a YAML definition is relative to the definition's file.
+    case path
     case integer(ClosedRange<Int>)
     case real(ClosedRange<Double>)
     case flag
@@ -69,6 +71,7 @@ public indirect enum OptionKind: Sendable, Hashable {
     public var description: String {
         switch self {
         case .text: return "text"
+        case .path: return "path"
         case .integer(let range):
             if range.upperBound == .max {
                 return range.lowerBound == .min ? "whole number" : "whole number from \(range.lowerBound)"

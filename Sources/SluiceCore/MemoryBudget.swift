@@ -56,14 +56,16 @@ public enum MemorySize {
     /// `512MiB`, `64KiB`, `2GB`, `1.5GiB` or a plain number of bytes; nil for anything else.
     public static func parse(_ text: String) -> Int? {
         let text = text.trimming()
-        if let bytes = Int(text) { return bytes >= 0 ? bytes : nil }
+        if let bytes = OptionKind.integer(text) { return bytes >= 0 ? bytes : nil }
         guard let unit = units.first(where: { text.hasSuffix($0.name) }) else {
-            guard text.hasSuffix("B"), let bytes = Int(text.dropLast().trimming()), bytes >= 0 else { return nil }
+            guard text.hasSuffix("B"), let bytes = OptionKind.integer(text.dropLast().trimming()), bytes >= 0 else { return nil }
             return bytes
         }
         let number = text.dropLast(unit.name.utf8.count).trimming()
-        guard let value = Double(number), value >= 0, value < 1e9 else { return nil }
-        return Int(value * Double(unit.factor))
+        guard number.utf8.allSatisfy({ (48...57).contains($0) || $0 == 46 }), let value = Double(number) else {
+            return nil
+        }
+        return Int(exactly: (value * Double(unit.factor)).rounded(.down))
     }
 
     /// `512 MiB`, rounded to one decimal where that is not exact.

@@ -18,12 +18,13 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
     /// `5%`, `0.5%`, `10000`; nil for anything else.
     public init?(_ text: String) {
         guard text.hasSuffix("%") else {
-            guard let count = Int(text), count >= 0 else { return nil }
+            guard let count = OptionKind.integer(text), !text.hasPrefix("-") else { return nil }
             storage = .count(count)
             return
         }
         let parts = text.dropLast().split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count <= 2, let whole = Int(parts[0]), whole >= 0, whole <= 100 else { return nil }
+        guard parts.count <= 2, let whole = OptionKind.integer(String(parts[0])), !parts[0].hasPrefix("-"), whole <= 100
+        else { return nil }
         var millionths = 0
         if parts.count == 2 {
             guard (1...6).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy({ (48...57).contains($0) }),

@@ -1,0 +1,94 @@
+extension Definition {
+    /// The definition as JSON, in a fixed order and with all defaults written out.
+    public var report: Report {
+        .object([
+            .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("memory", .integer(memory)),
+            .init("input", input.report), .init("stages", .list(stages.map(\.report))), .init("output", output.report),
+        ])
+    }
+
+    /// The part of `report` that decides which bytes a run writes: all but the memory, which decides how they are
+    /// reached, and the directory, which decides where they lie.
+    public var decidingReport: Report {
+        .object([
+            .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("input", input.report),
+            .init("stages", .list(stages.map(\.report))),
+            .init("output", .object(output.report.entries.filter { $0.key != "directory" })),
+        ])
+    }
+
+    /// A seed beyond the integers of a report stands as text.
+    private static func report(of seed: UInt64) -> Report { Int(exactly: seed).map { .integer($0) } ?? .text(String(seed)) }
+
+    /// Where two reports of definitions differ, each as `stages[2].coreset.keep: 5% → 1%`. Places in lists count from 1,
+    /// as stages do in messages.
+    public static func differences(from old: Report, to new: Report) -> [String] {
+        var found: [String] = []
+        compare(old, new, "", &found)
+        return found
+    }
+
+    private static func compare(_ old: Report?, _ new: Report?, _ path: String, _ found: inout [String]) {
+        guard old != new else { return }
+        switch (old, new) {
+        case (.object(let before), .object(let after)) where !isOtherStage(before, after):
+            let keys = before.map(\.key) + after.map(\.key).filter { key in !before.contains { $0.key == key } }
+            for key in keys { compare(old?[key], new?[key], path.isEmpty ? key : "\(path).\(key)", &found) }
+        case (.list(let before), .list(let after)):
+            for index in 0..<max(before.count, after.count) {
+                compare(
+                    index < before.count ? before[index] : nil, index < after.count ? after[index] : nil,
+                    "\(path)[\(index + 1)]", &found)
+            }
+        default: found.append("\(path.isEmpty ? "all" : path): \(spelling(old)) → \(spelling(new))")
+        }
+    }
+
+    /// Two stages under other names are compared by name, not option by option.
+    private static func isOtherStage(_ before: [Report.Entry], _ after: [Report.Entry]) -> Bool {
+        before.count == 1 && after.count == 1 && before[0].key != after[0].key
+    }
+
+    private static func spelling(_ report: Report?) -> String {
+        let text =
+            switch report {
+            case nil, .null?: "none"
+            case .text(let text)?: text
+            case .object(let entries)? where entries.count == 1: "`\(entries[0].key)`"
+            case .some(let other): other.json
+            }
+        return text.count <= 60 ? text : "\(text.prefix(59))…"
+    }
+}
+
+extension InputSpec {
+    var report: Report {
+        let dedupe: Report =
+            switch dedupe {
+            case nil: .null
+            case .line: ["on": "line"]
+            case .fields(let paths): ["on": .list(paths.map { .text($0.description) })]
+            }
+        return [
+            "files": .list(files.map { .text($0) }), "dedupe": dedupe, "malformed": .text(malformed.rawValue),
+            "max_record": .integer(maxRecord),
+        ]
+    }
+}
+
+extension StageSpec {
+    var report: Report {
+        .object([
+            .init(name, .object(options.names.map { .init($0, options[$0]?.report ?? .null) }))
+        ])
+    }
+}
+
+extension OutputSpec {
+    var report: Report {
+        [
+            "directory": .text(directory), "record": .text(record.rawValue),
+            "annotate": .list(annotate.map { .text($0.name) }), "level": .integer(level),
+        ]
+    }
+}

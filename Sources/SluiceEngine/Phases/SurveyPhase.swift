@@ -1,0 +1,33 @@
+import SluiceCore
+
+extension RowPass {
+    /// Runs the pass with a survey and turns the survey into what comes next.
+    ///
+    /// Each thread adds to a summary of its own; the merge is exact and commutative, so which thread saw what can't
+    /// show.
+    func run<S: Survey>(
+        survey: S, context: StageContext, on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool
+    ) throws -> (gone: [Int], result: SurveyResult) {
+        final class Holder {
+            var summary: S.Summary
+            init(_ summary: S.Summary) { self.summary = summary }
+        }
+        let summaries = Spares<Holder> { Holder(survey.makeSummary()) }
+        let gone = try run(on: pool, limit: limit, isStopped: isStopped) { block in
+            let holder = summaries.take()
+            defer { summaries.giveBack(holder) }
+            do throws(StageError) {
+                try survey.observe(block, into: &holder.summary)
+            } catch {
+                throw EngineError(error, stage: context.name)
+            }
+        }
+        var total = survey.makeSummary()
+        for holder in summaries.takeAll() { survey.merge(holder.summary, into: &total) }
+        do throws(StageError) {
+            return (gone, try survey.finish(total, context))
+        } catch {
+            throw EngineError(error, stage: context.name)
+        }
+    }
+}

@@ -1,0 +1,430 @@
+public import SluiceCore
+
+/// Reads a definition from YAML.
+public enum DefinitionFile {
+    /// The definition that `text` holds, with the defaults of all options filled in.
+    ///
+    /// Nothing but the text is looked at: whether files exist is found out when the run begins.
+    ///
+    /// - Parameters:
+    ///   - path: the file that the text comes from, for messages; relative paths in the text are relative to its directory.
+    ///   - overrides: applied in order before anything is checked.
+    /// - Throws: every mistake at once.
+    public static func parse(
+        text: String, path: String, registry: Registry, overrides: [Override] = []
+    ) throws(DefinitionErrors) -> Definition {
+        let tree = YAMLTree(text: text, path: path)
+        guard var root = tree.root else { throw DefinitionErrors(tree.problems) }
+        var reader = DefinitionReader(path: path, registry: registry, problems: tree.problems)
+        for override in overrides {
+            do throws(Problem) {
+                try override.apply(to: &root)
+            } catch {
+                reader.problems.append(error)
+            }
+        }
+        let definition = reader.read(root)
+        guard reader.problems.isEmpty else { throw DefinitionErrors(reader.sortedProblems) }
+        return definition
+    }
+}
+
+/// Turns nodes into a definition and collects what is wrong with them.
+struct DefinitionReader {
+    let path: String
+    let registry: Registry
+    var problems: [Problem]
+
+    private var places: [DefinitionPart: YAMLPlace] = [:]
+    private var broken: Set<DefinitionPart> = []
+
+    init(path: String, registry: Registry, problems: [Problem]) {
+        self.path = path
+        self.registry = registry
+        self.problems = problems
+    }
+
+    /// By place in the file, then what stands elsewhere.
+    var sortedProblems: [Problem] {
+        problems.enumerated().sorted { a, b in
+            let (first, second) = (a.element.place, b.element.place)
+            return (first?.line ?? .max, first?.column ?? .max, a.offset) < (second?.line ?? .max, second?.column ?? .max, b.offset)
+        }.map(\.element)
+    }
+
+    private mutating func report(_ message: String, at place: YAMLPlace) {
+        switch place {
+        case .file(let line, let column):
+            problems.append(Problem(message, at: SourcePlace(file: path, line: line, column: column)))
+        case .override(let spelling): problems.append(Problem("\(spelling): \(message)"))
+        }
+    }
+
+    // MARK: The definition
+
+    private static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
+    private static let inputKeys = ["files", "dedupe", "malformed", "max_record"]
+    private static let outputKeys = ["directory", "record", "annotate", "level"]
+
+    mutating func read(_ root: YAMLNode) -> Definition {
+        var definition = Definition(input: InputSpec(files: []), output: OutputSpec(directory: ""))
+        guard let top = map(root, named: nil, keys: Self.keys) else { return definition }
+        readVersion(top["sluice"], root)
+        if let entry = given(top["seed"]) { definition.seed = seed(entry) ?? 0 }
+        if let entry = given(top["memory"]) {
+            places[.memory] = entry.value.place
+            definition.memory = size(entry, "memory") ?? broken(.memory, Definition.defaultMemory)
+        }
+
+        if let entry = top["input"] {
+            readInput(entry, &definition.input)
+        } else {
+            report("`input` is missing; say what to read, as `input: {files: [data/*.jsonl.zst]}`", at: root.place)
+            broken.insert(.files)
+        }
+        if let entry = top["stages"], !entry.value.isNull { definition.stages = stages(entry) }
+        if let entry = top["output"] {
+            readOutput(entry, &definition.output)
+        } else {
+            report("`output` is missing; say where the results go, as `output: {directory: out}`", at: root.place)
+            broken.insert(.directory)
+        }
+
+        let rules = DefinitionRules(definition, registry: registry, broken: broken)
+        for finding in rules.findings { report(finding.message, at: place(of: finding.part, root)) }
+        return rules.definition
+    }
+
+    private func place(of part: DefinitionPart, _ root: YAMLNode) -> YAMLPlace {
+        if let place = places[part] { return place }
+        switch part {
+        case .option(let stage, _): return places[.stage(stage)] ?? root.place
+        case .file: return places[.files] ?? root.place
+        case .dedupeField: return places[.dedupe] ?? root.place
+        default: return root.place
+        }
+    }
+
+    private mutating func readVersion(_ entry: YAMLNode.Entry?, _ root: YAMLNode) {
+        guard let entry else {
+            report("`sluice: 1` is missing; it says which version of the definition this is", at: root.place)
+            return
+        }
+        if entry.value.text != "1" {
+            report("version \(entry.value.found) is not supported; this program reads `sluice: 1`", at: entry.value.place)
+        }
+    }
+
+    private mutating func seed(_ entry: YAMLNode.Entry) -> UInt64? {
+        if case .scalar(let text, quoted: false) = entry.value.value, text.utf8.allSatisfy({ (48...57).contains($0) }),
+            let seed = UInt64(text)
+        {
+            return seed
+        }
+        report("`seed` must be a whole number from 0 to \(UInt64.max), not \(entry.value.found)", at: entry.value.place)
+        return nil
+    }
+
+    private mutating func readInput(_ entry: YAMLNode.Entry, _ input: inout InputSpec) {
+        places[.files] = entry.keyPlace
+        guard let keys = map(entry.value, named: "input", keys: Self.inputKeys) else {
+            broken.insert(.files)
+            return
+        }
+        if let entry = given(keys["files"]) {
+            places[.files] = entry.value.place
+            if let files = texts(entry, "input.files") {
+                input.files = files.enumerated().map { index, file in
+                    places[.file(index)] = file.place
+                    return resolved(file.text ?? "", at: file.place)
+                }
+            } else {
+                broken.insert(.files)
+            }
+        } else if keys["files"] != nil {
+            broken.insert(.files)
+        }
+        if let entry = given(keys["dedupe"]) { input.dedupe = dedupe(entry) }
+        if let entry = given(keys["malformed"]) {
+            input.malformed = choice(entry, "input.malformed", MalformedPolicy.self) ?? input.malformed
+        }
+        if let entry = given(keys["max_record"]) {
+            places[.maxRecord] = entry.value.place
+            input.maxRecord = size(entry, "input.max_record") ?? broken(.maxRecord, InputSpec.defaultMaxRecord)
+        }
+    }
+
+    private mutating func dedupe(_ entry: YAMLNode.Entry) -> DedupeSpec? {
+        places[.dedupe] = entry.value.place
+        if let text = entry.value.text, entry.value.overrideEntries == nil {
+            report("`input.dedupe` must be a map, not `\(text)`; write `dedupe: {on: \(text)}`", at: entry.value.place)
+            return nil
+        }
+        guard let keys = map(entry.value, named: "input.dedupe", keys: ["on"]) else { return nil }
+        guard let on = keys["on"] else {
+            report("`input.dedupe` needs `on`: field names, or `line`", at: entry.keyPlace)
+            return nil
+        }
+        guard let given = given(on) else { return nil }
+        places[.dedupe] = given.value.place
+        if given.value.text == "line" { return .line }
+        guard let fields = texts(given, "input.dedupe.on") else { return nil }
+        for (index, field) in fields.enumerated() { places[.dedupeField(index)] = field.place }
+        return .fields(fields.map { FieldPath($0.text ?? "") })
+    }
+
+    private mutating func readOutput(_ entry: YAMLNode.Entry, _ output: inout OutputSpec) {
+        places[.directory] = entry.keyPlace
+        guard let keys = map(entry.value, named: "output", keys: Self.outputKeys) else {
+            broken.insert(.directory)
+            return
+        }
+        if let directory = keys["directory"] {
+            if let given = given(directory), let text = text(given, "output.directory") {
+                places[.directory] = given.value.place
+                output.directory = text.isEmpty ? "" : resolved(text, at: given.value.place)
+            } else {
+                broken.insert(.directory)
+            }
+        } else {
+            report("`output` needs `directory`: say where the results go, as `directory: out`", at: entry.keyPlace)
+            broken.insert(.directory)
+        }
+        if let entry = given(keys["record"]) {
+            places[.record] = entry.value.place
+            output.record = choice(entry, "output.record", RecordForm.self) ?? output.record
+        }
+        if let entry = given(keys["annotate"]), let columns = texts(entry, "output.annotate") {
+            for (index, column) in columns.enumerated() { places[.annotation(index)] = column.place }
+            output.annotate = columns.map { ColumnName($0.text ?? "") }
+        }
+        if let entry = given(keys["level"]) {
+            places[.level] = entry.value.place
+            if case .scalar(let text, quoted: false) = entry.value.value, let level = OptionKind.integer(text) {
+                output.level = level
+            } else {
+                report("`output.level` must be a whole number from 1 to 19, not \(entry.value.found)", at: entry.value.place)
+            }
+        }
+    }
+
+    // MARK: Stages
+
+    private mutating func stages(_ entry: YAMLNode.Entry) -> [StageSpec] {
+        guard case .list(let nodes) = entry.value.value else {
+            report(
+                "`stages` must be a list, not \(entry.value.found); begin each stage with `- ` and its name",
+                at: entry.value.place)
+            return []
+        }
+        return nodes.enumerated().map { stage($1, $0) }
+    }
+
+    private mutating func stage(_ node: YAMLNode, _ index: Int) -> StageSpec {
+        places[.stage(index)] = node.place
+        switch node.value {
+        case .scalar(let name, _):
+            guard !node.isNull else { break }
+            return StageSpec(name)
+        case .list: break
+        case .map(let entries):
+            guard let first = entries.first else { break }
+            places[.stage(index)] = first.keyPlace
+            if entries.count > 1 {
+                reportSeveralKeys(entries)
+                broken.insert(.stage(index))
+                return StageSpec(first.key)
+            }
+            return StageSpec(first.key, options(first, index))
+        }
+        report("stage \(index + 1) must be a name with its options, such as `- embed: {}`, not \(node.found)", at: node.place)
+        broken.insert(.stage(index))
+        return StageSpec("")
+    }
+
+    private mutating func reportSeveralKeys(_ entries: [YAMLNode.Entry]) {
+        let name = entries[0].key
+        let rest = entries.dropFirst()
+        let options = registry[name]?.descriptor.options.map(\.name) ?? []
+        if entries[0].value.isNull, rest.contains(where: { options.contains($0.key) || registry[$0.key] == nil }) {
+            report(
+                "`\(entries[1].key)` stands beside the stage `\(name)`; indent its options further than its name",
+                at: entries[1].keyPlace)
+        } else {
+            report(
+                "`\(name)` and \(rest.map { "`\($0.key)`" }.joined(separator: ", ")) stand in one map; begin each stage with its own `- `",
+                at: entries[1].keyPlace)
+        }
+    }
+
+    private mutating func options(_ entry: YAMLNode.Entry, _ index: Int) -> OptionValues {
+        guard let descriptor = registry[entry.key]?.descriptor, !entry.value.isNull else { return [:] }
+        guard case .map(let entries) = entry.value.value else {
+            let names = descriptor.options.map(\.name).joined(separator: ", ")
+            report(
+                "the options of stage `\(entry.key)` must be a map, not \(entry.value.found)\(names.isEmpty ? "" : "; it takes \(names)")",
+                at: entry.value.place)
+            broken.insert(.stage(index))
+            return [:]
+        }
+        var values = OptionValues()
+        for entry in entries {
+            let part = DefinitionPart.option(stage: index, entry.key)
+            guard let option = descriptor.options.first(where: { $0.name == entry.key }) else {
+                report(descriptor.unknownOption(entry.key), at: entry.keyPlace)
+                broken.insert(part)
+                continue
+            }
+            places[part] = entry.value.place
+            if entry.value.isExplicitNull && !option.isRequired { continue }
+            if let value = value(entry.value, option.kind) {
+                values[entry.key] = value
+            } else {
+                let culprit = culprit(entry.value, option.kind)
+                report(
+                    descriptor.wrongOption(option, found: culprit.found, hint: hint(culprit, option.kind)), at: culprit.place)
+                broken.insert(part)
+            }
+        }
+        return values
+    }
+
+    private func value(_ node: YAMLNode, _ kind: OptionKind) -> OptionValue? {
+        switch (kind, node.value) {
+        case (.either(let kinds), _): return kinds.lazy.compactMap { value(node, $0) }.first
+        case (.list(let kind), .list(let nodes)):
+            let values = nodes.compactMap { value($0, kind) }
+            return values.count == nodes.count ? .list(values) : nil
+        case (.list(let kind), .scalar):
+            guard let nodes = node.overrideElements else { return nil }
+            let values = nodes.compactMap { value($0, kind) }
+            return values.count == nodes.count ? .list(values) : nil
+        case (_, .scalar(let text, let quoted)):
+            // An empty text on the command line is one; in a file it must stand in quotes.
+            if node.isNull, !(node.isOverride && text.isEmpty && kind == .text) { return nil }
+            if kind == .path { return .text(resolved(text, at: node.place)) }
+            return kind.value(spelled: text, quoted: quoted && !node.isOverride)
+        default: return nil
+        }
+    }
+
+    /// The node that is wrong: an entry of a list, or the whole.
+    private func culprit(_ node: YAMLNode, _ kind: OptionKind) -> YAMLNode {
+        guard case .list(let kind) = kind, case .list(let nodes) = node.value else { return node }
+        return nodes.first { value($0, kind) == nil } ?? node
+    }
+
+    private func hint(_ node: YAMLNode, _ kind: OptionKind) -> String? {
+        switch node.value {
+        case .map: return kind == .text ? "put a text with braces in quotes" : nil
+        case .list: return nil
+        case .scalar(let text, let quoted):
+            if node.isNull { return "leave the option out, or give it a value" }
+            if quoted, kind.value(spelled: text) != nil { return "write it without quotes" }
+            if case .list(let kind) = kind, kind.value(spelled: text) != nil { return "write [\(text)]" }
+            return kind.hint(for: text)
+        }
+    }
+
+    // MARK: Values
+
+    /// The entries of a map by key; reports keys that are not among `keys`.
+    private mutating func map(_ node: YAMLNode, named name: String?, keys: [String]) -> [String: YAMLNode.Entry]? {
+        let entries: [YAMLNode.Entry]
+        if case .map(let found) = node.value {
+            entries = found
+        } else if let found = node.overrideEntries {
+            entries = found
+        } else {
+            let subject = name.map { "`\($0)`" } ?? "a definition"
+            report("\(subject) must be a map with the keys \(keys.joined(separator: ", ")), not \(node.found)", at: node.place)
+            return nil
+        }
+        var known: [String: YAMLNode.Entry] = [:]
+        for entry in entries {
+            if keys.contains(entry.key) {
+                known[entry.key] = entry
+            } else {
+                report(Self.unknownKey(entry.key, of: name, keys), at: entry.keyPlace)
+            }
+        }
+        return known
+    }
+
+    private static func unknownKey(_ key: String, of name: String?, _ keys: [String]) -> String {
+        let start = "unknown key `\(key)`" + (name.map { " of `\($0)`" } ?? "")
+        if let near = Registry.nearest(to: key, in: keys) { return "\(start); did you mean `\(near)`?" }
+        let homes: [(keys: [String], of: String?)] = [(Self.keys, nil), (inputKeys, "input"), (outputKeys, "output")]
+        if let home = homes.first(where: { $0.of != name && $0.keys.contains(key) }) {
+            return "\(start); it belongs \(home.of.map { "under `\($0)`" } ?? "at the top")"
+        }
+        return "\(start); known are \(keys.joined(separator: ", "))"
+    }
+
+    /// The entry, where it has a value; reports one without.
+    private mutating func given(_ entry: YAMLNode.Entry?) -> YAMLNode.Entry? {
+        guard let entry, !entry.value.isExplicitNull else { return nil }
+        guard !entry.value.isNull else {
+            report("`\(entry.key)` has no value; give it one or delete it", at: entry.value.place)
+            return nil
+        }
+        return entry
+    }
+
+    private mutating func text(_ entry: YAMLNode.Entry, _ name: String) -> String? {
+        if let text = entry.value.text { return text }
+        report("`\(name)` must be text, not \(entry.value.found)", at: entry.value.place)
+        return nil
+    }
+
+    /// A list of texts, or one text.
+    private mutating func texts(_ entry: YAMLNode.Entry, _ name: String) -> [YAMLNode]? {
+        let nodes: [YAMLNode]
+        if let found = entry.value.overrideElements {
+            nodes = found
+        } else if case .list(let found) = entry.value.value {
+            nodes = found
+        } else if entry.value.text != nil {
+            nodes = [entry.value]
+        } else {
+            report("`\(name)` must be a list of texts, not \(entry.value.found)", at: entry.value.place)
+            return nil
+        }
+        var areTexts = true
+        for node in nodes where node.text == nil || node.isNull {
+            report("`\(name)` must hold texts, not \(node.found)", at: node.place)
+            areTexts = false
+        }
+        return areTexts ? nodes : nil
+    }
+
+    private mutating func size(_ entry: YAMLNode.Entry, _ name: String) -> Int? {
+        if let text = entry.value.text, let bytes = MemorySize.parse(text) { return bytes }
+        let hint = entry.value.text.flatMap { MemorySize.hint(for: $0) }.map { "; \($0)" } ?? ""
+        report("`\(name)` must be a size such as 512MiB, not \(entry.value.found)\(hint)", at: entry.value.place)
+        return nil
+    }
+
+    private mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ entry: YAMLNode.Entry, _ name: String, _: Choice.Type
+    ) -> Choice? {
+        if let choice = entry.value.text.flatMap({ Choice(rawValue: $0) }) { return choice }
+        let words = Choice.allCases.map(\.rawValue)
+        let near = entry.value.text.flatMap { Registry.nearest(to: $0, in: words) }.map { "; did you mean `\($0)`?" } ?? ""
+        report("`\(name)` must be one of \(words.joined(separator: ", ")), not \(entry.value.found)\(near)", at: entry.value.place)
+        return nil
+    }
+
+    private mutating func broken<Value>(_ part: DefinitionPart, _ value: Value) -> Value {
+        broken.insert(part)
+        return value
+    }
+
+    /// A path in the file is relative to the file's directory.
+    private func resolved(_ text: String, at place: YAMLPlace) -> String {
+        guard case .file = place, text != "-", !text.isEmpty, !text.hasPrefix("/"),
+            let slash = path.lastIndex(of: "/")
+        else { return text }
+        return path[...slash] + text
+    }
+}

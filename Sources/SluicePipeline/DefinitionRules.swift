@@ -1,0 +1,136 @@
+import SluiceCore
+
+/// A part of a definition that a mistake can be about. Numbers count from 0.
+enum DefinitionPart: Hashable {
+    case memory
+    case files
+    case file(Int)
+    case dedupe
+    case dedupeField(Int)
+    case maxRecord
+    case stage(Int)
+    case option(stage: Int, String)
+    case directory
+    case record
+    case annotation(Int)
+    case level
+}
+
+/// What must hold of the values of a definition, whoever wrote it: a YAML file or Swift.
+struct DefinitionRules {
+    static let leastMemory = 1 << 20
+    static let greatestRecord = 1 << 30
+    static let levels = 1...19
+
+    struct Finding {
+        let part: DefinitionPart
+        let message: String
+    }
+
+    private(set) var findings: [Finding] = []
+    /// The definition with the options of its stages in normal form and their defaults filled in.
+    private(set) var definition: Definition
+    private let registry: Registry
+    private let broken: Set<DefinitionPart>
+
+    /// Checks `definition`.
+    ///
+    /// - Parameter broken: parts that could not be read and have been reported; they say no more.
+    init(_ definition: Definition, registry: Registry, broken: Set<DefinitionPart> = []) {
+        self.definition = definition
+        self.registry = registry
+        self.broken = broken
+        checkValues()
+        let stages = definition.stages.indices.map { checkStage($0) }
+        checkColumns(stages)
+    }
+
+    private mutating func report(_ part: DefinitionPart, _ message: String) {
+        guard !broken.contains(part) else { return }
+        findings.append(Finding(part: part, message: message))
+    }
+
+    private mutating func checkValues() {
+        let (input, output, memory) = (definition.input, definition.output, definition.memory)
+        if memory < Self.leastMemory {
+            let meant = memory > 0 ? "; did you mean `\(memory)MiB`?" : ""
+            report(.memory, "`memory` is \(memory) bytes and must be at least 1MiB\(meant)")
+        }
+        if input.files.isEmpty {
+            report(.files, "`input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]")
+        }
+        for (index, file) in input.files.enumerated() {
+            if file.isEmpty { report(.file(index), "`input.files` holds an empty name") }
+            if file == "-", input.files.firstIndex(of: "-") != index {
+                report(.file(index), "standard input `-` can be read only once")
+            }
+        }
+        if case .fields(let fields) = input.dedupe {
+            if fields.isEmpty { report(.dedupe, "`input.dedupe.on` names no field; write field names or `on: line`") }
+            for (index, field) in fields.enumerated() {
+                if field.description.isEmpty { report(.dedupeField(index), "`input.dedupe.on` holds an empty name") }
+                if fields.firstIndex(of: field) != index {
+                    report(.dedupeField(index), "`input.dedupe.on` names `\(field)` twice")
+                }
+            }
+        }
+        if !(1...Self.greatestRecord).contains(input.maxRecord) {
+            report(.maxRecord, "`input.max_record` is \(input.maxRecord) bytes and must be from 1 byte to 1GiB")
+        }
+        if output.directory.isEmpty {
+            report(.directory, "`output.directory` is empty; say where the results go")
+        }
+        for (index, column) in output.annotate.enumerated() where output.annotate.firstIndex(of: column) != index {
+            report(.annotation(index), "`output.annotate` names `\(column)` twice")
+        }
+        if !Self.levels.contains(output.level) {
+            report(.level, "`output.level` is \(output.level) and must be from \(Self.levels.lowerBound) to \(Self.levels.upperBound)")
+        }
+    }
+
+    /// Brings the options of a stage into normal form, and makes the stage where they allow it.
+    private mutating func checkStage(_ index: Int) -> (any Stage)? {
+        let spec = definition.stages[index]
+        guard !broken.contains(.stage(index)) else { return nil }
+        guard let type = registry[spec.name] else {
+            report(.stage(index), Self.unknownStage(spec.name, registry))
+            return nil
+        }
+        let descriptor = type.descriptor
+        let (values, problems) = descriptor.resolving(spec.options)
+        definition.stages[index].options = values
+        var isSound = !broken.contains { if case .option(index, _) = $0 { true } else { false } }
+        for problem in problems {
+            isSound = false
+            let part = DefinitionPart.option(stage: index, problem.option ?? "")
+            let isGiven = problem.option.map { spec.options[$0] != nil } ?? false
+            guard !broken.contains(part) else { continue }
+            report(isGiven ? part : .stage(index), problem.message)
+        }
+        guard isSound else { return nil }
+        do throws(StageError) {
+            return try type.init(options: values)
+        } catch {
+            let isGiven = error.option.map { spec.options[$0] != nil } ?? false
+            let part = isGiven ? DefinitionPart.option(stage: index, error.option ?? "") : .stage(index)
+            report(part, "stage \(index + 1) `\(spec.name)`: \(error.message)")
+            return nil
+        }
+    }
+
+    private mutating func checkColumns(_ stages: [(any Stage)?]) {
+        for finding in ColumnFlow.findings(stages, definition, registry: registry) {
+            switch finding.subject {
+            case .stage(let index): report(.stage(index), finding.message)
+            case .record: report(.record, finding.message)
+            case .annotation(let index): report(.annotation(index), finding.message)
+            }
+        }
+    }
+
+    static func unknownStage(_ name: String, _ registry: Registry) -> String {
+        let known = "known are \(registry.names.map { "`\($0)`" }.joined(separator: ", "))"
+        guard let near = Registry.nearest(to: name, in: registry.names) else { return "unknown stage `\(name)`; \(known)" }
+        return "unknown stage `\(name)`; did you mean `\(near)`? (\(known))"
+    }
+}

@@ -1,0 +1,122 @@
+public import SluiceCore
+
+/// A value that replaces one of the definition's file, such as `--set stages.coreset.keep=1%`.
+///
+/// The path names keys from the outside in. A stage is named by its name, by `embed#2` for the second `embed`, or by its
+/// place, from 1: `stages.2.dimensions`. A list is written `a,b` or `[a, b]`, a map `{on: line}`. What is set goes
+/// through the same checks as the file; mistakes in it name the override as their place. Relative paths in overrides are
+/// relative to the working directory, since that is what a shell completes.
+public struct Override: Sendable, Hashable {
+    public let path: [String]
+    public let value: String
+    /// How it stands on the command line, for messages.
+    public let spelling: String
+
+    /// Reads `key.path=value`.
+    public init(_ text: String) throws(Problem) {
+        let spelling = "--set \(text)"
+        guard let equals = text.firstIndex(of: "=") else {
+            throw Problem("\(spelling): write it as key=value, such as `--set stages.coreset.keep=1%`")
+        }
+        self.init(
+            text[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init),
+            String(text[text.index(after: equals)...]), spelling: spelling)
+        guard !path.contains("") else { throw Problem("\(spelling): a part of the key is empty") }
+    }
+
+    /// - Parameter spelling: how the option that stands for it is written, such as `--seed 7`.
+    public init(_ path: [String], _ value: String, spelling: String) {
+        self.path = path
+        self.value = value
+        self.spelling = spelling
+    }
+
+    /// Puts the value into the tree.
+    func apply(to root: inout YAMLNode) throws(Problem) {
+        if path.first == "stages", path.count > 1 {
+            try setOption(in: &root)
+        } else {
+            try set(path[...], in: &root)
+        }
+    }
+
+    private var place: YAMLPlace { .override(spelling) }
+
+    private func problem(_ message: String) -> Problem { Problem("\(spelling): \(message)") }
+
+    private func set(_ rest: ArraySlice<String>, in node: inout YAMLNode) throws(Problem) {
+        guard let key = rest.first else {
+            node = YAMLNode(value: .scalar(value, quoted: false), place: place)
+            return
+        }
+        var entries: [YAMLNode.Entry]
+        if case .map(let found) = node.value {
+            entries = found
+        } else if let found = node.overrideEntries {
+            entries = found
+        } else if node.isNull {
+            entries = []
+        } else {
+            throw problem("`\(path[..<rest.startIndex].joined(separator: "."))` is \(node.found) and has no keys")
+        }
+        if let index = entries.firstIndex(where: { $0.key == key }) {
+            try set(rest.dropFirst(), in: &entries[index].value)
+        } else {
+            var child = YAMLNode(value: .scalar("", quoted: false), place: place)
+            try set(rest.dropFirst(), in: &child)
+            entries.append(YAMLNode.Entry(key: key, keyPlace: place, value: child))
+        }
+        node = YAMLNode(value: .map(entries), place: node.place)
+    }
+
+    private func setOption(in root: inout YAMLNode) throws(Problem) {
+        guard case .map(var entries) = root.value, let index = entries.firstIndex(where: { $0.key == "stages" }),
+            case .list(var stages) = entries[index].value.value
+        else { throw problem("the definition has no stages") }
+        let names = stages.map { stage in
+            if case .map(let entries) = stage.value { entries.first?.key ?? "" } else { stage.text ?? "" }
+        }
+        let chosen = try choose(path[1], of: names)
+        guard path.count > 2 else {
+            throw problem("name an option of the stage, as in `stages.\(path[1]).OPTION=…`")
+        }
+        if case .scalar(let name, _) = stages[chosen].value {
+            let nothing = YAMLNode(value: .scalar("", quoted: false), place: stages[chosen].place)
+            stages[chosen].value = .map([.init(key: name, keyPlace: stages[chosen].place, value: nothing)])
+        }
+        guard case .map(var stage) = stages[chosen].value, !stage.isEmpty else {
+            throw problem("stage \(chosen + 1) is no map of a name and options")
+        }
+        try set(path[2...], in: &stage[0].value)
+        stages[chosen].value = .map(stage)
+        entries[index].value.value = .list(stages)
+        root.value = .map(entries)
+    }
+
+    /// The index of the stage that `selector` names.
+    private func choose(_ selector: String, of names: [String]) throws(Problem) -> Int {
+        let known = names.isEmpty ? "" : " (it has \(names.map { "`\($0)`" }.joined(separator: ", ")))"
+        if let number = OptionKind.integer(selector) {
+            guard names.indices.contains(number - 1) else {
+                throw problem("the definition has no stage \(number)\(known)")
+            }
+            return number - 1
+        }
+        let parts = selector.split(separator: "#", maxSplits: 1).map(String.init)
+        let places = names.indices.filter { names[$0] == parts.first }
+        guard !places.isEmpty else {
+            let near = Registry.nearest(to: parts.first ?? "", in: names).map { "; did you mean `\($0)`?" } ?? ""
+            throw problem("the definition has no stage `\(parts.first ?? "")`\(near)\(known)")
+        }
+        guard parts.count == 2 else {
+            guard places.count == 1 else {
+                throw problem("\(places.count) stages are called `\(selector)`; name one as `\(selector)#1`")
+            }
+            return places[0]
+        }
+        guard let number = OptionKind.integer(parts[1]), places.indices.contains(number - 1) else {
+            throw problem("`#\(parts[1])` must be from 1 to \(places.count), the number of stages called `\(parts[0])`")
+        }
+        return places[number - 1]
+    }
+}

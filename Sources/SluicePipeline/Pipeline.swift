@@ -1,0 +1,55 @@
+public import SluiceCore
+
+/// A definition written in Swift:
+///
+/// ```swift
+/// let pipeline = Pipeline(
+///     seed: 42, input: InputSpec(files: ["data/p3-*.jsonl.zst"]), output: OutputSpec(directory: "out")
+/// ) {
+///     Format(template: "{prompt}\n\n{completion}")
+///     Embed(dimensions: 384)
+/// }
+/// let definition = try pipeline.definition(.builtIn)
+/// ```
+///
+/// It gives the same `Definition` as a YAML file that says the same. Relative paths stay as they are, so they are
+/// relative to the working directory.
+public struct Pipeline: Sendable {
+    public var seed: UInt64
+    /// Memory for the whole process, in bytes.
+    public var memory: Int
+    public var input: InputSpec
+    public var output: OutputSpec
+    public var stages: [StageSpec]
+
+    public init(
+        seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, output: OutputSpec,
+        @StageBuilder stages: () -> [StageSpec] = { [] }
+    ) {
+        self.seed = seed
+        self.memory = memory
+        self.input = input
+        self.output = output
+        self.stages = stages()
+    }
+
+    /// The definition, checked by the rules that hold for a YAML file too, with the defaults of all options filled in.
+    public func definition(_ registry: Registry) throws(DefinitionErrors) -> Definition {
+        let rules = DefinitionRules(
+            Definition(seed: seed, memory: memory, input: input, stages: stages, output: output), registry: registry)
+        guard rules.findings.isEmpty else { throw DefinitionErrors(rules.findings.map { Problem($0.message) }) }
+        return rules.definition
+    }
+}
+
+/// Collects the stages of a `Pipeline`.
+@resultBuilder
+public enum StageBuilder {
+    public static func buildExpression(_ stage: some StageSpecConvertible) -> [StageSpec] { [stage.stageSpec] }
+    public static func buildExpression(_ stages: [StageSpec]) -> [StageSpec] { stages }
+    public static func buildBlock(_ parts: [StageSpec]...) -> [StageSpec] { parts.flatMap { $0 } }
+    public static func buildOptional(_ part: [StageSpec]?) -> [StageSpec] { part ?? [] }
+    public static func buildEither(first part: [StageSpec]) -> [StageSpec] { part }
+    public static func buildEither(second part: [StageSpec]) -> [StageSpec] { part }
+    public static func buildArray(_ parts: [[StageSpec]]) -> [StageSpec] { parts.flatMap { $0 } }
+}
