@@ -1,3 +1,4 @@
+import Glibc
 import SluiceCore
 import Testing
 
@@ -90,4 +91,57 @@ func stageError(_ body: () throws -> Void) -> StageError? {
     } catch {
         return error as? StageError
     }
+}
+
+// MARK: Shared data, where it is there
+
+/// The lines of a text file beside the project, or nil.
+func sharedLines(_ path: String) -> [String]? {
+    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    for folder in ["/\(root)/../shared", "/\(root)/shared"] {
+        guard let bytes = readFile("\(folder)/\(path)") else { continue }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+    return nil
+}
+
+func sharedBytes(_ path: String) -> [UInt8]? {
+    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    return readFile("/\(root)/../shared/\(path)")
+}
+
+private func readFile(_ path: String) -> [UInt8]? {
+    guard let file = fopen(path, "rb") else { return nil }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+        let count = fread(&buffer, 1, buffer.count, file)
+        guard count > 0 else { return bytes }
+        bytes += buffer[..<count]
+    }
+}
+
+/// A string value of a one-line JSON object, for test data that is known to be plain.
+func jsonString(_ name: String, in line: String) -> String? {
+    guard let start = line.firstRange(of: "\"\(name)\": \"")?.upperBound else { return nil }
+    var units: [UInt16] = []
+    var rest = line[start...].utf16.makeIterator()
+    while let unit = rest.next(), unit != 0x22 {
+        guard unit == 0x5C else {
+            units.append(unit)
+            continue
+        }
+        switch rest.next() {
+        case 0x6E?: units.append(10)
+        case 0x74?: units.append(9)
+        case 0x72?: units.append(13)
+        case 0x75?:
+            let digits = (0..<4).compactMap { _ in rest.next() }
+            units.append(UInt16(String(decoding: digits, as: UTF16.self), radix: 16)!)
+        case let other?: units.append(other)
+        case nil: return nil
+        }
+    }
+    return String(decoding: units, as: UTF16.self)
 }
