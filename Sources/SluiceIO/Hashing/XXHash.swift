@@ -43,6 +43,18 @@ public struct XXHashStream: ~Copyable {
     public mutating func reset() { XXH3_128bits_reset(state) }
 }
 
+/// XXH3-128 of a file's bytes, taken while the file is read. One thread at a time.
+public final class FileDigest: @unchecked Sendable {
+    // @unchecked: whoever reads the file alone may update it.
+    private var stream = XXHashStream()
+
+    public init() {}
+
+    public func update(_ bytes: UnsafeRawBufferPointer) { stream.update(bytes) }
+
+    public var value: ContentHash { stream.digest128 }
+}
+
 /// The identity of records by some of their fields.
 ///
 /// Fields are framed before they are hashed: one byte for the kind (`FieldKind`), eight for the length (little-endian),
