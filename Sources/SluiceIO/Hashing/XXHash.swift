@@ -90,9 +90,15 @@ public struct RecordHasher: ~Copyable {
         XXHash.hash128(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
     }
 
-    /// The hash of some fields of a row.
-    @inline(__always)
-    public mutating func hash(_ arena: FieldArena, row: Int, fields: some Sequence<Int>) -> ContentHash {
+    /// The hash of some neighbouring fields of a row.
+    public mutating func hash(_ arena: FieldArena, row: Int, fields: Range<Int>) -> ContentHash {
+        begin()
+        for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
+        return finish()
+    }
+
+    /// The hash of some fields of a row, in the order given.
+    public mutating func hash(_ arena: FieldArena, row: Int, fields: [Int]) -> ContentHash {
         begin()
         for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
         return finish()
