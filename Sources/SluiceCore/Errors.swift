@@ -68,7 +68,7 @@ public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
         StageError(.invalidOption, message, option: name)
     }
 
-    static func missingColumn(_ name: ColumnName, _ type: String) -> StageError {
+    package static func missingColumn(_ name: ColumnName, _ type: String) -> StageError {
         StageError(.fault, "the block has no column `\(name)` of \(type); does the stage declare that it reads it?")
     }
 }

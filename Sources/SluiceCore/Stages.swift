@@ -131,40 +131,41 @@ public enum Grouping: Sendable, Hashable {
     case by(ColumnName)
 }
 
-/// The records among which a selection chooses.
+/// The records among which a selection chooses. Rows are in ordinal order; a column is read when it is asked for.
 public struct Group: Sendable {
     /// The value of the grouping column; nil where the group is all records.
     public let key: Int?
     public let count: Int
-    public let hashes: [ContentHash]
-    private let vectorSources: [ColumnName: any VectorSource]
-    private let values: [ColumnName: Column]
+    private let data: any GroupData
 
-    public init(
-        key: Int?, hashes: [ContentHash], vectors: [ColumnName: any VectorSource] = [:],
-        values: [ColumnName: Column] = [:]
-    ) {
+    public init(key: Int?, count: Int, data: any GroupData) {
         self.key = key
-        count = hashes.count
-        self.hashes = hashes
-        vectorSources = vectors
-        self.values = values
+        self.count = count
+        self.data = data
     }
 
-    public func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
-        guard let source = vectorSources[name] else { throw .missingColumn(name, "vectors") }
-        return source
-    }
+    /// The content hashes of the records: what random draws are keyed by.
+    public var hashes: [ContentHash] { get throws(StageError) { try data.hashes() } }
+
+    public func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource { try data.vectors(name) }
 
     public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
-        guard case .integers(let column) = values[name] else { throw .missingColumn(name, "integers") }
+        guard case .integers(let column) = try data.values(name) else { throw .missingColumn(name, "integers") }
         return column
     }
 
     public func reals(_ name: ColumnName) throws(StageError) -> [Double] {
-        guard case .reals(let column) = values[name] else { throw .missingColumn(name, "reals") }
+        guard case .reals(let column) = try data.values(name) else { throw .missingColumn(name, "reals") }
         return column
     }
+}
+
+/// Where a group's columns come from.
+public protocol GroupData: Sendable {
+    func hashes() throws(StageError) -> [ContentHash]
+    func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource
+    /// A column of integers or reals.
+    func values(_ name: ColumnName) throws(StageError) -> Column
 }
 
 /// The vectors of a group: in memory where they fit, else read again from the work files on each pass.

@@ -1,0 +1,82 @@
+public import SluiceCore
+import SluiceGeometry
+
+extension ColumnName {
+    /// 1 where a record's text holds no word and its vector is zero, else 0.
+    public static let emptyText: ColumnName = "empty_text"
+}
+
+/// Gives each record the Int8 vector of its text.
+///
+/// `lexical` needs no model file and gives the same bytes on every machine. It sees spelling and not meaning: near
+/// duplicates lie close together (cosine over .9), paraphrases and translations do not.
+public struct EmbedStage: Stage, Transform {
+    public static let descriptor = Descriptor(
+        name: "embed",
+        summary: "Gives each record the Int8 vector of its text.",
+        discussion: """
+            Reads `text`. model `lexical`: signed hashing of words and of character 3- to 5-grams (scalar 1- to 3-grams \
+            for scripts without spaces), integer sums, L2, Int8. It needs no model file, gives the same bytes on every \
+            machine, and sees spelling, not meaning: near duplicates lie close together, paraphrases do not. A text \
+            without a word is the zero vector and has 1 in the column `empty_text`. Memory: one byte a dimension and record.
+            """,
+        options: [
+            OptionSpec("model", .choice(["lexical"]), default: "lexical", help: "what makes the vectors", example: "lexical"),
+            OptionSpec(
+                "dimensions", .integer(16...8192), default: 384,
+                help: "components of a vector; more keep unrelated texts further apart", example: "384"),
+        ])
+
+    private let dimension: Int
+
+    public init(options: OptionValues) throws(StageError) {
+        _ = try options.text("model")
+        dimension = try options.integer("dimensions")
+    }
+
+    public var reads: [Input] { [.column(.text)] }
+    public var writes: [ColumnSpec] {
+        [ColumnSpec(.embedding, .vector(dimension: dimension)), ColumnSpec(.emptyText, .integer)]
+    }
+
+    public func apply(to block: inout Block) throws(StageError) {
+        let text = try block.bytes(.text)
+        var model = LexicalModel(dimension: dimension)
+        let quantizer = Quantizer(dimension: dimension)
+        var values = [Int8](repeating: 0, count: block.count * dimension)
+        var empty = [Int64](repeating: 0, count: block.count)
+        var sums = [Int32](repeating: 0, count: dimension)
+        for record in 0..<block.count where block.isLive(record) {
+            let begin = record == 0 ? 0 : text.ends[record - 1]
+            let range = begin..<text.ends[record]
+            let hasFeatures = text.bytes.withUnsafeBufferPointer { bytes in
+                sums.withUnsafeMutableBufferPointer { sums in
+                    model.embed(UnsafeBufferPointer(rebasing: bytes[range]), into: sums.baseAddress!)
+                }
+            }
+            guard hasFeatures else {
+                empty[record] = 1
+                continue
+            }
+            values.withUnsafeMutableBufferPointer { values in
+                sums.withUnsafeBufferPointer { sums in
+                    quantizer.quantize(sums: sums.baseAddress!, count: 1, into: values.baseAddress! + record * dimension)
+                }
+            }
+        }
+        block.write(.embedding, .vectors(VectorColumn(dimension: dimension, values: values)))
+        if block.isWanted(.emptyText) { block.write(.emptyText, .integers(empty)) }
+    }
+}
+
+/// `embed` in a definition written in Swift.
+public struct Embed: StageSpecConvertible {
+    public let stageSpec: StageSpec
+
+    public init(model: String? = nil, dimensions: Int? = nil) {
+        var options = OptionValues()
+        options["model"] = model.map { .text($0) }
+        options["dimensions"] = dimensions.map { .integer($0) }
+        stageSpec = StageSpec("embed", options)
+    }
+}

@@ -1,0 +1,147 @@
+import SluiceCore
+
+/// A text with fields in it: `{instruction}` must be there, `{input?}` may be missing, `{a.b}` is nested, `{{` and `}}`
+/// are braces.
+///
+/// Where a missing optional field stands alone on its line, the line goes, and with it the blank line before it, or
+/// after it where nothing stands before it.
+struct Template: Sendable {
+    struct Field: Sendable, Hashable {
+        let path: FieldPath
+        let isOptional: Bool
+    }
+
+    private enum Piece: Sendable {
+        case literal([UInt8])
+        case field(Int)
+    }
+
+    private enum Line: Sendable {
+        case blank
+        /// An optional field and nothing else.
+        case lone(Int)
+        case pieces([Piece])
+    }
+
+    /// The fields in the order in which they first stand in the template. A field that is once written as required is
+    /// required everywhere.
+    private(set) var fields: [Field] = []
+    private var lines: [Line] = []
+
+    /// - Parameter option: the option the template was given as, for messages.
+    init(_ text: String, option: String) throws(StageError) {
+        let scalars = Array(text.unicodeScalars)
+        var pieces: [Piece] = []
+        var literal: [UInt8] = []
+        var place = 0
+
+        func fail(at index: Int, _ message: String) -> StageError {
+            .option(option, "`\(option)`, character \(index + 1): \(message)")
+        }
+        func endLiteral() {
+            guard !literal.isEmpty else { return }
+            pieces.append(.literal(literal))
+            literal = []
+        }
+        func endLine() {
+            endLiteral()
+            switch pieces.first {
+            case nil: lines.append(.blank)
+            case .field(let index)? where pieces.count == 1 && fields[index].isOptional: lines.append(.lone(index))
+            default: lines.append(.pieces(pieces))
+            }
+            pieces = []
+        }
+
+        // Which fields are required must be known before the first line is closed.
+        var found: [Field] = []
+        while place < scalars.count {
+            let next = place + 1 < scalars.count ? scalars[place + 1] : nil
+            switch scalars[place] {
+            case "{" where next == "{", "}" where next == "}": place += 2
+            case "}":
+                throw fail(at: place, "`}` closes nothing; write `}}` for a brace in the text")
+            case "{":
+                guard let end = scalars[place...].firstIndex(of: "}") else {
+                    throw fail(at: place, "`{` is never closed; write `{{` for a brace in the text")
+                }
+                var name = String(String.UnicodeScalarView(scalars[(place + 1)..<end]))
+                let isOptional = name.hasSuffix("?")
+                if isOptional { name.removeLast() }
+                guard !name.isEmpty, !name.unicodeScalars.contains("{") else {
+                    throw fail(
+                        at: place, "a field's name must stand between the braces, such as `{instruction}` or `{input?}`")
+                }
+                let path = FieldPath(name)
+                if let index = found.firstIndex(where: { $0.path == path }) {
+                    found[index] = Field(path: path, isOptional: found[index].isOptional && isOptional)
+                } else {
+                    found.append(Field(path: path, isOptional: isOptional))
+                }
+                place = end + 1
+            default: place += 1
+            }
+        }
+        fields = found
+
+        place = 0
+        while place < scalars.count {
+            switch scalars[place] {
+            case "{" where scalars[place + 1] != "{":
+                let end = scalars[place...].firstIndex(of: "}")!
+                var name = String(String.UnicodeScalarView(scalars[(place + 1)..<end]))
+                if name.hasSuffix("?") { name.removeLast() }
+                endLiteral()
+                pieces.append(.field(fields.firstIndex { $0.path == FieldPath(name) }!))
+                place = end + 1
+            case "\n":
+                endLine()
+                place += 1
+            case let scalar:
+                literal.append(contentsOf: String(scalar).utf8)
+                place += scalar == "{" || scalar == "}" ? 2 : 1
+            }
+        }
+        endLine()
+        guard !fields.isEmpty else {
+            throw .option(option, "`\(option)` names no field, so every record would get the same text; write fields as `{name}`")
+        }
+    }
+
+    /// Writes the text; `values[i]` is what field `i` holds, nil where it is missing.
+    func write(_ values: [ArraySlice<UInt8>?], to bytes: inout [UInt8]) {
+        var hasLine = false
+        var blanks = 0
+        var skipsBlank = false
+        for line in lines {
+            switch line {
+            case .blank:
+                if skipsBlank { skipsBlank = false } else { blanks += 1 }
+                continue
+            case .lone(let index) where values[index] == nil:
+                if blanks > 0 { blanks -= 1 } else if !hasLine { skipsBlank = true }
+                continue
+            case .lone(let index):
+                endLines(&hasLine, &blanks, &bytes)
+                bytes.append(contentsOf: values[index]!)
+            case .pieces(let pieces):
+                endLines(&hasLine, &blanks, &bytes)
+                for piece in pieces {
+                    switch piece {
+                    case .literal(let literal): bytes.append(contentsOf: literal)
+                    case .field(let index): if let value = values[index] { bytes.append(contentsOf: value) }
+                    }
+                }
+            }
+            skipsBlank = false
+        }
+        // Blank lines at the end stand before nothing: each is one newline after the last line.
+        bytes.append(contentsOf: repeatElement(UInt8(ascii: "\n"), count: hasLine ? blanks : max(0, blanks - 1)))
+    }
+
+    private func endLines(_ hasLine: inout Bool, _ blanks: inout Int, _ bytes: inout [UInt8]) {
+        bytes.append(contentsOf: repeatElement(UInt8(ascii: "\n"), count: blanks + (hasLine ? 1 : 0)))
+        hasLine = true
+        blanks = 0
+    }
+}

@@ -1,0 +1,8 @@
+public import SluiceCore
+
+extension Registry {
+    /// The stages that come with Sluice: the one place that lists them.
+    public static var builtIn: Registry {
+        Registry([])
+    }
+}

@@ -1,0 +1,111 @@
+import SluiceCore
+import SluiceIO
+
+/// The columns of all records that are still in after the first pass, on disk.
+///
+/// Rows stand in the order of the input. They are cut into shards, runs of rows that end where a segment of the input
+/// ends; each column of a shard is a file, complete under its name or not there: NumPy opens the fixed-width ones as
+/// they are. Reading a range of rows takes memory for that range alone.
+final class ColumnStore: @unchecked Sendable {
+    // Written by one thread at a time; read from many when nobody writes.
+
+    /// The columns that every store has: where a row's record is, and what it is.
+    static let ordinal: ColumnName = "ordinal"
+    static let hashHigh: ColumnName = "hash.high"
+    static let hashLow: ColumnName = "hash.low"
+
+    struct Shard: Sendable {
+        let number: Int
+        let rows: Range<Int>
+    }
+
+    let folder: String
+    private let fileSystem: FileSystem
+    private(set) var types: [ColumnName: ColumnType] = [:]
+    private(set) var shards: [Shard] = []
+    private let opened = Monitor()
+    private var readers: [String: any Sendable] = [:]
+    /// Well under the 1,024 files that a process may have open by default.
+    private static let openFiles = 128
+
+    init(folder: String, fileSystem: FileSystem) throws(IOFailure) {
+        self.folder = folder
+        self.fileSystem = fileSystem
+        try fileSystem.makeFolder(folder)
+    }
+
+    var rows: Int { shards.last?.rows.upperBound ?? 0 }
+
+    /// Writes the next shard, or new columns of shard `number`.
+    func writer(shard number: Int) -> ShardWriter {
+        ShardWriter(fileSystem: fileSystem) { [self] name in path(name, number) }
+    }
+
+    /// Takes a finished shard in.
+    func add(shard number: Int, rows count: Int, types: [ColumnName: ColumnType]) {
+        if number == shards.count { shards.append(Shard(number: number, rows: rows..<(rows + count))) }
+        self.types.merge(types) { _, new in new }
+    }
+
+    private func path(_ name: ColumnName, _ shard: Int) -> String {
+        let digits = String(shard)
+        let padded = String(repeating: "0", count: max(0, 5 - digits.utf8.count)) + digits
+        return "\(folder)/\(name.name).\(padded).npy"
+    }
+
+    /// Columns of a range of rows that lies in one shard.
+    func load(_ names: [ColumnName], _ rows: Range<Int>) throws(IOFailure) -> [(name: ColumnName, column: Column)] {
+        guard let shard = shards.first(where: { $0.rows.contains(rows.lowerBound) }) else { return [] }
+        let local = (rows.lowerBound - shard.rows.lowerBound)..<(rows.upperBound - shard.rows.lowerBound)
+        var result: [(name: ColumnName, column: Column)] = []
+        for name in names {
+            guard let type = types[name] else { continue }
+            result.append((name, try load(path(name, shard.number), type, local)))
+        }
+        return result
+    }
+
+    private func load(_ path: String, _ type: ColumnType, _ rows: Range<Int>) throws(IOFailure) -> Column {
+        switch type {
+        case .bytes:
+            let file: BytesColumnFile = try open(path) { path throws(IOFailure) in
+                try BytesColumnFile(path, fileSystem: fileSystem)
+            }
+            var column = BytesColumn()
+            column.reserve(rows: rows.count, bytes: 0)
+            try file.forEach(rows) { column.append($0) }
+            return .bytes(column)
+        case .vector(let dimension):
+            return .vectors(VectorColumn(dimension: dimension, values: try numbers(path, rows, width: dimension)))
+        case .integer: return .integers(try numbers(path, rows, width: 1))
+        case .real: return .reals(try numbers(path, rows, width: 1))
+        }
+    }
+
+    private func numbers<Element: NpyElement>(
+        _ path: String, _ rows: Range<Int>, width: Int
+    ) throws(IOFailure) -> [Element] {
+        let file: NpyReader<Element> = try open(path) { path throws(IOFailure) in
+            try NpyReader<Element>(path, width: width, fileSystem: fileSystem)
+        }
+        return try file.read(rows: rows)
+    }
+
+    /// A file stays open while its shard is worked on; its checksum is checked once, when it is opened.
+    private func open<Reader: Sendable>(
+        _ path: String, _ make: (String) throws(IOFailure) -> Reader
+    ) throws(IOFailure) -> Reader {
+        if let reader = opened.locked({ readers[path] as? Reader }) { return reader }
+        let reader = try make(path)
+        opened.locked {
+            if readers.count >= Self.openFiles { readers = [:] }
+            readers[path] = reader
+        }
+        return reader
+    }
+
+    func integers(_ name: ColumnName, _ rows: Range<Int>) throws(IOFailure) -> [Int64] {
+        guard case .integers(let values) = try load([name], rows).first?.column else { return [] }
+        return values
+    }
+}

@@ -1,0 +1,75 @@
+import SluiceCore
+import SluiceIO
+
+/// Writes the columns of one shard: each file stands under its name when all rows are in it, or not at all.
+final class ShardWriter {
+    private enum Writer {
+        case bytes(BytesColumnWriter)
+        case vectors(NpyWriter<Int8>)
+        case integers(NpyWriter<Int64>)
+        case reals(NpyWriter<Double>)
+    }
+
+    private let path: (ColumnName) -> String
+    private let fileSystem: FileSystem
+    private var writers: [(name: ColumnName, writer: Writer)] = []
+    private var rows = 0
+
+    init(fileSystem: FileSystem, path: @escaping (ColumnName) -> String) {
+        self.path = path
+        self.fileSystem = fileSystem
+    }
+
+    /// Appends the same rows to every column; each call names the same columns.
+    func append(_ columns: [(name: ColumnName, column: Column)]) throws {
+        rows += columns.first?.column.count ?? 0
+        for (name, column) in columns {
+            switch (try writer(name, column), column) {
+            case (.bytes(let writer), .bytes(let values)):
+                for row in 0..<values.count {
+                    try values[row].withUnsafeBytes { try writer.append($0) }
+                }
+            case (.vectors(let writer), .vectors(let vectors)): try writer.append(vectors.values)
+            case (.integers(let writer), .integers(let values)): try writer.append(values)
+            case (.reals(let writer), .reals(let values)): try writer.append(values)
+            default:
+                throw EngineError(.fault, "column `\(name)` changed its type in mid-stream to \(column.type)")
+            }
+        }
+    }
+
+    private func writer(_ name: ColumnName, _ column: Column) throws -> Writer {
+        if let known = writers.first(where: { $0.name == name })?.writer {
+            if case (.vectors(let writer), .vectors(let vectors)) = (known, column), writer.width != vectors.dimension {
+                throw EngineError(
+                    .data,
+                    "column `\(name)` has vectors of \(vectors.dimension) dimensions after vectors of \(writer.width ?? 0)")
+            }
+            return known
+        }
+        let writer: Writer =
+            switch column {
+            case .bytes: .bytes(try BytesColumnWriter(path(name), fileSystem: fileSystem))
+            case .vectors(let vectors):
+                .vectors(try NpyWriter(path(name), width: vectors.dimension, fileSystem: fileSystem))
+            case .integers: .integers(try NpyWriter(path(name), fileSystem: fileSystem))
+            case .reals: .reals(try NpyWriter(path(name), fileSystem: fileSystem))
+            }
+        writers.append((name, writer))
+        return writer
+    }
+
+    /// Gives all files their names; returns how many rows each has.
+    func commit() throws(IOFailure) -> Int {
+        for (_, writer) in writers {
+            switch writer {
+            case .bytes(let writer): try writer.finish()
+            case .vectors(let writer): try writer.finish()
+            case .integers(let writer): try writer.finish()
+            case .reals(let writer): try writer.finish()
+            }
+        }
+        writers = []
+        return rows
+    }
+}

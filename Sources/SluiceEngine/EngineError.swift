@@ -1,0 +1,45 @@
+import SluiceCore
+
+/// Why a run ended without a result.
+public struct EngineError: Error, Sendable, CustomStringConvertible {
+    /// What kind of error it is, and so the exit status of the command; new kinds may come.
+    public struct Code: Sendable, Hashable {
+        public let exitStatus: Int32
+
+        /// The command line or the definition is wrong; nothing was read.
+        public static let definition = Code(exitStatus: 2)
+        /// The data is wrong: policy `fail`, a truncated or corrupt stream.
+        public static let data = Code(exitStatus: 3)
+        /// Memory or disk does not suffice.
+        public static let resources = Code(exitStatus: 4)
+        /// A signal asked for the end.
+        public static let stopped = Code(exitStatus: 130)
+        /// A defect of Sluice or a stage.
+        public static let fault = Code(exitStatus: 1)
+    }
+
+    public let code: Code
+    /// What was found and what to do, as a sentence.
+    public let message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+
+    static let stopped = EngineError(.stopped, "stopped by a signal")
+
+    /// An error of a stage, with the stage's name.
+    init(_ error: StageError, stage: String) {
+        let code: Code =
+            switch error.code {
+            case .invalidOption: .definition
+            case .invalidData, .io: .data
+            case .memory: .resources
+            default: .fault
+            }
+        self.init(code, "stage `\(stage)`: \(error.message)")
+    }
+}

@@ -1,0 +1,84 @@
+import SluiceCore
+import SluiceIO
+
+/// Writes kept records in the form that the definition asks for.
+struct KeptEncoder: Sendable {
+    let form: RecordForm
+    let annotate: [ColumnName]
+
+    /// Columns that a record is written from.
+    var columns: [ColumnName] { OutputSpec(directory: "", record: form, annotate: annotate).columns }
+
+    /// Whether a record is just its own bytes.
+    var isPlain: Bool { form == .original && annotate.isEmpty }
+
+    /// Appends one record and a line end.
+    ///
+    /// - Parameter column: gives the row's columns.
+    func append(
+        _ line: UnsafeRawBufferPointer, row: Int, columns: [(name: ColumnName, column: Column)],
+        to bytes: inout [UInt8]
+    ) {
+        switch form {
+        case .original:
+            bytes.append(contentsOf: line)
+        case .formatted:
+            bytes.append(contentsOf: Array(#"{"text":"#.utf8))
+            if case .bytes(let text) = columns.first(where: { $0.name == .text })?.column {
+                text[row].withUnsafeBytes { bytes.appendJSONString($0) }
+            } else {
+                bytes.append(contentsOf: Array("null".utf8))
+            }
+            bytes.append(UInt8(ascii: "}"))
+        case .messages:
+            bytes.append(contentsOf: Array(#"{"messages":"#.utf8))
+            if case .bytes(let messages) = columns.first(where: { $0.name == .messages })?.column {
+                bytes.append(contentsOf: messages[row])
+            } else {
+                bytes.append(contentsOf: Array("null".utf8))
+            }
+            bytes.append(UInt8(ascii: "}"))
+        }
+        if !annotate.isEmpty { appendAnnotations(row: row, columns: columns, to: &bytes) }
+        bytes.append(0x0A)
+    }
+
+    /// Adds `"_sluice": {…}` before the object's closing brace.
+    private func appendAnnotations(
+        row: Int, columns: [(name: ColumnName, column: Column)], to bytes: inout [UInt8]
+    ) {
+        guard let brace = bytes.lastIndex(of: UInt8(ascii: "}")) else { return }
+        bytes.removeSubrange(brace...)
+        while let last = bytes.last, last == 0x20 || last == 0x09 { bytes.removeLast() }
+        if bytes.last != UInt8(ascii: "{") { bytes.append(UInt8(ascii: ",")) }
+        bytes.append(contentsOf: Array(#""_sluice":{"#.utf8))
+        var isFirst = true
+        for name in annotate {
+            guard let column = columns.first(where: { $0.name == name })?.column else { continue }
+            if !isFirst { bytes.append(UInt8(ascii: ",")) }
+            isFirst = false
+            bytes.appendJSONString(name.name)
+            bytes.append(UInt8(ascii: ":"))
+            column.appendJSON(row, to: &bytes)
+        }
+        bytes.append(contentsOf: Array("}}".utf8))
+    }
+}
+
+extension Column {
+    /// The value of a row as JSON.
+    func appendJSON(_ row: Int, to bytes: inout [UInt8]) {
+        switch self {
+        case .bytes(let column): column[row].withUnsafeBytes { bytes.appendJSONString($0) }
+        case .vectors(let column):
+            bytes.append(UInt8(ascii: "["))
+            for (index, value) in column[row].enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                bytes.append(contentsOf: Array(String(value).utf8))
+            }
+            bytes.append(UInt8(ascii: "]"))
+        case .integers(let values): bytes.append(contentsOf: Array(String(values[row]).utf8))
+        case .reals(let values): bytes.append(contentsOf: Array(Report.real(values[row]).json.utf8))
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import SluiceCore
+import SluiceIO
+
+/// Ledger lines that are made out of order and wanted in the order of the input.
+///
+/// Lines gather in memory; when their share is full they are sorted by ordinal and written out as a run. At the end the
+/// runs are merged: an external merge sort with one pass.
+final class LedgerRuns: @unchecked Sendable {
+    // The gathered lines are touched only with `monitor` locked; runs are written by whoever holds it.
+
+    private struct Place {
+        let ordinal: UInt64
+        let offset: Int
+        let length: Int
+    }
+
+    private let monitor = Monitor()
+    private let folder: String
+    private let shareBytes: Int
+    private let fileSystem: FileSystem
+    private var bytes: [UInt8] = []
+    private var places: [Place] = []
+    private var runs: [String] = []
+
+    init(folder: String, shareBytes: Int, fileSystem: FileSystem) {
+        self.folder = folder
+        self.shareBytes = max(1 << 20, shareBytes)
+        self.fileSystem = fileSystem
+    }
+
+    /// Adds lines: `ordinals[i]` belongs to the line that ends at `ends[i]` of `lines`.
+    func add(_ lines: [UInt8], ends: [Int], ordinals: [UInt64]) throws {
+        try monitor.locked {
+            var start = 0
+            let base = bytes.count
+            bytes.append(contentsOf: lines)
+            for (end, ordinal) in zip(ends, ordinals) {
+                places.append(Place(ordinal: ordinal, offset: base + start, length: end - start))
+                start = end
+            }
+            if bytes.count + places.count * MemoryLayout<Place>.stride > shareBytes { try writeRun() }
+        }
+    }
+
+    private func writeRun() throws {
+        guard !places.isEmpty else { return }
+        places.sort { $0.ordinal < $1.ordinal }
+        let path = "\(folder)/ledger-\(runs.count).run"
+        let writer = try BytesColumnWriter(path, fileSystem: fileSystem)
+        var entry: [UInt8] = []
+        for place in places {
+            entry.removeAll(keepingCapacity: true)
+            withUnsafeBytes(of: place.ordinal.littleEndian) { entry.append(contentsOf: $0) }
+            entry.append(contentsOf: bytes[place.offset..<(place.offset + place.length)])
+            try entry.withUnsafeBytes { try writer.append($0) }
+        }
+        try writer.finish()
+        runs.append(path)
+        bytes.removeAll(keepingCapacity: true)
+        places.removeAll(keepingCapacity: true)
+    }
+
+    /// All lines in the order of the input. Nothing can be added any more.
+    func merged() throws -> LedgerMerge {
+        try monitor.locked {
+            try writeRun()
+            bytes = []
+            places = []
+            return try LedgerMerge(runs, fileSystem: fileSystem)
+        }
+    }
+}
+
+/// Ledger lines in the order of the input, merged from sorted runs.
+final class LedgerMerge {
+    private struct Head {
+        let ordinal: UInt64
+        let line: [UInt8]
+        let run: Int
+    }
+
+    private let readers: [BytesColumnReader]
+    /// A binary heap by ordinal.
+    private var heap: [Head] = []
+
+    init(_ runs: [String], fileSystem: FileSystem) throws {
+        readers = try runs.map { try BytesColumnReader($0, fileSystem: fileSystem) }
+        for run in readers.indices { try pull(run) }
+    }
+
+    /// The ordinal of the next line; nil at the end.
+    var nextOrdinal: Ordinal? { heap.first.map { Ordinal(rawValue: $0.ordinal) } }
+
+    /// Takes the next line.
+    func next() throws -> (ordinal: Ordinal, line: [UInt8])? {
+        guard let first = heap.first else { return nil }
+        let last = heap.removeLast()
+        if !heap.isEmpty {
+            heap[0] = last
+            sink()
+        }
+        try pull(first.run)
+        return (Ordinal(rawValue: first.ordinal), first.line)
+    }
+
+    private func pull(_ run: Int) throws {
+        var head: Head?
+        let more = try readers[run].next { entry in
+            guard entry.count >= 8 else { return }
+            let ordinal = UInt64(littleEndian: entry.loadUnaligned(as: UInt64.self))
+            head = Head(ordinal: ordinal, line: Array(entry[8...]), run: run)
+        }
+        guard more else { return }
+        guard let head else { throw EngineError(.fault, "a run of ledger lines has an entry without an ordinal") }
+        heap.append(head)
+        var child = heap.count - 1
+        while child > 0, heap[child].ordinal < heap[(child - 1) / 2].ordinal {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    private func sink() {
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2]
+            where child < heap.count && heap[child].ordinal < heap[least].ordinal {
+                least = child
+            }
+            if least == parent { return }
+            heap.swapAt(parent, least)
+            parent = least
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import SluiceCore
+import SluiceIO
+
+/// Decides which records repeat an earlier one: the lowest ordinal of equal content stays.
+///
+/// In memory while the table fits its share; otherwise from the sorted list of duplicates that an earlier pass over the
+/// input left on disk. Both give the same answer. Used by an ordered step, so records come in the order of the input.
+final class Deduper: @unchecked Sendable {
+    // Touched by one thread at a time: it belongs to an ordered step of a conveyor.
+
+    /// What `DedupeSpill` holds against the table.
+    enum Means {
+        case table
+        case duplicates(DuplicateStream)
+    }
+
+    /// The table outgrew its share: the run starts over with duplicates found on disk.
+    struct Overflow: Error {
+        let records: Int
+    }
+
+    static let stage = "dedupe"
+    static let reason: Reason = "duplicate"
+
+    private var table = DedupeTable()
+    private let share: Int
+    private var duplicates: DuplicateStream?
+    private var upcoming: Duplicate?
+    private(set) var distinct = 0
+
+    init(_ means: Means, share: Int) throws(IOFailure) {
+        self.share = share
+        if case .duplicates(let stream) = means {
+            duplicates = stream
+            upcoming = try stream.next()
+        }
+    }
+
+    var memory: Int { duplicates == nil ? table.memory : 0 }
+
+    /// Marks the duplicates of a parcel.
+    func mark(_ parcel: Parcel) throws {
+        if duplicates != nil {
+            try markFromStream(parcel)
+        } else {
+            guard table.memory + table.transientMemory <= share else { throw Overflow(records: table.count) }
+            for record in parcel.hashes.indices {
+                let ordinal = parcel.ordinals[record]
+                if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {
+                    parcel.lose(record, loss(kept))
+                } else {
+                    distinct += 1
+                }
+            }
+        }
+    }
+
+    private func markFromStream(_ parcel: Parcel) throws {
+        for record in parcel.ordinals.indices {
+            if let next = upcoming, next.ordinal == parcel.ordinals[record].rawValue {
+                parcel.lose(record, loss(next.kept))
+                upcoming = try duplicates?.next()
+            } else {
+                distinct += 1
+            }
+        }
+    }
+
+    private func loss(_ kept: UInt64) -> Parcel.Loss {
+        Parcel.Loss(stage: Self.stage, reason: Self.reason, partner: Ordinal(rawValue: kept), measures: [])
+    }
+}

@@ -1,0 +1,166 @@
+import SluiceCore
+import SluiceIO
+
+/// The last pass of a run with surveys or selections: reads the input again, not parsing it, and writes the records
+/// that are still in and the ledger of all others, in the order of the input.
+final class EmitPass: @unchecked Sendable {
+    // `ledger`, `rowCursor` and `account` belong to ordered steps; everything else is constant or guards itself.
+
+    private let input: InputPass
+    private let store: ColumnStore
+    private let live: LiveRows
+    private let keptEncoder: KeptEncoder
+    private let encoder: LineEncoder
+    private let outputs: Outputs
+    private let ledger: LedgerMerge
+    private let pickColumns: [ColumnName]
+
+    private var cursor: RowCursor
+    private(set) var kept = 0
+    private(set) var dropped = 0
+
+    init(
+        input: InputPass, store: ColumnStore, live: LiveRows, keptEncoder: KeptEncoder, encoder: LineEncoder,
+        outputs: Outputs, ledger: LedgerMerge, pickColumns: [ColumnName]
+    ) {
+        self.input = input
+        self.store = store
+        self.live = live
+        self.keptEncoder = keptEncoder
+        self.encoder = encoder
+        self.outputs = outputs
+        self.ledger = ledger
+        self.pickColumns = pickColumns
+        cursor = RowCursor(store: store, live: live)
+    }
+
+    func run(on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool) throws {
+        let conveyor = Conveyor<Parcel>(
+            steps: [
+                .ordered { [self] in try assign($0) },
+                .parallel { [self] in try encode($0) },
+                .ordered { [outputs] in outputs.assemble($0) },
+                .parallel { [outputs] in try outputs.compress($0) },
+                .ordered { [self] parcel in
+                    try outputs.append(parcel)
+                    input.parcels.giveBack(parcel)
+                },
+            ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+        try conveyor.run(on: pool)
+    }
+
+    /// Finds for each line whether it is kept or in the ledger; a line that is neither was quarantined before.
+    private func assign(_ parcel: Parcel) throws {
+        for line in parcel.raw.lines {
+            let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
+            if let next = try cursor.next(), next.ordinal == ordinal {
+                parcel.lines.append(line)
+                parcel.ordinals.append(ordinal)
+                parcel.storeRows.append(next.row)
+                parcel.account.kept += 1
+                try cursor.advance()
+            } else if ledger.nextOrdinal == ordinal, let entry = try ledger.next() {
+                parcel.ledger.append(contentsOf: entry.line)
+                parcel.ledgerLines += 1
+                dropped += 1
+            }
+        }
+        kept += parcel.account.kept
+        input.progressed(records: parcel.raw.lines.count)
+    }
+
+    private func encode(_ parcel: Parcel) throws {
+        guard let first = parcel.storeRows.first, let last = parcel.storeRows.last else { return }
+        var columns: [(name: ColumnName, column: Column)] = []
+        let names = keptEncoder.columns + pickColumns.filter { !keptEncoder.columns.contains($0) }
+        for (range, rows) in store.runs(of: parcel.storeRows, first...last) where !names.isEmpty {
+            for (name, column) in try store.load(names, range) {
+                let part = column.selecting(rows)
+                if let index = columns.firstIndex(where: { $0.name == name }) {
+                    columns[index].column = columns[index].column.joined(with: part)
+                } else {
+                    columns.append((name, part))
+                }
+            }
+        }
+        for (row, line) in parcel.lines.enumerated() {
+            keptEncoder.append(parcel.raw.bytes(of: line), row: row, columns: columns, to: &parcel.kept)
+            encoder.appendPick(
+                parcel.ordinals[row], row: row, columns: columns.filter { pickColumns.contains($0.name) },
+                to: &parcel.picks)
+        }
+    }
+
+    /// Fails where something is left that no line of the input asked for.
+    func close() throws {
+        if let next = try cursor.next() {
+            throw EngineError(
+                .data, "\(input.catalog.files[next.ordinal.file].name):\(next.ordinal.line): the line was there at the first reading and is gone; the input changed while it was read")
+        }
+        if let next = ledger.nextOrdinal {
+            throw EngineError(
+                .data, "\(input.catalog.files[next.file].name):\(next.line): the line was there at the first reading and is gone; the input changed while it was read")
+        }
+    }
+}
+
+/// Walks the live rows of a store in order, with their ordinals.
+private struct RowCursor {
+    let store: ColumnStore
+    let live: LiveRows
+    private var start = 0
+    private var rows: [(row: Int, ordinal: Ordinal)] = []
+    private var index = 0
+
+    init(store: ColumnStore, live: LiveRows) {
+        self.store = store
+        self.live = live
+    }
+
+    mutating func next() throws -> (row: Int, ordinal: Ordinal)? {
+        while index == rows.count {
+            guard start < store.rows, let shard = store.shards.first(where: { $0.rows.contains(start) }) else {
+                return nil
+            }
+            let range = start..<min(start + 65_536, shard.rows.upperBound)
+            let ordinals = try store.integers(ColumnStore.ordinal, range)
+            rows = live.local(range).map {
+                (start + $0, Ordinal(rawValue: UInt64(bitPattern: ordinals[$0])))
+            }
+            start = range.upperBound
+            index = 0
+        }
+        return rows[index]
+    }
+
+    mutating func advance() throws { index += 1 }
+}
+
+extension ColumnStore {
+    /// Cuts ascending rows into ranges that lie in one shard each, with the rows counted from the range's start.
+    func runs(of rows: [Int], _ span: ClosedRange<Int>) -> [(range: Range<Int>, rows: [Int])] {
+        shards.compactMap { shard in
+            let low = max(shard.rows.lowerBound, span.lowerBound), high = min(shard.rows.upperBound, span.upperBound + 1)
+            guard low < high else { return nil }
+            let inside = rows.filter { $0 >= low && $0 < high }.map { $0 - low }
+            return inside.isEmpty ? nil : (low..<high, inside)
+        }
+    }
+}
+
+extension Column {
+    /// These rows and then those of `other`, which has the same type.
+    func joined(with other: Column) -> Column {
+        switch (self, other) {
+        case (.bytes(var column), .bytes(let more)):
+            for row in 0..<more.count { column.append(more[row]) }
+            return .bytes(column)
+        case (.vectors(var column), .vectors(let more)):
+            column.values += more.values
+            return .vectors(column)
+        case (.integers(let values), .integers(let more)): return .integers(values + more)
+        case (.reals(let values), .reals(let more)): return .reals(values + more)
+        default: return self
+        }
+    }
+}

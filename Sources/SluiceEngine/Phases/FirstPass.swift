@@ -1,0 +1,180 @@
+import SluiceCore
+import SluiceIO
+
+/// The pass that every run begins with: read, check, dedupe, and the transforms before the first survey or selection.
+///
+/// Where no survey or selection follows, it writes the outputs at once and is the only pass. Else it keeps the columns
+/// that later work reads, and the ledger lines of what it drops, as work files.
+final class FirstPass: @unchecked Sendable {
+    // `deduper`, `shards`, `account` belong to the ordered steps; everything else is constant or guards itself.
+
+    private let input: InputPass
+    private let deduper: Deduper?
+    private let transforms: TransformRun
+    private let readsRecord: Bool
+    private let wanted: [ColumnName]
+    private let encoder: LineEncoder
+    private let keptEncoder: KeptEncoder
+    private let outputs: Outputs
+    /// Where columns and ledger lines go when more work follows.
+    struct Keeping {
+        let store: ColumnStore
+        let ledger: LedgerRuns
+        /// The columns that later work reads.
+        let keep: [ColumnName]
+        /// The fields that later work reads.
+        let inputs: [Input]
+    }
+
+    private let keeping: Keeping?
+
+    private(set) var account = Account()
+    private var shard: ShardWriter?
+    private var shardBytes = 0
+    private var types: [ColumnName: ColumnType] = [:]
+
+    /// A shard ends at the first block end at or past so many bytes of input.
+    static let segmentBytes = 256 << 20
+
+    init(
+        input: InputPass, deduper: Deduper?, transforms: TransformRun, readsRecord: Bool, wanted: [ColumnName],
+        encoder: LineEncoder, keptEncoder: KeptEncoder, outputs: Outputs,
+        keeping: Keeping?
+    ) {
+        self.input = input
+        self.deduper = deduper
+        self.transforms = transforms
+        self.readsRecord = readsRecord
+        self.wanted = wanted
+        self.encoder = encoder
+        self.keptEncoder = keptEncoder
+        self.outputs = outputs
+        self.keeping = keeping
+    }
+
+    func run(on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool) throws {
+        let conveyor = Conveyor<Parcel>(
+            steps: [
+                .parallel { [input] in try input.parse($0) },
+                .ordered { [self] in try deduper?.mark($0) },
+                .parallel { [self] in try work($0) },
+                .ordered { [self] in try collect($0) },
+                .parallel { [outputs] in try outputs.compress($0) },
+                .ordered { [self] parcel in
+                    try outputs.append(parcel)
+                    input.parcels.giveBack(parcel)
+                },
+            ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+        try conveyor.run(on: pool)
+        try endShard()
+    }
+
+    private func work(_ parcel: Parcel) throws {
+        if transforms.links.isEmpty, !needsColumns {
+            parcel.rows.removeAll(keepingCapacity: true)
+            for record in parcel.fates.indices where parcel.fates[record] < 0 { parcel.rows.append(Int32(record)) }
+        } else {
+            var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
+            try transforms.apply(to: &block) { block, first, stage in
+                parcel.takeDrops(of: block, from: first, stage: stage)
+            }
+            takeColumns(of: block, into: parcel)
+        }
+        input.encodeFaults(parcel, encoder)
+        encodeLosses(parcel)
+        if keeping == nil { encodeKept(parcel) }
+    }
+
+    private var needsColumns: Bool { keeping != nil || !keptEncoder.isPlain }
+
+    /// Keeps the rows of live records of the columns that someone reads.
+    private func takeColumns(of block: borrowing Block, into parcel: Parcel) {
+        let live = block.live
+        let names = keeping?.keep ?? keptEncoder.columns
+        for name in names {
+            if let column = block[name] { parcel.columns.append((name, column.selecting(live))) }
+        }
+        for input in keeping?.inputs ?? [] {
+            switch input {
+            case .field(let path):
+                if let table = block.fieldTable, let column = FieldColumns.column(path, of: table, rows: live) {
+                    parcel.columns.append((FieldColumns.name(path), .bytes(column)))
+                }
+            case .record:
+                if let lines = block.lines {
+                    parcel.columns.append((FieldColumns.record, Column.bytes(lines).selecting(live)))
+                }
+            case .column: break
+            }
+        }
+        if keeping != nil {
+            parcel.columns.append(
+                (ColumnStore.ordinal, .integers(live.map { Int64(bitPattern: block.ordinals[$0].rawValue) })))
+            parcel.columns.append(
+                (ColumnStore.hashHigh, .integers(live.map { Int64(bitPattern: block.hashes[$0].high) })))
+            parcel.columns.append(
+                (ColumnStore.hashLow, .integers(live.map { Int64(bitPattern: block.hashes[$0].low) })))
+        }
+        parcel.rows = live.map { parcel.rows[$0] }
+    }
+
+    private func encodeLosses(_ parcel: Parcel) {
+        for record in parcel.fates.indices {
+            let fate = parcel.fates[record]
+            guard fate >= 0 else { continue }
+            let loss = parcel.losses[Int(fate)]
+            encoder.appendDrop(
+                parcel.ordinals[record], stage: loss.stage, reason: loss.reason, partner: loss.partner,
+                measures: loss.measures, to: &parcel.ledger)
+            parcel.ledgerLines += 1
+            if keeping != nil {
+                parcel.ledgerEnds.append(parcel.ledger.count)
+                parcel.ledgerOrdinals.append(parcel.ordinals[record].rawValue)
+            }
+        }
+    }
+
+    private func encodeKept(_ parcel: Parcel) {
+        parcel.account.kept = parcel.rows.count
+        let raw = parcel.raw
+        guard keptEncoder.isPlain else {
+            for (row, record) in parcel.rows.enumerated() {
+                keptEncoder.append(
+                    raw.bytes(of: parcel.lines[Int(record)]), row: row, columns: parcel.columns, to: &parcel.kept)
+            }
+            return
+        }
+        parcel.kept.reserveCapacity(raw.count + parcel.rows.count)
+        for record in parcel.rows {
+            parcel.kept.append(contentsOf: raw.bytes(of: parcel.lines[Int(record)]))
+            parcel.kept.append(0x0A)
+        }
+    }
+
+    private func collect(_ parcel: Parcel) throws {
+        if let keeping {
+            try keeping.ledger.add(parcel.ledger, ends: parcel.ledgerEnds, ordinals: parcel.ledgerOrdinals)
+            parcel.ledger.removeAll(keepingCapacity: true)
+            try keep(parcel, in: keeping.store)
+        }
+        outputs.assemble(parcel)
+        account.add(parcel.account)
+    }
+
+    private func keep(_ parcel: Parcel, in store: ColumnStore) throws {
+        let writer = shard ?? store.writer(shard: store.shards.count)
+        shard = writer
+        for (name, column) in parcel.columns { types[name] = column.type }
+        try writer.append(parcel.columns)
+        shardBytes += parcel.raw.count
+        if shardBytes >= Self.segmentBytes { try endShard() }
+    }
+
+    private func endShard() throws {
+        guard let keeping, let writer = shard else { return }
+        let rows = try writer.commit()
+        keeping.store.add(shard: keeping.store.shards.count, rows: rows, types: types)
+        shard = nil
+        shardBytes = 0
+    }
+}

@@ -1,0 +1,213 @@
+import SluiceCore
+import SluiceIO
+
+/// Reads the input block by block, checks every line, and hands good records on.
+///
+/// One instance serves one pass over the input. Its steps fit a `Conveyor`: `lane` reads, `parse` checks and hashes.
+final class InputPass: @unchecked Sendable {
+    // All stored properties are constant or guard themselves; parcels belong to one thread at a time.
+
+    let catalog: InputCatalog
+    private let spec: InputSpec
+    private let limits: FramingLimits
+    private let fileSystem: FileSystem
+    private let progress: ProgressMeter
+    /// Fields to extract: those of the stages, then those of the dedupe that no stage reads.
+    let fields: [SluiceCore.FieldPath]
+    private let dedupeFields: [Int]
+    private let keepsFields: Bool
+    private let extractors: Spares<Extractor>
+    let parcels: Spares<Parcel>
+
+    /// What one thread needs to parse.
+    private final class Extractor {
+        let json: JSONExtractor
+        let arena: FieldArena
+        var hasher = RecordHasher()
+
+        init(_ paths: [SluiceIO.FieldPath]) {
+            json = JSONExtractor(paths)
+            arena = FieldArena(width: paths.count)
+        }
+    }
+
+    /// - Parameter stageFields: the fields that the parcels carry on for the stages.
+    init(
+        catalog: InputCatalog, spec: InputSpec, stageFields: [SluiceCore.FieldPath], limits: FramingLimits,
+        fileSystem: FileSystem, progress: ProgressMeter
+    ) {
+        self.catalog = catalog
+        self.spec = spec
+        self.limits = limits
+        self.fileSystem = fileSystem
+        self.progress = progress
+        var fields = stageFields
+        if case .fields(let paths) = spec.dedupe {
+            for path in paths where !fields.contains(path) { fields.append(path) }
+            dedupeFields = paths.compactMap { fields.firstIndex(of: $0) }
+        } else {
+            dedupeFields = []
+        }
+        self.fields = fields
+        keepsFields = !stageFields.isEmpty
+        let paths = fields.map { $0 == .chat ? SluiceIO.FieldPath.chat : SluiceIO.FieldPath($0.description) }
+        extractors = Spares { Extractor(paths) }
+        parcels = Spares { Parcel() }
+    }
+
+    /// A lane for a conveyor: the blocks of file `number`.
+    func lane(_ number: Int) throws -> (() throws -> Parcel?)? {
+        guard number < catalog.files.count else { return nil }
+        let file = catalog.files[number]
+        let source = try open(file)
+        let reader = BlockReader(source, limits: limits)
+        var seen: UInt64 = 0
+        return { [self] in
+            let parcel = parcels.take()
+            parcel.reset()
+            parcel.file = number
+            do {
+                guard try reader.next(into: parcel.raw) else {
+                    progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
+                    parcels.giveBack(parcel)
+                    return nil
+                }
+            } catch let failure as IOFailure {
+                throw EngineError(.data, named(failure, file, reader))
+            }
+            let offset = source.fileOffset
+            progress.read(bytes: Int(offset > seen ? offset - seen : 0))
+            seen = max(seen, offset)
+            return parcel
+        }
+    }
+
+    private func open(_ file: InputCatalog.File) throws -> any ByteSource {
+        do {
+            return try fileSystem.openInput(file.path)
+        } catch let failure as IOFailure {
+            throw EngineError(.data, named(failure, file, nil))
+        }
+    }
+
+    private func named(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> String {
+        var failure = failure
+        failure.path = file.path == "-" ? "standard input" : file.name
+        guard let reader, reader.nextLine > 1 else { return failure.description }
+        return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
+    }
+
+    /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
+    ///
+    /// - Throws: `EngineError` with code `.data` for the first bad line under policy `fail`.
+    func parse(_ parcel: Parcel) throws {
+        let extractor = extractors.take()
+        defer { extractors.giveBack(extractor) }
+        let raw = parcel.raw
+        let arena = extractor.arena
+        arena.removeAll()
+        for line in raw.lines {
+            let bytes = raw.bytes(of: line)
+            if let fault = extractor.json.extract(bytes, into: arena) {
+                parcel.faults.append(
+                    Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
+                continue
+            }
+            parcel.lines.append(line)
+            parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
+            switch spec.dedupe {
+            case .fields:
+                parcel.hashes.append(
+                    extractor.hasher.hash(arena, row: arena.width == 0 ? 0 : arena.rows - 1, fields: dedupeFields))
+                if !keepsFields { arena.removeAll() }
+            default:
+                parcel.hashes.append(XXHash.hash128(bytes))
+            }
+        }
+        parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
+        if keepsFields {
+            if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
+            arena.copy(to: &parcel.fields)
+        }
+        parcel.account.blank = Int(raw.blankLines)
+        parcel.account.read = raw.lines.count + raw.overlong.count
+        for fault in parcel.faults { parcel.account.countFault(fault.code) }
+        for _ in raw.overlong { parcel.account.countFault("line-too-long") }
+        if spec.malformed == .fail { try failOnFirstFault(parcel) }
+        progress.read(records: raw.lines.count)
+    }
+
+    private func failOnFirstFault(_ parcel: Parcel) throws(EngineError) {
+        let name = catalog.files[parcel.file].name
+        if let fault = parcel.faults.first {
+            throw EngineError(
+                .data,
+                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; mend the line, or set `malformed: quarantine` to put such lines aside")
+        }
+        if let long = parcel.raw.overlong.first {
+            throw EngineError(.data, "\(name):\(long.line): \(Self.describe(long, limit: spec.maxRecord))")
+        }
+    }
+
+    private static func describe(_ long: OverlongLine, limit: Int) -> String {
+        "the line has \(long.length) bytes, more than `max_record` allows (\(MemorySize.describe(limit))); raise `max_record` under `input`"
+    }
+
+    func progressed(records: Int) { progress.read(records: records) }
+
+    /// Writes the parcel's bad lines as quarantine lines.
+    func encodeFaults(_ parcel: Parcel, _ encoder: LineEncoder) {
+        let raw = parcel.raw
+        for fault in parcel.faults {
+            let bytes = raw.bytes(of: fault.line)
+            encoder.appendFault(
+                Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: fault.line))),
+                byte: Int(raw.byteOffset(of: fault.line)) + fault.byte, error: fault.message, raw: bytes,
+                length: bytes.count, to: &parcel.quarantine)
+        }
+        for long in raw.overlong {
+            long.head.withUnsafeBytes { head in
+                encoder.appendFault(
+                    Ordinal(file: parcel.file, line: Int(long.line)), byte: Int(long.byte),
+                    error: Self.describe(long, limit: spec.maxRecord), raw: head, length: Int(long.length),
+                    to: &parcel.quarantine)
+            }
+        }
+    }
+}
+
+extension JSONFault.Code {
+    /// A short name to count faults by in `run.json`.
+    var name: String {
+        switch self {
+        case .isArray: "not-an-object"
+        case .isScalar: "not-an-object"
+        case .secondValue: "two-values"
+        case .trailing: "trailing-bytes"
+        case .invalidUTF8: "invalid-utf8"
+        case .loneSurrogate: "lone-surrogate"
+        case .unterminated: "cut-short"
+        case .tooDeep: "too-deep"
+        default: "invalid-json"
+        }
+    }
+}
+
+extension FieldArena {
+    /// Copies all rows to a table of the same fields.
+    func copy(to table: inout FieldTable) {
+        table.arena.removeAll(keepingCapacity: true)
+        table.entries.removeAll(keepingCapacity: true)
+        table.arena.append(contentsOf: bytesInUse)
+        table.entries.reserveCapacity(rows * width)
+        for row in 0..<rows {
+            for field in 0..<width {
+                let place = entry(row, field)
+                table.entries.append(
+                    FieldTable.Entry(
+                        offset: UInt32(place.offset), length: UInt32(place.length),
+                        kind: FieldTable.Kind(rawValue: UInt8(place.kind.rawValue)) ?? .missing))
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import SluiceCore
+import SluiceIO
+
+extension Parcel {
+    /// Makes the block that the stages work on: the good records that are in.
+    func makeBlock(readsRecord: Bool, wanted: [ColumnName]) -> Block {
+        rows.removeAll(keepingCapacity: true)
+        for record in fates.indices where fates[record] < 0 { rows.append(Int32(record)) }
+        let all = rows.count == lines.count
+        var table = fields
+        if !all, !table.paths.isEmpty {
+            table.entries = rows.flatMap { row in
+                fields.entries[(Int(row) * table.paths.count)..<((Int(row) + 1) * table.paths.count)]
+            }
+        }
+        var records: BytesColumn?
+        if readsRecord {
+            var column = BytesColumn()
+            for row in rows { column.append(ArraySlice(raw.bytes(of: lines[Int(row)]))) }
+            records = column
+        }
+        return Block(
+            ordinals: all ? ordinals : rows.map { ordinals[Int($0)] },
+            hashes: all ? hashes : rows.map { hashes[Int($0)] },
+            fields: table.paths.isEmpty ? nil : table, records: records, wanted: wanted)
+    }
+
+    /// Takes over what the stages dropped.
+    func takeDrops(of block: borrowing Block, from first: Int, stage: String) {
+        for drop in block.drops[first...] {
+            lose(
+                Int(rows[drop.record]),
+                Loss(stage: stage, reason: drop.reason, partner: nil, measures: drop.measures))
+        }
+    }
+}
+
+/// Transforms that run one after the other on a block.
+struct TransformRun: Sendable {
+    struct Link: Sendable {
+        let label: String
+        let transform: any Transform
+        /// What the stage may write.
+        let writes: [ColumnSpec]
+    }
+
+    var links: [Link] = []
+
+    /// Applies all; `dropped` is told of each stage's drops right after it.
+    func apply(
+        to block: inout Block, dropped: (borrowing Block, _ from: Int, _ stage: String) -> Void
+    ) throws(EngineError) {
+        for link in links {
+            let before = block.drops.count
+            do throws(StageError) {
+                try link.transform.apply(to: &block)
+            } catch {
+                throw EngineError(error, stage: link.label)
+            }
+            dropped(block, before, link.label)
+        }
+    }
+}
+
+extension Column {
+    /// The rows whose numbers are given, in that order.
+    func selecting(_ rows: [Int]) -> Column {
+        if rows.count == count { return self }
+        switch self {
+        case .bytes(let column):
+            var result = BytesColumn()
+            for row in rows { result.append(column[row]) }
+            return .bytes(result)
+        case .vectors(let column):
+            var result = VectorColumn(dimension: column.dimension)
+            result.values.reserveCapacity(rows.count * column.dimension)
+            for row in rows { result.values.append(contentsOf: column[row]) }
+            return .vectors(result)
+        case .integers(let values): return .integers(rows.map { values[$0] })
+        case .reals(let values): return .reals(rows.map { values[$0] })
+        }
+    }
+}

@@ -1,0 +1,200 @@
+import SluiceCore
+import SluiceIO
+
+/// Goes once over the rows of a column store that are still in: transforms write new columns and drop rows, a survey
+/// observes.
+final class RowPass: @unchecked Sendable {
+    // `gone`, `account` and the writer belong to the ordered step; everything else is constant or guards itself.
+
+    /// Some rows on their way.
+    private final class Batch {
+        let rows: Range<Int>
+        let shard: Int
+        let endsShard: Bool
+        /// Live rows, counted from the start of `rows`.
+        var live: [Int] = []
+        var written: [(name: ColumnName, column: Column)] = []
+        var gone: [Int] = []
+        var account = Account()
+        var lines: [UInt8] = []
+        var ends: [Int] = []
+        var ordinals: [UInt64] = []
+
+        init(rows: Range<Int>, shard: Int, endsShard: Bool) {
+            self.rows = rows
+            self.shard = shard
+            self.endsShard = endsShard
+        }
+    }
+
+    /// Rows handled together. A number of the program's, so that no result can come to depend on it unseen: the
+    /// contract kit runs every stage with other limits.
+    static let batchRows = 4096
+
+    private let store: ColumnStore
+    private let live: LiveRows
+    private let transforms: TransformRun
+    private let reads: [Input]
+    private let keep: [ColumnName]
+    private let ledger: LedgerRuns
+    private let encoder: LineEncoder
+    private let progress: ProgressMeter
+    private(set) var account = Account()
+    private var gone: [Int] = []
+    private var writer: ShardWriter?
+    private var types: [ColumnName: ColumnType] = [:]
+
+    /// - Parameters:
+    ///   - reads: what the transforms and the survey read.
+    ///   - keep: the columns that later work reads.
+    init(
+        store: ColumnStore, live: LiveRows, transforms: TransformRun, reads: [Input], keep: [ColumnName],
+        ledger: LedgerRuns, encoder: LineEncoder, progress: ProgressMeter
+    ) {
+        self.store = store
+        self.live = live
+        self.transforms = transforms
+        self.reads = reads
+        self.keep = keep
+        self.ledger = ledger
+        self.encoder = encoder
+        self.progress = progress
+    }
+
+    /// - Parameter observe: is given every block after the transforms, on several threads at a time.
+    /// - Returns: the rows that the transforms dropped.
+    func run(
+        on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool,
+        observe: @escaping (borrowing Block) throws -> Void = { _ in }
+    ) throws -> [Int] {
+        let conveyor = Conveyor<Batch>(
+            steps: [
+                .parallel { [self] in try work($0, observe) },
+                .ordered { [self] in try collect($0) },
+            ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
+        try conveyor.run(on: pool)
+        return gone
+    }
+
+    private func lane(_ number: Int) -> (() -> Batch?)? {
+        guard number < store.shards.count else { return nil }
+        let shard = store.shards[number]
+        var start = shard.rows.lowerBound
+        return {
+            guard start < shard.rows.upperBound else { return nil }
+            let end = min(start + Self.batchRows, shard.rows.upperBound)
+            defer { start = end }
+            return Batch(rows: start..<end, shard: number, endsShard: end == shard.rows.upperBound)
+        }
+    }
+
+    private func work(_ batch: Batch, _ observe: (borrowing Block) throws -> Void) throws {
+        batch.live = live.local(batch.rows)
+        var block = try store.block(rows: batch.rows, live: batch.live, reads: reads)
+        try transforms.apply(to: &block) { block, first, stage in
+            for drop in block.drops[first...] {
+                batch.account.countDrop(stage: stage, reason: drop.reason)
+                encoder.appendDrop(
+                    block.ordinals[drop.record], stage: stage, reason: drop.reason, partner: nil,
+                    measures: drop.measures, to: &batch.lines)
+                batch.ends.append(batch.lines.count)
+                batch.ordinals.append(block.ordinals[drop.record].rawValue)
+                batch.gone.append(batch.rows.lowerBound + batch.live[drop.record])
+            }
+        }
+        try observe(block)
+        let writes = Set(transforms.links.flatMap(\.writes).map(\.name))
+        for name in keep where writes.contains(name) {
+            guard let column = block[name] else { continue }
+            batch.written.append((name, column.spread(to: batch.live, of: batch.rows.count)))
+        }
+        progress.read(records: batch.rows.count)
+    }
+
+    private func collect(_ batch: Batch) throws {
+        account.add(batch.account)
+        gone += batch.gone
+        try ledger.add(batch.lines, ends: batch.ends, ordinals: batch.ordinals)
+        guard !batch.written.isEmpty else { return }
+        let writer = writer ?? store.writer(shard: batch.shard)
+        self.writer = writer
+        for (name, column) in batch.written { types[name] = column.type }
+        try writer.append(batch.written)
+        if batch.endsShard {
+            let rows = try writer.commit()
+            store.add(shard: batch.shard, rows: rows, types: types)
+            self.writer = nil
+        }
+    }
+}
+
+extension ColumnStore {
+    /// The block of some live rows, with what is read of them.
+    func block(rows: Range<Int>, live: [Int], reads: [Input]) throws -> Block {
+        var columns: [ColumnName] = []
+        var paths: [SluiceCore.FieldPath] = []
+        for input in reads {
+            switch input {
+            case .column(let name): if !columns.contains(name) { columns.append(name) }
+            case .field(let path): if !paths.contains(path) { paths.append(path) }
+            case .record: break
+            }
+        }
+        func bytes(_ name: ColumnName) throws -> BytesColumn {
+            guard case .bytes(let column) = try load([name], rows).first?.column.selecting(live) else {
+                throw EngineError(.fault, "column `\(name)` was not kept for the stage that reads it")
+            }
+            return column
+        }
+        let ordinals = try integers(Self.ordinal, rows)
+        let high = try integers(Self.hashHigh, rows)
+        let low = try integers(Self.hashLow, rows)
+        let fieldColumns = try paths.map { try bytes(FieldColumns.name($0)) }
+        var block = Block(
+            ordinals: live.map { Ordinal(rawValue: UInt64(bitPattern: ordinals[$0])) },
+            hashes: live.map {
+                ContentHash(high: UInt64(bitPattern: high[$0]), low: UInt64(bitPattern: low[$0]))
+            },
+            fields: paths.isEmpty ? nil : FieldColumns.table(paths, columns: fieldColumns),
+            records: reads.contains(.record) ? try bytes(FieldColumns.record) : nil)
+        for (name, column) in try load(columns, rows) { block.write(name, column.selecting(live)) }
+        return block
+    }
+}
+
+extension Column {
+    /// The rows at their places among `count`; the others are empty or zero.
+    func spread(to places: [Int], of count: Int) -> Column {
+        if places.count == count { return self }
+        switch self {
+        case .bytes(let column):
+            var result = BytesColumn()
+            var next = 0
+            for row in 0..<count {
+                if next < places.count, places[next] == row {
+                    result.append(column[next])
+                    next += 1
+                } else {
+                    result.append(EmptyCollection<UInt8>())
+                }
+            }
+            return .bytes(result)
+        case .vectors(let column):
+            var result = VectorColumn(
+                dimension: column.dimension, values: [Int8](repeating: 0, count: count * column.dimension))
+            for (row, place) in places.enumerated() {
+                let start = place * column.dimension
+                result.values.replaceSubrange(start..<(start + column.dimension), with: column[row])
+            }
+            return .vectors(result)
+        case .integers(let values):
+            var result = [Int64](repeating: 0, count: count)
+            for (row, place) in places.enumerated() { result[place] = values[row] }
+            return .integers(result)
+        case .reals(let values):
+            var result = [Double](repeating: 0, count: count)
+            for (row, place) in places.enumerated() { result[place] = values[row] }
+            return .reals(result)
+        }
+    }
+}

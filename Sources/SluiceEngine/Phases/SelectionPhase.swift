@@ -1,0 +1,260 @@
+import SluiceCore
+import SluiceIO
+
+/// Runs a selection: cuts the live rows into groups, lets it choose in each, and books who leaves.
+final class SelectionPhase: @unchecked Sendable {
+    // `gone`, `ranks`, `failure` and `reports` are touched only with `monitor` locked.
+
+    private let selection: any Selection
+    private let context: StageContext
+    private let store: ColumnStore
+    private let live: LiveRows
+    private let ledger: LedgerRuns
+    private let encoder: LineEncoder
+    private let folder: String
+    private let fileSystem: FileSystem
+
+    private let monitor = Monitor()
+    private var gone: [Int] = []
+    private var ranks: [(row: Int, rank: Int32)] = []
+    private var failure: (any Error)?
+    private var reports: [GroupReport] = []
+    private var account = Account()
+
+    struct Result {
+        /// The rows that leave.
+        let gone: [Int]
+        /// The rows that stay, ascending, with their places in the order of picks.
+        let ranks: [(row: Int, rank: Int32)]
+        let report: Report
+        let account: Account
+    }
+
+    init(
+        _ selection: any Selection, context: StageContext, store: ColumnStore, live: LiveRows, ledger: LedgerRuns,
+        encoder: LineEncoder, folder: String, fileSystem: FileSystem
+    ) {
+        self.selection = selection
+        self.context = context
+        self.store = store
+        self.live = live
+        self.ledger = ledger
+        self.encoder = encoder
+        self.folder = folder
+        self.fileSystem = fileSystem
+    }
+
+    func run(on pool: WorkerPool, isStopped: @escaping () -> Bool) throws -> Result {
+        let (sizes, index) = try groupSizes(isStopped)
+        let groups = try gather(sizes, index, isStopped)
+        defer { try? groups.remove() }
+        let quotas: [Int]
+        do throws(StageError) {
+            quotas = try selection.quotas(for: sizes.map(\.rows))
+        } catch {
+            throw EngineError(error, stage: context.name)
+        }
+        guard quotas.count == sizes.count else {
+            throw EngineError(.fault, "stage `\(context.name)` gave \(quotas.count) quotas for \(sizes.count) groups")
+        }
+        for batch in try batches(groups) {
+            pool.run(batch.count) { piece in
+                if isStopped() { return }
+                choose(groups, batch[piece], quota: quotas[batch[piece]])
+            }
+            if isStopped() { throw EngineError.stopped }
+            if let failure { throw failure }
+        }
+        reports.sort { ($0.key ?? 0) < ($1.key ?? 0) }
+        ranks.sort { $0.row < $1.row }
+        return Result(gone: gone, ranks: ranks, report: selection.report(reports), account: account)
+    }
+
+    // MARK: Cutting into groups
+
+    private func forEachRange(
+        _ isStopped: () -> Bool, _ body: (Range<Int>, [Int]) throws -> Void
+    ) throws {
+        for shard in store.shards {
+            var start = shard.rows.lowerBound
+            while start < shard.rows.upperBound {
+                if isStopped() { throw EngineError.stopped }
+                let end = min(start + RowPass.batchRows, shard.rows.upperBound)
+                try body(start..<end, live.local(start..<end))
+                start = end
+            }
+        }
+    }
+
+    private func groupSizes(
+        _ isStopped: () -> Bool
+    ) throws -> (sizes: [(key: Int?, rows: Int)], index: [Int: Int]) {
+        guard case .by(let column) = selection.grouping else {
+            return (live.count == 0 ? [] : [(nil, live.count)], [:])
+        }
+        var counts: [Int: Int] = [:]
+        try forEachRange(isStopped) { range, rows in
+            let keys = try store.integers(column, range)
+            for row in rows { counts[Int(keys[row]), default: 0] += 1 }
+        }
+        let keys = counts.keys.sorted()
+        let index = Dictionary(uniqueKeysWithValues: keys.enumerated().map { ($1, $0) })
+        return (keys.map { ($0, counts[$0] ?? 0) }, index)
+    }
+
+    private func gather(
+        _ sizes: [(key: Int?, rows: Int)], _ index: [Int: Int], _ isStopped: () -> Bool
+    ) throws -> GroupStore {
+        var types: [ColumnName: ColumnType] = [
+            GroupStore.rowNumber: .integer, GroupStore.ordinal: .integer, GroupStore.hashHigh: .integer,
+            GroupStore.hashLow: .integer,
+        ]
+        for name in selection.columns { types[name] = store.types[name] }
+        let groups = try GroupStore(
+            sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, context.memory / 8),
+            fileSystem: fileSystem)
+        var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
+        names += selection.columns.filter { !names.contains($0) }
+        try forEachRange(isStopped) { range, rows in
+            var target = [Int](repeating: -1, count: range.count)
+            if case .by(let column) = selection.grouping {
+                let keys = try store.integers(column, range)
+                for row in rows { target[row] = index[Int(keys[row])] ?? -1 }
+            } else {
+                for row in rows { target[row] = 0 }
+            }
+            var columns = try store.load(names, range)
+            columns.append((GroupStore.rowNumber, .integers(range.map { Int64($0) })))
+            try groups.append(columns, groups: target)
+        }
+        try groups.finish()
+        return groups
+    }
+
+    /// Runs of groups that fit in the share of memory together; a group that alone does not is read in passes.
+    private func batches(_ groups: GroupStore) throws -> [[Int]] {
+        var batches: [[Int]] = []
+        var batch: [Int] = []
+        var bytes = 0
+        for (index, extent) in groups.extents.enumerated() {
+            let need = try fixedBytes(extent.rows.count) + groups.bytes(of: extent, columns: selection.columns)
+            if !batch.isEmpty, bytes + need > context.memory {
+                batches.append(batch)
+                batch = []
+                bytes = 0
+            }
+            batch.append(index)
+            bytes += need
+        }
+        return batch.isEmpty ? batches : batches + [batch]
+    }
+
+    /// What a group takes beside its columns: the selection's own state, and the outcome.
+    private func fixedBytes(_ rows: Int) throws(EngineError) -> Int {
+        let need = selection.memory(rows: rows) + rows * 40
+        guard need <= context.memory else {
+            throw EngineError(
+                .resources,
+                "stage `\(context.name)` needs \(MemorySize.describe(need)) for a group of \(rows) records and its share is \(MemorySize.describe(context.memory)); raise `memory` by \(MemorySize.describe(need - context.memory)), or make more clusters")
+        }
+        return need
+    }
+
+    // MARK: One group
+
+    private struct Data: GroupData {
+        let groups: GroupStore
+        let extent: GroupStore.Extent
+        let residentBytes: Int
+
+        func hashes() throws(StageError) -> [ContentHash] {
+            let (high, low) = (try numbers(GroupStore.hashHigh), try numbers(GroupStore.hashLow))
+            return zip(high, low).map {
+                ContentHash(high: UInt64(bitPattern: $0), low: UInt64(bitPattern: $1))
+            }
+        }
+
+        func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
+            do throws(IOFailure) {
+                return try groups.vectors(name, extent, residentBytes: residentBytes)
+            } catch {
+                throw StageError(.io, error.description)
+            }
+        }
+
+        func values(_ name: ColumnName) throws(StageError) -> Column {
+            do throws(IOFailure) {
+                return groups.type(of: name) == .real
+                    ? .reals(try groups.reals(name, extent.rows)) : .integers(try groups.integers(name, extent.rows))
+            } catch {
+                throw StageError(.io, error.description)
+            }
+        }
+
+        private func numbers(_ name: ColumnName) throws(StageError) -> [Int64] {
+            do throws(IOFailure) { return try groups.integers(name, extent.rows) } catch {
+                throw StageError(.io, error.description)
+            }
+        }
+    }
+
+    private func choose(_ groups: GroupStore, _ number: Int, quota: Int) {
+        do {
+            let extent = groups.extents[number]
+            let data = Data(
+                groups: groups, extent: extent,
+                residentBytes: max(1 << 20, context.memory - (try fixedBytes(extent.rows.count))))
+            let group = Group(key: extent.key, count: extent.rows.count, data: data)
+            let outcome: GroupOutcome
+            do throws(StageError) {
+                outcome = try selection.select(group, quota: quota, context)
+            } catch {
+                throw EngineError(error, stage: context.name)
+            }
+            try book(outcome, groups, extent)
+        } catch {
+            monitor.locked { if failure == nil { failure = error } }
+        }
+    }
+
+    private func book(_ outcome: GroupOutcome, _ groups: GroupStore, _ extent: GroupStore.Extent) throws {
+        let count = extent.rows.count
+        guard outcome.ranks.count == count, outcome.partners.isEmpty || outcome.partners.count == count,
+            outcome.measures.allSatisfy({ $0.values.count == count })
+        else {
+            throw EngineError(.fault, "stage `\(context.name)` decided about another number of records than the \(count) of its group")
+        }
+        let rows = try groups.integers(GroupStore.rowNumber, extent.rows)
+        let ordinals = try groups.integers(GroupStore.ordinal, extent.rows)
+        var lines: [UInt8] = []
+        var ends: [Int] = []
+        var dropped: [UInt64] = []
+        var leaving: [Int] = []
+        var staying: [(row: Int, rank: Int32)] = []
+        for row in 0..<count {
+            guard outcome.ranks[row] < 0 else {
+                staying.append((Int(rows[row]), outcome.ranks[row]))
+                continue
+            }
+            let ordinal = UInt64(bitPattern: ordinals[row])
+            let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
+            guard partner < count, partner < 0 || outcome.ranks[partner] >= 0 else {
+                throw EngineError(.fault, "stage `\(context.name)` dropped a record for one that it did not keep")
+            }
+            encoder.appendDrop(
+                Ordinal(rawValue: ordinal), stage: context.name, reason: outcome.reason,
+                partner: partner < 0 ? nil : Ordinal(rawValue: UInt64(bitPattern: ordinals[partner])),
+                measures: outcome.measures.map { Measure($0.name, .real($0.values[row])) }, to: &lines)
+            ends.append(lines.count)
+            dropped.append(ordinal)
+            leaving.append(Int(rows[row]))
+        }
+        try ledger.add(lines, ends: ends, ordinals: dropped)
+        monitor.locked {
+            gone += leaving
+            ranks += staying
+            account.countDrop(stage: context.name, reason: outcome.reason, leaving.count)
+            reports.append(GroupReport(key: extent.key, size: count, kept: staying.count, report: outcome.report))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+package import SluiceCore
+
+/// The stages of a definition, made from their options, with what each reads and writes.
+package struct StageChain: Sendable {
+    package struct Link: Sendable {
+        /// From 0.
+        package let index: Int
+        /// The stage's name, with `#2`, `#3` … behind it where the definition names it again.
+        package let label: String
+        package let spec: StageSpec
+        package let stage: any Stage
+        /// A seed of the stage's own.
+        package let seed: Seed
+    }
+
+    package let links: [Link]
+
+    /// - Throws: `EngineError` with code `.definition` for an unknown stage or an option that does not do.
+    package init(_ definition: Definition, registry: Registry) throws(EngineError) {
+        var links: [Link] = []
+        var seen: [String: Int] = [:]
+        for (index, spec) in definition.stages.enumerated() {
+            guard let type = registry[spec.name] else {
+                throw EngineError(
+                    .definition,
+                    "stage \(index + 1) is called `\(spec.name)`, which is none of: \(registry.names.joined(separator: ", "))")
+            }
+            let occurrence = seen[spec.name, default: 0]
+            seen[spec.name] = occurrence + 1
+            let label = occurrence == 0 ? spec.name : "\(spec.name)#\(occurrence + 1)"
+            do throws(StageError) {
+                let stage = try type.init(options: type.descriptor.fillingDefaults(in: spec.options))
+                links.append(
+                    Link(
+                        index: index, label: label, spec: spec, stage: stage,
+                        seed: Seed(definition.seed).derived(for: spec.name, index: occurrence)))
+            } catch {
+                throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)")
+            }
+        }
+        self.links = links
+    }
+
+    /// The JSON fields that any stage reads, sorted.
+    package var fields: [FieldPath] {
+        var paths: Set<FieldPath> = []
+        for link in links {
+            for case .field(let path) in link.stage.reads { paths.insert(path) }
+        }
+        return paths.sorted()
+    }
+
+    package var readsRecord: Bool { links.contains { $0.stage.reads.contains(.record) } }
+
+    /// The columns that something after the work of stage `index` may still ask for: later stages, the stage's own
+    /// next pieces of work, and the output.
+    func wanted(from index: Int, output: OutputSpec) -> [ColumnName] {
+        var names = Set(output.columns)
+        for link in links where link.index >= index {
+            for case .column(let name) in link.stage.reads { names.insert(name) }
+            if link.index == index { names.formUnion(link.stage.writes.map(\.name)) }
+        }
+        return names.sorted()
+    }
+
+    /// The columns that stages write, in the order in which they are first written.
+    package var written: [ColumnSpec] {
+        var result: [ColumnSpec] = []
+        for spec in links.flatMap(\.stage.writes) where !result.contains(where: { $0.name == spec.name }) {
+            result.append(spec)
+        }
+        return result
+    }
+}
+
+extension OutputSpec {
+    /// The columns that the kept records are written from.
+    var columns: [ColumnName] {
+        let form: [ColumnName] =
+            switch record {
+            case .original: []
+            case .formatted: [.text]
+            case .messages: [.messages]
+            }
+        return form + annotate.filter { !form.contains($0) }
+    }
+}

@@ -1,0 +1,61 @@
+import SluiceCore
+
+/// How many records were read and where each of them went: it must close, or the run fails.
+struct Account: Sendable, Equatable {
+    /// Lines with something on them.
+    var read = 0
+    var kept = 0
+    var quarantined = 0
+    /// Lines with nothing on them: no records, and counted so that line numbers add up.
+    var blank = 0
+    /// Records dropped, by stage and reason.
+    private(set) var drops: [Key: Int] = [:]
+    /// Quarantined lines by what was wrong.
+    private(set) var faults: [String: Int] = [:]
+
+    struct Key: Hashable, Comparable {
+        let stage: String
+        let reason: Reason
+
+        static func < (a: Key, b: Key) -> Bool { (a.stage, a.reason) < (b.stage, b.reason) }
+    }
+
+    var dropped: Int { drops.values.reduce(0, +) }
+
+    mutating func countDrop(stage: String, reason: Reason, _ count: Int = 1) {
+        drops[Key(stage: stage, reason: reason), default: 0] += count
+    }
+
+    mutating func countFault(_ code: String) {
+        quarantined += 1
+        faults[code, default: 0] += 1
+    }
+
+    mutating func add(_ other: Account) {
+        read += other.read
+        kept += other.kept
+        quarantined += other.quarantined
+        blank += other.blank
+        drops.merge(other.drops, uniquingKeysWith: +)
+        faults.merge(other.faults, uniquingKeysWith: +)
+    }
+
+    func drops(of stage: String) -> [(reason: Reason, count: Int)] {
+        drops.filter { $0.key.stage == stage }.sorted { $0.key < $1.key }.map { ($0.key.reason, $0.value) }
+    }
+
+    func dropped(by stage: String) -> Int { drops(of: stage).reduce(0) { $0 + $1.count } }
+
+    /// - Throws: `EngineError` with code `.fault` where read is not kept + dropped + quarantined.
+    func close() throws(EngineError) {
+        guard read == kept + dropped + quarantined else {
+            throw EngineError(
+                .fault,
+                "the account does not close: \(read) records read, but \(kept) kept + \(dropped) dropped + \(quarantined) quarantined = \(kept + dropped + quarantined); please report this with the definition")
+        }
+    }
+
+    var faultCounts: [(code: String, count: Int)] {
+        faults.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+}

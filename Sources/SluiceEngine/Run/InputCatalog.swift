@@ -1,0 +1,90 @@
+import Glibc
+package import SluiceCore
+package import SluiceIO
+
+/// The input files in order, under the names that messages, ledger and manifest use.
+package struct InputCatalog: Sendable {
+    package struct File: Sendable, Hashable {
+        /// What to open; `-` is standard input.
+        package let path: String
+        /// How the file is called: its path relative to the definition, so that a run gives the same ledger wherever
+        /// the definition's folder lies.
+        package let name: String
+        /// Bytes on disk; 0 for standard input.
+        package let size: UInt64
+    }
+
+    package let files: [File]
+
+    /// Expands the globs of a definition and sorts all files by the bytes of their names.
+    ///
+    /// - Throws: `EngineError` with code `.definition` where a glob matches nothing, `.data` where a file can't be read.
+    package init(_ input: InputSpec, fileSystem: FileSystem) throws(EngineError) {
+        if input.files == ["-"] {
+            files = [File(path: "-", name: "-", size: 0)]
+            return
+        }
+        var paths: Set<String> = []
+        for pattern in input.files {
+            guard pattern != "-" else {
+                throw EngineError(.definition, "standard input `-` can't be mixed with files; name one or the other")
+            }
+            let matches = Self.expand(pattern)
+            guard !matches.isEmpty else {
+                let what = Self.isPattern(pattern) ? "matches no file" : "does not exist"
+                throw EngineError(.definition, "input `\(pattern)` \(what); check the name")
+            }
+            paths.formUnion(matches)
+        }
+        var files: [File] = []
+        let named = paths.map { (path: $0, name: input.name(of: $0)) }
+        for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
+            do throws(IOFailure) {
+                guard let status = try fileSystem.status(of: path) else {
+                    throw IOFailure(.cannotOpen, path: path, found: "there is no such file", advice: "Check the name.")
+                }
+                guard !status.isFolder else {
+                    throw IOFailure(
+                        .cannotRead, path: path, found: "it is a folder",
+                        advice: "Name the files in it, for instance `\(name)/*.jsonl.zst`.")
+                }
+                guard access(path, R_OK) == 0 else {
+                    throw IOFailure(
+                        .cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
+                }
+                files.append(File(path: path, name: name, size: status.isRegularFile ? status.size : 0))
+            } catch {
+                throw EngineError(error)
+            }
+        }
+        guard files.count <= Ordinal.maximumFiles else {
+            throw EngineError(
+                .definition, "\(files.count) input files are too many; join them to \(Ordinal.maximumFiles) or fewer")
+        }
+        self.files = files
+    }
+
+    package var isStandardInput: Bool { files.first?.path == "-" }
+    package var totalSize: UInt64 { files.reduce(0) { $0 + $1.size } }
+
+    private static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
+
+    private static func expand(_ pattern: String) -> [String] {
+        // A file whose own name has brackets or stars in it is taken by its name.
+        if access(pattern, F_OK) == 0 { return [pattern] }
+        var found = glob_t()
+        defer { globfree(&found) }
+        guard glob(pattern, GLOB_BRACE | GLOB_NOSORT, nil, &found) == 0 else { return [] }
+        return (0..<Int(found.gl_pathc)).compactMap { found.gl_pathv[$0].map { String(cString: $0) } }
+    }
+}
+
+extension EngineError {
+    /// A failure of a file: data where an input is at fault, resources where the disk is.
+    init(_ failure: IOFailure) {
+        switch failure.code {
+        case .diskFull, .cannotWrite: self.init(.resources, failure.description)
+        default: self.init(.data, failure.description)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Glibc
+import SluiceCore
+import SluiceIO
+
+/// The version of the program; part of a run's identity.
+public let sluiceVersion = "0.1.0"
+
+/// `run.json`: what was done with what, and what came of it.
+///
+/// Everything that may differ between two equal runs stands under `timing`.
+enum Manifest {
+    /// What makes two runs the same run: the definition, the input and the version.
+    static func identity(_ definition: Definition, _ catalog: InputCatalog) -> Report {
+        let canonical = definition.decidingReport
+        return .object([
+            .init("sluice", .text(sluiceVersion)),
+            .init("definition", canonical),
+            .init("definition_digest", .text(digest(of: canonical))),
+            .init("inputs", .list(catalog.files.map { file in
+                .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
+            })),
+        ])
+    }
+
+    /// What differs between a run to come and a manifest that is there, in words.
+    static func differences(_ identity: Report, _ manifest: Report) -> [String] {
+        var found: [String] = []
+        if let old = manifest["sluice"], old != identity["sluice"] {
+            found.append("version: \(old.textValue ?? "unknown") → \(sluiceVersion)")
+        }
+        return found + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
+            + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
+    }
+
+    private static func inputDifferences(_ old: Report, _ new: Report) -> [String] {
+        func sizes(_ report: Report) -> [String: Int] {
+            Dictionary(report.elements.compactMap { file in
+                file["file"]?.textValue.map { ($0, file["bytes"]?.integerValue ?? 0) }
+            }, uniquingKeysWith: { first, _ in first })
+        }
+        let (before, after) = (sizes(old), sizes(new))
+        return Set(before.keys).union(after.keys).sorted().compactMap { name in
+            switch (before[name], after[name]) {
+            case (nil, _): "input \(name) is new"
+            case (_, nil): "input \(name) is gone"
+            case (let a?, let b?): a == b ? nil : "input \(name) had \(a) bytes and has \(b)"
+            }
+        }
+    }
+
+    static func digest(of report: Report) -> String {
+        "xxh3-128:" + Array(report.json.utf8).withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
+    }
+
+    static func make(
+        identity: Report, catalog: InputCatalog, account: Account, chain: StageChain,
+        reports: [(label: String, report: Report)], dedupe: Report?, outputs: Outputs, warnings: [String],
+        definition: Definition, threads: Int, seconds: Double
+    ) -> Report {
+        var stages: [Report] = []
+        var remaining = account.read - account.quarantined
+        func add(_ name: String, _ report: [Report.Entry]) {
+            let dropped = account.dropped(by: name)
+            stages.append(
+                .object(
+                    [
+                        .init("stage", .text(name)), .init("in", .integer(remaining)),
+                        .init("dropped", .object(account.drops(of: name).map { .init($0.reason.name, .integer($0.count)) })),
+                        .init("out", .integer(remaining - dropped)),
+                    ] + report))
+            remaining -= dropped
+        }
+        if let dedupe { add(Deduper.stage, dedupe.entries) }
+        for link in chain.links {
+            let own = reports.filter { $0.label == link.label }.flatMap(\.report.entries)
+            add(link.label, own)
+        }
+        return .object(
+            identity.entries + [
+                .init("counts", .object([
+                    .init("read", .integer(account.read)), .init("kept", .integer(account.kept)),
+                    .init("dropped", .integer(account.dropped)), .init("quarantined", .integer(account.quarantined)),
+                    .init("blank_lines", .integer(account.blank)),
+                ])),
+                .init("quarantine", .object(account.faultCounts.map { .init($0.code, .integer($0.count)) })),
+                .init("stages", .list(stages)),
+                .init("outputs", .list(outputs.all.map { stream in
+                    .object([
+                        .init("file", .text(stream.name)), .init("lines", .integer(stream.lines)),
+                        .init("bytes", .integer(stream.contentBytes)),
+                        .init("content", .text("xxh3-128:" + stream.contentDigest)),
+                    ])
+                })),
+                .init("warnings", .list(warnings.map { .text($0) })),
+                .init("timing", timing(definition, threads: threads, seconds: seconds)),
+            ])
+    }
+
+    private static func timing(_ definition: Definition, threads: Int, seconds: Double) -> Report {
+        .object([
+            .init("seconds", .real((seconds * 1000).rounded() / 1000)),
+            .init("threads", .integer(threads)),
+            .init("memory_budget", .integer(definition.memory)),
+            .init("memory_peak", .integer(peakMemory() ?? 0)),
+        ])
+    }
+}
+
+/// VmHWM: the most memory that the process had at a time, mapped pages included, in bytes.
+package func peakMemory() -> Int? {
+    guard let file = fopen("/proc/self/status", "r") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, 256, file) != nil {
+        let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard text.hasPrefix("VmHWM:") else { continue }
+        return text.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) }.map { $0 << 10 }
+    }
+    return nil
+}

@@ -1,0 +1,109 @@
+import SluiceCore
+import SluiceIO
+
+/// A block of input on its way through a pass, with all that is made of it. Reused from block to block.
+final class Parcel {
+    /// A line that is no good record.
+    struct Fault {
+        let line: RawLine
+        let code: String
+        let message: String
+        /// Where in the line.
+        let byte: Int
+    }
+
+    /// Why a good record leaves.
+    struct Loss {
+        let stage: String
+        let reason: Reason
+        let partner: Ordinal?
+        let measures: [Measure]
+    }
+
+    let raw = RawBlock()
+    var file = 0
+
+    /// The good records: which line each is, its place, its content, its fields.
+    var lines: [RawLine] = []
+    var ordinals: [Ordinal] = []
+    var hashes: [ContentHash] = []
+    var fields = FieldTable(paths: [])
+    var faults: [Fault] = []
+    /// For each good record an index into `losses`, or -1 while it is in.
+    var fates: [Int32] = []
+    var losses: [Loss] = []
+
+    /// The block that the stages worked on: its records are the good ones that were in when the stages began.
+    var columns: [(name: ColumnName, column: Column)] = []
+    var rows: [Int32] = []
+    /// In the last pass: the row of each kept record in the column store.
+    var storeRows: [Int] = []
+
+    var account = Account()
+    var kept: [UInt8] = []
+    var ledger: [UInt8] = []
+    var ledgerLines = 0
+    /// Where each ledger line ends and whose it is; only where the lines are to be sorted later.
+    var ledgerEnds: [Int] = []
+    var ledgerOrdinals: [UInt64] = []
+    var quarantine: [UInt8] = []
+    var picks: [UInt8] = []
+    var frames: [Frame] = []
+
+    func reset() {
+        lines.removeAll(keepingCapacity: true)
+        ordinals.removeAll(keepingCapacity: true)
+        hashes.removeAll(keepingCapacity: true)
+        fields.arena.removeAll(keepingCapacity: true)
+        fields.entries.removeAll(keepingCapacity: true)
+        faults.removeAll(keepingCapacity: true)
+        fates.removeAll(keepingCapacity: true)
+        losses.removeAll(keepingCapacity: true)
+        columns.removeAll(keepingCapacity: true)
+        rows.removeAll(keepingCapacity: true)
+        storeRows.removeAll(keepingCapacity: true)
+        account = Account()
+        kept.removeAll(keepingCapacity: true)
+        ledger.removeAll(keepingCapacity: true)
+        ledgerLines = 0
+        ledgerEnds.removeAll(keepingCapacity: true)
+        ledgerOrdinals.removeAll(keepingCapacity: true)
+        quarantine.removeAll(keepingCapacity: true)
+        picks.removeAll(keepingCapacity: true)
+        frames.removeAll(keepingCapacity: true)
+    }
+
+    func lose(_ record: Int, _ loss: Loss) {
+        guard fates[record] < 0 else { return }
+        fates[record] = Int32(losses.count)
+        losses.append(loss)
+        account.countDrop(stage: loss.stage, reason: loss.reason)
+    }
+}
+
+/// Keeps what is not needed at the moment, so that big buffers are made once and not once a block.
+final class Spares<Thing>: @unchecked Sendable {
+    // `things` is touched only with `monitor` locked.
+    private let monitor = Monitor()
+    private var things: [Thing] = []
+    private let make: () -> Thing
+
+    init(_ make: @escaping () -> Thing) { self.make = make }
+
+    func take() -> Thing { monitor.locked { things.popLast() } ?? make() }
+    func giveBack(_ thing: Thing) { monitor.locked { things.append(thing) } }
+
+    func using<R>(_ body: (Thing) throws -> R) rethrows -> R {
+        let thing = take()
+        defer { giveBack(thing) }
+        return try body(thing)
+    }
+
+    /// All that is at rest; the spares are then empty.
+    func takeAll() -> [Thing] {
+        monitor.locked {
+            defer { things = [] }
+            return things
+        }
+    }
+}

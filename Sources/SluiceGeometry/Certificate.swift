@@ -1,0 +1,56 @@
+public import SluiceCore
+
+/// How well a chosen set covers its pool: every figure is a chord (Euclidean) distance between unit vectors, 0 to 2.
+public struct Certificate: Sendable, Hashable {
+    /// The distance of the worst-covered row to its nearest centre, over all rows: the k-center objective, verified.
+    public var radius: Double
+    /// The same without the `trim` worst rows; equal to `radius` when nothing is trimmed.
+    public var trimmedRadius: Double
+    /// No choice of as many centres can have a radius below this: k + 1 rows are pairwise at least twice this apart, and two
+    /// of them share a centre (Gonzalez).
+    public var lowerBound: Double
+    /// `radius / lowerBound`: how many times the least possible radius this one can be at most; 1 when both are 0, nil when only the bound is.
+    public var factor: Double?
+    /// The mean distance of a row to its nearest centre.
+    public var meanDistance: Double
+    /// The distances that half, 90 % and 99 % of the rows don't exceed (nearest rank).
+    public var median: Double
+    public var quantile90: Double
+    public var quantile99: Double
+
+    /// - Parameters:
+    ///   - squaredDistances: each row's squared distance to its nearest centre.
+    ///   - separation: the squared distance that k + 1 rows pairwise keep at least; 0 if unknown.
+    /// - Returns: nil when there are no rows.
+    public init?(
+        squaredDistances: [Int32], separation: Int32, trim: Int = 0, quantizer: Quantizer, parallel: Parallel = .serial
+    ) {
+        let count = squaredDistances.count
+        guard count > 0 else { return nil }
+        radius = quantizer.chord(fromSquared: squaredDistances.max()!)
+        lowerBound = quantizer.chord(fromSquared: separation) / 2
+        factor = lowerBound > 0 ? radius / lowerBound : radius == 0 ? 1 : nil
+        // Sums of pieces, then the sum of these: the pieces are of fixed size, so the order is fixed.
+        let sums = Buffer<Double>((count + pieceRows - 1) / pieceRows)
+        squaredDistances.withUnsafeBufferPointer { values in
+            let values = UncheckedPointer(values.baseAddress!)
+            parallel.pieces(of: count) { range in
+                var sum = 0.0
+                for i in range { sum += Double(values.base[i]).squareRoot() }
+                sums[range.lowerBound / pieceRows] = sum
+            }
+        }
+        var total = 0.0
+        for i in 0..<sums.count { total += sums[i] }
+        meanDistance = total / Double(count) / quantizer.scale
+        var copy = squaredDistances
+        func smallest(_ rank: Int) -> Double {
+            copy.withUnsafeMutableBufferPointer { partition($0.baseAddress!, count: $0.count, smallest: rank) }
+            return quantizer.chord(fromSquared: copy[..<rank].max()!)
+        }
+        trimmedRadius = trim == 0 ? radius : smallest(max(1, count - trim))
+        median = smallest((count * 50 + 99) / 100)
+        quantile90 = smallest((count * 90 + 99) / 100)
+        quantile99 = smallest((count * 99 + 99) / 100)
+    }
+}

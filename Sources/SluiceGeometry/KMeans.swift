@@ -1,0 +1,248 @@
+import CVectorKernels
+public import SluiceCore
+
+/// What k-means found.
+public struct Clustering: Sendable {
+    public let dimension: Int
+    /// The centroids, row after row; `min(clusters, rows)` of them.
+    public var centroids: [Int8]
+    /// For each row the number of its nearest centroid, the lowest of equals.
+    public var labels: [UInt32]
+    /// Rows per cluster. A cluster may be empty where there are fewer distinct vectors than clusters.
+    public var sizes: [Int]
+    /// For each row the squared distance to its centroid.
+    public var squaredDistances: [Int32]
+    /// The exact sum of `squaredDistances`.
+    public var squaredInertia: UInt64
+    /// The same in chord units: the sum of squared Euclidean distances between unit vectors and centroids.
+    public var inertia: Double
+    /// How many times the centroids were moved.
+    public var iterations: Int
+    /// Whether it stopped because no label moved.
+    public var converged: Bool
+
+    public var count: Int { sizes.count }
+}
+
+/// Lloyd's k-means over Int8 vectors, exact and the same on every machine.
+///
+/// Start: k-means++ (Arthur and Vassilvitskii, 2007), by exact integer draws; see `seeds`. Then: every row to its nearest
+/// centroid (ties to the lowest), every centroid to the mean of its rows, rounded half to even per component from exact
+/// sums. The rounded mean is the best of all integer points, so the inertia never rises. A cluster that lost all its rows is
+/// moved to the row farthest from its centroid (ties to the lowest row; several in this order), unless that distance is 0.
+/// It stops when no label moves, or after `maximumIterations`.
+///
+/// Cost: n·k·d multiply-adds an iteration, about as many for the start. Memory: 16 bytes a row beside the vectors.
+public struct KMeans: Sendable {
+    public var clusters: Int
+    public var maximumIterations: Int
+    public var seed: Seed
+
+    public init(clusters: Int, maximumIterations: Int = 20, seed: Seed) {
+        precondition(clusters > 0, "k-means needs at least one cluster")
+        self.clusters = clusters
+        self.maximumIterations = maximumIterations
+        self.seed = seed
+    }
+
+    /// Clusters the rows. Of no rows: no clusters.
+    public func run(_ vectors: VectorView, parallel: Parallel = .serial) -> Clustering {
+        run(vectors, starting: nil, parallel: parallel, eachIteration: { _ in })
+    }
+
+    /// - Parameters:
+    ///   - starting: the centroids to start from, in place of k-means++.
+    ///   - eachIteration: is told the squared inertia after every assignment.
+    public func run(
+        _ vectors: VectorView, starting: [Int8]?, parallel: Parallel = .serial, eachIteration: (UInt64) -> Void
+    ) -> Clustering {
+        let dimension = vectors.dimension
+        let run = Lloyd(vectors, parallel)
+        if vectors.count == 0 { return run.result(iterations: 0, converged: true, parallel) }
+        if let starting {
+            precondition(starting.count % dimension == 0 && !starting.isEmpty, "the centroids aren't whole vectors of \(dimension)")
+            run.centroids = starting
+            run.assign(parallel)
+        } else {
+            var generator = seed.generator()
+            let start = Self.start(vectors, count: clusters, generator: &generator, parallel: parallel)
+            run.centroids = start.centres.centres
+            run.adopt(start.centres)
+        }
+        eachIteration(run.inertia)
+        var iterations = 0
+        var converged = false
+        while iterations < maximumIterations, !converged {
+            run.move(parallel)
+            iterations += 1
+            converged = run.assign(parallel) == 0
+            eachIteration(run.inertia)
+        }
+        return run.result(iterations: iterations, converged: converged, parallel)
+    }
+
+    /// How many rows a random sample needs so that each of `clusters` clusters, if it holds at least the share `minimumShare` of the
+    /// rows, is met with probability `1 - missProbability` at least: `ln(clusters / missProbability) / minimumShare`, rounded up.
+    ///
+    /// One such cluster is missed with probability (1-p)^s <= e^(-ps); the union bound adds up all of them. The logarithm is
+    /// `Elementary.log`, so the number is the same everywhere.
+    public static func sampleSize(clusters: Int, minimumShare: Double, missProbability: Double) -> Int {
+        precondition(clusters > 0 && minimumShare > 0 && minimumShare <= 1 && missProbability > 0 && missProbability < 1)
+        let size = Elementary.log(Double(clusters) / missProbability) / minimumShare
+        return Int(size.rounded(.up))
+    }
+
+    /// A number of clusters for `count` rows when none was asked for, and the words that explain it: the power of two next to √(count/2),
+    /// 2 to 4,096 (1 for fewer than 8 rows).
+    ///
+    /// √(n/2) balances the two costs of clustered selection, n·k of the assignment and n²/k inside the clusters; a power of two says
+    /// plainly that the number is a round one, and keeps it from changing with every record.
+    public static func automaticClusters(_ count: Int) -> (clusters: Int, reason: String) {
+        if count < 8 { return (1, "1 cluster: \(count) records are too few to part") }
+        // Powers of two by squares: k is next to √(n/2) on the logarithmic scale when k²/2 <= n/2 < 2 k².
+        var clusters = 2
+        while clusters < 4096, 2 * clusters * clusters <= count / 2 { clusters *= 2 }
+        return (clusters, "\(clusters) clusters: the power of two next to the square root of half of \(count) records, at most 4096")
+    }
+}
+
+/// The state of Lloyd's iterations.
+private final class Lloyd {
+    let vectors: VectorView
+    var centroids: [Int8] = []
+    private let labels: Buffer<UInt32>
+    private let distances: Buffer<Int32>
+    private let norms: Buffer<Int32>
+    private(set) var inertia: UInt64 = 0
+
+    init(_ vectors: VectorView, _ parallel: Parallel) {
+        self.vectors = vectors
+        labels = Buffer(vectors.count, repeating: .max)
+        distances = Buffer(vectors.count)
+        norms = vectors.normBuffer(parallel)
+    }
+
+    private var count: Int { centroids.count / vectors.dimension }
+
+    /// The start has found nearest centres already.
+    func adopt(_ start: NearestCentres) {
+        inertia = 0
+        for row in 0..<vectors.count {
+            labels[row] = UInt32(start.owner[row])
+            distances[row] = start.least[row]
+            inertia += UInt64(start.least[row])
+        }
+    }
+
+    /// Every row to its nearest centroid. Returns how many labels moved.
+    @discardableResult
+    func assign(_ parallel: Parallel) -> Int {
+        let packed = centroids.withVectors(dimension: vectors.dimension) { view in
+            let norms = view.normBuffer(.serial)
+            return Packed(view.base, count: view.count, dimension: view.dimension, norms: norms.base)
+        }
+        let pieces = (vectors.count + pieceRows - 1) / pieceRows
+        let moved = Buffer<Int>(pieces)
+        let sums = Buffer<UInt64>(pieces)
+        let (vectors, labels, distances, norms) = (vectors, labels, distances, norms)
+        parallel.pieces(of: vectors.count) { range in
+            let start = range.lowerBound
+            withUnsafeTemporaryAllocation(of: UInt32.self, capacity: range.count) { index in
+                packed.nearest(
+                    vectors.row(start), count: range.count, index: index.baseAddress!, value: distances.base + start)
+                var sum: UInt64 = 0
+                var changes = 0
+                for i in 0..<range.count {
+                    let distance = distances.base[start + i] &+ norms.base[start + i]
+                    distances.base[start + i] = distance
+                    sum &+= UInt64(UInt32(bitPattern: distance))
+                    if labels.base[start + i] != index[i] {
+                        labels.base[start + i] = index[i]
+                        changes &+= 1
+                    }
+                }
+                sums[start / pieceRows] = sum
+                moved[start / pieceRows] = changes
+            }
+        }
+        inertia = 0
+        var changes = 0
+        for piece in 0..<pieces {
+            inertia += sums[piece]
+            changes += moved[piece]
+        }
+        return changes
+    }
+
+    /// Every centroid to the rounded mean of its rows.
+    func move(_ parallel: Parallel) {
+        let (count, dimension) = (count, vectors.dimension)
+        let (starts, order) = rowsByLabel()
+        let (vectors, sizes) = (vectors, (0..<count).map { starts[$0 + 1] - starts[$0] })
+        centroids.withUnsafeMutableBufferPointer { all in
+            let all = Shared(all.baseAddress!)
+            parallel(count) { cluster in
+                let size = sizes[cluster]
+                guard size > 0 else { return }
+                withUnsafeTemporaryAllocation(of: Int64.self, capacity: dimension) { sum in
+                    sum.initialize(repeating: 0)
+                    svk_current().pointee.sums(vectors.base, order.base + starts[cluster], size, dimension, sum.baseAddress!)
+                    let to = all.base + cluster * dimension
+                    for j in 0..<dimension { to[j] = Int8(truncatingIfNeeded: roundedQuotient(sum[j], Int64(size))) }
+                }
+            }
+        }
+        reseed(sizes.indices.filter { sizes[$0] == 0 })
+    }
+
+    /// Rows in the order of their labels, and where each label starts.
+    private func rowsByLabel() -> (starts: [Int], order: Buffer<UInt32>) {
+        var starts = [Int](repeating: 0, count: count + 1)
+        for row in 0..<vectors.count { starts[Int(labels.base[row]) + 1] += 1 }
+        for cluster in 0..<count { starts[cluster + 1] += starts[cluster] }
+        let order = Buffer<UInt32>(vectors.count)
+        var next = starts
+        next.withUnsafeMutableBufferPointer { next in
+            for row in 0..<vectors.count {
+                let label = Int(labels.base[row])
+                order.base[next[label]] = UInt32(row)
+                next[label] += 1
+            }
+        }
+        return (starts, order)
+    }
+
+    /// Empty clusters move to the farthest rows.
+    private func reseed(_ empty: [Int]) {
+        guard !empty.isEmpty else { return }
+        var keys = (0..<vectors.count).map { ~farKey(distances[$0], $0) }
+        let take = min(empty.count, keys.count)
+        keys.withUnsafeMutableBufferPointer { partition($0.baseAddress!, count: $0.count, smallest: take) }
+        for (cluster, key) in zip(empty, keys[..<take].sorted()) where keyValue(~key) > 0 {
+            let from = vectors.row(keyRow(~key))
+            for j in 0..<vectors.dimension { centroids[cluster * vectors.dimension + j] = from[j] }
+        }
+    }
+
+    func result(iterations: Int, converged: Bool, _ parallel: Parallel) -> Clustering {
+        var sizes = [Int](repeating: 0, count: count)
+        for row in 0..<vectors.count { sizes[Int(labels[row])] += 1 }
+        let scale = Quantizer(dimension: vectors.dimension).scale
+        return Clustering(
+            dimension: vectors.dimension, centroids: centroids, labels: labels.array, sizes: sizes,
+            squaredDistances: distances.array, squaredInertia: inertia, inertia: Double(inertia) / (scale * scale),
+            iterations: iterations, converged: converged)
+    }
+}
+
+/// `a / n` rounded half to even, exactly.
+@inline(__always)
+func roundedQuotient(_ a: Int64, _ n: Int64) -> Int64 {
+    var (quotient, rest) = a.quotientAndRemainder(dividingBy: n)
+    if rest < 0 {
+        quotient -= 1
+        rest += n
+    }
+    let twice = 2 * rest
+    return twice > n || (twice == n && quotient & 1 == 1) ? quotient + 1 : quotient
+}

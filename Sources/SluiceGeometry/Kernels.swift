@@ -1,0 +1,116 @@
+import CVectorKernels
+import SluiceCore
+
+/// One implementation of the vector kernels. All give the same bits; they differ in speed alone.
+///
+/// The process starts with the fastest one that the machine has, or with the one that the environment variable
+/// `SLUICE_KERNELS` names (`portable`, `avx2`, `avx512vnni`, `neon`).
+public struct KernelPath: Sendable, Hashable, CustomStringConvertible {
+    let number: Int32
+
+    public static let portable = KernelPath(number: 0)
+    public static let avx2 = KernelPath(number: 1)
+    public static let avx512vnni = KernelPath(number: 2)
+    public static let neon = KernelPath(number: 3)
+
+    /// The paths that this machine has, slowest first.
+    public static var available: [KernelPath] {
+        (0..<4).map(KernelPath.init).filter { svk_path_kernels($0.number) != nil }
+    }
+
+    /// The path in use.
+    public static var current: KernelPath { KernelPath(number: svk_current().pointee.path) }
+
+    /// Uses this path in the whole process from now on. For tests and benchmarks.
+    /// - Returns: whether the machine has it; if not, nothing changes.
+    @discardableResult
+    public func select() -> Bool { svk_select(number) != 0 }
+
+    public var description: String {
+        svk_path_kernels(number).map { String(cString: $0.pointee.name) } ?? "path \(number)"
+    }
+}
+
+/// The kernels in use. Take them once per operation: a packed matrix is read by the path that packed it.
+typealias Kernels = UnsafePointer<svk_kernels>
+
+/// How many rows one piece of parallel work takes: their vectors fit the second-level cache. Fixed, though no result depends on it.
+let pieceRows = 2048
+
+/// Memory of a number of trivial values, aligned for the kernels and zeroed.
+///
+/// Unchecked because pieces of parallel work write to disjoint parts of it without a lock; whoever holds one keeps to that.
+final class Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
+    let base: UnsafeMutablePointer<Element>
+    let count: Int
+
+    init(_ count: Int) {
+        let bytes = max(1, count) * MemoryLayout<Element>.stride
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        base = raw.bindMemory(to: Element.self, capacity: max(1, count))
+        self.count = count
+    }
+
+    convenience init(_ count: Int, repeating value: Element) {
+        self.init(count)
+        base.update(repeating: value, count: count)
+    }
+
+    deinit { UnsafeMutableRawPointer(base).deallocate() }
+
+    subscript(index: Int) -> Element {
+        get { base[index] }
+        set { base[index] = newValue }
+    }
+
+    var array: [Element] { Array(UnsafeBufferPointer(start: base, count: count)) }
+}
+
+/// A pointer that pieces of parallel work share, each with its own part.
+struct Shared<Element>: @unchecked Sendable {
+    let base: UnsafeMutablePointer<Element>
+    init(_ base: UnsafeMutablePointer<Element>) { self.base = base }
+    init(_ buffer: Buffer<Element>) where Element: BitwiseCopyable { self.base = buffer.base }
+}
+
+/// Vectors packed as the columns of a matrix, for `nearest` and `products`.
+///
+/// Unchecked because it's written once, in `init`, and only read after that.
+final class Packed: @unchecked Sendable {
+    let kernels: Kernels
+    let count: Int
+    let dimension: Int
+    private let memory: Buffer<Int8>
+
+    /// - Parameter norms: the vectors' squared norms, or nil where only products are wanted.
+    init(_ vectors: UnsafePointer<Int8>, count: Int, dimension: Int, norms: UnsafePointer<Int32>?) {
+        kernels = svk_current()
+        self.count = count
+        self.dimension = dimension
+        memory = Buffer(svk_packed_bytes(count, dimension))
+        kernels.pointee.pack(vectors, count, dimension, norms, memory.base)
+    }
+
+    /// For each row: the column with the least `|column|^2 - 2 row . column`, the lowest of equals, and that value.
+    func nearest(
+        _ rows: UnsafePointer<Int8>, select: UnsafePointer<UInt32>? = nil, count: Int,
+        index: UnsafeMutablePointer<UInt32>, value: UnsafeMutablePointer<Int32>
+    ) {
+        kernels.pointee.nearest(rows, select, count, memory.base, index, value)
+    }
+
+    /// All products of `count` rows with the columns: `out[row * stride + column]`.
+    func products(_ rows: UnsafePointer<Int8>, count: Int, into out: UnsafeMutablePointer<Int32>, stride: Int) {
+        kernels.pointee.products(rows, count, memory.base, out, stride)
+    }
+}
+
+extension Parallel {
+    /// Cuts `0..<count` into pieces of `size` and runs them.
+    func pieces(of count: Int, size: Int = pieceRows, _ body: @Sendable (Range<Int>) -> Void) {
+        self((count + size - 1) / size) { piece in
+            body(piece * size..<min(count, (piece + 1) * size))
+        }
+    }
+}

@@ -1,0 +1,127 @@
+import CZstd
+
+let bytesHeader = Array("SLUICEb1".utf8)
+
+/// Writes a column of byte strings, such as texts: compressed blocks of (4-byte length, bytes), a footer, a checksum.
+///
+/// The file stands under its name after `finish()`.
+public final class BytesColumnWriter {
+    private var writer: WorkFileWriter?
+    private let compressor: FrameCompressor
+    private let blockBytes: Int
+    private var block: [UInt8] = []
+    private var blockRows: UInt32 = 0
+    private var frame: [UInt8] = []
+    public private(set) var rows: UInt64 = 0
+    public let path: String
+
+    /// - Parameter blockBytes: a block ends at the first row end at or past so many bytes.
+    public init(
+        _ path: String, level: Int = 1, blockBytes: Int = 256 << 10, fileSystem: FileSystem = .local
+    ) throws(IOFailure) {
+        self.path = path
+        self.blockBytes = max(1, blockBytes)
+        compressor = FrameCompressor(level: level)
+        writer = try WorkFileWriter(path, header: bytesHeader, fileSystem: fileSystem)
+    }
+
+    /// Adds a row (below 4 GiB).
+    public func append(_ value: UnsafeRawBufferPointer) throws(IOFailure) {
+        var length = UInt32(value.count).littleEndian
+        withUnsafeBytes(of: &length) { block.append(contentsOf: $0) }
+        block.append(contentsOf: value)
+        blockRows += 1
+        rows += 1
+        if block.count >= blockBytes { try endBlock() }
+    }
+
+    private func endBlock() throws(IOFailure) {
+        guard blockRows > 0 else { return }
+        block.withUnsafeBytes { compressor.compress($0, into: &frame) }
+        var head = (
+            UInt32(frame.count).littleEndian, blockRows.littleEndian, UInt64(block.count).littleEndian
+        )
+        try withUnsafeBytes(of: &head) { bytes throws(IOFailure) in try writer!.append(bytes) }
+        let result = frame.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
+            do throws(IOFailure) { return .success(try writer!.append(bytes)) } catch { return .failure(error) }
+        }
+        try result.get()
+        writer!.add(items: Int(blockRows))
+        block.removeAll(keepingCapacity: true)
+        blockRows = 0
+    }
+
+    /// Ends the file and makes it stand under its name.
+    public func finish() throws(IOFailure) {
+        try endBlock()
+        guard let whole = writer.take() else { return }
+        try whole.finish()
+    }
+}
+
+/// Reads a column of byte strings from front to back. One thread at a time.
+public final class BytesColumnReader {
+    private let reader: WorkFileReader
+    private let context: OpaquePointer
+    private var block: [UInt8] = []
+    private var at = 0
+    private var rowsLeft: UInt32 = 0
+    private var rowsRead: UInt64 = 0
+    /// The rows of the column.
+    public var rows: UInt64 { reader.count }
+
+    public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
+        reader = try WorkFileReader(path, header: bytesHeader, fileSystem: fileSystem)
+        context = ZSTD_createDCtx()!
+    }
+
+    deinit { ZSTD_freeDCtx(context) }
+
+    /// Gives the next row to `body`, which may use it until it returns.
+    ///
+    /// - Returns: `false` at the end; then the checksum has been found right.
+    public func next(_ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) -> Bool {
+        if rowsLeft == 0 {
+            guard try readBlock() else { return false }
+        }
+        guard at + 4 <= block.count else { throw broken("a row ends past its block") }
+        let length = Int(
+            block.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: UInt32.self)) })
+        guard at + 4 + length <= block.count else { throw broken("a row ends past its block") }
+        block.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[(at + 4)..<(at + 4 + length)])) }
+        at += 4 + length
+        rowsLeft -= 1
+        rowsRead += 1
+        return true
+    }
+
+    private func broken(_ what: String) -> IOFailure { WorkFooter.broken(reader.path, 0, what) }
+
+    private func readBlock() throws(IOFailure) -> Bool {
+        if try reader.isAtEnd() {
+            guard rowsRead == rows else { throw broken("it has \(rowsRead) rows, its footer says \(rows)") }
+            return false
+        }
+        let head = try reader.next(16)
+        let size = Int(UInt32(littleEndian: head.loadUnaligned(as: UInt32.self)))
+        rowsLeft = UInt32(littleEndian: head.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+        let content = UInt64(littleEndian: head.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        let frame = try reader.next(size)
+        // Ask the frame itself before believing a size that may be damaged.
+        guard rowsLeft > 0, ZSTD_getFrameContentSize(frame.baseAddress, frame.count) == content, content < 1 << 33 else {
+            throw broken("a block's header is damaged")
+        }
+        let wanted = Int(content)
+        if block.count > wanted {
+            block.removeSubrange(wanted...)
+        } else {
+            block.append(contentsOf: repeatElement(0, count: wanted - block.count))
+        }
+        let result = block.withUnsafeMutableBytes {
+            ZSTD_decompressDCtx(context, $0.baseAddress, $0.count, frame.baseAddress, frame.count)
+        }
+        guard result == wanted else { throw broken("a block can't be unpacked") }
+        at = 0
+        return true
+    }
+}

@@ -1,0 +1,377 @@
+/// The types of numbers that columns are made of.
+public struct NpyType: Sendable, Hashable, CustomStringConvertible {
+    /// As NumPy spells it, little-endian.
+    public let descriptor: String
+    /// Bytes a number.
+    public let size: Int
+    let isFloat: Bool
+
+    public var description: String { descriptor }
+
+    public static let int8 = NpyType(descriptor: "|i1", size: 1, isFloat: false)
+    public static let int32 = NpyType(descriptor: "<i4", size: 4, isFloat: false)
+    public static let int64 = NpyType(descriptor: "<i8", size: 8, isFloat: false)
+    public static let uint64 = NpyType(descriptor: "<u8", size: 8, isFloat: false)
+    public static let float32 = NpyType(descriptor: "<f4", size: 4, isFloat: true)
+    public static let float64 = NpyType(descriptor: "<f8", size: 8, isFloat: true)
+
+    static let all: [NpyType] = [.int8, .int32, .int64, .uint64, .float32, .float64]
+}
+
+/// A number that a column may hold.
+public protocol NpyElement: BitwiseCopyable, Sendable {
+    static var npyType: NpyType { get }
+}
+
+extension Int8: NpyElement { public static var npyType: NpyType { .int8 } }
+extension Int32: NpyElement { public static var npyType: NpyType { .int32 } }
+extension Int64: NpyElement { public static var npyType: NpyType { .int64 } }
+extension UInt64: NpyElement { public static var npyType: NpyType { .uint64 } }
+extension Float: NpyElement { public static var npyType: NpyType { .float32 } }
+extension Double: NpyElement { public static var npyType: NpyType { .float64 } }
+
+/// The header of our files: NumPy's format 1.0, blanks up to 128 bytes, so that the shape can be filled in at the end.
+let npyHeaderSize = 128
+
+func npyHeader(_ type: NpyType, rows: UInt64, width: Int?) -> [UInt8] {
+    let shape = width.map { "(\(rows), \($0))" } ?? "(\(rows),)"
+    var header: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(npyHeaderSize - 10), 0]
+    header += Array("{'descr': '\(type.descriptor)', 'fortran_order': False, 'shape': \(shape), }".utf8)
+    header += Array(repeating: 0x20, count: npyHeaderSize - 1 - header.count)
+    return header + [0x0A]
+}
+
+/// Writes a column, row after row, as a `.npy` file that `np.load` opens as it is, mapped or not.
+///
+/// After the array comes our footer of 32 bytes (rows and a checksum), which NumPy doesn't look at. The file stands
+/// under its name after `finish()`.
+public final class NpyWriter<Element: NpyElement> {
+    private var file: AtomicFile?
+    private var buffer: [UInt8] = []
+    private var hash = XXHashStream()
+    /// Numbers a row; `nil` for a plain vector, one number a row.
+    public let width: Int?
+    public private(set) var rows: UInt64 = 0
+    public let path: String
+    private let bufferBytes: Int
+
+    /// - Parameter width: numbers a row, for an array of two dimensions; `nil` for one of one dimension.
+    public init(
+        _ path: String, width: Int? = nil, bufferBytes: Int = 128 << 10, fileSystem: FileSystem = .local
+    ) throws(IOFailure) {
+        self.path = path
+        self.width = width
+        self.bufferBytes = bufferBytes
+        let made = try AtomicFile(path, fileSystem: fileSystem)
+        try made.write(npyHeader(Element.npyType, rows: 0, width: width))
+        file = consume made
+    }
+
+    /// Adds rows; the numbers are whole rows one after another.
+    public func append(_ numbers: UnsafeBufferPointer<Element>) throws(IOFailure) {
+        let width = width ?? 1
+        precondition(numbers.count % max(width, 1) == 0, "only whole rows can be written")
+        rows += width == 0 ? 0 : UInt64(numbers.count / width)
+        let bytes = UnsafeRawBufferPointer(numbers)
+        if buffer.count + bytes.count > bufferBytes { try drain() }
+        if bytes.count > bufferBytes {
+            hash.update(bytes)
+            try file!.write(bytes)
+        } else {
+            buffer.append(contentsOf: bytes)
+        }
+    }
+
+    /// Adds rows; the numbers are whole rows one after another.
+    public func append(_ numbers: [Element]) throws(IOFailure) {
+        let result = numbers.withUnsafeBufferPointer { pointer -> Result<Void, IOFailure> in
+            do throws(IOFailure) { return .success(try append(pointer)) } catch { return .failure(error) }
+        }
+        try result.get()
+    }
+
+    private func drain() throws(IOFailure) {
+        buffer.withUnsafeBytes { hash.update($0) }
+        try file!.write(buffer)
+        buffer.removeAll(keepingCapacity: true)
+    }
+
+    /// Ends the file and makes it stand under its name.
+    public func finish() throws(IOFailure) {
+        try drain()
+        guard let whole = file.take() else { return }
+        let footer = WorkFooter(count: rows, checksum: hash.digest64)
+        try footer.withBytes { bytes throws(IOFailure) in try whole.write(bytes) }
+        let header = npyHeader(Element.npyType, rows: rows, width: width)
+        let result = header.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
+            do throws(IOFailure) { return .success(try whole.write(bytes, at: 0)) } catch { return .failure(error) }
+        }
+        try result.get()
+        try whole.commit()
+    }
+}
+
+/// Reads rows of a `.npy` file: one of ours, checked against its footer, or a foreign one (C order, little-endian).
+///
+/// Reads with `pread`, so nothing is mapped and several threads may read at once.
+public final class NpyReader<Element: NpyElement>: Sendable {
+    private let file: OpenFile
+    private let dataStart: UInt64
+    public let path: String
+    public let rows: Int
+    /// Numbers a row; 1 for an array of one dimension.
+    public let width: Int
+    /// Whether the file is one of ours, with a footer.
+    public let hasFooter: Bool
+    private let checksum: UInt64
+
+    /// - Parameters:
+    ///   - width: the numbers a row must have, where that is known.
+    ///   - rows: the rows there must be, where that is known.
+    ///   - verify: read the whole file once and check its checksum.
+    public init(
+        _ path: String, width: Int? = nil, rows: Int? = nil, verify: Bool = true, fileSystem: FileSystem = .local
+    ) throws(IOFailure) {
+        self.path = path
+        file = try fileSystem.openForReading(path)
+        let size = try file.status().size
+        let header = try NpyHeader(file, size: size)
+        guard header.type == Element.npyType else {
+            throw IOFailure(
+                .wrongColumn, path: path,
+                found: "it holds numbers of type \(header.descriptor), expected is \(Element.npyType)")
+        }
+        dataStart = header.dataStart
+        self.rows = header.rows
+        self.width = header.width
+        if let width, width != header.width {
+            throw IOFailure(
+                .wrongColumn, path: path, found: "its rows have \(header.width) numbers, expected are \(width)")
+        }
+        if let rows, rows != header.rows {
+            throw IOFailure(.wrongColumn, path: path, found: "it has \(header.rows) rows, expected are \(rows)")
+        }
+        let dataSize = UInt64(header.rows) * UInt64(header.width) * UInt64(Element.npyType.size)
+        guard size >= dataStart + dataSize else {
+            throw WorkFooter.broken(
+                path, size, "its header says \(dataSize) bytes of numbers, but there are \(size - dataStart)")
+        }
+        if size == dataStart + dataSize {
+            hasFooter = false
+            checksum = 0
+        } else {
+            guard size == dataStart + dataSize + UInt64(WorkFooter.size) else {
+                throw WorkFooter.broken(path, dataStart + dataSize, "there is more after its numbers than a footer")
+            }
+            let footer = try WorkFooter.read(file, size: size)
+            guard footer.count == UInt64(header.rows) else {
+                throw WorkFooter.broken(
+                    path, size, "its header says \(header.rows) rows, its footer \(footer.count)")
+            }
+            hasFooter = true
+            checksum = footer.checksum
+        }
+        if verify && hasFooter { try self.verify() }
+    }
+
+    /// Reads the whole file and checks its checksum; a foreign file has none and passes.
+    public func verify() throws(IOFailure) {
+        guard hasFooter else { return }
+        var hash = XXHashStream()
+        var chunk = [UInt8](repeating: 0, count: 256 << 10)
+        var at: UInt64 = 0
+        let end = UInt64(rows) * UInt64(width) * UInt64(Element.npyType.size)
+        while at < end {
+            let got = try file.read(into: &chunk, at: dataStart + at)
+            if got == 0 { break }
+            let count = Int(min(UInt64(got), end - at))
+            chunk.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            at += UInt64(count)
+        }
+        guard hash.digest64 == checksum else { throw WorkFooter.broken(path, dataStart, "its checksum is wrong") }
+    }
+
+    /// Reads `numbers.count / width` rows from `row` on.
+    ///
+    /// - Throws: `.wrongColumn` for a value that is no finite number.
+    public func read(row: Int, into numbers: UnsafeMutableBufferPointer<Element>) throws(IOFailure) {
+        precondition(width > 0 && numbers.count % width == 0, "only whole rows can be read")
+        precondition(row >= 0 && row + numbers.count / width <= rows, "row out of range")
+        let at = dataStart + UInt64(row) * UInt64(width) * UInt64(Element.npyType.size)
+        let bytes = UnsafeMutableRawBufferPointer(numbers)
+        guard try file.read(into: bytes, at: at) == bytes.count else {
+            throw WorkFooter.broken(path, at, "it became shorter while it was read")
+        }
+        guard Element.npyType.isFloat else { return }
+        for (i, number) in numbers.enumerated() where !isFinite(number) {
+            throw IOFailure(
+                .wrongColumn, path: path, offset: at + UInt64(i * Element.npyType.size),
+                found: "row \(row + i / width), column \(i % width) is \(number), no finite number")
+        }
+    }
+
+    /// Reads rows into an array.
+    public func read(rows range: Range<Int>) throws(IOFailure) -> [Element] {
+        var failure: IOFailure?
+        let numbers = [Element](unsafeUninitializedCapacity: range.count * width) { buffer, count in
+            count = range.count * width
+            do throws(IOFailure) {
+                try read(row: range.lowerBound, into: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return numbers
+    }
+
+    /// Gives all rows in order, so many at a time; the last time fewer.
+    public func forEachChunk(
+        of chunkRows: Int, _ body: (_ firstRow: Int, _ numbers: UnsafeBufferPointer<Element>) throws(IOFailure) -> Void
+    ) throws(IOFailure) {
+        let size = max(1, chunkRows)
+        let buffer = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(1, min(size, rows) * width))
+        defer { buffer.deallocate() }
+        var row = 0
+        while row < rows {
+            let count = min(size, rows - row)
+            let part = UnsafeMutableBufferPointer(rebasing: buffer[..<(count * width)])
+            try read(row: row, into: part)
+            try body(row, UnsafeBufferPointer(part))
+            row += count
+        }
+    }
+
+    @inline(__always)
+    private func isFinite(_ number: Element) -> Bool {
+        switch number {
+        case let float as Float: float.isFinite
+        case let double as Double: double.isFinite
+        default: true
+        }
+    }
+}
+
+/// The header of a `.npy` file, of ours or another's.
+public struct NpyHeader: Sendable, Equatable {
+    /// The type as spelled in the file.
+    public var descriptor: String
+    /// The type, where it is one that can be read.
+    public var type: NpyType?
+    public var rows: Int
+    /// Numbers a row; 1 for an array of one dimension.
+    public var width: Int
+    var dataStart: UInt64
+
+    /// Reads the header of a file.
+    public init(of path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
+        let file = try fileSystem.openForReading(path)
+        try self.init(file, size: try file.status().size)
+    }
+
+    init(_ file: borrowing OpenFile, size: UInt64) throws(IOFailure) {
+        func wrong(_ what: String) -> IOFailure { IOFailure(.wrongColumn, path: file.path, found: what) }
+        var start = [UInt8](repeating: 0, count: 12)
+        let got = try file.read(into: &start, at: 0)
+        guard got >= 10, start[..<6].elementsEqual([0x93] + Array("NUMPY".utf8)), (1...3).contains(start[6]) else {
+            throw wrong("this is no .npy file")
+        }
+        let prefix = start[6] == 1 ? 10 : 12
+        var length = Int(start[8]) | Int(start[9]) << 8
+        if prefix == 12 { length |= Int(start[10]) << 16 | Int(start[11]) << 24 }
+        guard length <= 65536, UInt64(prefix + length) <= size else {
+            throw WorkFooter.broken(file.path, 8, "its header ends past the end of the file")
+        }
+        var text = [UInt8](repeating: 0, count: length)
+        guard try file.read(into: &text, at: UInt64(prefix)) == length else {
+            throw WorkFooter.broken(file.path, 8, "its header is cut off")
+        }
+        var parser = NpyHeaderParser(text)
+        guard let fields = parser.parse() else { throw wrong("its .npy header can't be understood") }
+        if fields.fortran && fields.shape.count > 1 {
+            throw IOFailure(
+                .wrongColumn, path: file.path, found: "its numbers are in Fortran order",
+                advice: "Save it with numpy.ascontiguousarray.")
+        }
+        guard (1...2).contains(fields.shape.count) else {
+            throw wrong("it has \(fields.shape.count) dimensions, expected are 1 or 2")
+        }
+        descriptor = fields.descriptor
+        type = NpyType.all.first { $0.descriptor == fields.descriptor }
+        if fields.descriptor == "<i1" { type = .int8 }
+        rows = fields.shape[0]
+        width = fields.shape.count == 2 ? fields.shape[1] : 1
+        dataStart = UInt64(prefix + length)
+        guard rows.multipliedReportingOverflow(by: max(1, width)).partialValue < 1 << 48, rows < 1 << 48, width < 1 << 32
+        else { throw wrong("its shape (\(rows), \(width)) is too large") }
+    }
+}
+
+/// Reads the dictionary in a `.npy` header: the three keys that NumPy writes, in any order.
+private struct NpyHeaderParser {
+    private let text: [UInt8]
+    private var at = 0
+
+    init(_ text: [UInt8]) { self.text = text }
+
+    mutating func parse() -> (descriptor: String, fortran: Bool, shape: [Int])? {
+        var descriptor: String?
+        var fortran: Bool?
+        var shape: [Int]?
+        guard take("{") else { return nil }
+        while !take("}") {
+            guard let key = string(), take(":") else { return nil }
+            switch key {
+            case "descr":
+                guard let value = string() else { return nil }
+                descriptor = value
+            case "fortran_order":
+                if take("True") { fortran = true } else if take("False") { fortran = false } else { return nil }
+            case "shape":
+                guard take("(") else { return nil }
+                var sizes: [Int] = []
+                while !take(")") {
+                    guard let number = number() else { return nil }
+                    sizes.append(number)
+                    if !take(",") {
+                        guard take(")") else { return nil }
+                        break
+                    }
+                }
+                shape = sizes
+            default: return nil
+            }
+            if !take(",") {
+                guard take("}") else { return nil }
+                break
+            }
+        }
+        guard let descriptor, let fortran, let shape else { return nil }
+        return (descriptor, fortran, shape)
+    }
+
+    private mutating func skip() { while at < text.count, text[at] == 0x20 || text[at] == 0x0A { at += 1 } }
+
+    private mutating func take(_ word: String) -> Bool {
+        skip()
+        let bytes = Array(word.utf8)
+        guard text[at...].starts(with: bytes) else { return false }
+        at += bytes.count
+        return true
+    }
+
+    private mutating func string() -> String? {
+        skip()
+        guard at < text.count, text[at] == 0x27 || text[at] == 0x22 else { return nil }
+        let quote = text[at]
+        guard let end = text[(at + 1)...].firstIndex(of: quote) else { return nil }
+        defer { at = end + 1 }
+        return String(decoding: text[(at + 1)..<end], as: UTF8.self)
+    }
+
+    private mutating func number() -> Int? {
+        skip()
+        let start = at
+        while at < text.count, (0x30...0x39).contains(text[at]) { at += 1 }
+        guard at > start, at - start < 16 else { return nil }
+        return Int(String(decoding: text[start..<at], as: UTF8.self))
+    }
+}

@@ -1,0 +1,138 @@
+public import SluiceCore
+
+/// A record that repeats an earlier one.
+public struct Duplicate: Sendable, Equatable {
+    /// The record to drop.
+    public var ordinal: UInt64
+    /// The first record with the same content.
+    public var kept: UInt64
+
+    public init(ordinal: UInt64, kept: UInt64) {
+        self.ordinal = ordinal
+        self.kept = kept
+    }
+}
+
+/// Deduplication for more records than fit in memory; the answer is that of `DedupeTable`.
+///
+/// Pass one appends (hash, ordinal) of all records, in any order, to partition files chosen by bits of the hash.
+/// `resolve` sorts one partition at a time, keeps the lowest ordinal of every hash, and gives the others out in the
+/// order of their ordinals, so that pass two can walk records and duplicates side by side with no table at all.
+/// Equal hashes always share a partition, and a partition larger than the budget is sorted in runs on disk.
+///
+/// Disk: 24 bytes a record, and as much again for partitions beyond the budget; 24 bytes a duplicate.
+public final class DedupeSpill {
+    private let folder: String
+    private let memory: Int
+    private let fileSystem: FileSystem
+    private let shift: UInt64
+    private var writers: [PartitionWriter] = []
+    private var paths: [String] = []
+    public private(set) var count: UInt64 = 0
+
+    /// - Parameters:
+    ///   - folder: a folder of its own for the files; made if it isn't there.
+    ///   - memory: bytes to work with, at least 64 KiB.
+    public init(folder: String, memory: Int, fileSystem: FileSystem = .local) throws(IOFailure) {
+        self.folder = folder
+        self.memory = max(64 << 10, memory)
+        self.fileSystem = fileSystem
+        // Half the budget for write buffers of at least 4 KiB, and no more open files than any system allows.
+        var bits: UInt64 = 2
+        while bits < 8, (8 << 10) << Int(bits + 1) <= self.memory { bits += 1 }
+        shift = 64 - bits
+        try fileSystem.makeFolder(folder)
+        let buffer = min(256 << 10, max(1024, (self.memory / 2) >> Int(bits)))
+        for i in 0..<(1 << Int(bits)) {
+            let path = "\(folder)/part-\(i)"
+            writers.append(try PartitionWriter(path, bufferBytes: buffer, fileSystem: fileSystem))
+            paths.append(path)
+        }
+    }
+
+    /// Takes a record, in any order.
+    public func append(_ hash: ContentHash, _ ordinal: UInt64) throws(IOFailure) {
+        // Other bits than those that choose a segment of the table are as good; these keep partitions sorted.
+        try writers[Int(truncatingIfNeeded: hash.high >> shift)].append(Triple(a: hash.high, b: hash.low, c: ordinal))
+        count += 1
+    }
+
+    /// Ends pass one: the partition files stand under their names, whole.
+    public func finish() throws(IOFailure) {
+        for writer in writers { try writer.finish() }
+        writers = []
+    }
+
+    /// Finds the duplicates; call it once, after `finish`. Partition files are removed as they are used up.
+    ///
+    /// - Returns: the duplicates, in the order of their ordinals.
+    public func resolve() throws(IOFailure) -> DuplicateStream {
+        precondition(writers.isEmpty, "call finish() before resolve()")
+        let half = memory / 2
+        let duplicates = TripleSorter(stem: "\(folder)/duplicates", memory: half, fileSystem: fileSystem)
+        for path in paths {
+            let sorter = TripleSorter(stem: path, memory: half, fileSystem: fileSystem)
+            let reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
+            while let triple = try reader.nextTriple() { try sorter.append(triple) }
+            var first: Triple?
+            do throws(MergeFailure<IOFailure>) {
+                try sorter.merge { triple throws(IOFailure) in
+                    if let kept = first, kept.a == triple.a, kept.b == triple.b {
+                        try duplicates.append(Triple(a: triple.c, b: kept.c, c: 0))
+                    } else {
+                        first = triple
+                    }
+                }
+            } catch {
+                sorter.removeRuns()
+                switch error { case .io(let failure), .body(let failure): throw failure }
+            }
+            try fileSystem.remove(path)
+        }
+        // In order on disk, so that whoever reads them needs a buffer and nothing else.
+        let path = "\(folder)/duplicates"
+        var writer = try WorkFileWriter(path, header: Triple.header, fileSystem: fileSystem)
+        do throws(MergeFailure<IOFailure>) {
+            try duplicates.merge { triple throws(IOFailure) in try writer.append(triple) }
+        } catch {
+            duplicates.removeRuns()
+            switch error { case .io(let failure), .body(let failure): throw failure }
+        }
+        try writer.finish()
+        return try DuplicateStream(path, fileSystem: fileSystem)
+    }
+}
+
+/// Duplicates in the order of their ordinals, read from a file as they are asked for.
+public final class DuplicateStream {
+    private let reader: WorkFileReader
+    /// How many there are in all.
+    public var count: UInt64 { reader.count }
+
+    /// Opens the file that `DedupeSpill.resolve()` left, `duplicates` in its folder.
+    public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
+        reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
+    }
+
+    /// - Returns: `nil` at the end; then the checksum has been found right.
+    public func next() throws(IOFailure) -> Duplicate? {
+        guard let triple = try reader.nextTriple() else { return nil }
+        return Duplicate(ordinal: triple.a, kept: triple.b)
+    }
+}
+
+/// A writer in a box, since an array can't hold it bare.
+private final class PartitionWriter {
+    private var writer: WorkFileWriter?
+
+    init(_ path: String, bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
+        writer = try WorkFileWriter(path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
+    }
+
+    func append(_ triple: Triple) throws(IOFailure) { try writer!.append(triple) }
+
+    func finish() throws(IOFailure) {
+        guard let whole = writer.take() else { return }
+        try whole.finish()
+    }
+}

@@ -1,0 +1,182 @@
+/// Three numbers that sort in that order.
+struct Triple: Equatable, Comparable {
+    var a: UInt64
+    var b: UInt64
+    var c: UInt64
+
+    @inline(__always)
+    static func < (x: Triple, y: Triple) -> Bool {
+        if x.a != y.a { return x.a < y.a }
+        if x.b != y.b { return x.b < y.b }
+        return x.c < y.c
+    }
+
+    static let header = Array("SLUICEt1".utf8)
+    static let size = 24
+}
+
+/// Sorts any number of triples within a budget: sorted runs on disk, then merged.
+final class TripleSorter {
+    private let stem: String
+    private let fileSystem: FileSystem
+    /// How many triples are kept in memory.
+    private let capacity: Int
+    private let memory: Int
+    private var pending: [Triple] = []
+    private var runs: [String] = []
+    private var made = 0
+    private let bufferBytes = 16 << 10
+
+    /// - Parameter stem: the start of the names of the run files.
+    init(stem: String, memory: Int, fileSystem: FileSystem) {
+        self.stem = stem
+        self.fileSystem = fileSystem
+        self.memory = memory
+        capacity = max(64, memory / MemoryLayout<Triple>.stride)
+    }
+
+    func append(_ triple: Triple) throws(IOFailure) {
+        if pending.count == capacity { try spill() }
+        if pending.isEmpty { pending.reserveCapacity(min(capacity, 4096)) }
+        // Growth by doubling would pass the budget by half; the last step goes to the capacity itself.
+        if pending.count == pending.capacity { pending.reserveCapacity(min(capacity, pending.count * 2)) }
+        pending.append(triple)
+    }
+
+    private func spill() throws(IOFailure) {
+        pending.sort()
+        let path = nextName()
+        var writer = try WorkFileWriter(path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
+        for triple in pending { try writer.append(triple) }
+        try writer.finish()
+        runs.append(path)
+        pending.removeAll(keepingCapacity: true)
+    }
+
+    private func nextName() -> String {
+        made += 1
+        return "\(stem).run\(made)"
+    }
+
+    /// Gives all triples in order, then removes the runs.
+    func merge<E: Error>(_ body: (Triple) throws(E) -> Void) throws(MergeFailure<E>) {
+        if runs.isEmpty {
+            pending.sort()
+            for triple in pending {
+                do throws(E) { try body(triple) } catch { throw .body(error) }
+            }
+            pending = []
+            return
+        }
+        do throws(IOFailure) {
+            if !pending.isEmpty { try spill() }
+            pending = []
+            let fanIn = max(2, memory / bufferBytes - 1)
+            while runs.count > fanIn {
+                let some = Array(runs.prefix(fanIn))
+                let path = nextName()
+                var writer = try WorkFileWriter(
+                    path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
+                let merger = try RunMerger(some, bufferBytes: bufferBytes, fileSystem: fileSystem)
+                while let triple = try merger.next() { try writer.append(triple) }
+                try writer.finish()
+                for name in some { try fileSystem.remove(name) }
+                runs.removeFirst(some.count)
+                runs.append(path)
+            }
+        } catch { throw .io(error) }
+        let merger: RunMerger
+        do throws(IOFailure) {
+            merger = try RunMerger(runs, bufferBytes: bufferBytes, fileSystem: fileSystem)
+        } catch { throw .io(error) }
+        while true {
+            let triple: Triple?
+            do throws(IOFailure) { triple = try merger.next() } catch { throw .io(error) }
+            guard let triple else { break }
+            do throws(E) { try body(triple) } catch { throw .body(error) }
+        }
+        do throws(IOFailure) { for name in runs { try fileSystem.remove(name) } } catch { throw .io(error) }
+        runs = []
+    }
+
+    /// Removes what is left on disk.
+    func removeRuns() {
+        for name in runs { try? fileSystem.remove(name) }
+        runs = []
+    }
+}
+
+/// What ended a merge early: the files, or what was done with the items.
+enum MergeFailure<Body: Error>: Error {
+    case io(IOFailure)
+    case body(Body)
+}
+
+extension WorkFileWriter {
+    mutating func append(_ triple: Triple) throws(IOFailure) {
+        var words = (triple.a.littleEndian, triple.b.littleEndian, triple.c.littleEndian)
+        try withUnsafeBytes(of: &words) { bytes throws(IOFailure) in try append(bytes) }
+        add(items: 1)
+    }
+}
+
+extension WorkFileReader {
+    func nextTriple() throws(IOFailure) -> Triple? {
+        if try isAtEnd() { return nil }
+        let bytes = try next(Triple.size)
+        func word(_ i: Int) -> UInt64 {
+            UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: i * 8, as: UInt64.self))
+        }
+        return Triple(a: word(0), b: word(1), c: word(2))
+    }
+}
+
+/// A reader in a box, since an array can't hold it bare.
+private final class Run {
+    let reader: WorkFileReader
+    var head: Triple?
+
+    init(_ path: String, bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
+        reader = try WorkFileReader(path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
+        head = try reader.nextTriple()
+    }
+
+    func advance() throws(IOFailure) { head = try reader.nextTriple() }
+}
+
+/// Merges sorted runs with a binary heap.
+private final class RunMerger {
+    private var heap: [Run] = []
+
+    init(_ paths: [String], bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
+        for path in paths {
+            let run = try Run(path, bufferBytes: bufferBytes, fileSystem: fileSystem)
+            if run.head != nil { heap.append(run) }
+        }
+        for i in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(i) }
+    }
+
+    func next() throws(IOFailure) -> Triple? {
+        guard let first = heap.first, let triple = first.head else { return nil }
+        try first.advance()
+        if first.head == nil {
+            heap.swapAt(0, heap.count - 1)
+            heap.removeLast()
+        }
+        sink(0)
+        return triple
+    }
+
+    private func sink(_ start: Int) {
+        var at = start
+        while true {
+            var least = at
+            for child in [2 * at + 1, 2 * at + 2] where child < heap.count && heap[child].head! < heap[least].head! {
+                least = child
+            }
+            if least == at { return }
+            heap.swapAt(at, least)
+            at = least
+        }
+    }
+}

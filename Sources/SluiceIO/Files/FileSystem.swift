@@ -1,0 +1,413 @@
+import Glibc
+
+/// All file access of the toolkit, with one place where a test can make any call fail.
+///
+/// `FileSystem.local` is the real thing. `intercepting(_:)` gives a copy that asks a hook before every call, so a
+/// fault-injecting layer needs nothing but a counter:
+///
+///     let calls = Atomic(0)
+///     let faulty = FileSystem.local.intercepting { operation, path in
+///         calls.add(1, ordering: .relaxed).newValue == n ? .fail(EIO) : .proceed
+///     }
+public struct FileSystem: Sendable {
+    /// One kind of call.
+    public struct Operation: Sendable, Hashable, CustomStringConvertible {
+        public let name: String
+        let verb: String
+
+        public var description: String { name }
+
+        public static let open = Operation(name: "open", verb: "opening")
+        public static let read = Operation(name: "read", verb: "reading")
+        public static let write = Operation(name: "write", verb: "writing")
+        public static let flush = Operation(name: "flush", verb: "flushing")
+        public static let rename = Operation(name: "rename", verb: "renaming")
+        public static let remove = Operation(name: "remove", verb: "removing")
+        public static let makeFolder = Operation(name: "makeFolder", verb: "making the folder")
+        public static let readFolder = Operation(name: "readFolder", verb: "listing the folder")
+        public static let stat = Operation(name: "stat", verb: "looking up the file")
+        public static let lock = Operation(name: "lock", verb: "locking")
+    }
+
+    /// What a hook wants done with a call.
+    public enum Intervention: Sendable {
+        case proceed
+        /// The call isn't made and fails with this error number.
+        case fail(Int32)
+        /// Reads and writes move at most so many bytes (at least 1); other calls proceed.
+        case short(Int)
+        /// A write puts so many bytes into the file and then fails; other calls just fail.
+        case tear(after: Int, Int32)
+    }
+
+    public typealias Hook = @Sendable (_ operation: Operation, _ path: String) -> Intervention
+
+    let hook: Hook?
+
+    /// The machine's own file system.
+    public static let local = FileSystem(hook: nil)
+
+    /// This file system, asking `hook` before every call. Hooks add up; the newest is asked first.
+    public func intercepting(_ hook: @escaping Hook) -> FileSystem {
+        guard let inner = self.hook else { return FileSystem(hook: hook) }
+        return FileSystem { operation, path in
+            let answer = hook(operation, path)
+            if case .proceed = answer { return inner(operation, path) }
+            return answer
+        }
+    }
+
+    /// Throws where a hook wants this call to fail; else says how many bytes it may move and what comes after them.
+    @inline(__always)
+    func allow(
+        _ operation: Operation, _ path: String, offset: UInt64? = nil
+    ) throws(IOFailure) -> (limit: Int, then: Int32) {
+        guard let hook else { return (.max, 0) }
+        switch hook(operation, path) {
+        case .proceed: return (.max, 0)
+        case .fail(let number):
+            throw IOFailure(system: number, doing: operation, path: path, offset: offset)
+        case .short(let limit): return (max(1, limit), 0)
+        case .tear(let limit, let number):
+            guard operation == .write else {
+                throw IOFailure(system: number, doing: operation, path: path, offset: offset)
+            }
+            return (max(0, limit), number)
+        }
+    }
+}
+
+/// What `FileSystem.status(of:)` knows of a file.
+public struct FileStatus: Sendable, Equatable {
+    public var size: UInt64
+    public var isFolder: Bool
+    public var isRegularFile: Bool
+    /// Device and inode: equal for two names of one file.
+    public var device: UInt64
+    public var inode: UInt64
+    /// Nanoseconds since 1970.
+    public var modified: Int64
+}
+
+extension FileSystem {
+    /// Opens a file for reading, told to be read from front to back; `-` is standard input.
+    public func openForReading(_ path: String) throws(IOFailure) -> OpenFile {
+        _ = try allow(.open, path)
+        if path == "-" { return OpenFile(descriptor: 0, path: "standard input", fileSystem: self, owned: false) }
+        let descriptor = retrying { Glibc.open(path, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw IOFailure(system: errno, doing: .open, path: path) }
+        _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
+        return OpenFile(descriptor: descriptor, path: path, fileSystem: self, owned: true)
+    }
+
+    /// Creates a file for writing and reading back; one of that name is emptied.
+    public func create(_ path: String) throws(IOFailure) -> OpenFile {
+        try open(path, flags: O_RDWR | O_CREAT | O_TRUNC)
+    }
+
+    /// Opens a file for writing at its end, and makes it where there is none.
+    public func openForAppending(_ path: String) throws(IOFailure) -> OpenFile {
+        try open(path, flags: O_RDWR | O_CREAT | O_APPEND)
+    }
+
+    private func open(_ path: String, flags: Int32) throws(IOFailure) -> OpenFile {
+        _ = try allow(.open, path)
+        let descriptor = retrying { Glibc.open(path, flags | O_CLOEXEC, 0o666) }
+        guard descriptor >= 0 else {
+            let number = errno
+            var failure = IOFailure(system: number, doing: .open, path: path)
+            if failure.code == .cannotOpen { failure.code = .cannotWrite }
+            throw failure
+        }
+        return OpenFile(descriptor: descriptor, path: path, fileSystem: self, owned: true)
+    }
+
+    /// Renames a file; one that has the new name already is replaced in the same instant.
+    public func rename(_ from: String, to: String) throws(IOFailure) {
+        _ = try allow(.rename, from)
+        guard retrying({ Glibc.rename(from, to) }) == 0 else {
+            throw IOFailure(system: errno, doing: .rename, path: from)
+        }
+    }
+
+    /// Removes a file; one that isn't there is fine.
+    public func remove(_ path: String) throws(IOFailure) {
+        _ = try allow(.remove, path)
+        guard retrying({ unlink(path) }) == 0 || errno == ENOENT else {
+            throw IOFailure(system: errno, doing: .remove, path: path)
+        }
+    }
+
+    /// Removes an empty folder; one that isn't there is fine.
+    public func removeFolder(_ path: String) throws(IOFailure) {
+        _ = try allow(.remove, path)
+        guard retrying({ rmdir(path) }) == 0 || errno == ENOENT else {
+            throw IOFailure(system: errno, doing: .remove, path: path)
+        }
+    }
+
+    /// Removes a folder and all that is in it; symbolic links are removed, not followed.
+    public func removeTree(_ path: String) throws(IOFailure) {
+        for name in try entries(of: path) {
+            let inner = "\(path)/\(name)"
+            if try isRealFolder(inner) { try removeTree(inner) } else { try remove(inner) }
+        }
+        try removeFolder(path)
+    }
+
+    private func isRealFolder(_ path: String) throws(IOFailure) -> Bool {
+        var status = Glibc.stat()
+        guard lstat(path, &status) == 0 else { return false }
+        return status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Makes a folder and those above it; those there already are fine.
+    public func makeFolder(_ path: String) throws(IOFailure) {
+        if path.isEmpty || path == "/" || path == "." { return }
+        _ = try allow(.makeFolder, path)
+        if mkdir(path, 0o777) == 0 { return }
+        var number = errno
+        if number == ENOENT {
+            let above = Path.folder(of: path)
+            if above != path {
+                try makeFolder(above)
+                if mkdir(path, 0o777) == 0 { return }
+                number = errno
+            }
+        }
+        if number == EEXIST, let status = try status(of: path), status.isFolder { return }
+        throw IOFailure(system: number, doing: .makeFolder, path: path)
+    }
+
+    /// The names in a folder, sorted by bytes, without `.` and `..`.
+    public func entries(of path: String) throws(IOFailure) -> [String] {
+        _ = try allow(.readFolder, path)
+        guard let folder = opendir(path) else { throw IOFailure(system: errno, doing: .readFolder, path: path) }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = readdir(folder) else {
+                if errno != 0 { throw IOFailure(system: errno, doing: .readFolder, path: path) }
+                break
+            }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return names
+    }
+
+    /// What is known of a file, `nil` where there is none.
+    public func status(of path: String) throws(IOFailure) -> FileStatus? {
+        _ = try allow(.stat, path)
+        var status = Glibc.stat()
+        guard retrying({ lookUp(path, &status) }) == 0 else {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw IOFailure(system: errno, doing: .stat, path: path)
+        }
+        return FileStatus(status)
+    }
+
+    /// Flushes a folder, so that a rename in it outlives a power cut.
+    public func flushFolder(_ path: String) throws(IOFailure) {
+        _ = try allow(.flush, path)
+        let descriptor = retrying { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw IOFailure(system: errno, doing: .flush, path: path) }
+        defer { close(descriptor) }
+        // Some file systems can't flush folders and say EINVAL; there is nothing to do about it.
+        guard retrying({ fsync(descriptor) }) == 0 || errno == EINVAL else {
+            throw IOFailure(system: errno, doing: .flush, path: path)
+        }
+    }
+
+    /// Takes the lock file at `path` for this process, making it where there is none.
+    ///
+    /// - Throws: `.locked` when another process, or another lock of this one, holds it. It is let go when the value
+    ///   goes, and by the system when the process ends in whatever way.
+    public func lock(_ path: String) throws(IOFailure) -> FileLock {
+        let file = try openForAppending(path)
+        _ = try allow(.lock, path)
+        guard retrying({ flock(file.descriptor, LOCK_EX | LOCK_NB) }) == 0 else {
+            let number = errno
+            if number == EWOULDBLOCK {
+                throw IOFailure(
+                    .locked, path: path, errno: number, found: "another process is at work here",
+                    advice: "Wait for it to end, or stop it.")
+            }
+            throw IOFailure(system: number, doing: .lock, path: path)
+        }
+        return FileLock(file: file)
+    }
+
+    /// Reads a whole small file.
+    ///
+    /// - Throws: `.cannotRead` when it has more than `limit` bytes.
+    public func contents(of path: String, limit: Int = 64 << 20) throws(IOFailure) -> [UInt8] {
+        let file = try openForReading(path)
+        var bytes: [UInt8] = []
+        var filled = 0
+        while true {
+            if bytes.count - filled < 65536 {
+                bytes.append(contentsOf: repeatElement(0, count: max(65536, bytes.count)))
+            }
+            // The closure can't throw a typed error through an Array's buffer, so it hands it out.
+            let got = bytes.withUnsafeMutableBytes { buffer -> Result<Int, IOFailure> in
+                do throws(IOFailure) {
+                    return .success(try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])))
+                } catch { return .failure(error) }
+            }
+            let count = try got.get()
+            if count == 0 { break }
+            filled += count
+            if filled > limit {
+                throw IOFailure(.cannotRead, path: path, found: "it has more than \(limit) bytes")
+            }
+        }
+        bytes.removeSubrange(filled...)
+        return bytes
+    }
+}
+
+/// A lock that another process would meet; see `FileSystem.lock(_:)`.
+public struct FileLock: ~Copyable, Sendable {
+    let file: OpenFile
+}
+
+/// An open file, closed when the value goes.
+///
+/// Reading and writing move the position that the system keeps; `read(into:at:)` doesn't, and may be called from
+/// several threads at once.
+public struct OpenFile: ~Copyable, Sendable {
+    let descriptor: Int32
+    public let path: String
+    let fileSystem: FileSystem
+    let owned: Bool
+
+    init(descriptor: Int32, path: String, fileSystem: FileSystem, owned: Bool) {
+        self.descriptor = descriptor
+        self.path = path
+        self.fileSystem = fileSystem
+        self.owned = owned
+    }
+
+    deinit { if owned { close(descriptor) } }
+
+    /// Reads up to `buffer.count` bytes; 0 at the end.
+    public func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+        let (limit, _) = try fileSystem.allow(.read, path)
+        let got = retrying { Glibc.read(descriptor, buffer.baseAddress, min(buffer.count, limit)) }
+        guard got >= 0 else { throw IOFailure(system: errno, doing: .read, path: path) }
+        return got
+    }
+
+    /// Reads at a place until `buffer` is full or the file ends; returns how many bytes there were.
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(IOFailure) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let (limit, _) = try fileSystem.allow(.read, path, offset: offset)
+            let got = retrying {
+                pread(
+                    descriptor, buffer.baseAddress! + done, min(buffer.count - done, limit), off_t(offset) + off_t(done)
+                )
+            }
+            guard got >= 0 else { throw IOFailure(system: errno, doing: .read, path: path, offset: offset) }
+            if got == 0 { break }
+            done += got
+        }
+        return done
+    }
+
+    /// Writes all bytes.
+    public func write(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
+        var done = 0
+        while done < bytes.count {
+            let (limit, then) = try fileSystem.allow(.write, path)
+            if limit > 0 {
+                let put = retrying { Glibc.write(descriptor, bytes.baseAddress! + done, min(bytes.count - done, limit)) }
+                guard put >= 0 else { throw IOFailure(system: errno, doing: .write, path: path) }
+                done += put
+            }
+            if then != 0 { throw IOFailure(system: then, doing: .write, path: path) }
+        }
+    }
+
+    /// Writes all bytes at a place.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure) {
+        var done = 0
+        while done < bytes.count {
+            let (limit, then) = try fileSystem.allow(.write, path, offset: offset)
+            if limit > 0 {
+                let put = retrying {
+                    pwrite(
+                        descriptor, bytes.baseAddress! + done, min(bytes.count - done, limit),
+                        off_t(offset) + off_t(done))
+                }
+                guard put >= 0 else { throw IOFailure(system: errno, doing: .write, path: path, offset: offset) }
+                done += put
+            }
+            if then != 0 { throw IOFailure(system: then, doing: .write, path: path, offset: offset) }
+        }
+    }
+
+    /// Returns when the bytes stand on the disk.
+    public func flush() throws(IOFailure) {
+        _ = try fileSystem.allow(.flush, path)
+        // Pipes and terminals can't be flushed and say EINVAL.
+        guard retrying({ fsync(descriptor) }) == 0 || errno == EINVAL else {
+            throw IOFailure(system: errno, doing: .flush, path: path)
+        }
+    }
+
+    public func status() throws(IOFailure) -> FileStatus {
+        _ = try fileSystem.allow(.stat, path)
+        var status = Glibc.stat()
+        guard retrying({ fstat(descriptor, &status) }) == 0 else {
+            throw IOFailure(system: errno, doing: .stat, path: path)
+        }
+        return FileStatus(status)
+    }
+}
+
+extension FileStatus {
+    init(_ status: Glibc.stat) {
+        self.init(
+            size: UInt64(max(0, status.st_size)), isFolder: status.st_mode & S_IFMT == S_IFDIR,
+            isRegularFile: status.st_mode & S_IFMT == S_IFREG, device: UInt64(status.st_dev),
+            inode: UInt64(status.st_ino),
+            modified: Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec))
+    }
+}
+
+/// Calls again while a signal interrupts.
+@inline(__always)
+func retrying<Number: FixedWidthInteger>(_ call: () -> Number) -> Number {
+    while true {
+        let result = call()
+        if result != -1 || errno != EINTR { return result }
+    }
+}
+
+/// Names of files, without Foundation.
+public enum Path {
+    /// `a/b` of `a/b/c`, `.` of `c`, `/` of `/c`.
+    public static func folder(of path: String) -> String {
+        let bytes = Array(path.utf8)
+        var end = bytes.count
+        while end > 1, bytes[end - 1] == UInt8(ascii: "/") { end -= 1 }
+        guard let slash = bytes[..<end].lastIndex(of: UInt8(ascii: "/")) else { return "." }
+        return slash == 0 ? "/" : String(decoding: bytes[..<slash], as: UTF8.self)
+    }
+
+    /// `c` of `a/b/c`.
+    public static func name(of path: String) -> String {
+        let bytes = Array(path.utf8)
+        guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return path }
+        return String(decoding: bytes[(slash + 1)...], as: UTF8.self)
+    }
+}
+
+/// `stat(2)` under a name that the type of the same name doesn't hide.
+private func lookUp(_ path: String, _ status: inout Glibc.stat) -> Int32 { fstatat(AT_FDCWD, path, &status, 0) }

@@ -1,0 +1,109 @@
+import Glibc
+
+/// What went wrong with a file or stream: which file, where in it, what was found, and what to do about it.
+public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The kind of failure. New kinds may be added, so switch with a `default`.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        public let rawValue: String
+
+        public init(_ rawValue: String) { self.rawValue = rawValue }
+
+        public var description: String { rawValue }
+
+        public static let cannotOpen = Code("cannotOpen")
+        public static let cannotRead = Code("cannotRead")
+        public static let cannotWrite = Code("cannotWrite")
+        public static let diskFull = Code("diskFull")
+        /// Another process holds the lock.
+        public static let locked = Code("locked")
+        /// The stream ends inside a frame or member.
+        public static let truncatedStream = Code("truncatedStream")
+        public static let corruptStream = Code("corruptStream")
+        /// A zstd frame asks for more memory than allowed.
+        public static let windowTooLarge = Code("windowTooLarge")
+        /// The name promises a compression that the content doesn't have.
+        public static let notCompressed = Code("notCompressed")
+        public static let lineTooLong = Code("lineTooLong")
+        /// A top-level JSON array whose elements can't be told apart any further.
+        public static let malformedArray = Code("malformedArray")
+        /// A file of ours whose header, footer or checksum is wrong.
+        public static let corruptWorkFile = Code("corruptWorkFile")
+        /// A column file of another type or shape than asked for, or with values that are no numbers.
+        public static let wrongColumn = Code("wrongColumn")
+    }
+
+    public var code: Code
+    public var path: String
+    /// The place in the file as it lies on disk (compressed, where it is), counted from 0.
+    public var offset: UInt64?
+    /// The system's error number, where the system said one.
+    public var errno: Int32?
+    /// What was found, a clause without a full stop.
+    public var found: String
+    /// What to do, a sentence; empty where there is nothing to say.
+    public var advice: String
+
+    public init(
+        _ code: Code, path: String, offset: UInt64? = nil, errno: Int32? = nil, found: String, advice: String = ""
+    ) {
+        self.code = code
+        self.path = path
+        self.offset = offset
+        self.errno = errno
+        self.found = found
+        self.advice = advice
+    }
+
+    /// A failed system call.
+    init(system number: Int32, doing operation: FileSystem.Operation, path: String, offset: UInt64? = nil) {
+        let code: Code
+        let advice: String
+        switch (operation, number) {
+        case (_, ENOSPC), (_, EDQUOT):
+            code = .diskFull
+            advice = "Free some space, or write to another disk."
+        case (.open, _), (.stat, _), (.readFolder, _):
+            code = .cannotOpen
+            advice =
+                switch number {
+                case ENOENT: "Check the name."
+                case EACCES, EPERM: "Check the permissions."
+                case EMFILE, ENFILE: "Raise the limit of open files (ulimit -n)."
+                default: ""
+                }
+        case (.read, _):
+            code = .cannotRead
+            advice = number == EISDIR ? "Name the files in it, for instance with a pattern." : ""
+        case (.lock, _):
+            code = .locked
+            advice = ""
+        default:
+            code = .cannotWrite
+            advice = number == EACCES || number == EPERM || number == EROFS ? "Check the permissions." : ""
+        }
+        self.init(
+            code, path: path, offset: offset, errno: number,
+            found: "\(operation.verb) failed: \(systemMessage(number))", advice: advice)
+    }
+
+    public var description: String {
+        var text = path.isEmpty ? "" : "\(path): "
+        if let offset { text += "byte \(offset): " }
+        text += found + "."
+        if !advice.isEmpty { text += " " + advice }
+        return text
+    }
+}
+
+/// The system's words for an error number, without a full stop.
+func systemMessage(_ number: Int32) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+        guard strerror_r_portable(number, buffer) else { return "error \(number)" }
+        return String(cString: buffer.baseAddress!)
+    }
+}
+
+private func strerror_r_portable(_ number: Int32, _ buffer: UnsafeMutableBufferPointer<CChar>) -> Bool {
+    // Glibc gives Swift the XSI form, which returns 0 on success.
+    strerror_r(number, buffer.baseAddress!, buffer.count) == 0
+}

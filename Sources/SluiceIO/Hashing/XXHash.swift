@@ -1,0 +1,96 @@
+import CXXHash
+public import SluiceCore
+
+/// XXH3 without a seed (Yann Collet's xxHash, stable since 0.8.0): the same numbers on every machine.
+public enum XXHash {
+    /// 128 bits, for telling records apart.
+    @inline(__always)
+    public static func hash128(_ bytes: UnsafeRawBufferPointer) -> ContentHash {
+        let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
+        return ContentHash(high: hash.high64, low: hash.low64)
+    }
+
+    /// 64 bits, for checksums.
+    @inline(__always)
+    public static func hash64(_ bytes: UnsafeRawBufferPointer) -> UInt64 { XXH3_64bits(bytes.baseAddress, bytes.count) }
+}
+
+/// XXH3 over bytes that come in pieces; the cuts don't matter. 64 and 128 bits of it are unrelated hashes.
+public struct XXHashStream: ~Copyable {
+    private let state: OpaquePointer
+
+    public init() {
+        state = XXH3_createState()
+        XXH3_128bits_reset(state)
+    }
+
+    deinit { XXH3_freeState(state) }
+
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        XXH3_128bits_update(state, bytes.baseAddress, bytes.count)
+    }
+
+    /// The 64-bit hash of all bytes so far.
+    public var digest64: UInt64 { XXH3_64bits_digest(state) }
+
+    /// The 128-bit hash of all bytes so far.
+    public var digest128: ContentHash {
+        let hash = XXH3_128bits_digest(state)
+        return ContentHash(high: hash.high64, low: hash.low64)
+    }
+
+    /// Starts anew.
+    public mutating func reset() { XXH3_128bits_reset(state) }
+}
+
+/// The identity of records by some of their fields.
+///
+/// Fields are framed before they are hashed: one byte for the kind (`FieldKind`), eight for the length (little-endian),
+/// then the content. So («ab», «c») isn't («a», «bc»), and missing, null, the empty string and the string «null» are
+/// four different things. Make one for every thread.
+public struct RecordHasher: ~Copyable {
+    private var buffer: UnsafeMutableRawBufferPointer
+    private var count = 0
+
+    public init() { buffer = .allocate(byteCount: 4096, alignment: 64) }
+
+    deinit { buffer.deallocate() }
+
+    /// Starts a record.
+    @inline(__always)
+    public mutating func begin() { count = 0 }
+
+    /// Adds a field.
+    @inline(__always)
+    public mutating func add(_ kind: FieldKind, _ value: UnsafeRawBufferPointer) {
+        if count + 9 + value.count > buffer.count { grow(9 + value.count) }
+        buffer[count] = UInt8(truncatingIfNeeded: kind.rawValue)
+        buffer.storeBytes(of: UInt64(value.count).littleEndian, toByteOffset: count + 1, as: UInt64.self)
+        if let base = value.baseAddress {
+            (buffer.baseAddress! + count + 9).copyMemory(from: base, byteCount: value.count)
+        }
+        count += 9 + value.count
+    }
+
+    /// The hash of the fields added since `begin`.
+    @inline(__always)
+    public mutating func finish() -> ContentHash {
+        XXHash.hash128(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
+    }
+
+    /// The hash of some fields of a row.
+    @inline(__always)
+    public mutating func hash(_ arena: FieldArena, row: Int, fields: some Sequence<Int>) -> ContentHash {
+        begin()
+        for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
+        return finish()
+    }
+
+    private mutating func grow(_ more: Int) {
+        let larger = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: max(buffer.count * 2, count + more), alignment: 64)
+        larger.baseAddress!.copyMemory(from: buffer.baseAddress!, byteCount: count)
+        buffer.deallocate()
+        buffer = larger
+    }
+}

@@ -1,0 +1,558 @@
+import Glibc
+
+/// How the records of an input stand in it.
+public enum RecordLayout: String, Sendable {
+    /// One record a line.
+    case lines
+    /// The elements of one JSON array that fills the file.
+    case array
+}
+
+/// Cuts a stream of bytes into blocks of records.
+///
+/// Lines end at `\n` only; a `\r` right before it, or at the end of the file, is not content, and the last line may
+/// lack its `\n`. A UTF-8 byte order mark at the start of the file is passed over. A line of white space alone
+/// (space, tab, `\r`) counts as blank and is no record. Which lines make up a block follows from the input and the
+/// limits, never from how the bytes arrive.
+///
+/// **JSON arrays.** A file is read as one array, its elements the records, when its first byte that isn't white space
+/// is `[` and either the next one is `{` or `]`, or the name ends in `.json`, `.json.zst` or `.json.gz`. Anything else
+/// is JSON Lines, so that a line `[1,2,3]` in a `.jsonl` file is one bad record and not the end of it. An element's
+/// bytes are given as they are, line ends between tokens replaced by spaces; its line is the one it starts on.
+/// Where the elements of an array can't be told apart (a missing comma, a wrong bracket, an end inside), the records
+/// before are given, then `next` throws `.malformedArray`: there is no line end to go on from.
+public final class BlockReader {
+    public let limits: FramingLimits
+    public let source: any ByteSource
+    /// Known after the first `next`.
+    public private(set) var layout = RecordLayout.lines
+
+    /// Bytes read from the source and not yet given out: `carryStart ..< carryEnd` of the carry buffer.
+    private var carry: UnsafeMutableRawBufferPointer
+    private var carryStart = 0
+    private var carryEnd = 0
+    private var started = false
+    private var sourceEnded = false
+    private var line: UInt64
+    private var byte: UInt64
+    private var array = ArrayScanner()
+    /// Thrown by the next call.
+    private var pendingFailure: IOFailure?
+    /// Thrown when the bytes at hand are used up.
+    private var sourceFailure: IOFailure?
+    private let chunk = 128 << 10
+
+    /// - Parameters:
+    ///   - firstLine: the number of the first line.
+    ///   - firstByte: where the source begins in the unpacked file.
+    ///   - continuing: the source is a later part of a file, so it has no byte order mark and isn't tested for an array.
+    public init(
+        _ source: any ByteSource, limits: FramingLimits = FramingLimits(), firstLine: UInt64 = 1,
+        firstByte: UInt64 = 0, continuing: Bool = false
+    ) {
+        self.source = source
+        self.limits = limits
+        line = firstLine
+        byte = firstByte
+        started = continuing
+        carry = .allocate(byteCount: chunk, alignment: 64)
+    }
+
+    deinit { carry.deallocate() }
+
+    /// The memory that the reader holds beside the blocks and the source.
+    public var capacity: Int { carry.count }
+
+    /// The place in the unpacked file up to which blocks have been given out.
+    public var nextByte: UInt64 { byte }
+    /// The number of the first line not yet given out.
+    public var nextLine: UInt64 { line }
+
+    /// Fills the block with the next records.
+    ///
+    /// - Returns: `false` at the end; the block is then empty. A block may hold blank or overlong lines and no record.
+    /// - Throws: what the source throws, after the whole lines before it have been given out.
+    public func next(into block: RawBlock) throws(IOFailure) -> Bool {
+        block.reset(firstLine: line, firstByte: byte)
+        if let pendingFailure { throw pendingFailure }
+        if !started { try start() }
+        block.firstByte = byte
+        block.firstLine = line
+        switch layout {
+        case .lines: return try nextLines(block)
+        case .array: return try nextElements(block)
+        }
+    }
+
+    // MARK: Start of the file
+
+    private func start() throws(IOFailure) {
+        started = true
+        // Enough to see the first two tokens; white space before them may be longer, then it is taken for lines.
+        while carryEnd < 4096, !sourceEnded {
+            do throws(IOFailure) { try pull() } catch {
+                // What came before the fault is still good; the fault comes up when the reader gets there.
+                sourceFailure = error
+                break
+            }
+        }
+        var at = 0
+        if carryEnd >= 3, carry[0] == 0xEF, carry[1] == 0xBB, carry[2] == 0xBF { at = 3 }
+        carryStart = at
+        byte += UInt64(at)
+        var tokens: [UInt8] = []
+        while at < carryEnd, tokens.count < 2 {
+            if !isBlank(carry[at]) && carry[at] != 0x0A { tokens.append(carry[at]) }
+            at += 1
+        }
+        guard tokens.first == UInt8(ascii: "[") else { return }
+        if tokens.count > 1, tokens[1] == UInt8(ascii: "{") || tokens[1] == UInt8(ascii: "]") {
+            layout = .array
+        } else if [".json", ".json.zst", ".json.gz"].contains(where: {
+            source.path.utf8.suffix($0.utf8.count).elementsEqual($0.utf8)
+        }) {
+            layout = .array
+        }
+    }
+
+    /// Reads on into the carry buffer.
+    private func pull() throws(IOFailure) {
+        carryEnd += try read(into: UnsafeMutableRawBufferPointer(rebasing: carry[carryEnd...]))
+    }
+
+    private func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+        if let sourceFailure { throw sourceFailure }
+        let got = try source.read(into: buffer)
+        if got == 0 { sourceEnded = true }
+        return got
+    }
+
+    // MARK: Lines
+
+    private func nextLines(_ block: RawBlock) throws(IOFailure) -> Bool {
+        block.reserve(max(limits.blockBytes, carryEnd - carryStart) + 2 * chunk, shrinking: true)
+        if carryEnd > carryStart {
+            block.room.baseAddress!.copyMemory(from: carry.baseAddress! + carryStart, byteCount: carryEnd - carryStart)
+            block.count = carryEnd - carryStart
+        }
+        carryStart = 0
+        carryEnd = 0
+        var lineStart = 0
+        var scanned = 0
+        while true {
+            if let end = scan(block, &lineStart, &scanned) {
+                keepRest(of: block, from: end)
+                break
+            }
+            // All bytes at hand are seen; what is left is the start of a line.
+            if block.count - lineStart > limits.maxRecord + 1 {
+                try passOver(block, from: lineStart)
+                break
+            }
+            if sourceEnded {
+                finishLastLine(block, from: lineStart)
+                break
+            }
+            // Twice the memory at a time, so that a giant line isn't copied again and again.
+            if block.room.count < chunk {
+                block.reserve(max(block.count + chunk, min(block.count * 2, lineStart + limits.maxRecord + 2 * chunk)))
+            }
+            do throws(IOFailure) {
+                block.count += try read(into: UnsafeMutableRawBufferPointer(rebasing: block.room[..<chunk]))
+            } catch {
+                // The whole lines before the fault are good.
+                pendingFailure = error
+                block.count = lineStart
+                if lineStart == 0 { throw error }
+                break
+            }
+        }
+        block.seal()
+        line += lineCount(block)
+        byte += UInt64(block.count)
+        if let long = block.overlong.last { byte = long.byte + long.length + overlongEnd }
+        return block.count > 0 || !block.overlong.isEmpty
+    }
+
+    /// Lines that the block now holds, of every kind.
+    private func lineCount(_ block: RawBlock) -> UInt64 {
+        UInt64(block.lines.count) + block.blankLines + UInt64(block.overlong.count)
+    }
+
+    /// Takes up whole lines; returns the end of the block when it is reached.
+    private func scan(_ block: RawBlock, _ lineStart: inout Int, _ scanned: inout Int) -> Int? {
+        let base = UnsafeRawPointer(block.memory.baseAddress!)
+        let count = block.count
+        var number = UInt32(truncatingIfNeeded: lineCount(block))
+        var records = block.lines.count
+        while let found = memchr(base + scanned, 0x0A, count - scanned) {
+            let end = UnsafeRawPointer(found) - base
+            var stop = end
+            if stop > lineStart, base.load(fromByteOffset: stop - 1, as: UInt8.self) == 0x0D { stop -= 1 }
+            if stop - lineStart > limits.maxRecord {
+                report(block, from: lineStart, length: stop - lineStart, end: UInt64(end + 1 - stop))
+                return end + 1
+            }
+            if isBlank(base, lineStart, stop) {
+                block.blankLines += 1
+            } else {
+                block.lines.append(
+                    RawLine(
+                        start: UInt32(lineStart), end: UInt32(stop), lineDelta: number, byteDelta: UInt32(lineStart)))
+                records += 1
+            }
+            number += 1
+            lineStart = end + 1
+            scanned = lineStart
+            if lineStart >= limits.blockBytes || records >= limits.blockRecords { return lineStart }
+        }
+        scanned = count
+        return nil
+    }
+
+    private func finishLastLine(_ block: RawBlock, from lineStart: Int) {
+        guard block.count > lineStart else { return }
+        let base = UnsafeRawPointer(block.memory.baseAddress!)
+        var stop = block.count
+        if base.load(fromByteOffset: stop - 1, as: UInt8.self) == 0x0D { stop -= 1 }
+        if stop - lineStart > limits.maxRecord {
+            report(block, from: lineStart, length: stop - lineStart, end: UInt64(block.count - stop))
+            block.count = lineStart
+        } else if isBlank(base, lineStart, stop) {
+            block.blankLines += 1
+        } else {
+            block.lines.append(
+                RawLine(
+                    start: UInt32(lineStart), end: UInt32(stop), lineDelta: UInt32(lineCount(block)),
+                    byteDelta: UInt32(lineStart)))
+        }
+    }
+
+    /// The bytes of the line end after the overlong line last reported.
+    private var overlongEnd: UInt64 = 0
+
+    private func report(_ block: RawBlock, from lineStart: Int, length: Int, end: UInt64) {
+        let head = UnsafeRawBufferPointer(
+            rebasing: block.memory[lineStart..<(lineStart + min(length, limits.overlongHead))])
+        block.overlong.append(
+            OverlongLine(
+                line: line + lineCount(block), byte: block.firstByte + UInt64(lineStart), length: UInt64(length),
+                head: Array(head)))
+        overlongEnd = end
+    }
+
+    /// Moves the bytes after the block's end to the carry buffer, and an overlong line out of the block.
+    private func keepRest(of block: RawBlock, from end: Int) {
+        let rest = block.count - end
+        if rest > carry.count {
+            carry.deallocate()
+            carry = .allocate(byteCount: rest, alignment: 64)
+        }
+        if rest > 0 { carry.baseAddress!.copyMemory(from: block.memory.baseAddress! + end, byteCount: rest) }
+        carryStart = 0
+        carryEnd = rest
+        block.count = block.overlong.isEmpty ? end : Int(block.overlong[0].byte - block.firstByte)
+    }
+
+    /// Reads on to the end of a line that is too long, keeping only its head.
+    private func passOver(_ block: RawBlock, from lineStart: Int) throws(IOFailure) {
+        report(block, from: lineStart, length: 0, end: 0)
+        var long = block.overlong.removeLast()
+        var length = UInt64(block.count - lineStart)
+        var lastByte = block.memory[block.count - 1]
+        long.head = Array(
+            UnsafeRawBufferPointer(rebasing: block.memory[lineStart..<(lineStart + min(Int(length), limits.overlongHead))]))
+        block.count = lineStart
+        var ended = false
+        while !ended {
+            do throws(IOFailure) {
+                carryEnd = 0
+                try pull()
+            } catch {
+                pendingFailure = error
+                carryEnd = 0
+                break
+            }
+            if sourceEnded { break }
+            let found = memchr(carry.baseAddress!, 0x0A, carryEnd)
+            let stop = found.map { UnsafeRawPointer($0) - UnsafeRawPointer(carry.baseAddress!) } ?? carryEnd
+            if stop > 0 { lastByte = carry[stop - 1] }
+            length += UInt64(stop)
+            let wanted = min(stop, limits.overlongHead - long.head.count)
+            if wanted > 0 { long.head.append(contentsOf: carry[..<wanted]) }
+            if found != nil {
+                ended = true
+                carryStart = stop + 1
+            }
+        }
+        if !ended {
+            carryStart = 0
+            carryEnd = 0
+        }
+        let returned = lastByte == 0x0D ? 1 : 0
+        long.length = length - UInt64(returned)
+        if UInt64(long.head.count) > long.length { long.head.removeLast() }
+        overlongEnd = UInt64(returned) + (ended ? 1 : 0)
+        block.overlong.append(long)
+    }
+
+    @inline(__always)
+    private func isBlank(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
+        var at = start
+        while at < end {
+            if !isBlank(base.load(fromByteOffset: at, as: UInt8.self)) { return false }
+            at += 1
+        }
+        return true
+    }
+
+    @inline(__always)
+    private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
+
+    // MARK: Elements of an array
+
+    private func nextElements(_ block: RawBlock) throws(IOFailure) -> Bool {
+        if array.state == .finished { return false }
+        block.reserve(limits.blockBytes + 2 * chunk, shrinking: true)
+        var done = false
+        while !done {
+            if carryStart == carryEnd {
+                carryStart = 0
+                carryEnd = 0
+                do throws(IOFailure) { try pull() } catch {
+                    pendingFailure = error
+                    block.count = array.elementStart(in: block)
+                    break
+                }
+                if carryEnd == 0 {
+                    if array.state != .closed {
+                        pendingFailure = malformed("the file ends inside the array", line: line)
+                        block.count = array.elementStart(in: block)
+                    } else {
+                        array.state = .finished
+                    }
+                    break
+                }
+            }
+            done = scanElements(block)
+        }
+        block.seal()
+        if block.lines.isEmpty, block.overlong.isEmpty {
+            if let pendingFailure { throw pendingFailure }
+            return false
+        }
+        return true
+    }
+
+    private func malformed(_ what: String, line: UInt64) -> IOFailure {
+        IOFailure(
+            .malformedArray, path: source.path, found: "line \(line), unpacked byte \(byte): \(what)",
+            advice: "Mend the array, or write its elements one a line.")
+    }
+
+    /// Takes bytes from the carry buffer; true when the block is full or the array can't be read on.
+    private func scanElements(_ block: RawBlock) -> Bool {
+        let bytes = carry
+        var at = carryStart
+        // Room for all that this call can append: every byte, and one line end more than there are separators.
+        let most = carryEnd - carryStart + 2
+        if block.room.count < most { block.reserve(block.count + max(min(block.count, limits.maxRecord), most)) }
+        let out = block.memory.baseAddress!.assumingMemoryBound(to: UInt8.self)
+        var count = block.count
+        defer {
+            block.count = count
+            byte += UInt64(at - carryStart)
+            carryStart = at
+        }
+        func fault(_ what: String) -> Bool {
+            byte += UInt64(at - carryStart)
+            carryStart = at
+            count = array.inElement && !array.skipping ? array.elementOffset : count
+            pendingFailure = malformed(what, line: line)
+            return true
+        }
+        while at < carryEnd {
+            let c = bytes[at]
+            if array.inElement {
+                var stored = c
+                var finished = false
+                if array.inString {
+                    if array.escaped {
+                        array.escaped = false
+                    } else if c == UInt8(ascii: "\\") {
+                        array.escaped = true
+                    } else if c == UInt8(ascii: "\"") {
+                        array.inString = false
+                        finished = array.depth == 0
+                    }
+                } else {
+                    switch c {
+                    case UInt8(ascii: "\""): array.inString = true
+                    case UInt8(ascii: "{"), UInt8(ascii: "["):
+                        if !array.push(c == UInt8(ascii: "{")) { return fault("nested deeper than 1024 levels") }
+                    case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                        if array.depth == 0 {
+                            // A bare number or word ends here; the bracket is read again, as the array's.
+                            endElement(block, &count)
+                            if full(block, count) { return true }
+                            continue
+                        }
+                        if !array.pop(c == UInt8(ascii: "}")) {
+                            return fault("found «\(Character(UnicodeScalar(c)))» where another bracket is open")
+                        }
+                        finished = array.depth == 0
+                    case UInt8(ascii: ","):
+                        if array.depth == 0 {
+                            endElement(block, &count)
+                            if full(block, count) { return true }
+                            continue
+                        }
+                    case 0x0A, 0x0D, 0x20, 0x09:
+                        if array.depth == 0 {
+                            endElement(block, &count)
+                            if full(block, count) { return true }
+                            continue
+                        }
+                        if c == 0x0A || c == 0x0D { stored = 0x20 }
+                    default: break
+                    }
+                }
+                if c == 0x0A { line += 1 }
+                if array.skipping {
+                    array.length += 1
+                } else {
+                    out[count] = stored
+                    count += 1
+                    if count - array.elementOffset > limits.maxRecord {
+                        array.beginSkipping(
+                            Array(
+                                UnsafeRawBufferPointer(
+                                    rebasing: block.memory[
+                                        array.elementOffset..<min(count, array.elementOffset + limits.overlongHead)])),
+                            length: UInt64(count - array.elementOffset))
+                        count = array.elementOffset
+                    }
+                }
+                at += 1
+                if finished {
+                    endElement(block, &count)
+                    if full(block, count) { return true }
+                }
+                continue
+            }
+            if c == 0x0A || c == 0x20 || c == 0x09 || c == 0x0D {
+                if c == 0x0A { line += 1 }
+                at += 1
+                continue
+            }
+            switch array.state {
+            case .beforeArray:
+                // The start of the file showed the bracket.
+                array.state = .firstElement
+                at += 1
+            case .firstElement, .element:
+                if c == UInt8(ascii: "]") {
+                    if array.state == .element { return fault("found «]» after a comma") }
+                    array.state = .closed
+                    at += 1
+                } else if c == UInt8(ascii: ",") || c == UInt8(ascii: "}") || c == UInt8(ascii: ":") {
+                    return fault("found «\(Character(UnicodeScalar(c)))» where an element should be")
+                } else {
+                    let place = byte + UInt64(at - carryStart)
+                    if block.lines.isEmpty && block.overlong.isEmpty {
+                        block.firstLine = line
+                        block.firstByte = place
+                    } else if place - block.firstByte > 1 << 31 || line - block.firstLine > 1 << 31 {
+                        return true
+                    }
+                    array.begin(offset: count, line: line, byte: place)
+                }
+            case .afterElement:
+                if c == UInt8(ascii: ",") {
+                    array.state = .element
+                } else if c == UInt8(ascii: "]") {
+                    array.state = .closed
+                } else {
+                    return fault("found \(shown([c])) where a comma or the end of the array should be")
+                }
+                at += 1
+            case .closed, .finished:
+                return fault("found \(shown([c])) after the end of the array")
+            }
+        }
+        return false
+    }
+
+    private func endElement(_ block: RawBlock, _ count: inout Int) {
+        if array.skipping {
+            block.overlong.append(
+                OverlongLine(line: array.line, byte: array.byte, length: array.length, head: array.head))
+        } else {
+            block.lines.append(
+                RawLine(
+                    start: UInt32(array.elementOffset), end: UInt32(count),
+                    lineDelta: UInt32(array.line - block.firstLine), byteDelta: UInt32(array.byte - block.firstByte)))
+            block.memory[count] = 0x0A
+            count += 1
+        }
+        array.end()
+    }
+
+    private func full(_ block: RawBlock, _ count: Int) -> Bool {
+        count >= limits.blockBytes || block.lines.count >= limits.blockRecords || !block.overlong.isEmpty
+    }
+}
+
+/// Where the scanning of a top-level array stands.
+private struct ArrayScanner {
+    enum State { case beforeArray, firstElement, element, afterElement, closed, finished }
+
+    var state = State.beforeArray
+    var inElement = false
+    var inString = false
+    var escaped = false
+    /// Open brackets inside the element, `true` for braces.
+    private var open: [Bool] = []
+    var depth: Int { open.count }
+    /// Where in the block the element's bytes begin, and its place in the file.
+    var elementOffset = 0
+    var line: UInt64 = 0
+    var byte: UInt64 = 0
+    /// The element is too long, its bytes aren't kept.
+    var skipping = false
+    var length: UInt64 = 0
+    var head: [UInt8] = []
+
+    func elementStart(in block: RawBlock) -> Int { inElement && !skipping ? elementOffset : block.count }
+
+    mutating func begin(offset: Int, line: UInt64, byte: UInt64) {
+        inElement = true
+        inString = false
+        escaped = false
+        skipping = false
+        open.removeAll(keepingCapacity: true)
+        elementOffset = offset
+        self.line = line
+        self.byte = byte
+    }
+
+    mutating func beginSkipping(_ head: [UInt8], length: UInt64) {
+        skipping = true
+        self.head = head
+        self.length = length
+    }
+
+    mutating func end() {
+        inElement = false
+        skipping = false
+        state = .afterElement
+    }
+
+    mutating func push(_ brace: Bool) -> Bool {
+        if open.count >= 1024 { return false }
+        open.append(brace)
+        return true
+    }
+
+    mutating func pop(_ brace: Bool) -> Bool { open.popLast() == brace }
+}

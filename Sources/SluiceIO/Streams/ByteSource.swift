@@ -1,0 +1,167 @@
+import CZstd
+
+/// How the bytes of a file are packed, told by their first bytes.
+public enum StreamFormat: String, Sendable {
+    case plain, gzip, zstd
+}
+
+/// A stream of bytes, unpacked where the file is packed.
+///
+/// A source belongs to one thread at a time.
+public protocol ByteSource: AnyObject {
+    /// The file's name, for messages.
+    var path: String { get }
+    var format: StreamFormat { get }
+    /// How many bytes of the file, as it lies on disk, are used up; for progress.
+    var fileOffset: UInt64 { get }
+
+    /// Fills `buffer` from its start, with at least one byte unless the stream is at its end.
+    ///
+    /// - Returns: how many bytes there are now; 0 at the end, then and ever after.
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int
+}
+
+/// How inputs are opened.
+public struct InputOptions: Sendable {
+    /// The largest zstd window, as a power of two: a frame may ask for so much memory and not more.
+    public var windowLogMax: Int
+    /// The most bytes a file is read in at once.
+    public var bufferBytes: Int
+
+    public init(windowLogMax: Int = 27, bufferBytes: Int = 256 << 10) {
+        self.windowLogMax = windowLogMax
+        self.bufferBytes = max(64, bufferBytes)
+    }
+}
+
+extension FileSystem {
+    /// Opens an input: `-` is standard input; zstd and gzip are told by the first bytes, not by the name.
+    ///
+    /// An empty file is an empty stream under any name.
+    ///
+    /// - Throws: `.notCompressed` when the name ends in `.zst` or `.gz` and the content is something else.
+    public func openInput(_ path: String, options: InputOptions = InputOptions()) throws(IOFailure) -> any ByteSource {
+        let input = RawInput(file: try openForReading(path), capacity: options.bufferBytes, range: nil)
+        return try makeSource(input, options: options, named: path)
+    }
+
+    /// Opens one frame, or a run of whole frames, of a zstd file; see `zstdFrames(of:)`.
+    public func openInput(
+        _ path: String, range: Range<UInt64>, options: InputOptions = InputOptions()
+    ) throws(IOFailure) -> any ByteSource {
+        let input = RawInput(file: try openForReading(path), capacity: options.bufferBytes, range: range)
+        return try makeSource(input, options: options, named: path)
+    }
+
+    private func makeSource(_ input: RawInput, options: InputOptions, named path: String) throws(IOFailure)
+        -> any ByteSource
+    {
+        try input.fill(atLeast: 4)
+        let start = Array(input.available.prefix(8))
+        if isZstd(start) { return ZstdSource(input, options: options) }
+        if start.starts(with: [0x1F, 0x8B]) { return try GzipSource(input) }
+        for (ending, name) in [(".zst", "zstd"), (".zstd", "zstd"), (".gz", "gzip")]
+        where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && !start.isEmpty {
+            throw IOFailure(
+                .notCompressed, path: path, offset: input.range?.lowerBound ?? 0,
+                found: "named \(ending) but starts with \(shown(start)), which is no \(name) data",
+                advice: "Give the file its right name, or make it anew.")
+        }
+        return PlainSource(input)
+    }
+}
+
+/// Whether a file that starts with these bytes is a zstd file; skippable frames count.
+func isZstd(_ start: [UInt8]) -> Bool {
+    guard start.count >= 4 else { return false }
+    return start.starts(with: [0x28, 0xB5, 0x2F, 0xFD])
+        || (start[0] & 0xF0 == 0x50 && start[1] == 0x2A && start[2] == 0x4D && start[3] == 0x18)
+}
+
+/// Bytes as a reader wants to see them: quoted when they are text, else in hexadecimal.
+func shown(_ bytes: [UInt8]) -> String {
+    if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return "«\(String(decoding: bytes, as: UTF8.self))»" }
+    return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+}
+
+/// The file under a source: one buffer, filled from the file and used up from its front.
+final class RawInput {
+    let file: OpenFile
+    /// The part of the file to read, or all of it.
+    let range: Range<UInt64>?
+    private let buffer: UnsafeMutableRawBufferPointer
+    /// The bytes at hand: `start ..< end` of the buffer.
+    private(set) var start = 0
+    private(set) var end = 0
+    /// The place in the file of `end`.
+    private var position: UInt64
+    private(set) var atEnd = false
+
+    var path: String { file.path }
+    var available: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer[start..<end]) }
+    /// The place in the file of the first byte at hand.
+    var offset: UInt64 { position - UInt64(end - start) }
+
+    init(file: consuming OpenFile, capacity: Int, range: Range<UInt64>?) {
+        self.file = file
+        self.range = range
+        position = range?.lowerBound ?? 0
+        buffer = .allocate(byteCount: capacity, alignment: 64)
+    }
+
+    deinit { buffer.deallocate() }
+
+    func use(_ count: Int) { start += count }
+
+    /// Makes sure that so many bytes are at hand, if the file has them; `count` is far below the capacity.
+    func fill(atLeast count: Int) throws(IOFailure) {
+        while end - start < count, !atEnd {
+            if start > 0 {
+                buffer.baseAddress!.copyMemory(from: buffer.baseAddress! + start, byteCount: end - start)
+                end -= start
+                start = 0
+            }
+            let got = try readMore(UnsafeMutableRawBufferPointer(rebasing: buffer[end...]))
+            end += got
+        }
+    }
+
+    /// Reads past the buffer, straight into the caller's memory; only when nothing is at hand.
+    func readMore(_ target: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+        let got: Int
+        if let range {
+            let room = Int(min(UInt64(target.count), range.upperBound - position))
+            got = room == 0 ? 0 : try file.read(into: UnsafeMutableRawBufferPointer(rebasing: target[..<room]), at: position)
+        } else {
+            got = try file.read(into: target)
+        }
+        if got == 0 { atEnd = true }
+        position += UInt64(got)
+        return got
+    }
+
+    func usedDirectly() { start = 0; end = 0 }
+}
+
+/// A file as it is.
+final class PlainSource: ByteSource {
+    private let input: RawInput
+    let format = StreamFormat.plain
+    var path: String { input.path }
+    var fileOffset: UInt64 { input.offset }
+
+    init(_ input: RawInput) { self.input = input }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+        let ready = input.available
+        if ready.isEmpty {
+            if input.atEnd { return 0 }
+            input.usedDirectly()
+            return try input.readMore(buffer)
+        }
+        let count = min(ready.count, buffer.count)
+        buffer.baseAddress!.copyMemory(from: ready.baseAddress!, byteCount: count)
+        input.use(count)
+        return count
+    }
+}

@@ -1,0 +1,211 @@
+import CZstd
+
+// The seekable format of zstd (contrib/seekable_format in its source): independent frames, then a skippable frame with
+// the sizes of all of them. Any zstd reads such a file from front to back.
+private let seekTableMagic: UInt32 = 0x184D_2A5E
+private let seekableMagic: UInt32 = 0x8F92_EAB1
+
+/// Where a seekable file cuts its frames.
+public let defaultFrameBytes = 2 << 20
+
+/// Writes a `.zst` file of independent frames with a seek table; it stands under its name after `finish()`.
+///
+/// Records given to `append(_:)` are cut into frames at the first record end at or past `frameBytes`, so cuts follow
+/// content alone. Whoever compresses frames elsewhere, on several threads, gives them in order to
+/// `appendFrame(_:contentSize:)` and gets the same file by cutting by the same rule.
+public final class ZstdSeekableWriter {
+    public struct Sizes: Sendable, Equatable {
+        public var compressed: UInt32
+        public var content: UInt32
+    }
+
+    private var file: AtomicFile?
+    private let compressor: FrameCompressor
+    private let frameBytes: Int
+    private var pending: [UInt8] = []
+    private var frame: [UInt8] = []
+    /// The frames so far.
+    public private(set) var frames: [Sizes] = []
+    /// The bytes of all frames unpacked, without what waits for its frame to be full.
+    public private(set) var contentBytes: UInt64 = 0
+    public private(set) var compressedBytes: UInt64 = 0
+    public let path: String
+
+    public init(
+        _ path: String, level: Int = 3, frameBytes: Int = defaultFrameBytes, fileSystem: FileSystem = .local
+    ) throws(IOFailure) {
+        self.path = path
+        self.frameBytes = min(max(1, frameBytes), 1 << 29)
+        compressor = FrameCompressor(level: level)
+        file = try AtomicFile(path, fileSystem: fileSystem)
+    }
+
+    /// Adds a record or line, its line end included; a frame ends only between two of these.
+    public func append(_ record: UnsafeRawBufferPointer) throws(IOFailure) {
+        pending.append(contentsOf: record)
+        if pending.count >= frameBytes { try endFrame() }
+    }
+
+    public func append(_ record: [UInt8]) throws(IOFailure) {
+        pending.append(contentsOf: record)
+        if pending.count >= frameBytes { try endFrame() }
+    }
+
+    private func endFrame() throws(IOFailure) {
+        let size = pending.count
+        pending.withUnsafeBytes { compressor.compress($0, into: &frame) }
+        pending.removeAll(keepingCapacity: true)
+        try appendFrame(frame, contentSize: size)
+    }
+
+    /// Adds a frame made by a `FrameCompressor` from `contentSize` bytes (below 4 GiB).
+    public func appendFrame(_ frame: [UInt8], contentSize: Int) throws(IOFailure) {
+        precondition(pending.isEmpty, "a frame can't follow records that wait for theirs")
+        try file!.write(frame)
+        frames.append(Sizes(compressed: UInt32(frame.count), content: UInt32(contentSize)))
+        contentBytes += UInt64(contentSize)
+        compressedBytes += UInt64(frame.count)
+    }
+
+    /// Writes the seek table and makes the file stand under its name. A file without content is an empty frame.
+    public func finish() throws(IOFailure) {
+        if !pending.isEmpty || frames.isEmpty { try endFrame() }
+        var table: [UInt8] = []
+        func put(_ value: UInt32) { for i in 0..<4 { table.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * i))) } }
+        put(seekTableMagic)
+        put(UInt32(frames.count * 8 + 9))
+        for sizes in frames {
+            put(sizes.compressed)
+            put(sizes.content)
+        }
+        put(UInt32(frames.count))
+        table.append(0)  // No checksums in the table: the frames have their own.
+        put(seekableMagic)
+        try file!.write(table)
+        compressedBytes += UInt64(table.count)
+        guard let whole = file.take() else { return }
+        try whole.commit()
+    }
+}
+
+/// Reads any frame of a seekable file, or of any zstd file whose frames say their content size.
+///
+/// One thread at a time.
+public final class ZstdSeekableReader {
+    private let file: OpenFile
+    private let context: OpaquePointer
+    /// Where the frames begin in the file, and after the last the end of it.
+    private var starts: [UInt64] = [0]
+    /// Where the contents of the frames begin, and after the last the size of the whole.
+    private var contents: [UInt64] = [0]
+    private var packed: [UInt8] = []
+    public var path: String { file.path }
+
+    public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
+        file = try fileSystem.openForReading(path)
+        context = ZSTD_createDCtx()!
+        let size = try file.status().size
+        if try readTable(size) { return }
+        for frame in try fileSystem.zstdFrames(of: path) {
+            guard let content = frame.contentSize, frame.size < 1 << 31, content < 1 << 31 else {
+                throw IOFailure(
+                    .corruptStream, path: path, offset: frame.offset,
+                    found: "this file has no seek table and its frames don't say how large they are",
+                    advice: "Read it from front to back.")
+            }
+            // Skippable frames may lie between.
+            starts[starts.count - 1] = frame.offset
+            starts.append(frame.offset + frame.size)
+            contents.append(contents.last! + content)
+        }
+    }
+
+    deinit { ZSTD_freeDCtx(context) }
+
+    public var frameCount: Int { starts.count - 1 }
+    /// The bytes of the whole file, unpacked.
+    public var contentSize: UInt64 { contents.last! }
+
+    /// The bytes of a frame, by their places in the unpacked file.
+    public func contentRange(_ frame: Int) -> Range<UInt64> { contents[frame]..<contents[frame + 1] }
+
+    /// The frame that holds a byte of the unpacked file.
+    public func frame(holding byte: UInt64) -> Int {
+        var low = 0
+        var high = frameCount
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if contents[middle] <= byte { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    /// Unpacks a frame over what `bytes` held.
+    public func read(frame: Int, into bytes: inout [UInt8]) throws(IOFailure) {
+        let size = Int(starts[frame + 1] - starts[frame])
+        let wanted = Int(contents[frame + 1] - contents[frame])
+        resize(&packed, size)
+        resize(&bytes, wanted)
+        let at = starts[frame]
+        let got = try file.read(into: &packed, at: at)
+        let result = packed.withUnsafeBytes { source in
+            bytes.withUnsafeMutableBytes {
+                ZSTD_decompressDCtx(context, $0.baseAddress, $0.count, source.baseAddress, got)
+            }
+        }
+        guard ZSTD_isError(result) == 0, result == wanted else {
+            let words = ZSTD_isError(result) == 0 ? "the size differs" : String(cString: ZSTD_getErrorName(result))
+            throw IOFailure(
+                .corruptStream, path: path, offset: at, found: "corrupt zstd data in frame \(frame) (\(words))",
+                advice: "Copy the file again.")
+        }
+    }
+
+    private func resize(_ bytes: inout [UInt8], _ count: Int) {
+        if bytes.count > count {
+            bytes.removeSubrange(count...)
+        } else {
+            bytes.append(contentsOf: repeatElement(0, count: count - bytes.count))
+        }
+    }
+
+    /// Reads the seek table; `false` when there is none.
+    private func readTable(_ size: UInt64) throws(IOFailure) -> Bool {
+        var footer = [UInt8](repeating: 0, count: 9)
+        guard size >= 17, try file.read(into: &footer, at: size - 9) == 9, word(footer, 5) == seekableMagic else {
+            return false
+        }
+        let count = UInt64(word(footer, 0))
+        let entry: UInt64 = footer[4] & 0x80 != 0 ? 12 : 8
+        let tableSize = 8 + count * entry + 9
+        guard footer[4] & 0x7C == 0, tableSize <= size else { return false }
+        var table = [UInt8](repeating: 0, count: Int(tableSize))
+        guard try file.read(into: &table, at: size - tableSize) == table.count, word(table, 0) == seekTableMagic,
+            UInt64(word(table, 4)) == tableSize - 8
+        else { return false }
+        for i in 0..<Int(count) {
+            starts.append(starts.last! + UInt64(word(table, 8 + i * Int(entry))))
+            contents.append(contents.last! + UInt64(word(table, 12 + i * Int(entry))))
+        }
+        guard starts.last! == size - tableSize else {
+            throw IOFailure(
+                .corruptStream, path: path, offset: size - tableSize, found: "the seek table doesn't fit the file",
+                advice: "Copy the file again.")
+        }
+        return true
+    }
+
+    private func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
+        bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: UInt32.self)) }
+    }
+}
+
+extension OpenFile {
+    /// Fills an array from a place in the file; returns how many bytes there were.
+    func read(into bytes: inout [UInt8], at offset: UInt64) throws(IOFailure) -> Int {
+        let result = bytes.withUnsafeMutableBytes { buffer -> Result<Int, IOFailure> in
+            do throws(IOFailure) { return .success(try read(into: buffer, at: offset)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,199 @@
+import CZstd
+
+/// A zstd file: frames one after another, skippable ones passed over, checksums verified.
+public final class ZstdSource: ByteSource {
+    private let input: RawInput
+    private let context: OpaquePointer
+    private let windowLogMax: Int
+    private var insideFrame = false
+    private var finished = false
+    private var produced: UInt64 = 0
+    /// Where the frame now read begins in the file.
+    public private(set) var frameStart: UInt64 = 0
+    /// How many frames with content have begun.
+    public private(set) var frames = 0
+    public let format = StreamFormat.zstd
+    public var path: String { input.path }
+    public var fileOffset: UInt64 { input.offset }
+
+    init(_ input: RawInput, options: InputOptions) {
+        self.input = input
+        windowLogMax = min(max(options.windowLogMax, 10), 31)
+        context = ZSTD_createDCtx()!
+        ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Int32(windowLogMax))
+    }
+
+    deinit { ZSTD_freeDCtx(context) }
+
+    /// Thrown by the next call, since the last one had good bytes to give.
+    private var failure: IOFailure?
+
+    public func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+        if let failure { throw failure }
+        if finished || buffer.isEmpty { return 0 }
+        var output = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
+        do throws(IOFailure) { try fill(&output) } catch {
+            failure = error
+            if output.pos == 0 { throw error }
+        }
+        produced += UInt64(output.pos)
+        return output.pos
+    }
+
+    private func fill(_ output: inout ZSTD_outBuffer) throws(IOFailure) {
+        while output.pos < output.size {
+            try input.fill(atLeast: insideFrame ? 1 : frameHeaderMax)
+            let ready = input.available
+            if !insideFrame {
+                if ready.isEmpty {
+                    finished = true
+                    break
+                }
+                try beginFrame(ready, good: produced + UInt64(output.pos))
+                insideFrame = true
+            }
+            var source = ZSTD_inBuffer(src: ready.baseAddress, size: ready.count, pos: 0)
+            let before = output.pos
+            let hint = ZSTD_decompressStream(context, &output, &source)
+            input.use(source.pos)
+            if ZSTD_isError(hint) != 0 {
+                throw corrupt(
+                    "corrupt zstd data (\(String(cString: ZSTD_getErrorName(hint))))", good: produced + UInt64(output.pos))
+            }
+            if hint == 0 {
+                insideFrame = false
+            } else if ready.isEmpty && output.pos == before {
+                throw IOFailure(
+                    .truncatedStream, path: path, offset: input.offset,
+                    found: "the file ends inside the zstd frame that begins at byte \(frameStart), after "
+                        + "\(produced + UInt64(output.pos)) unpacked bytes", advice: "Copy or download it again.")
+            }
+        }
+    }
+
+    /// Looks at the header of the frame that `ready` starts with.
+    private func beginFrame(_ ready: UnsafeRawBufferPointer, good: UInt64) throws(IOFailure) {
+        frameStart = input.offset
+        guard isZstd(Array(ready.prefix(4))) else {
+            if ready.count < 4, input.atEnd, frameStart > 0 {
+                throw IOFailure(
+                    .truncatedStream, path: path, offset: frameStart,
+                    found: "the file ends inside the header of a zstd frame, after \(good) unpacked bytes",
+                    advice: "Copy or download it again.")
+            }
+            throw corrupt("here should be a zstd frame, but it is \(shown(Array(ready.prefix(8))))", good: good)
+        }
+        var header = ZSTD_frameHeader()
+        let result = ZSTD_getFrameHeader(&header, ready.baseAddress, ready.count)
+        if ZSTD_isError(result) != 0 {
+            throw corrupt("corrupt zstd frame header (\(String(cString: ZSTD_getErrorName(result))))", good: good)
+        }
+        // A cut header: the loop in read finds that nothing follows.
+        if result > 0 || header.frameType == ZSTD_skippableFrame { return }
+        frames += 1
+        if header.windowSize > 1 << UInt64(windowLogMax) {
+            var needed = windowLogMax
+            while needed < 63, 1 << UInt64(needed) < header.windowSize { needed += 1 }
+            throw IOFailure(
+                .windowTooLarge, path: path, offset: frameStart,
+                found: "this zstd frame needs a window of \(header.windowSize) bytes (2^\(needed)), allowed are "
+                    + "\(UInt64(1) << UInt64(windowLogMax)) (2^\(windowLogMax))",
+                advice: needed <= 31
+                    ? "Allow windowLogMax \(needed), or compress the file again without --long."
+                    : "Compress the file again without --long.")
+        }
+    }
+
+    private func corrupt(_ found: String, good: UInt64) -> IOFailure {
+        IOFailure(
+            .corruptStream, path: path, offset: input.offset, found: "\(found), after \(good) unpacked bytes",
+            advice: "Copy or download the file again.")
+    }
+}
+
+/// The most bytes a frame header has.
+let frameHeaderMax = 18
+
+/// A frame of a zstd file, by its place.
+public struct ZstdFrame: Sendable, Equatable {
+    /// Where it begins in the file.
+    public var offset: UInt64
+    /// Its bytes in the file, header and checksum included.
+    public var size: UInt64
+    /// Its unpacked bytes, where the header says so.
+    public var contentSize: UInt64?
+    /// The memory that decoding it takes.
+    public var windowSize: UInt64
+    /// Whether the frame ends in a checksum of its content.
+    public var hasChecksum: Bool
+
+    public var range: Range<UInt64> { offset..<(offset + size) }
+}
+
+extension FileSystem {
+    /// The frames with content in a zstd file, in order; skippable ones are left out.
+    ///
+    /// Walks from block header to block header, so it reads three bytes a block (128 KiB of content) and keeps nothing
+    /// but the list. Block contents aren't looked at.
+    ///
+    /// - Throws: `.truncatedStream`, `.corruptStream`, or `.notCompressed` when it isn't a zstd file.
+    public func zstdFrames(of path: String) throws(IOFailure) -> [ZstdFrame] {
+        let file = try openForReading(path)
+        let size = try file.status().size
+        var frames: [ZstdFrame] = []
+        var offset: UInt64 = 0
+        var bytes = InlineArray<18, UInt8>(repeating: 0)
+
+        func ends(_ at: UInt64, _ part: String) -> IOFailure {
+            IOFailure(
+                .truncatedStream, path: path, offset: at, found: "the file ends inside \(part)",
+                advice: "Copy or download it again.")
+        }
+        while offset < size {
+            var header = ZSTD_frameHeader()
+            let got = try read(file, &bytes, frameHeaderMax, at: offset)
+            let result = withUnsafeBytes(of: &bytes) { ZSTD_getFrameHeader(&header, $0.baseAddress, got) }
+            let start = withUnsafeBytes(of: &bytes) { Array($0.prefix(min(got, 8))) }
+            if ZSTD_isError(result) != 0 {
+                throw IOFailure(
+                    offset == 0 ? .notCompressed : .corruptStream, path: path, offset: offset,
+                    found: "here should be a zstd frame, but it is \(shown(start))")
+            }
+            if result > 0 { throw ends(offset, "the header of a zstd frame") }
+            if header.frameType == ZSTD_skippableFrame {
+                offset += 8 + header.frameContentSize
+                if offset > size { throw ends(size, "a skippable frame") }
+                continue
+            }
+            var at = offset + UInt64(header.headerSize)
+            while true {
+                guard try read(file, &bytes, 3, at: at) == 3 else { throw ends(at, "a zstd frame") }
+                let block = UInt32(bytes[0]) | UInt32(bytes[1]) << 8 | UInt32(bytes[2]) << 16
+                let kind = block >> 1 & 3
+                if kind == 3 {
+                    throw IOFailure(.corruptStream, path: path, offset: at, found: "corrupt zstd data (unknown block type)")
+                }
+                at += 3 + UInt64(kind == 1 ? 1 : block >> 3)
+                if at > size { throw ends(size, "a zstd frame") }
+                if block & 1 == 1 { break }
+            }
+            if header.checksumFlag != 0 { at += 4 }
+            if at > size { throw ends(size, "a zstd frame") }
+            frames.append(
+                ZstdFrame(
+                    offset: offset, size: at - offset,
+                    contentSize: header.frameContentSize == UInt64.max ? nil : header.frameContentSize,
+                    windowSize: header.windowSize, hasChecksum: header.checksumFlag != 0))
+            offset = at
+        }
+        return frames
+    }
+
+    private func read(
+        _ file: borrowing OpenFile, _ bytes: inout InlineArray<18, UInt8>, _ count: Int, at offset: UInt64
+    ) throws(IOFailure) -> Int {
+        try withUnsafeMutableBytes(of: &bytes) { buffer throws(IOFailure) in
+            try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+        }
+    }
+}

@@ -1,0 +1,156 @@
+import CVectorKernels
+import SluiceCore
+import SluiceGeometry
+import Testing
+
+/// Every path of the machine against plain loops. The memory is exactly as long as the vectors and starts at odd addresses.
+@Suite struct KernelTests {
+    static let paths: [Int32] = (0..<4).filter { svk_path_kernels($0) != nil }
+    static let dimensions = [1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 129, 191, 255, 256, 300, 384, 768, 1536]
+
+    /// All bytes, -128 too.
+    private func bytes(_ count: Int, _ seed: UInt64) -> [Int8] {
+        var generator = SplitMix64(state: seed)
+        return (0..<count).map { _ in Int8(truncatingIfNeeded: generator.next()) }
+    }
+
+    /// Lends a copy of the bytes at an address that's odd, with nothing behind it.
+    private func misaligned<R>(_ bytes: [Int8], _ body: (UnsafePointer<Int8>) -> R) -> R {
+        let memory = UnsafeMutablePointer<Int8>.allocate(capacity: bytes.count + 1)
+        defer { memory.deallocate() }
+        (memory + 1).initialize(from: bytes, count: bytes.count)
+        return body(memory + 1)
+    }
+
+    @Test func aPathForEveryMachine() {
+        #expect(Self.paths.contains(KernelPath.portable.numberForTests))
+        #expect(KernelPath.available.contains(.current))
+        #expect(KernelPath.available.count == Self.paths.count)
+    }
+
+    @Test(arguments: paths, dimensions)
+    func oneToManyAndSumsEqualPlainLoops(path: Int32, d: Int) {
+        let kernels = svk_path_kernels(path)!.pointee
+        let n = d > 300 ? 9 : 23
+        let rows = bytes(n * d, UInt64(d))
+        let x = bytes(d, UInt64(d) + 1)
+        let expected = (0..<n).map { Int32(dot(rows.row($0, d), x[...])) }
+        let norms = (0..<n).map { Int32(dot(rows.row($0, d), rows.row($0, d))) }
+        var out = [Int32](repeating: 0, count: n)
+        misaligned(rows) { rows in misaligned(x) { kernels.dots($0, rows, n, d, &out) } }
+        #expect(out == expected)
+        misaligned(rows) { kernels.norms($0, n, d, &out) }
+        #expect(out == norms)
+        var sums = (0..<d).map { Int64($0) }
+        misaligned(rows) { kernels.sums($0, nil, n, d, &sums) }
+        #expect(sums == (0..<d).map { j in Int64(j) + (0..<n).reduce(0) { $0 + Int64(rows[$1 * d + j]) } })
+        let select: [UInt32] = [3, 0, 3, UInt32(n - 1)]
+        sums = [Int64](repeating: 0, count: d)
+        misaligned(rows) { kernels.sums($0, select, 4, d, &sums) }
+        #expect(sums == (0..<d).map { j in select.reduce(0) { $0 + Int64(rows[Int($1) * d + j]) } })
+    }
+
+    @Test(arguments: paths, dimensions)
+    func manyToManyEqualsPlainLoops(path: Int32, d: Int) {
+        let kernels = svk_path_kernels(path)!.pointee
+        let n = d > 300 ? 8 : 53
+        let k = d > 300 ? 17 : [1, 15, 16, 63, 64, 65, 130][d % 7]
+        let rows = bytes(n * d, UInt64(d) + 2)
+        // Some columns twice: ties go to the lowest.
+        var columns = bytes(k * d, UInt64(d) + 3)
+        if k > 2 { columns.replaceSubrange((k - 1) * d..<k * d, with: columns[0..<d]) }
+        let bias = (0..<k).map { Int32(dot(columns.row($0, d), columns.row($0, d))) }
+        let packed = UnsafeMutableRawPointer.allocate(byteCount: svk_packed_bytes(k, d), alignment: 64)
+        defer { packed.deallocate() }
+        misaligned(columns) { kernels.pack($0, k, d, bias, packed) }
+        var out = [Int32](repeating: -7, count: n * (k + 1))
+        misaligned(rows) { kernels.products($0, n, packed, &out, k + 1) }
+        var index = [UInt32](repeating: 0, count: n)
+        var value = [Int32](repeating: 0, count: n)
+        misaligned(rows) { kernels.nearest($0, nil, n, packed, &index, &value) }
+        for i in 0..<n {
+            let products = (0..<k).map { Int32(dot(rows.row(i, d), columns.row($0, d))) }
+            #expect(Array(out[i * (k + 1)..<i * (k + 1) + k]) == products)
+            #expect(out[i * (k + 1) + k] == -7, "written past the columns")
+            let values = (0..<k).map { bias[$0] - 2 * products[$0] }
+            #expect(value[i] == values.min()!)
+            #expect(Int(index[i]) == values.firstIndex(of: values.min()!)!)
+        }
+        let select: [UInt32] = [UInt32(n - 1), 0, 2]
+        var index3 = [UInt32](repeating: 0, count: 3)
+        var value3 = [Int32](repeating: 0, count: 3)
+        misaligned(rows) { kernels.nearest($0, select, 3, packed, &index3, &value3) }
+        #expect(index3 == select.map { index[Int($0)] })
+        #expect(value3 == select.map { value[Int($0)] })
+    }
+
+    @Test(arguments: paths)
+    func noColumnsAndExtremeValues(path: Int32) {
+        let kernels = svk_path_kernels(path)!.pointee
+        let d = 8192
+        for (a, b) in [(-128, -128), (-128, 127), (127, 127)] as [(Int8, Int8)] {
+            let x = [Int8](repeating: a, count: d)
+            let y = [Int8](repeating: b, count: d)
+            var out: Int32 = 0
+            kernels.dots(x, y, 1, d, &out)
+            #expect(Int(out) == d * Int(a) * Int(b))
+            let packed = UnsafeMutableRawPointer.allocate(byteCount: svk_packed_bytes(1, d), alignment: 64)
+            defer { packed.deallocate() }
+            kernels.pack(y, 1, d, nil, packed)
+            kernels.products(x, 1, packed, &out, 1)
+            #expect(Int(out) == d * Int(a) * Int(b))
+        }
+        let packed = UnsafeMutableRawPointer.allocate(byteCount: svk_packed_bytes(0, 4), alignment: 64)
+        defer { packed.deallocate() }
+        kernels.pack([0], 0, 4, nil, packed)
+        var index: UInt32 = 0
+        var value: Int32 = 0
+        kernels.nearest([1, 2, 3, 4], nil, 1, packed, &index, &value)
+        #expect(index == .max && value == .max)
+    }
+
+    @Test(arguments: paths)
+    func floatingPointKernelsGiveThePortableBits(path: Int32) {
+        let portable = svk_path_kernels(0)!.pointee
+        let kernels = svk_path_kernels(path)!.pointee
+        var generator = SplitMix64(state: 5)
+        func doubles(_ count: Int) -> [Double] { (0..<count).map { _ in Double(Int64(bitPattern: generator.next())) / 3e18 } }
+        for (n, d, m) in [(1, 3, 8), (9, 33, 16), (21, 64, 24), (17, 65, 40), (8, 30, 56)] {
+            let rows = bytes(n * d, 9)
+            let (weights, offsets) = (doubles(d * m), doubles(m))
+            var scratch = [Double](repeating: 0, count: 8 * d)
+            var a = [Double](repeating: 0, count: n * m)
+            var b = a
+            portable.project(rows, n, d, weights, m, offsets, &a, &scratch)
+            kernels.project(rows, n, d, weights, m, offsets, &b, &scratch)
+            #expect(a.map(\.bitPattern) == b.map(\.bitPattern))
+            // And the definition: the products added in the order of the components.
+            for r in 0..<n {
+                for j in 0..<m {
+                    var sum = 0.0
+                    for i in 0..<d { sum += Double(rows[r * d + i]) * weights[svk_weight_index(i, j, d, m)] }
+                    #expect(a[r * m + j] == sum - offsets[j])
+                }
+            }
+        }
+        for n in [1, 7, 8, 9, 100] {
+            let (x, y) = (doubles(n), doubles(n))
+            #expect(portable.inner(n, x, y).bitPattern == kernels.inner(n, x, y).bitPattern)
+            var (a, b) = (y, y)
+            portable.axpy(n, 0.3, x, &a)
+            kernels.axpy(n, 0.3, x, &b)
+            portable.axpy2(n, 0.7, x, -1.1, y, &a)
+            kernels.axpy2(n, 0.7, x, -1.1, y, &b)
+            #expect(a == b)
+            var (c, e) = (doubles(4 * n), [Double]())
+            e = c
+            portable.rotate(&c, n, n, 2, 3, [0.6, 0.8, 1], [0.8, 0.6, 0])
+            kernels.rotate(&e, n, n, 2, 3, [0.6, 0.8, 1], [0.8, 0.6, 0])
+            #expect(c == e)
+        }
+    }
+}
+
+extension KernelPath {
+    fileprivate var numberForTests: Int32 { KernelPath.available.contains(self) ? 0 : -1 }
+}
