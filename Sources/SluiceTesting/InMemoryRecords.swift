@@ -136,46 +136,43 @@ public struct InMemoryRecords: Sendable {
     }
 }
 
-/// The vectors of a group in memory, or handed out in small chunks as if they were read from a file.
-struct InMemoryVectors: VectorSource, @unchecked Sendable {
-    let count: Int
-    let dimension: Int
-    private let storage: Storage
-    private let chunkRows: Int?
+/// The columns of a group in memory, with the vectors handed out in small chunks where `chunkRows` says so, as if they
+/// were read from a file.
+struct GroupColumns: GroupData {
+    let group: InMemoryGroup
+    let chunkRows: Int?
 
-    /// Owns the memory; nobody writes to it after `init`, so it may be shared.
-    private final class Storage: @unchecked Sendable {
-        let buffer: UnsafeMutableBufferPointer<Int8>
-        init(_ values: [Int8]) {
-            buffer = .allocate(capacity: max(1, values.count))
-            _ = buffer.initialize(from: values)
-        }
-        deinit { buffer.deallocate() }
+    func hashes() throws(StageError) -> [ContentHash] { group.hashes() }
+
+    func values(_ name: ColumnName) throws(StageError) -> Column { try group.values(name) }
+
+    func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
+        let all = try group.vectors(name)
+        guard let chunkRows else { return all }
+        return ChunkedVectors(all: all, chunkRows: chunkRows)
     }
+}
 
-    /// - Parameter chunkRows: rows a chunk where the vectors are not to be resident.
-    init(_ column: VectorColumn, count: Int, chunkRows: Int?) {
-        self.count = count
-        dimension = column.dimension
-        storage = Storage(column.values)
-        self.chunkRows = chunkRows
-    }
+/// Vectors that are not resident.
+private struct ChunkedVectors: VectorSource {
+    let all: any VectorSource
+    let chunkRows: Int
 
-    private func rows(_ rows: Range<Int>) -> UnsafeBufferPointer<Int8> {
-        UnsafeBufferPointer(rebasing: storage.buffer[(rows.lowerBound * dimension)..<(rows.upperBound * dimension)])
-    }
-
-    var resident: UnsafeBufferPointer<Int8>? { chunkRows == nil ? rows(0..<count) : nil }
+    var count: Int { all.count }
+    var dimension: Int { all.dimension }
+    var resident: UnsafeBufferPointer<Int8>? { nil }
 
     func forEachChunk(
         _ body: (Range<Int>, UnsafeBufferPointer<Int8>) throws(StageError) -> Void
     ) throws(StageError) {
-        let step = max(1, chunkRows ?? count)
-        for start in stride(from: 0, to: count, by: step) {
-            let chunk = start..<min(count, start + step)
-            try body(chunk, rows(chunk))
+        try all.forEachChunk { (rows, values) throws(StageError) in
+            for start in stride(from: rows.lowerBound, to: rows.upperBound, by: chunkRows) {
+                let end = min(rows.upperBound, start + chunkRows)
+                let first = (start - rows.lowerBound) * dimension
+                try body(start..<end, UnsafeBufferPointer(rebasing: values[first..<(first + (end - start) * dimension)]))
+            }
         }
     }
 
-    func row(_ index: Int) throws(StageError) -> [Int8] { Array(rows(index..<(index + 1))) }
+    func row(_ index: Int) throws(StageError) -> [Int8] { try all.row(index) }
 }

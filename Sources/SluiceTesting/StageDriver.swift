@@ -439,19 +439,15 @@ struct StageDriver {
     private func outcome(
         of selection: any Selection, _ group: (key: Int?, rows: [Int]), _ quota: Int
     ) -> (result: Result<GroupOutcome, StageError>, keepsState: Bool) {
-        var vectors: [ColumnName: any VectorSource] = [:]
-        var values: [ColumnName: Column] = [:]
+        var columns: [ColumnName: Column] = [:]
         for (name, isScrambled) in visibleColumns
         where selection.columns.contains(name) || variation.presence != .declared {
-            switch column(name, group.rows, isScrambled: isScrambled) {
-            case .vectors(let column)?:
-                vectors[name] = InMemoryVectors(column, count: group.rows.count, chunkRows: variation.chunkRows)
-            case let column?: values[name] = column
-            case nil: break
-            }
+            columns[name] = column(name, group.rows, isScrambled: isScrambled)
         }
+        let hashes = group.rows.map { flow.records.hashes[$0] }
         let group = Group(
-            key: group.key, hashes: group.rows.map { flow.records.hashes[$0] }, vectors: vectors, values: values)
+            key: group.key, count: group.rows.count,
+            data: GroupColumns(group: InMemoryGroup(hashes: hashes, columns: columns), chunkRows: variation.chunkRows))
         do throws(StageError) {
             let outcome = try selection.select(group, quota: quota, context)
             if variation.runsTwice, !isEqual(outcome, try selection.select(group, quota: quota, context)) {
