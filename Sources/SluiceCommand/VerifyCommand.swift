@@ -11,8 +11,8 @@ struct VerifyCommand: ParsableCommand {
         abstract: "Check that inputs and outputs of a run are what they were, and that its account closes.",
         discussion: "With --rerun the run is done again in a temporary directory and its results are compared too.")
 
-    @Argument(help: "The output directory of the run.", completion: .directory)
-    var run: String
+    @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
+    var directory: String
 
     @Flag(help: "Do the run again and compare.")
     var rerun = false
@@ -20,15 +20,15 @@ struct VerifyCommand: ParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
-        let reader = try RunReader(run)
+        let reader = try RunReader(directory)
         var faults = try reader.verify()
         if rerun, faults.isEmpty { faults += try repeated(reader) }
         guard faults.isEmpty else {
-            throw CommandFailure.data("\(run) does not verify:\n" + faults.map { "  \($0)" }.joined(separator: "\n"))
+            throw CommandFailure.data("\(directory) does not verify:\n" + faults.map { "  \($0)" }.joined(separator: "\n"))
         }
         let counts = reader.manifest["counts"]
         Terminal.line(
-            "\(run): inputs, outputs and account verify (\(Format.count(counts?["read"]?.integerValue ?? 0)) read, \(Format.count(counts?["kept"]?.integerValue ?? 0)) kept)\(rerun ? "; the run came out the same again" : "")")
+            "\(directory): inputs, outputs and account verify (\(Format.count(counts?["read"]?.integerValue ?? 0)) read, \(Format.count(counts?["kept"]?.integerValue ?? 0)) kept)\(rerun ? "; the run came out the same again" : "")")
     }
 
     /// Runs the manifest's own definition again; says what came out otherwise.

@@ -6,8 +6,8 @@ struct WhyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "why", abstract: "Tell what became of one record of a run, and why.")
 
-    @Argument(help: "The output directory of the run.", completion: .directory)
-    var run: String
+    @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
+    var directory: String
 
     @Argument(help: ArgumentHelp("The record's file and line, such as data/a.jsonl.zst:17.", valueName: "file:line"))
     var record: String
@@ -19,7 +19,7 @@ struct WhyCommand: ParsableCommand {
         guard let colon = record.lastIndex(of: ":"), let line = Int(record[record.index(after: colon)...]) else {
             throw CommandFailure.usage("`\(record)`: give a file and a line, such as data/a.jsonl.zst:17")
         }
-        let fate = try RunReader(run).fate(file: String(record[..<colon]), line: line)
+        let fate = try RunReader(directory).fate(file: String(record[..<colon]), line: line)
         Terminal.line(json ? Self.json(fate).json : Self.words(fate))
     }
 
