@@ -187,7 +187,7 @@ public final class Run {
         return barriers == 0 ? 1 : 2 + barriers
     }
 
-    private func inputPass(stageFields: [SluiceCore.FieldPath]) -> InputPass {
+    private func inputPass(stageFields: [FieldPath]) -> InputPass {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
