@@ -53,7 +53,7 @@ enum Manifest {
     }
 
     static func make(
-        identity: Report, catalog: InputCatalog, account: Account, chain: StageChain,
+        identity: Report, catalog: InputCatalog, files: [Int: (hash: ContentHash, lines: Int)], account: Account, chain: StageChain,
         reports: [(label: String, report: Report)], dedupe: Report?, outputs: Outputs, warnings: [String],
         definition: Definition, threads: Int, seconds: Double
     ) -> Report {
@@ -75,8 +75,15 @@ enum Manifest {
             let own = reports.filter { $0.label == link.label }.flatMap(\.report.entries)
             add(link.label, own)
         }
+        let inputs: [Report] = catalog.files.enumerated().map { index, file in
+            .object([
+                .init("file", .text(file.name)), .init("bytes", .integer(Int(file.size))),
+                .init("lines", .integer(files[index]?.lines ?? 0)),
+                .init("content", .text("xxh3-128:" + hexadecimal(files[index]?.hash ?? ContentHash(high: 0, low: 0)))),
+            ])
+        }
         return .object(
-            identity.entries + [
+            identity.entries.map { $0.key == "inputs" ? .init("inputs", .list(inputs)) : $0 } + [
                 .init("counts", .object([
                     .init("read", .integer(account.read)), .init("kept", .integer(account.kept)),
                     .init("dropped", .integer(account.dropped)), .init("quarantined", .integer(account.quarantined)),
@@ -102,8 +109,17 @@ enum Manifest {
             .init("threads", .integer(threads)),
             .init("memory_budget", .integer(definition.memory)),
             .init("memory_peak", .integer(peakMemory() ?? 0)),
+            .init("directory", .text(definition.output.directory)),
+            .init("folder", .text(absolutePath(definition.input.folder))),
         ])
     }
+}
+
+/// Where relative names of the input begin.
+private func absolutePath(_ folder: String) -> String {
+    guard let resolved = realpath(folder.isEmpty ? "." : folder, nil) else { return folder }
+    defer { free(resolved) }
+    return String(cString: resolved)
 }
 
 /// VmHWM: the most memory that the process had at a time, mapped pages included, in bytes.

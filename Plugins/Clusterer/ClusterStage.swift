@@ -1,0 +1,222 @@
+public import SluiceCore
+import SluiceGeometry
+
+extension ColumnName {
+    /// The chord distance of a record's vector to the centre of its cluster.
+    public static let clusterDistance: ColumnName = "cluster_distance"
+}
+
+/// Parts the records into clusters of like vectors.
+///
+/// One pass fills a reservoir, k-means in integers runs on it, and every record goes to its nearest centre.
+public struct ClusterStage: Stage {
+    public static let descriptor = Descriptor(
+        name: "cluster",
+        summary: "Parts the records into clusters of like vectors.",
+        discussion: """
+            Reads `embedding`. One pass fills a reservoir with a uniform sample of the distinct contents (those whose hash \
+            and the seed draw the smallest numbers, so no order, thread or shard has a say); k-means++ and Lloyd's \
+            iterations run on it in exact integers; then every record gets the number of its nearest centre, ties to the \
+            lowest.
+
+            clusters auto: the power of two next to √(n/2) for n records, at most 4096, and no more than the reservoir can \
+            feed. reservoir auto: large enough that a cluster with a twentieth of the average share is met with \
+            probability .99, s ≥ ln(k/δ)/p with p = 1/(20 k) and δ = .01 for each of k clusters, from 10,000 to 131,072 \
+            records; 65,536 where the number of clusters is auto too. A rarer one may be missed: its records then \
+            go to the nearest other cluster. Memory: about (dimension + 32) · 1.25 bytes a record of the reservoir and thread.
+            """,
+        options: [
+            OptionSpec(
+                "clusters", .either([.choice(["auto"]), .integer(1...65_536)]), default: "auto",
+                help: "how many clusters", example: "64"),
+            OptionSpec(
+                "reservoir", .either([.choice(["auto"]), .integer(1...16_777_216)]), default: "auto",
+                help: "how many records k-means runs on", example: "20000"),
+            OptionSpec("iterations", .integer(0...1000), default: 20, help: "at most so many of Lloyd's iterations", example: "20"),
+            OptionSpec(
+                "initial", .choice(["k-means++", "random"]), default: "k-means++",
+                help: "where k-means starts: spread out, or at records of the sample", example: "k-means++"),
+        ])
+
+    /// What a cluster must hold, as a part of the average, to be met in the reservoir with near certainty.
+    static let shareOfAverage = 20.0
+    static let missProbability = 0.01
+    static let automaticReservoir = 65_536
+    static let reservoirRange = 10_000...131_072
+
+    let clusters: Int?
+    let reservoir: Int?
+    let iterations: Int
+    let startsRandom: Bool
+
+    public init(options: OptionValues) throws(StageError) {
+        clusters = options["clusters"] == "auto" ? nil : try options.integer("clusters")
+        reservoir = options["reservoir"] == "auto" ? nil : try options.integer("reservoir")
+        iterations = try options.integer("iterations")
+        startsRandom = try options.text("initial") == "random"
+        if let clusters, let reservoir, reservoir < clusters {
+            throw .option("reservoir", "a reservoir of \(reservoir) records can't give \(clusters) clusters; make it larger or leave it out")
+        }
+    }
+
+    public var reads: [Input] { [.column(.embedding)] }
+    public var writes: [ColumnSpec] { [ColumnSpec(.cluster, .integer), ColumnSpec(.clusterDistance, .real)] }
+
+    /// How many records the reservoir holds.
+    var capacity: Int {
+        if let reservoir { return reservoir }
+        guard let clusters else { return Self.automaticReservoir }
+        let range = Self.reservoirRange
+        return max(clusters, min(max(Self.sampleSize(clusters), range.lowerBound), range.upperBound))
+    }
+
+    /// The records that a sample needs for so many clusters.
+    static func sampleSize(_ clusters: Int) -> Int {
+        KMeans.sampleSize(
+            clusters: clusters, minimumShare: 1 / (shareOfAverage * Double(clusters)), missProbability: missProbability)
+    }
+
+    public func body(_ context: StageContext) throws(StageError) -> StageBody {
+        .survey(ReservoirSurvey(stage: self, seed: context.seed, memory: context.memory))
+    }
+}
+
+/// Fills the reservoir; then k-means.
+struct ReservoirSurvey: Survey {
+    let stage: ClusterStage
+    let seed: Seed
+    let memory: Int
+
+    func makeSummary() -> Reservoir { Reservoir(capacity: stage.capacity) }
+
+    func observe(_ block: borrowing Block, into summary: inout Reservoir) throws(StageError) {
+        let vectors = try block.vectors(.embedding)
+        let need = Reservoir.bytes(capacity: stage.capacity, dimension: vectors.dimension)
+        guard need <= memory else {
+            throw StageError(
+                .memory,
+                "a reservoir of \(stage.capacity) vectors of \(vectors.dimension) dimensions needs \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or set `reservoir` to at most \(stage.capacity * max(0, memory) / need)")
+        }
+        for record in 0..<block.count where block.isLive(record) {
+            let hash = block.hashes[record]
+            summary.offer(
+                Reservoir.Key(draw: seed.draw(hash), hash: hash, ordinal: block.ordinals[record].rawValue),
+                vectors[record])
+        }
+    }
+
+    func merge(_ other: Reservoir, into summary: inout Reservoir) { summary.merge(other) }
+
+    func finish(_ summary: Reservoir, _ context: StageContext) throws(StageError) -> SurveyResult {
+        var sample = summary
+        sample.settle()
+        let rows = sample.keys.count
+        guard rows > 0 else {
+            return SurveyResult(.transform(NearestCentre(centres: nil, dimension: 1)), report: ["records": 0, "clusters": 0])
+        }
+        let (wanted, reason) = number(records: sample.seen, sample: rows)
+        let result = sample.vectors.withVectors(dimension: sample.dimension) { view in
+            let clusters = min(wanted, rows)
+            let means = KMeans(clusters: clusters, maximumIterations: stage.iterations, seed: context.seed)
+            guard stage.startsRandom else { return means.run(view, parallel: context.parallel) }
+            // The keys are random draws, so the first records are as good as any.
+            return means.run(
+                view, starting: Array(sample.vectors[..<(clusters * sample.dimension)]), parallel: context.parallel,
+                eachIteration: { _ in })
+        }
+        let sizes = result.sizes.sorted()
+        let report: Report = [
+            "records": .integer(sample.seen),
+            "clusters": .integer(result.count),
+            "why": .text(reason),
+            "reservoir": [
+                "records": .integer(rows),
+                "capacity": .integer(stage.capacity),
+                "met_with_probability": .real(1 - ClusterStage.missProbability),
+                "share_of_records_met": .real(Self.shareMet(rows: rows, of: sample.seen, clusters: result.count)),
+            ],
+            "initial": .text(stage.startsRandom ? "random" : "k-means++"),
+            "iterations": .integer(result.iterations),
+            "converged": .flag(result.converged),
+            "mean_squared_distance": .real(result.inertia / Double(rows)),
+            "sizes_in_reservoir": [
+                "least": .integer(sizes.first!), "median": .integer(sizes[sizes.count / 2]), "most": .integer(sizes.last!),
+                "empty": .integer(sizes.count { $0 == 0 }),
+            ],
+        ]
+        return SurveyResult(
+            .transform(NearestCentre(centres: result.centroids, dimension: sample.dimension)), report: report)
+    }
+
+    /// The least share of the records that a cluster needs to be met in the reservoir with the stated probability: 0 where
+    /// the reservoir holds everything.
+    static func shareMet(rows: Int, of seen: Int, clusters: Int) -> Double {
+        rows == seen ? 0 : min(1, Elementary.log(Double(clusters) / ClusterStage.missProbability) / Double(rows))
+    }
+
+    /// How many clusters to make, and why.
+    func number(records: Int, sample: Int) -> (clusters: Int, reason: String) {
+        if let clusters = stage.clusters {
+            return clusters <= sample
+                ? (clusters, "as the definition says")
+                : (sample, "the definition says \(clusters), but there are only \(sample) distinct records")
+        }
+        var (clusters, reason) = KMeans.automaticClusters(records)
+        if sample < records {
+            while clusters > 1, ClusterStage.sampleSize(clusters) > sample { clusters /= 2 }
+            reason += clusters < KMeans.automaticClusters(records).clusters
+                ? "; the most that a reservoir of \(sample) can feed is \(clusters)" : ""
+        }
+        if clusters > sample {
+            clusters = sample
+            reason += "; there are only \(sample) distinct ones"
+        }
+        return (clusters, reason)
+    }
+}
+
+/// Gives every record the number of its nearest centre.
+struct NearestCentre: Transform {
+    private let assigner: Assigner?
+
+    init(centres: [Int8]?, dimension: Int) {
+        assigner = centres?.withVectors(dimension: dimension) { Assigner(centres: $0) }
+    }
+
+    func apply(to block: inout Block) throws(StageError) {
+        guard let assigner else {
+            block.write(.cluster, .integers([Int64](repeating: 0, count: block.count)))
+            if block.isWanted(.clusterDistance) {
+                block.write(.clusterDistance, .reals([Double](repeating: 0, count: block.count)))
+            }
+            return
+        }
+        let vectors = try block.vectors(.embedding)
+        guard vectors.dimension == assigner.dimension else {
+            throw StageError(
+                .invalidData, "a vector has \(vectors.dimension) dimensions where others have \(assigner.dimension)",
+                ordinal: block.ordinals.first)
+        }
+        let (labels, squared) = vectors.values.withVectors(dimension: vectors.dimension) { assigner.assign($0) }
+        block.write(.cluster, .integers(labels.map { Int64($0) }))
+        if block.isWanted(.clusterDistance) {
+            let quantizer = Quantizer(dimension: vectors.dimension)
+            block.write(.clusterDistance, .reals(squared.map { quantizer.chord(fromSquared: $0) }))
+        }
+    }
+}
+
+/// `cluster` in a definition written in Swift.
+public struct Cluster: StageSpecConvertible {
+    public let stageSpec: StageSpec
+
+    /// - Parameter clusters: nil chooses by the number of records.
+    public init(clusters: Int? = nil, reservoir: Int? = nil, iterations: Int? = nil, initial: String? = nil) {
+        var options = OptionValues()
+        options["clusters"] = clusters.map { .integer($0) }
+        options["reservoir"] = reservoir.map { .integer($0) }
+        options["iterations"] = iterations.map { .integer($0) }
+        options["initial"] = initial.map { .text($0) }
+        stageSpec = StageSpec("cluster", options)
+    }
+}

@@ -1,0 +1,80 @@
+import SluiceCore
+
+/// A uniform sample of the distinct contents of a stream, of bounded size: the vectors whose content draws the smallest
+/// keys (bottom-k).
+///
+/// The key is made of the content hash and the seed, so the sample does not depend on the order of the records, on
+/// blocks or on threads, and merging two is exact. Of equal contents the lowest ordinal counts. Memory: at most
+/// `capacity · 5/4 + 1024` entries of `dimension + 32` bytes.
+struct Reservoir: Sendable {
+    struct Key: Sendable, Comparable {
+        let draw: UInt64
+        let hash: ContentHash
+        let ordinal: UInt64
+
+        static func < (a: Key, b: Key) -> Bool {
+            if a.draw != b.draw { return a.draw < b.draw }
+            if a.hash != b.hash { return a.hash < b.hash }
+            return a.ordinal < b.ordinal
+        }
+    }
+
+    let capacity: Int
+    private(set) var dimension = 0
+    /// How many records were seen.
+    private(set) var seen = 0
+    private(set) var keys: [Key] = []
+    /// The vector of `keys[i]` is row `i`.
+    private(set) var vectors: [Int8] = []
+    /// A key that is not below this one is out; nil while there is room.
+    private var limit: Key?
+
+    init(capacity: Int) { self.capacity = capacity }
+
+    static func bytes(capacity: Int, dimension: Int) -> Int {
+        (capacity + slack(capacity)) * (dimension + MemoryLayout<Key>.stride)
+    }
+
+    private static func slack(_ capacity: Int) -> Int { max(1024, capacity / 4) }
+
+    mutating func offer(_ key: Key, _ vector: ArraySlice<Int8>) {
+        seen += 1
+        add(key, vector)
+    }
+
+    mutating func merge(_ other: Reservoir) {
+        seen += other.seen
+        for (row, key) in other.keys.enumerated() {
+            add(key, other.vectors[(row * other.dimension)..<((row + 1) * other.dimension)])
+        }
+    }
+
+    private mutating func add(_ key: Key, _ vector: ArraySlice<Int8>) {
+        if let limit, !(key < limit) { return }
+        dimension = vector.count
+        keys.append(key)
+        vectors += vector
+        if keys.count >= capacity + Self.slack(capacity) { settle() }
+    }
+
+    /// Brings the entries into the order of their keys, one for each content, and lets go of those over the capacity.
+    mutating func settle() {
+        let order = keys.indices.sorted { keys[$0] < keys[$1] }
+        var kept: [Int] = []
+        kept.reserveCapacity(min(order.count, capacity))
+        for index in order {
+            if let last = kept.last, keys[last].hash == keys[index].hash { continue }
+            guard kept.count < capacity else { break }
+            kept.append(index)
+        }
+        var settled: [Int8] = []
+        settled.reserveCapacity(kept.count * dimension)
+        for index in kept { settled += vectors[(index * dimension)..<((index + 1) * dimension)] }
+        keys = kept.map { keys[$0] }
+        vectors = settled
+        // The last key stays admissible for its own content, of which an earlier record may still come.
+        if keys.count == capacity, let last = keys.last {
+            limit = Key(draw: last.draw, hash: last.hash, ordinal: .max)
+        }
+    }
+}

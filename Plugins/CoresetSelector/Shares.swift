@@ -1,0 +1,58 @@
+/// How a budget is parted among groups.
+enum Shares: String, CaseIterable, Sendable {
+    case proportional
+    case squareRoot = "square-root"
+    case equal
+
+    private func weight(_ size: Int) -> Int {
+        switch self {
+        case .proportional: return size
+        case .squareRoot:
+            // In units of 2^-15, rounded down: an integer, so shares are exact ratios.
+            var root = Int((Double(size) * 1_073_741_824).squareRoot())
+            while root * root > size << 30 { root -= 1 }
+            return root
+        case .equal: return size == 0 ? 0 : 1
+        }
+    }
+
+    /// Parts `total` by largest remainders: the parts sum to `total` exactly, none is larger than its group, what a small
+    /// group can't take goes to the others by the same rule, and ties go to the lowest group.
+    ///
+    /// - Precondition: `0 <= total <= sum of sizes`, sizes below 2^32.
+    func part(_ total: Int, among sizes: [Int]) -> [Int] {
+        var quotas = [Int](repeating: 0, count: sizes.count)
+        let weights = sizes.map(weight)
+        var open = sizes.indices.filter { sizes[$0] > 0 }
+        var rest = total
+        while rest > 0 {
+            let sum = open.reduce(0) { $0 + weights[$1] }
+            // Groups whose share is at least all they have take all they have, and the others share anew.
+            let full = open.filter { index in
+                let share = rest.multipliedFullWidth(by: weights[index])
+                let most = sizes[index].multipliedFullWidth(by: sum)
+                return (share.high, share.low) >= (most.high, most.low)
+            }
+            guard full.isEmpty else {
+                for index in full {
+                    quotas[index] = sizes[index]
+                    rest -= sizes[index]
+                }
+                open.removeAll { full.contains($0) }
+                continue
+            }
+            var remainders: [(remainder: Int, index: Int)] = []
+            var given = 0
+            for index in open {
+                let (quotient, remainder) = sum.dividingFullWidth(rest.multipliedFullWidth(by: weights[index]))
+                quotas[index] = quotient
+                given += quotient
+                remainders.append((remainder, index))
+            }
+            remainders.sort { $0.remainder != $1.remainder ? $0.remainder > $1.remainder : $0.index < $1.index }
+            for (_, index) in remainders.prefix(rest - given) { quotas[index] += 1 }
+            rest = 0
+        }
+        return quotas
+    }
+}

@@ -1,0 +1,135 @@
+public import SluiceCore
+import SluiceGeometry
+
+/// Drops records that others make superfluous: by pairs, or by LIFT's variety of single records.
+public struct RedundancyStage: Stage {
+    public static let descriptor = Descriptor(
+        name: "redundancy",
+        summary: "Drops near duplicates, or records of little variety.",
+        discussion: """
+            Reads `embedding`.
+
+              pairwise  looks at the records in the stated order and drops one that lies within `distance` of a record \
+            already kept, which it names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. With \
+            per: cluster only pairs inside a cluster are compared. Cost: records times kept records times dimension.
+              lift      variety curation of LIFT (arXiv 2312.11508): standardise every component, keep the principal \
+            components that explain 95 % of the variance, and take the variance of each record's coordinates \
+            (`row_variance`); the records with the highest stay. Exactly the budget is kept, ties to the lowest ordinal; the \
+            paper keeps what is strictly above the percentile, which is one record more or less where the percentile \
+            lies between two. It scores single records: of two equal ones it keeps both or none, so it is no removal of \
+            duplicates. components: paper takes one component fewer, as the authors' code does.
+              leverage  the same with the whitened length (`leverage`) in place of the row variance
+
+            Moments are exact integers, so no order or split of the records changes a bit. Memory: 8 · dimension² bytes a thread.
+            """,
+        options: [
+            OptionSpec("method", .choice(["pairwise", "lift", "leverage"]), default: "pairwise", help: "what counts as redundant", example: "lift"),
+            OptionSpec("keep", .quantity, help: "lift, leverage: how many records to keep (20%)", example: "20%"),
+            OptionSpec("variance", .quantity, help: "lift, leverage: the variance that the components explain (95%)", example: "95%"),
+            OptionSpec(
+                "components", .choice(["all", "paper"]),
+                help: "lift, leverage: all that reach the variance (all), or one fewer as in the paper's code", example: "paper"),
+            OptionSpec("distance", .real(0...2), help: "pairwise: 1 - cosine up to which two records are near duplicates (0.05)", example: "0.05"),
+            OptionSpec(
+                "order", .text,
+                help: "pairwise: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), or a column of scores, highest first (ordinal)",
+                example: "rank"),
+            OptionSpec("per", .choice(["all", "cluster"]), help: "pairwise: which records are compared (all)", example: "cluster"),
+        ])
+
+    private enum Method: Sendable {
+        case variety(MomentsSurvey, TopShareSelection)
+        case pairwise(PairwiseSelection)
+    }
+
+    private let method: Method
+
+    public init(options: OptionValues) throws(StageError) {
+        let name = try options.text("method")
+        let foreign = name == "pairwise" ? ["keep", "variance", "components"] : ["distance", "order", "per"]
+        for option in foreign where options[option] != nil {
+            let home = name == "pairwise" ? "`method: lift` or `leverage`" : "`method: pairwise`"
+            throw .option(option, "`\(option)` goes with \(home), not with `\(name)`")
+        }
+        guard name != "pairwise" else {
+            let order: PairwiseSelection.Order =
+                switch options["order"] == nil ? "ordinal" : try options.text("order") {
+                case "ordinal": .ordinal
+                case "rank": .rank
+                case let column: .score(ColumnName(column))
+                }
+            method = .pairwise(
+                PairwiseSelection(
+                    distance: options["distance"] == nil ? 0.05 : try options.real("distance"), order: order,
+                    isPerCluster: options["per"] == "cluster"))
+            return
+        }
+        let keep = options["keep"] == nil ? Quantity.percent(20) : try options.quantity("keep")
+        guard !keep.isZero else { throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage") }
+        let variance = options["variance"] == nil ? Quantity.percent(95) : try options.quantity("variance")
+        guard variance.isShare, !variance.isZero else {
+            throw .option("variance", "`variance` is a percentage above 0, such as `95%`")
+        }
+        let column: ColumnName = name == "lift" ? .rowVariance : .leverage
+        // A percentage keeps six decimals: of 10^8 it is a whole number.
+        method = .variety(
+            MomentsSurvey(
+                measure: name == "lift" ? .rowVariance : .leverage,
+                components: options["components"] == "paper" ? .paper : .full,
+                explained: Double(variance.resolve(of: 100_000_000)) / 1e8, column: column, memory: .max),
+            TopShareSelection(keep: keep, column: column))
+    }
+
+    public var reads: [Input] {
+        switch method {
+        case .variety: return [.column(.embedding)]
+        case .pairwise(let selection):
+            return [.column(.embedding)] + (selection.order.column.map { [.column($0)] } ?? [])
+                + (selection.isPerCluster ? [.column(.cluster)] : [])
+        }
+    }
+
+    public var writes: [ColumnSpec] {
+        switch method {
+        case .variety(let survey, _): [ColumnSpec(survey.column, .real)]
+        case .pairwise: []
+        }
+    }
+
+    public func body(_ context: StageContext) throws(StageError) -> StageBody {
+        switch method {
+        case .pairwise(let selection): return .selection(selection)
+        case .variety(let survey, let selection):
+            return .sequence([
+                .survey(
+                    MomentsSurvey(
+                        measure: survey.measure, components: survey.components, explained: survey.explained,
+                        column: survey.column, memory: context.memory)),
+                .selection(selection),
+            ])
+        }
+    }
+}
+
+/// `redundancy` in a definition written in Swift.
+public struct Redundancy: StageSpecConvertible {
+    public let stageSpec: StageSpec
+
+    /// - Parameters:
+    ///   - keep: with `lift` and `leverage`; likewise `variance` and `components`.
+    ///   - distance: with `pairwise`; likewise `order` and `per`.
+    public init(
+        method: String? = nil, keep: Quantity? = nil, variance: Quantity? = nil, components: String? = nil,
+        distance: Double? = nil, order: String? = nil, per: String? = nil
+    ) {
+        var options = OptionValues()
+        options["method"] = method.map { .text($0) }
+        options["keep"] = keep.map { .quantity($0) }
+        options["variance"] = variance.map { .quantity($0) }
+        options["components"] = components.map { .text($0) }
+        options["distance"] = distance.map { .real($0) }
+        options["order"] = order.map { .text($0) }
+        options["per"] = per.map { .text($0) }
+        stageSpec = StageSpec("redundancy", options)
+    }
+}

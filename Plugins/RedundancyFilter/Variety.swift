@@ -1,0 +1,141 @@
+public import SluiceCore
+import SluiceGeometry
+
+extension ColumnName {
+    /// LIFT's figure of a record: the variance of its coordinates in the principal components.
+    public static let rowVariance: ColumnName = "row_variance"
+    /// The squared length of a record's whitened vector by the number of components.
+    public static let leverage: ColumnName = "leverage"
+}
+
+/// Sums products of components; then gives every record its figure.
+struct MomentsSurvey: Survey {
+    let measure: RowVariance.Measure
+    let components: RowVariance.Components
+    let explained: Double
+    let column: ColumnName
+    let memory: Int
+
+    func makeSummary() -> Moments? { nil }
+
+    func observe(_ block: borrowing Block, into summary: inout Moments?) throws(StageError) {
+        let vectors = try block.vectors(.embedding)
+        let dimension = vectors.dimension
+        if summary == nil {
+            let need = 8 * dimension * dimension * 4
+            guard need <= memory else {
+                throw StageError(
+                    .memory,
+                    "the moments of vectors of \(dimension) dimensions need \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or embed in fewer dimensions")
+            }
+            summary = Moments(dimension: dimension)
+        }
+        guard summary!.dimension == dimension else {
+            throw StageError(
+                .invalidData, "a vector has \(dimension) dimensions where others have \(summary!.dimension)",
+                ordinal: block.ordinals.first)
+        }
+        let live = block.live
+        if live.count == block.count {
+            vectors.values.withVectors(dimension: dimension) { summary!.add($0) }
+        } else {
+            var values: [Int8] = []
+            values.reserveCapacity(live.count * dimension)
+            for record in live { values += vectors[record] }
+            values.withVectors(dimension: dimension) { summary!.add($0) }
+        }
+    }
+
+    func merge(_ other: Moments?, into summary: inout Moments?) {
+        guard let other else { return }
+        if summary == nil { summary = other } else { summary!.merge(other) }
+    }
+
+    func finish(_ summary: Moments?, _ context: StageContext) throws(StageError) -> SurveyResult {
+        guard let moments = summary, moments.count > 0 else {
+            return SurveyResult(.transform(FigureTransform(figure: nil, column: column)), report: ["records": 0])
+        }
+        let figure = RowVariance(
+            moments: moments, measure: measure, components: components, explained: explained, parallel: context.parallel)
+        return SurveyResult(
+            .transform(FigureTransform(figure: figure, column: column)),
+            report: [
+                "records": .integer(moments.count),
+                "dimensions": .integer(moments.dimension),
+                "components": .integer(figure.components),
+                "explained": .real(Self.explained(figure.eigenvalues, by: figure.components)),
+                "effective_rank": .real(Self.effectiveRank(figure.eigenvalues)),
+            ])
+    }
+
+    static func explained(_ eigenvalues: [Double], by components: Int) -> Double {
+        let positive = eigenvalues.map { max(0, $0) }
+        let total = positive.reduce(0, +)
+        return total == 0 ? 0 : positive.prefix(components).reduce(0, +) / total
+    }
+
+    /// The exponential of the entropy of the shares of variance: how many directions the records really use.
+    static func effectiveRank(_ eigenvalues: [Double]) -> Double {
+        let total = eigenvalues.reduce(0) { $0 + max(0, $1) }
+        guard total > 0 else { return 0 }
+        let entropy = eigenvalues.reduce(0.0) { sum, value in
+            value > 0 ? sum - value / total * Elementary.log(value / total) : sum
+        }
+        return Elementary.exp(entropy)
+    }
+}
+
+/// Writes the figure of every record.
+struct FigureTransform: Transform {
+    let figure: RowVariance?
+    let column: ColumnName
+
+    func apply(to block: inout Block) throws(StageError) {
+        guard let figure else {
+            block.write(column, .reals([Double](repeating: 0, count: block.count)))
+            return
+        }
+        let vectors = try block.vectors(.embedding)
+        block.write(column, .reals(vectors.values.withVectors(dimension: vectors.dimension) { figure.scores($0) }))
+    }
+}
+
+/// Keeps the share of the records with the highest figure.
+struct TopShareSelection: Selection {
+    let keep: Quantity
+    let column: ColumnName
+
+    var grouping: Grouping { .all }
+    var columns: [ColumnName] { [column] }
+
+    func quotas(for sizes: [Int]) throws(StageError) -> [Int] {
+        guard let total = sizes.first else { return [] }
+        let budget = keep.resolve(of: total)
+        guard budget <= total else {
+            throw StageError(
+                .invalidData, "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
+        }
+        return [budget]
+    }
+
+    func memory(rows: Int) -> Int { rows * 64 }
+
+    func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
+        let figures = try group.reals(column)
+        let (rows, threshold) = TopShare.rows(scores: figures, count: quota)
+        var outcome = GroupOutcome(ranks: [Int32](repeating: -1, count: group.count), reason: "low-variety")
+        let order = rows.sorted { figures[$0] != figures[$1] ? figures[$0] > figures[$1] : $0 < $1 }
+        for (rank, row) in order.enumerated() { outcome.ranks[row] = Int32(rank) }
+        let limit = threshold ?? 0
+        outcome.measures = [
+            (column.name, figures), ("threshold", [Double](repeating: limit, count: group.count)),
+        ]
+        outcome.report = [
+            "records": .integer(group.count), "kept": .integer(rows.count), "threshold": .real(limit),
+            "tied_and_dropped": .integer(figures.count { $0 == limit } - rows.count { figures[$0] == limit }),
+        ]
+        return outcome
+    }
+
+    func report(_ groups: [GroupReport]) -> Report { groups.first?.report ?? [:] }
+}
