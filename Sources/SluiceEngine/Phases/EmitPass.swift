@@ -19,6 +19,7 @@ final class EmitPass: @unchecked Sendable {
     /// What a checkpoint of this pass begins with.
     private let base: Checkpoint
     private var cursor: RowCursor
+    private var isAligned = false
 
     init(
         input: InputPass, store: ColumnStore, live: LiveRows, keptEncoder: KeptEncoder, encoder: LineEncoder,
@@ -62,8 +63,9 @@ final class EmitPass: @unchecked Sendable {
 
     /// Finds for each line whether it is kept or in the ledger; a line that is neither was quarantined before.
     private func assign(_ parcel: Parcel) throws {
-        if let first = parcel.raw.lines.first {
+        if !isAligned, let first = parcel.raw.lines.first {
             // A run that goes on after a stop begins somewhere in the middle.
+            isAligned = true
             let begin = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: first)))
             while let next = try cursor.next(), next.ordinal < begin { cursor.advance() }
             while let next = ledger.nextOrdinal, next < begin { _ = try ledger.next() }

@@ -13,8 +13,8 @@ final class Checkpoints: @unchecked Sendable {
     private var last = monotonicSeconds()
 
     /// - Parameter interval: seconds between checkpoints of a pass that writes no columns.
-    init(path: String, segmentBytes: Int, interval: Double, fileSystem: FileSystem) {
-        file = CheckpointFile(path: path, fileSystem: fileSystem)
+    init(file: CheckpointFile, segmentBytes: Int, interval: Double) {
+        self.file = file
         self.segmentBytes = segmentBytes
         self.interval = interval
     }
