@@ -23,10 +23,10 @@ public struct Definition: Sendable, Hashable {
 }
 
 public struct InputSpec: Sendable, Hashable {
-    /// Globs or paths, relative to `folder`; `-` is standard input.
+    /// Globs or paths to open; `-` is standard input.
     public var files: [String]
-    /// Where relative paths begin: the folder of the definition's file, or empty for the current one. Says nothing
-    /// about what is done, so two definitions that differ in it alone are equal.
+    /// The folder of the definition's file, or empty. Files in it go by their path from there, so that ledger and
+    /// manifest of a run are the same wherever the folder lies.
     public var folder = ""
     public var dedupe: DedupeSpec?
     public var malformed: MalformedPolicy
@@ -45,11 +45,18 @@ public struct InputSpec: Sendable, Hashable {
         self.maxRecord = maxRecord
     }
 
-    public static func == (a: InputSpec, b: InputSpec) -> Bool {
-        a.files == b.files && a.dedupe == b.dedupe && a.malformed == b.malformed && a.maxRecord == b.maxRecord
+    /// How a file is called in ledger, messages and manifest.
+    public func name(of path: String) -> String {
+        let prefix = folder.hasSuffix("/") ? folder : folder + "/"
+        guard !folder.isEmpty, path.utf8.starts(with: prefix.utf8) else { return path }
+        return String(decoding: path.utf8.dropFirst(prefix.utf8.count), as: UTF8.self)
     }
 
-    public func hash(into hasher: inout Hasher) { hasher.combine(files) }
+    public static func == (a: InputSpec, b: InputSpec) -> Bool {
+        a.files.map(a.name(of:)) == b.files.map(b.name(of:)) && a.dedupe == b.dedupe && a.malformed == b.malformed && a.maxRecord == b.maxRecord
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(files.map(name(of:))) }
 }
 
 /// Exact deduplication of the input: of records with equal keys the lowest ordinal stays.

@@ -70,7 +70,7 @@ extension InputSpec {
             case .fields(let paths): ["on": .list(paths.map { .text($0.description) })]
             }
         return [
-            "files": .list(files.map { .text($0) }), "dedupe": dedupe, "malformed": .text(malformed.rawValue),
+            "files": .list(files.map { .text(name(of: $0)) }), "dedupe": dedupe, "malformed": .text(malformed.rawValue),
             "max_record": .integer(maxRecord),
         ]
     }

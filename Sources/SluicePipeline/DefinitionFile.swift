@@ -127,6 +127,7 @@ struct DefinitionReader {
 
     private mutating func readInput(_ entry: YAMLNode.Entry, _ input: inout InputSpec) {
         places[.files] = entry.keyPlace
+        input.folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
         guard let keys = map(entry.value, named: "input", keys: Self.inputKeys) else {
             broken.insert(.files)
             return

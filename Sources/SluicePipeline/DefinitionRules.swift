@@ -129,6 +129,7 @@ struct DefinitionRules {
     }
 
     static func unknownStage(_ name: String, _ registry: Registry) -> String {
+        guard !registry.names.isEmpty else { return "unknown stage `\(name)`; no stage is known here" }
         let known = "known are \(registry.names.map { "`\($0)`" }.joined(separator: ", "))"
         guard let near = Registry.nearest(to: name, in: registry.names) else { return "unknown stage `\(name)`; \(known)" }
         return "unknown stage `\(name)`; did you mean `\(near)`? (\(known))"

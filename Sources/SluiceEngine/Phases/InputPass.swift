@@ -1,5 +1,6 @@
 import SluiceCore
 import SluiceIO
+import Synchronization
 
 /// Reads the input block by block, checks every line, and hands good records on.
 ///
@@ -18,6 +19,7 @@ final class InputPass: @unchecked Sendable {
     private let keepsFields: Bool
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
+    private let digests: Mutex<[Int: (hash: ContentHash, lines: Int)]> = Mutex([:])
 
     /// What one thread needs to parse.
     private final class Extractor {
@@ -59,7 +61,8 @@ final class InputPass: @unchecked Sendable {
     func lane(_ number: Int) throws -> (() throws -> Parcel?)? {
         guard number < catalog.files.count else { return nil }
         let file = catalog.files[number]
-        let source = try open(file)
+        let digest = FileDigest()
+        let source = try open(file, digest)
         let reader = BlockReader(source, limits: limits)
         var seen: UInt64 = 0
         return { [self] in
@@ -69,6 +72,7 @@ final class InputPass: @unchecked Sendable {
             do {
                 guard try reader.next(into: parcel.raw) else {
                     progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
+                    digests.withLock { $0[number] = (digest.value, Int(reader.nextLine) - 1) }
                     parcels.giveBack(parcel)
                     return nil
                 }
@@ -82,9 +86,12 @@ final class InputPass: @unchecked Sendable {
         }
     }
 
-    private func open(_ file: InputCatalog.File) throws -> any ByteSource {
+    /// The digest of each file that was read to its end, and how many lines it has, by file index.
+    var readFiles: [Int: (hash: ContentHash, lines: Int)] { digests.withLock { $0 } }
+
+    private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
         do {
-            return try fileSystem.openInput(file.path)
+            return try fileSystem.openInput(file.path, options: InputOptions(digest: digest))
         } catch let failure as IOFailure {
             throw EngineError(.data, named(failure, file, nil))
         }
@@ -198,11 +205,11 @@ extension FieldArena {
     func copy(to table: inout FieldTable) {
         table.arena.removeAll(keepingCapacity: true)
         table.entries.removeAll(keepingCapacity: true)
-        table.arena.append(contentsOf: allBytes)
+        table.arena.append(contentsOf: bytesInUse)
         table.entries.reserveCapacity(rows * width)
         for row in 0..<rows {
             for field in 0..<width {
-                let place = place(row, field)
+                let place = entry(row, field)
                 table.entries.append(
                     FieldTable.Entry(
                         offset: UInt32(place.offset), length: UInt32(place.length),

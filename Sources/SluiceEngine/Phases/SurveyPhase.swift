@@ -1,5 +1,11 @@
 import SluiceCore
 
+/// A summary that one thread at a time adds to.
+private final class Holder<Summary> {
+    var summary: Summary
+    init(_ summary: Summary) { self.summary = summary }
+}
+
 extension RowPass {
     /// Runs the pass with a survey and turns the survey into what comes next.
     ///
@@ -8,11 +14,7 @@ extension RowPass {
     func run<S: Survey>(
         survey: S, context: StageContext, on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool
     ) throws -> (gone: [Int], result: SurveyResult) {
-        final class Holder {
-            var summary: S.Summary
-            init(_ summary: S.Summary) { self.summary = summary }
-        }
-        let summaries = Spares<Holder> { Holder(survey.makeSummary()) }
+        let summaries = Spares<Holder<S.Summary>> { Holder(survey.makeSummary()) }
         let gone = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }

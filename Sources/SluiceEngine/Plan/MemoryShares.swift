@@ -1,4 +1,4 @@
-import SluiceCore
+package import SluiceCore
 
 /// How the memory of a run is shared out, before anything is read.
 package struct MemoryShares: Sendable, Equatable {

@@ -24,22 +24,21 @@ package struct InputCatalog: Sendable {
             files = [File(path: "-", name: "-", size: 0)]
             return
         }
-        var names: Set<String> = []
+        var paths: Set<String> = []
         for pattern in input.files {
             guard pattern != "-" else {
                 throw EngineError(.definition, "standard input `-` can't be mixed with files; name one or the other")
             }
-            let matches = Self.expand(pattern, in: input.folder)
+            let matches = Self.expand(pattern)
             guard !matches.isEmpty else {
                 let what = Self.isPattern(pattern) ? "matches no file" : "does not exist"
-                let place = input.folder.isEmpty ? "" : " (looked in \(input.folder))"
-                throw EngineError(.definition, "input `\(pattern)` \(what)\(place); check the name")
+                throw EngineError(.definition, "input `\(pattern)` \(what); check the name")
             }
-            names.formUnion(matches)
+            paths.formUnion(matches)
         }
         var files: [File] = []
-        for name in names.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-            let path = Self.join(input.folder, name)
+        let named = paths.map { (path: $0, name: input.name(of: $0)) }
+        for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
             do throws(IOFailure) {
                 guard let status = try fileSystem.status(of: path) else {
                     throw IOFailure(.cannotOpen, path: path, found: "there is no such file", advice: "Check the name.")
@@ -68,37 +67,15 @@ package struct InputCatalog: Sendable {
     package var isStandardInput: Bool { files.first?.path == "-" }
     package var totalSize: UInt64 { files.reduce(0) { $0 + $1.size } }
 
-    static func join(_ folder: String, _ path: String) -> String {
-        folder.isEmpty || path.hasPrefix("/") ? path : (folder.hasSuffix("/") ? folder + path : folder + "/" + path)
-    }
-
     private static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
 
-    private static func expand(_ pattern: String, in folder: String) -> [String] {
+    private static func expand(_ pattern: String) -> [String] {
         // A file whose own name has brackets or stars in it is taken by its name.
-        let full = join(folder, pattern)
-        if access(full, F_OK) == 0 { return [pattern] }
+        if access(pattern, F_OK) == 0 { return [pattern] }
         var found = glob_t()
         defer { globfree(&found) }
-        let prefix = full.utf8.count - pattern.utf8.count
-        guard glob(escaped(full, first: prefix), GLOB_BRACE | GLOB_NOSORT, nil, &found) == 0 else { return [] }
-        var names: [String] = []
-        for index in 0..<Int(found.gl_pathc) {
-            guard let name = found.gl_pathv[index] else { continue }
-            names.append(String(decoding: String(cString: name).utf8.dropFirst(prefix), as: UTF8.self))
-        }
-        return names
-    }
-
-    /// The folder's part of a pattern stands for itself.
-    private static func escaped(_ pattern: String, first count: Int) -> String {
-        var result = ""
-        for (index, scalar) in pattern.unicodeScalars.enumerated() {
-            // The prefix is counted in bytes; scalars are at most as many, so at worst too few are escaped.
-            if index < count, "*?[]{}\\".unicodeScalars.contains(scalar) { result += "\\" }
-            result.unicodeScalars.append(scalar)
-        }
-        return result
+        guard glob(pattern, GLOB_BRACE | GLOB_NOSORT, nil, &found) == 0 else { return [] }
+        return (0..<Int(found.gl_pathc)).compactMap { found.gl_pathv[$0].map { String(cString: $0) } }
     }
 }
 

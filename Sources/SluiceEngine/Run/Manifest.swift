@@ -1,5 +1,6 @@
 import Glibc
 import SluiceCore
+import SluiceIO
 
 /// The version of the program; part of a run's identity.
 public let sluiceVersion = "0.1.0"
@@ -10,7 +11,7 @@ public let sluiceVersion = "0.1.0"
 enum Manifest {
     /// What makes two runs the same run: the definition, the input and the version.
     static func identity(_ definition: Definition, _ catalog: InputCatalog) -> Report {
-        let canonical = definition.canonicalReport
+        let canonical = definition.decidingReport
         return .object([
             .init("sluice", .text(sluiceVersion)),
             .init("definition", canonical),
@@ -23,9 +24,12 @@ enum Manifest {
 
     /// What differs between a run to come and a manifest that is there, in words.
     static func differences(_ identity: Report, _ manifest: Report) -> [String] {
-        ["sluice", "definition"].flatMap { key -> [String] in
-            definitionDifferences(manifest[key] ?? .null, identity[key] ?? .null).map { "\(key)\($0.hasPrefix(":") ? "" : ".")\($0)" }
-        } + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
+        var found: [String] = []
+        if let old = manifest["sluice"], old != identity["sluice"] {
+            found.append("version: \(old.textValue ?? "unknown") → \(sluiceVersion)")
+        }
+        return found + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
+            + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
     }
 
     private static func inputDifferences(_ old: Report, _ new: Report) -> [String] {
@@ -45,12 +49,11 @@ enum Manifest {
     }
 
     static func digest(of report: Report) -> String {
-        var bytes = Array(report.json.utf8)
-        return "xxh3-128:" + bytes.withUnsafeMutableBytes { hexadecimal(hash128(UnsafeRawBufferPointer($0))) }
+        "xxh3-128:" + Array(report.json.utf8).withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 
     static func make(
-        identity: Report, catalog: InputCatalog, account: Account, chain: StageChain,
+        identity: Report, catalog: InputCatalog, files: [Int: (hash: ContentHash, lines: Int)], account: Account, chain: StageChain,
         reports: [(label: String, report: Report)], dedupe: Report?, outputs: Outputs, warnings: [String],
         definition: Definition, threads: Int, seconds: Double
     ) -> Report {
@@ -72,8 +75,15 @@ enum Manifest {
             let own = reports.filter { $0.label == link.label }.flatMap(\.report.entries)
             add(link.label, own)
         }
+        let inputs: [Report] = catalog.files.enumerated().map { index, file in
+            .object([
+                .init("file", .text(file.name)), .init("bytes", .integer(Int(file.size))),
+                .init("lines", .integer(files[index]?.lines ?? 0)),
+                .init("content", .text("xxh3-128:" + hexadecimal(files[index]?.hash ?? ContentHash(high: 0, low: 0)))),
+            ])
+        }
         return .object(
-            identity.entries + [
+            identity.entries.map { $0.key == "inputs" ? .init("inputs", .list(inputs)) : $0 } + [
                 .init("counts", .object([
                     .init("read", .integer(account.read)), .init("kept", .integer(account.kept)),
                     .init("dropped", .integer(account.dropped)), .init("quarantined", .integer(account.quarantined)),
@@ -99,8 +109,17 @@ enum Manifest {
             .init("threads", .integer(threads)),
             .init("memory_budget", .integer(definition.memory)),
             .init("memory_peak", .integer(peakMemory() ?? 0)),
+            .init("directory", .text(definition.output.directory)),
+            .init("folder", .text(absolutePath(definition.input.folder))),
         ])
     }
+}
+
+/// Where relative names of the input begin.
+private func absolutePath(_ folder: String) -> String {
+    guard let resolved = realpath(folder.isEmpty ? "." : folder, nil) else { return folder }
+    defer { free(resolved) }
+    return String(cString: resolved)
 }
 
 /// VmHWM: the most memory that the process had at a time, mapped pages included, in bytes.

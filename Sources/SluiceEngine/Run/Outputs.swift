@@ -1,4 +1,4 @@
-import SluiceCore
+package import SluiceCore
 import SluiceIO
 
 /// A frame of an output on its way to the file.
@@ -59,7 +59,7 @@ final class OutputStream {
 
     /// Appends a compressed frame.
     func append(_ frame: Frame) throws(IOFailure) {
-        try writer?.append(compressed: frame.compressed, contentBytes: frame.content.count)
+        try writer?.appendFrame(frame.compressed, contentSize: frame.content.count)
     }
 
     /// Writes what is left and the seek table, and gives the file its final name.
@@ -67,11 +67,11 @@ final class OutputStream {
         guard let writer else { return }
         if !pending.isEmpty {
             var compressed: [UInt8] = []
-            try compressor.compress(pending, into: &compressed)
-            try writer.append(compressed: compressed, contentBytes: pending.count)
+            pending.withUnsafeBytes { compressor.compress($0, into: &compressed) }
+            try writer.appendFrame(compressed, contentSize: pending.count)
             pending = []
         }
-        try writer.commit()
+        try writer.finish()
         self.writer = nil
     }
 
@@ -125,11 +125,11 @@ final class Outputs: @unchecked Sendable {
         picks?.add(parcel.picks, lines: parcel.account.kept, to: &parcel.frames)
     }
 
-    func compress(_ parcel: Parcel) throws {
+    func compress(_ parcel: Parcel) {
         for index in parcel.frames.indices {
             let frame = parcel.frames[index]
-            try spares(for: frame.stream).using { compressor in
-                try compressor.compress(frame.content, into: &parcel.frames[index].compressed)
+            spares(for: frame.stream).using { compressor in
+                frame.content.withUnsafeBytes { compressor.compress($0, into: &parcel.frames[index].compressed) }
             }
         }
     }

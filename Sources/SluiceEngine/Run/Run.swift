@@ -45,6 +45,8 @@ public final class Run {
     private var reports: [(label: String, report: Report)] = []
     private var dedupeReport: Report?
     private var step = 0
+    /// Digest and number of lines of each input file.
+    private var files: [Int: (hash: ContentHash, lines: Int)] = [:]
 
     /// A piece of work and the stage it belongs to.
     private typealias Work = (link: StageChain.Link, body: StageBody)
@@ -86,7 +88,7 @@ public final class Run {
             try account.close()
             try outputs.finish()
             let manifest = Manifest.make(
-                identity: identity, catalog: catalog, account: account, chain: chain, reports: reports,
+                identity: identity, catalog: catalog, files: files, account: account, chain: chain, reports: reports,
                 dedupe: dedupeReport, outputs: outputs, warnings: warnings, definition: definition,
                 threads: options.threads, seconds: monotonicSeconds() - began)
             try options.fileSystem.write(Array(manifest.prettyJSON.utf8), to: "\(directory.path)/\(RunDirectory.manifestName)")
@@ -229,12 +231,14 @@ public final class Run {
         let deduper = try definition.input.dedupe.map { _ in
             try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: shares.dedupe)
         }
+        let input = inputPass(stageFields: chain.fields)
         let pass = FirstPass(
-            input: inputPass(stageFields: chain.fields), deduper: deduper, transforms: transforms,
+            input: input, deduper: deduper, transforms: transforms,
             readsRecord: chain.readsRecord, wanted: chain.wanted(from: 0, output: definition.output),
             encoder: encoder, keptEncoder: keptEncoder, outputs: outputs, keeping: keeping)
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         account = pass.account
+        files = input.readFiles
         if let deduper {
             dedupeReport = Self.report(
                 deduper, records: account.read - account.quarantined, onDisk: duplicates != nil)
@@ -345,12 +349,17 @@ public final class Run {
         _ keeping: FirstPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ picks: [ColumnName]
     ) throws {
         begin("writing", bytes: Int(catalog.totalSize))
+        let input = inputPass(stageFields: [])
         let pass = EmitPass(
-            input: inputPass(stageFields: []), store: keeping.store, live: live, keptEncoder: keptEncoder,
+            input: input, store: keeping.store, live: live, keptEncoder: keptEncoder,
             encoder: encoder, outputs: outputs, ledger: try keeping.ledger.merged(),
             pickColumns: picks.filter { keeping.store.types[$0] != nil })
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         try pass.close()
+        for (index, read) in input.readFiles where files[index]?.hash != read.hash {
+            throw EngineError(
+                .data, "\(catalog.files[index].name) changed while it was read; run again when nothing writes to it")
+        }
     }
 
     // MARK: Warnings

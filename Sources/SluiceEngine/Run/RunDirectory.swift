@@ -38,7 +38,7 @@ package struct RunDirectory: ~Copyable {
     ///
     /// - Parameter isSamePlan: whether a manifest that is there came from the same definition, input and seed.
     func prepare(force: Bool, isSamePlan: (Report) -> [String]) throws(EngineError) {
-        do throws(IOFailure) {
+        do {
             let names = try fileSystem.entries(of: path)
             if names.contains(Self.manifestName), !force {
                 let bytes = try fileSystem.contents(of: "\(path)/\(Self.manifestName)")
@@ -56,6 +56,10 @@ package struct RunDirectory: ~Copyable {
             if names.contains("work") { try fileSystem.removeTree(workPath) }
         } catch let error as IOFailure {
             throw EngineError(error)
+        } catch let error as EngineError {
+            throw error
+        } catch {
+            throw EngineError(.fault, "\(error)")
         }
     }
 

@@ -1,6 +1,6 @@
 import CZstd
 
-private let bytesHeader = Array("SLUICEb1".utf8)
+let bytesHeader = Array("SLUICEb1".utf8)
 
 /// Writes a column of byte strings, such as texts: compressed blocks of (4-byte length, bytes), a footer, a checksum.
 ///

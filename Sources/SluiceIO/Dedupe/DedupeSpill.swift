@@ -42,7 +42,7 @@ public final class DedupeSpill {
         while bits < 8, (8 << 10) << Int(bits + 1) <= self.memory { bits += 1 }
         shift = 64 - bits
         try fileSystem.makeFolder(folder)
-        let buffer = min(256 << 10, max(1024, self.memory / 2 >> Int(bits)))
+        let buffer = min(256 << 10, max(1024, (self.memory / 2) >> Int(bits)))
         for i in 0..<(1 << Int(bits)) {
             let path = "\(folder)/part-\(i)"
             writers.append(try PartitionWriter(path, bufferBytes: buffer, fileSystem: fileSystem))

@@ -43,6 +43,18 @@ public struct XXHashStream: ~Copyable {
     public mutating func reset() { XXH3_128bits_reset(state) }
 }
 
+/// XXH3-128 of a file's bytes, taken while the file is read. One thread at a time.
+public final class FileDigest: @unchecked Sendable {
+    // @unchecked: whoever reads the file alone may update it.
+    private var stream = XXHashStream()
+
+    public init() {}
+
+    public func update(_ bytes: UnsafeRawBufferPointer) { stream.update(bytes) }
+
+    public var value: ContentHash { stream.digest128 }
+}
+
 /// The identity of records by some of their fields.
 ///
 /// Fields are framed before they are hashed: one byte for the kind (`FieldKind`), eight for the length (little-endian),
@@ -78,9 +90,15 @@ public struct RecordHasher: ~Copyable {
         XXHash.hash128(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
     }
 
-    /// The hash of some fields of a row.
-    @inline(__always)
-    public mutating func hash(_ arena: FieldArena, row: Int, fields: some Sequence<Int>) -> ContentHash {
+    /// The hash of some neighbouring fields of a row.
+    public mutating func hash(_ arena: FieldArena, row: Int, fields: Range<Int>) -> ContentHash {
+        begin()
+        for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
+        return finish()
+    }
+
+    /// The hash of some fields of a row, in the order given.
+    public mutating func hash(_ arena: FieldArena, row: Int, fields: [Int]) -> ContentHash {
         begin()
         for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
         return finish()

@@ -278,6 +278,8 @@ public final class BlockReader {
             let stop = found.map { UnsafeRawPointer($0) - UnsafeRawPointer(carry.baseAddress!) } ?? carryEnd
             if stop > 0 { lastByte = carry[stop - 1] }
             length += UInt64(stop)
+            let wanted = min(stop, limits.overlongHead - long.head.count)
+            if wanted > 0 { long.head.append(contentsOf: carry[..<wanted]) }
             if found != nil {
                 ended = true
                 carryStart = stop + 1
@@ -289,6 +291,7 @@ public final class BlockReader {
         }
         let returned = lastByte == 0x0D ? 1 : 0
         long.length = length - UInt64(returned)
+        if UInt64(long.head.count) > long.length { long.head.removeLast() }
         overlongEnd = UInt64(returned) + (ended ? 1 : 0)
         block.overlong.append(long)
     }

@@ -231,6 +231,15 @@ public final class FieldArena: @unchecked Sendable {
         return UnsafeRawBufferPointer(start: bytes + Int(place.offset), count: Int(place.length))
     }
 
+    /// The bytes of all fields, valid until the arena changes.
+    public var bytesInUse: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: byteCount) }
+
+    /// Where a field lies in `bytesInUse`, and what it is.
+    public func entry(_ row: Int, _ field: Int) -> (offset: Int, length: Int, kind: FieldKind) {
+        let place = fields[row * width + field]
+        return (Int(place.offset), Int(place.length), kind(row, field))
+    }
+
     @inline(__always)
     func reserve(bytes more: Int, fields moreFields: Int) {
         if byteCount + more > byteCapacity { growBytes(byteCount + more) }

@@ -27,10 +27,13 @@ public struct InputOptions: Sendable {
     public var windowLogMax: Int
     /// The most bytes a file is read in at once.
     public var bufferBytes: Int
+    /// Is given the bytes of the file as they lie on disk, while they are read.
+    public var digest: FileDigest?
 
-    public init(windowLogMax: Int = 27, bufferBytes: Int = 256 << 10) {
+    public init(windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil) {
         self.windowLogMax = windowLogMax
         self.bufferBytes = max(64, bufferBytes)
+        self.digest = digest
     }
 }
 
@@ -41,7 +44,8 @@ extension FileSystem {
     ///
     /// - Throws: `.notCompressed` when the name ends in `.zst` or `.gz` and the content is something else.
     public func openInput(_ path: String, options: InputOptions = InputOptions()) throws(IOFailure) -> any ByteSource {
-        let input = RawInput(file: try openForReading(path), capacity: options.bufferBytes, range: nil)
+        let input = RawInput(
+            file: try openForReading(path), capacity: options.bufferBytes, range: nil, digest: options.digest)
         return try makeSource(input, options: options, named: path)
     }
 
@@ -49,7 +53,8 @@ extension FileSystem {
     public func openInput(
         _ path: String, range: Range<UInt64>, options: InputOptions = InputOptions()
     ) throws(IOFailure) -> any ByteSource {
-        let input = RawInput(file: try openForReading(path), capacity: options.bufferBytes, range: range)
+        let input = RawInput(
+            file: try openForReading(path), capacity: options.bufferBytes, range: range, digest: options.digest)
         return try makeSource(input, options: options, named: path)
     }
 
@@ -89,6 +94,7 @@ final class RawInput {
     let file: OpenFile
     /// The part of the file to read, or all of it.
     let range: Range<UInt64>?
+    private let digest: FileDigest?
     private let buffer: UnsafeMutableRawBufferPointer
     /// The bytes at hand: `start ..< end` of the buffer.
     private(set) var start = 0
@@ -102,8 +108,9 @@ final class RawInput {
     /// The place in the file of the first byte at hand.
     var offset: UInt64 { position - UInt64(end - start) }
 
-    init(file: consuming OpenFile, capacity: Int, range: Range<UInt64>?) {
+    init(file: consuming OpenFile, capacity: Int, range: Range<UInt64>?, digest: FileDigest? = nil) {
         self.file = file
+        self.digest = digest
         self.range = range
         position = range?.lowerBound ?? 0
         buffer = .allocate(byteCount: capacity, alignment: 64)
@@ -136,6 +143,7 @@ final class RawInput {
             got = try file.read(into: target)
         }
         if got == 0 { atEnd = true }
+        digest?.update(UnsafeRawBufferPointer(rebasing: target[..<got]))
         position += UInt64(got)
         return got
     }

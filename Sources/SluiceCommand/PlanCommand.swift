@@ -1,0 +1,30 @@
+import ArgumentParser
+import SluiceCore
+import SluiceEngine
+
+struct PlanCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Show what a run would do: passes, memory, disk. Reads no records.")
+
+    @OptionGroup var source: DefinitionOptions
+    @OptionGroup var threads: ThreadOptions
+
+    func run() throws {
+        let definition = try source.definition()
+        let plan = try Plan(definition, registry: Environment.registry, threads: try threads.count())
+        Terminal.line("input: \(plan.files) \(plan.files == 1 ? "file" : "files"), \(MemorySize.describe(plan.inputBytes))")
+        Terminal.line("\nphases:")
+        for (index, phase) in plan.phases.enumerated() { Terminal.line("  \(index + 1). \(phase.name): \(phase.what)") }
+        Terminal.line("\nmemory, \(MemorySize.describe(plan.memory)) in all:")
+        for share in plan.shares {
+            let size = MemorySize.describe(share.bytes)
+            Terminal.line("  \(String(repeating: " ", count: max(0, 10 - size.count)))\(size)  \(share.name)")
+        }
+        if let bytes = plan.workBytesPerRecord {
+            Terminal.line("\nwork files: \(bytes) bytes a record (\(plan.workColumns.joined(separator: ", "))), as much again while a selection runs")
+        } else {
+            Terminal.line("\nwork files: none, unless the dedupe outgrows its share (24 bytes a record then)")
+        }
+        Terminal.line("output: \(definition.output.directory)")
+    }
+}

@@ -1,0 +1,76 @@
+import ArgumentParser
+import SluiceCore
+import SluiceEngine
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run a definition.",
+        discussion: """
+            Writes into the output directory: kept.jsonl.zst, the records that stay, in input order; ledger.jsonl.zst, one
+            line for each record that was dropped, with stage, reason and the record it lost to; quarantine.jsonl.zst, the
+            lines that are no good records; run.json, the account, digests and certificates.
+            """)
+
+    @OptionGroup var source: DefinitionOptions
+    @OptionGroup var threads: ThreadOptions
+
+    @Flag(help: "Replace what is in the output directory, whatever it came from.")
+    var force = false
+
+    @Flag(help: "Leave the work files (columns as .npy) in the output directory.")
+    var keepWork = false
+
+    @Option(help: "How to show progress: bar, plain, json or none (default: bar on a terminal, plain elsewhere).")
+    var progress: ProgressStyle?
+
+    @Option(help: .hidden)
+    var blockBytes: Int?
+
+    func run() throws {
+        let definition = try source.definition()
+        var options = RunOptions(threads: try threads.count())
+        options.force = force
+        options.keepWork = keepWork
+        if let blockBytes { options.blockBytes = blockBytes }
+        options.isStopped = Signals.isStopped
+        let meter = ProgressMeter()
+        let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)
+        Signals.install(directory: definition.output.directory)
+        let display = ProgressDisplay(meter, style: progress ?? .forTerminal)
+        display.start()
+        let result: RunResult
+        do {
+            result = try run.run()
+        } catch let error as EngineError where error.code == .stopped {
+            display.stop()
+            throw CommandFailure(status: Signals.exitStatus, message: Signals.message(definition.output.directory))
+        } catch {
+            display.stop()
+            throw error
+        }
+        display.stop()
+        Summary.show(result, definition)
+    }
+}
+
+extension ProgressStyle: ExpressibleByArgument {}
+
+/// What a person is told at the end.
+enum Summary {
+    static func show(_ result: RunResult, _ definition: Definition) {
+        for warning in result.warnings { Terminal.note("warning: \(warning)") }
+        let manifest = result.manifest
+        Terminal.note(
+            "read \(Format.count(result.read)) = kept \(Format.count(result.kept)) + dropped \(Format.count(result.dropped)) + quarantined \(Format.count(result.quarantined))")
+        for stage in manifest["stages"]?.elements ?? [] {
+            let drops = (stage["dropped"]?.entries ?? []).map { "\($0.key) \(Format.count($0.value.integerValue ?? 0))" }
+            guard !drops.isEmpty, let name = stage["stage"]?.textValue else { continue }
+            Terminal.note(
+                "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0)) (\(drops.joined(separator: ", ")))")
+        }
+        let timing = manifest["timing"]
+        let peak = timing?["memory_peak"]?.integerValue ?? 0
+        Terminal.note(
+            "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))")
+    }
+}

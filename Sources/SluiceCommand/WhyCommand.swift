@@ -1,0 +1,55 @@
+import ArgumentParser
+import SluiceCore
+import SluiceEngine
+
+struct WhyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "why", abstract: "Tell what became of one record of a run, and why.")
+
+    @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
+    var directory: String
+
+    @Argument(help: ArgumentHelp("The record's file and line, such as data/a.jsonl.zst:17.", valueName: "file:line"))
+    var record: String
+
+    @Flag(help: "Print one JSON object instead of sentences.")
+    var json = false
+
+    func run() throws {
+        guard let colon = record.lastIndex(of: ":"), let line = Int(record[record.index(after: colon)...]) else {
+            throw CommandFailure.usage("`\(record)`: give a file and a line, such as data/a.jsonl.zst:17")
+        }
+        let fate = try RunReader(directory).fate(file: String(record[..<colon]), line: line)
+        Terminal.line(json ? Self.json(fate).json : Self.words(fate))
+    }
+
+    private static func json(_ fate: RunReader.Fate) -> Report {
+        switch fate {
+        case .kept(let entry): .object([.init("fate", "kept")] + (entry?.entries ?? []))
+        case .dropped(let entry): .object([.init("fate", "dropped")] + entry.entries)
+        case .quarantined(let entry): .object([.init("fate", "quarantined")] + entry.entries)
+        }
+    }
+
+    private static func words(_ fate: RunReader.Fate) -> String {
+        func place(_ entry: Report?) -> String {
+            "\(entry?["file"]?.textValue ?? "?"):\(entry?["line"]?.integerValue ?? 0)"
+        }
+        func numbers(_ entry: Report, except known: [String]) -> [String] {
+            entry.entries.filter { !known.contains($0.key) }.map { "  \($0.key): \($0.value.textValue ?? $0.value.json)" }
+        }
+        switch fate {
+        case .kept(nil): return "kept"
+        case .kept(let entry?):
+            return (["\(place(entry)) was kept"] + numbers(entry, except: ["file", "line"])).joined(separator: "\n")
+        case .dropped(let entry):
+            var lines = [
+                "\(place(entry)) was dropped by stage `\(entry["stage"]?.textValue ?? "?")`: \(entry["reason"]?.textValue ?? "?")"
+            ]
+            if let partner = entry["kept"] { lines.append("  in favour of: \(place(partner))") }
+            return (lines + numbers(entry, except: ["file", "line", "stage", "reason", "kept"])).joined(separator: "\n")
+        case .quarantined(let entry):
+            return "\(place(entry)) was quarantined: \(entry["error"]?.textValue ?? "?") (byte \(entry["byte"]?.integerValue ?? 0) of the file)"
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import CZstd
+
+/// A finished bytes column, read by ranges of rows.
+///
+/// Opening it walks the headers of its blocks (16 bytes each); a range then unpacks the blocks that hold it and no
+/// others. One thread at a time per call; calls from several threads are fine.
+public final class BytesColumnFile: Sendable {
+    private struct Block: Sendable {
+        let firstRow: Int
+        let rows: Int
+        let offset: UInt64
+        let size: Int
+        let content: Int
+    }
+
+    private let file: OpenFile
+    private let blocks: [Block]
+    public let path: String
+    public let rows: Int
+
+    public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
+        self.path = path
+        file = try fileSystem.openForReading(path)
+        let size = try file.status().size
+        let header = UInt64(bytesHeader.count)
+        guard size >= header + UInt64(WorkFooter.size) else {
+            throw WorkFooter.broken(path, size, "it is too short for a column")
+        }
+        let footer = try WorkFooter.read(file, size: size)
+        let end = size - UInt64(WorkFooter.size)
+        var blocks: [Block] = []
+        var at = header
+        var row = 0
+        while at < end {
+            var head = [UInt8](repeating: 0, count: 16)
+            guard try file.read(into: &head, at: at) == 16 else {
+                throw WorkFooter.broken(path, at, "a block's header is cut off")
+            }
+            let (packed, count, content) = head.withUnsafeBytes {
+                (
+                    Int(UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self))),
+                    Int(UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self))),
+                    Int(truncatingIfNeeded: UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+                )
+            }
+            guard count > 0, content >= 0, content < 1 << 33, at + 16 + UInt64(packed) <= end else {
+                throw WorkFooter.broken(path, at, "a block's header is damaged")
+            }
+            blocks.append(Block(firstRow: row, rows: count, offset: at + 16, size: packed, content: content))
+            row += count
+            at += 16 + UInt64(packed)
+        }
+        guard UInt64(row) == footer.count else {
+            throw WorkFooter.broken(path, size, "it has \(row) rows, its footer says \(footer.count)")
+        }
+        self.blocks = blocks
+        rows = row
+    }
+
+    /// Hands over the rows of a range in order.
+    public func forEach(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) {
+        for block in blocks where block.firstRow < range.upperBound && block.firstRow + block.rows > range.lowerBound {
+            let content = try unpack(block)
+            let damaged = content.withUnsafeBytes { bytes -> Bool in
+                var at = 0
+                for row in block.firstRow..<(block.firstRow + block.rows) {
+                    guard at + 4 <= bytes.count else { return true }
+                    let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
+                    guard at + 4 + length <= bytes.count else { return true }
+                    if range.contains(row) { body(UnsafeRawBufferPointer(rebasing: bytes[(at + 4)..<(at + 4 + length)])) }
+                    at += 4 + length
+                }
+                return false
+            }
+            if damaged { throw WorkFooter.broken(path, block.offset, "a row ends past its block") }
+        }
+    }
+
+    private func unpack(_ block: Block) throws(IOFailure) -> [UInt8] {
+        var packed = [UInt8](repeating: 0, count: block.size)
+        guard try file.read(into: &packed, at: block.offset) == block.size,
+            packed.withUnsafeBytes({ ZSTD_getFrameContentSize($0.baseAddress, $0.count) }) == UInt64(block.content)
+        else { throw WorkFooter.broken(path, block.offset, "a block is damaged") }
+        var content = [UInt8](repeating: 0, count: block.content)
+        let got = content.withUnsafeMutableBytes { out in
+            packed.withUnsafeBytes { ZSTD_decompress(out.baseAddress, out.count, $0.baseAddress, $0.count) }
+        }
+        guard got == block.content else { throw WorkFooter.broken(path, block.offset, "a block can't be unpacked") }
+        return content
+    }
+}

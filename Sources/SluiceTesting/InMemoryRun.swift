@@ -1,0 +1,69 @@
+public import SluiceCore
+
+/// A run of stages on records in memory: for the tests of a stage, with no files and no engine.
+public struct InMemoryRun: Sendable {
+    /// A record that a stage dropped.
+    public struct Loss: Sendable, Hashable {
+        /// Which record, from 0.
+        public let record: Int
+        /// Which stage, from 0.
+        public let stage: Int
+        public let reason: Reason
+        /// The kept record that it lost to, from 0, where there is one.
+        public let partner: Int?
+    }
+
+    /// The records that are left, by number from 0, ascending.
+    public let kept: [Int]
+    /// The lines of the records that are left.
+    public let lines: [String]
+    /// The records that are not, in ascending order.
+    public let losses: [Loss]
+    /// What each stage reported, body by body.
+    public let reports: [[Report]]
+    private let flow: Flow
+
+    /// A column, with a row for each kept record.
+    public func column(_ name: ColumnName) -> Column? {
+        flow.columns[name].map { column in Cell.column(of: kept.map { column.cells[$0] }, type: column.type) }
+    }
+
+    /// Runs the stages.
+    ///
+    /// - Throws: `StageError`, `JSONError`, or `Problem` where the registry has no such stage.
+    public init(
+        _ stages: [any StageSpecConvertible], registry: Registry, records: [String], seed: UInt64 = 42,
+        memory: Int = 256 << 20
+    ) throws {
+        let start = Flow(try InMemoryRecords(records))
+        let flows = try Self.run(stages, registry: registry, seed: seed, memory: memory, start)
+        flow = flows.last ?? start
+        kept = flow.live
+        lines = flow.live.map { String(decoding: start.records.lines[$0], as: UTF8.self) }
+        reports = flows.map(\.reports)
+        losses = flows.enumerated().flatMap { stage, flow in
+            flow.losses.map { Loss(record: $0.key, stage: stage, reason: $0.value.reason, partner: $0.value.partner) }
+        }.sorted { $0.record < $1.record }
+    }
+
+    /// What comes out of each stage.
+    static func run(
+        _ specs: [any StageSpecConvertible], registry: Registry, seed: UInt64, memory: Int, _ start: Flow
+    ) throws -> [Flow] {
+        var flows: [Flow] = []
+        var counts: [String: Int] = [:]
+        for spec in specs.map(\.stageSpec) {
+            guard let type = registry[spec.name] else {
+                throw Problem("the registry has no stage `\(spec.name)`; it has \(registry.names.joined(separator: ", "))")
+            }
+            let (options, problems) = type.descriptor.resolving(spec.options)
+            if let problem = problems.first { throw problem }
+            var driver = StageDriver(
+                try type.init(options: options), named: spec.name, index: counts[spec.name, default: 0], seed: seed,
+                memory: memory, flows.last ?? start, Variation())
+            counts[spec.name, default: 0] += 1
+            flows.append(try driver.run())
+        }
+        return flows
+    }
+}

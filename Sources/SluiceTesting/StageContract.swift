@@ -1,0 +1,287 @@
+public import SluiceCore
+
+/// The promises that every stage must keep, as a test that its author runs in three lines:
+///
+/// ```swift
+/// @Test func keepsTheContract() {
+///     #expect(StageContract.check(TooShort.self, options: ["least": 20], records: sample).isEmpty)
+/// }
+/// ```
+///
+/// The stage is run in memory over and over: with 1, 2 and 8 threads, with blocks of 1, of 7 and of all records, in
+/// shuffled order, with summaries merged in several trees, with records that left before, with what it does not declare
+/// absent, present and exchanged, with other numbers of files and lines, with vectors resident and in chunks, with
+/// less and more memory, and with nothing at all. Every result must equal the first one, bit for bit.
+///
+/// What can't be seen from outside is not checked: use of memory, and whether a precondition of the stage would end the
+/// program with other data. Give it records that reach every branch; a few dozen suffice.
+public enum StageContract {
+    /// Every breach of the contract that shows with these records; empty for a good stage.
+    ///
+    /// - Parameters:
+    ///   - options: checked against the descriptor; its defaults are filled in.
+    ///   - records: JSON objects, one each.
+    ///   - columns: columns that earlier stages would have written, with a row for each record.
+    ///   - upstream: stages to run before, on the same records, for the columns they write.
+    ///   - registry: where `upstream` is looked up.
+    public static func check(
+        _ stage: any Stage.Type, options: OptionValues = [:], records: [String], columns: [ColumnName: Column] = [:],
+        after upstream: [any StageSpecConvertible] = [], registry: Registry = Registry(), seed: UInt64 = 42,
+        memory: Int = 256 << 20
+    ) -> [Violation] {
+        var checker = ContractChecker(stage, seed: seed, memory: memory)
+        checker.checkDescriptor()
+        let (values, problems) = stage.descriptor.resolving(options)
+        guard problems.isEmpty else {
+            return checker.violations + problems.map { Violation(.works, $0.message) }
+        }
+        var flow: Flow
+        do {
+            flow = Flow(try InMemoryRecords(records))
+            for (name, column) in columns {
+                guard column.count == records.count else {
+                    return [Violation(.works, "the column `\(name)` has \(column.count) rows for \(records.count) records")]
+                }
+                flow.columns[name] = TableColumn(type: column.type, cells: Cell.cells(of: column))
+            }
+            flow = try InMemoryRun.run(upstream, registry: registry, seed: seed, memory: memory, flow).last ?? flow
+        } catch {
+            return checker.violations + [Violation(.works, "the records can't be prepared: \(error)")]
+        }
+        checker.check(values, flow)
+        return checker.violations
+    }
+}
+
+struct ContractChecker {
+    private let type: any Stage.Type
+    private let seed: UInt64
+    private let memory: Int
+    private(set) var violations: [Violation] = []
+
+    init(_ type: any Stage.Type, seed: UInt64, memory: Int) {
+        self.type = type
+        self.seed = seed
+        self.memory = memory
+    }
+
+    private mutating func breach(_ rule: Violation.Rule, _ message: String) { add([Violation(rule, message)]) }
+
+    private mutating func add(_ found: [Violation]) {
+        for violation in found where !violations.contains(violation) { violations.append(violation) }
+    }
+
+    // MARK: Descriptor
+
+    mutating func checkDescriptor() {
+        let descriptor = type.descriptor
+        if !isHyphenated(descriptor.name) {
+            breach(.descriptor, "the name `\(descriptor.name)` is no lower-case word or hyphenated words")
+        }
+        if descriptor.summary.isEmpty || descriptor.summary.contains("\n") {
+            breach(.descriptor, "the summary must be one line")
+        }
+        var names: Set<String> = []
+        for option in descriptor.options {
+            if !names.insert(option.name).inserted { breach(.descriptor, "the option `\(option.name)` stands twice") }
+            if option.help.isEmpty { breach(.descriptor, "the option `\(option.name)` has no help") }
+            if let value = option.defaultValue, option.kind.normalized(value) == nil {
+                breach(.descriptor, "the default of `\(option.name)` is no \(option.kind.description)")
+            }
+            if !option.example.isEmpty, option.exampleValue == nil {
+                breach(.descriptor, "the example `\(option.example)` of `\(option.name)` is no \(option.kind.description)")
+            }
+            if option.isRequired, option.defaultValue != nil {
+                breach(.descriptor, "the option `\(option.name)` is required and has a default")
+            }
+        }
+    }
+
+    // MARK: Runs
+
+    private typealias Outcome = Result<Flow, StageError>
+
+    private mutating func run(_ stage: any Stage, _ flow: Flow, _ variation: Variation) -> Outcome {
+        var driver = StageDriver(
+            stage, named: type.descriptor.name, seed: seed, memory: memory, flow, variation)
+        do throws(StageError) {
+            let result = try driver.run()
+            add(result.violations)
+            return .success(result)
+        } catch {
+            add(driver.flow.violations)
+            return .failure(error)
+        }
+    }
+
+    mutating func check(_ options: OptionValues, _ flow: Flow) {
+        let first: any Stage
+        do throws(StageError) {
+            first = try type.init(options: options)
+        } catch {
+            breach(.works, "the stage can't be made: \(error.message)")
+            return
+        }
+        let writes = first.writes.map(\.name)
+        for (index, name) in writes.enumerated() where writes.firstIndex(of: name) != index {
+            breach(.writes, "the stage declares `\(name)` twice")
+        }
+
+        let base = run(first, flow, Variation(runsTwice: true))
+        guard case .success(let expected) = base else {
+            explainFailure(base, first, flow)
+            return
+        }
+
+        let fresh = { [type] () -> any Stage in (try? type.init(options: options)) ?? first }
+        let everything = flow.live.count
+        compare(run(first, flow, Variation()), expected, .repeats, "in a second run of the same stage")
+        compare(run(fresh(), flow, Variation()), expected, .repeats, "with a new instance of the stage")
+
+        for limit in [1, 7] {
+            let variation = Variation(blockLimit: limit)
+            compare(run(fresh(), flow, variation), expected, .blocks, "with blocks of \(limit)")
+        }
+        for (index, (threads, limit)) in [(2, 7), (8, 7), (2, everything), (8, 1)].enumerated() {
+            let variation = Variation(
+                threads: threads, blockLimit: max(1, limit), order: .shuffled(UInt64(index)))
+            compare(
+                run(fresh(), flow, variation), expected, .threads,
+                "with \(threads) threads and blocks of \(max(1, limit)) in another order")
+        }
+        checkMerging(fresh, flow, expected)
+        checkReads(fresh, flow, expected)
+        checkDeparted(fresh, flow)
+        checkOrdinals(fresh, flow, expected)
+        checkMemory(fresh, flow, expected)
+        checkEmpty(fresh, flow, expected)
+    }
+
+    private mutating func explainFailure(_ outcome: Outcome, _ stage: any Stage, _ flow: Flow) {
+        guard case .failure(let error) = outcome, violations.isEmpty else { return }
+        if case .success = run(stage, flow, Variation(presence: .everything)) {
+            breach(
+                .reads, "the stage fails with what it declares and works with all fields and columns: declare in `reads` all that it reads (\(error.message))")
+        } else {
+            breach(.works, "the stage fails on the given records: \(error.message)")
+        }
+    }
+
+    // MARK: Rules
+
+    private mutating func checkMerging(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        let trees: [(Variation.Merging, String)] = [
+            (.rightToLeft, "merged from the last to the first"), (.balanced, "merged in a balanced tree"),
+            (.shuffled(1), "merged in a random tree with empty ones among them"),
+            (.shuffled(2), "merged in another random tree with empty ones among them"),
+        ]
+        for (merging, words) in trees {
+            let variation = Variation(blockLimit: 3, merging: merging)
+            compare(run(fresh(), flow, variation), expected, .merges, "with summaries of 3 records \(words)")
+        }
+        let single = Variation(blockLimit: 3, order: .shuffled(3), merging: .single)
+        compare(run(fresh(), flow, single), expected, .merges, "with one summary that observes shuffled blocks")
+    }
+
+    private mutating func checkReads(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        compare(
+            run(fresh(), flow, Variation(presence: .everything)), expected, .reads,
+            "when fields and columns are there that the stage does not declare")
+        compare(
+            run(fresh(), flow, Variation(presence: .scrambled)), expected, .reads,
+            "when fields and columns that the stage does not declare are exchanged between records")
+        // A stage may skip a column that nobody wants; what it keeps and drops stays.
+        if case .success(var outcome) = run(fresh(), flow, Variation(wanted: [])) {
+            outcome.columns = expected.columns
+            outcome.written = expected.written
+            compare(.success(outcome), expected, .writes, "when nobody wants its columns")
+        }
+    }
+
+    /// Records that left before may stand in a block; they count for nothing.
+    private mutating func checkDeparted(_ fresh: () -> any Stage, _ flow: Flow) {
+        guard flow.live.count > 1 else { return }
+        var without = flow
+        without.live = flow.live.enumerated().filter { $0.offset % 3 != 1 }.map(\.element)
+        without.rows = without.live
+        var with = without
+        with.rows = flow.live
+        guard case .success(let expected) = run(fresh(), without, Variation()) else { return }
+        compare(
+            run(fresh(), with, Variation(blockLimit: 5)), expected, .reads,
+            "when records that were dropped before stand in its blocks")
+    }
+
+    private mutating func checkOrdinals(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        var moved = flow
+        let cut = flow.records.count / 2
+        moved.records.ordinals = (0..<flow.records.count).map { row in
+            row < cut ? Ordinal(file: 3, line: 1_000 + 3 * row) : Ordinal(file: 9, line: 1 + 2 * (row - cut))
+        }
+        compare(
+            run(fresh(), moved, Variation()), expected, .ordinals,
+            "when the same records stand at other lines of other files, in the same order")
+    }
+
+    private mutating func checkMemory(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        compare(
+            run(fresh(), flow, Variation(chunkRows: 3)), expected, .memory,
+            "when vectors are read in chunks and not resident")
+        for (factor, words) in [(0.25, "a quarter of the memory"), (16, "16 times the memory")] {
+            let outcome = run(fresh(), flow, Variation(memory: factor))
+            if case .failure(let error) = outcome, error.code == .memory { continue }
+            compare(outcome, expected, .memory, "with \(words)")
+        }
+    }
+
+    private mutating func checkEmpty(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        compare(
+            run(fresh(), flow, Variation(blockLimit: 7, addsEmptyBlocks: true)), expected, .empty,
+            "when there are empty blocks among the others")
+        var nothing = flow
+        nothing.live = []
+        nothing.rows = []
+        if case .failure(let error) = run(fresh(), nothing, Variation()) {
+            breach(.empty, "the stage fails when no record reaches it: \(error.message)")
+        }
+    }
+
+    // MARK: Comparing
+
+    private mutating func compare(_ outcome: Outcome, _ expected: Flow, _ rule: Violation.Rule, _ circumstance: String) {
+        guard !violations.contains(where: { $0.rule == rule }) else { return }
+        switch outcome {
+        case .failure(let error): breach(rule, "\(circumstance) the stage fails: \(error.message)")
+        case .success(let flow):
+            if let difference = Self.difference(expected, flow) { breach(rule, "\(circumstance) \(difference)") }
+        }
+    }
+
+    /// The first difference between what is expected and what came out.
+    private static func difference(_ expected: Flow, _ found: Flow) -> String? {
+        for row in 0..<expected.records.count {
+            let (before, after) = (expected.losses[row], found.losses[row])
+            guard before != after else { continue }
+            return "record \(row + 1) is \(words(after)) and not \(words(before))"
+        }
+        if expected.live != found.live { return "other records are kept" }
+        if expected.written != found.written {
+            let columns = expected.written.symmetricDifference(found.written).sorted().map(\.name)
+            return "the columns \(columns.joined(separator: ", ")) are not written in the same way"
+        }
+        for name in expected.written.sorted() where expected.columns[name] != found.columns[name] {
+            let rows = zip(expected.columns[name]?.cells ?? [], found.columns[name]?.cells ?? [])
+            let row = rows.enumerated().first { $0.element.0 != $0.element.1 }?.offset
+            return "the column `\(name)` differs" + (row.map { " at record \($0 + 1)" } ?? "")
+        }
+        let (before, after) = (Report.list(expected.reports), Report.list(found.reports))
+        guard before.json != after.json else { return nil }
+        return "the report differs: \(Definition.differences(from: before, to: after).first ?? "")"
+    }
+
+    private static func words(_ loss: Loss?) -> String {
+        guard let loss else { return "kept" }
+        let partner = loss.partner.map { ", having lost to record \($0 + 1)" } ?? ""
+        return "dropped as `\(loss.reason)`" + (loss.measures == "{}" ? "" : " with \(loss.measures)") + partner
+    }
+}

@@ -1,0 +1,393 @@
+import SluiceCore
+import SluiceTesting
+import Synchronization
+import Testing
+
+/// Breaks one promise, named by the option `fault`; without one it is a good transform: drops short texts and writes
+/// the length of the others.
+private struct Lengths: Stage, Transform {
+    static let descriptor = Descriptor(
+        name: "lengths", summary: "Writes how long the prompt is.",
+        options: [OptionSpec("fault", .text, default: "", help: "What to do wrong.")])
+
+    /// State that outlives a call: what a good stage doesn't have.
+    final class Memory: Sendable {
+        let calls = Atomic<Int>(0)
+    }
+
+    let fault: String
+    let memory = Memory()
+
+    init(options: OptionValues) throws(StageError) { fault = try options.text("fault") }
+
+    var reads: [Input] { [.field("prompt")] + (fault == "changes what it reads" ? [.column("label")] : []) }
+    var writes: [ColumnSpec] {
+        let length = ColumnSpec("length", fault == "another type" ? .real : .integer)
+        switch fault {
+        case "writes nothing": return [length, ColumnSpec("missing", .integer)]
+        case "another dimension": return [length, ColumnSpec("vector", .vector(dimension: 4))]
+        default: return [length]
+        }
+    }
+
+    func apply(to block: inout Block) throws(StageError) {
+        let prompts = block.field("prompt")
+        var lengths = [Int64](repeating: 0, count: block.count)
+        for record in block.live {
+            guard let prompt = prompts[record].string else {
+                block.drop(record, reason: "missing-prompt")
+                continue
+            }
+            lengths[record] = Int64(prompt.count)
+            if prompt.count < 6 { block.drop(record, reason: "too-short", measures: [Measure("length", .integer(prompt.count))]) }
+        }
+        let call = memory.calls.wrappingAdd(1, ordering: .relaxed).oldValue
+        switch fault {
+        case "keeps state": lengths = lengths.map { $0 + Int64(call) }
+        case "draws at random": lengths = lengths.map { _ in Int64.random(in: 0...(.max)) }
+        case "looks at the block": lengths = lengths.map { $0 + Int64(block.count) }
+        case "first of a block": if block.count > 0 { block.drop(0, reason: "first") }
+        case "reads another field":
+            for record in block.live where block.field("label")[record].string != nil { lengths[record] += 1 }
+        case "reads the line": if let lines = block.lines { lengths = (0..<block.count).map { Int64(lines[$0].count) } }
+        case "reads a column": if block["label"] != nil { lengths = lengths.map { $0 + 1 } }
+        case "needs a column": lengths = try block.integers("label")
+        case "writes something else": block.write("other", .integers(lengths))
+        case "changes what it reads": block.write("label", .integers(lengths))
+        case "another dimension":
+            block.write("vector", .vectors(VectorColumn(dimension: 3, values: Array(repeating: 1, count: 3 * block.count))))
+        case "too few rows": if block.count > 0 { lengths.removeLast() }
+        case "no reason": for record in block.live.prefix(1) { block.drop(record, reason: "") }
+        case "a sentence for a reason": for record in block.live.prefix(1) { block.drop(record, reason: "Too short!") }
+        case "a measure that is no number":
+            for record in block.live.prefix(1) { block.drop(record, reason: "odd", measures: [Measure("x", .real(.nan))]) }
+        case "looks at the line number": lengths = block.ordinals.map { Int64($0.line) }
+        case "fails on nothing": if block.count == 0 { throw StageError(.invalidData, "no records") }
+        case "fails": throw StageError(.invalidData, "never works")
+        default: break
+        }
+        block.write("length", .integers(lengths))
+    }
+}
+
+/// Learns the sum and the greatest length of all prompts and drops those that are longer than the mean.
+private struct AboveMean: Stage, Survey {
+    static let descriptor = Descriptor(
+        name: "above-mean", summary: "Drops prompts longer than the mean.",
+        options: [OptionSpec("fault", .text, default: "", help: "What to do wrong.")])
+
+    struct Summary: Sendable {
+        var count = 0
+        var sum = 0
+        var real = 0.0
+        var last = 0
+        var first: Int?
+    }
+
+    let fault: String
+
+    init(options: OptionValues) throws(StageError) { fault = try options.text("fault") }
+
+    let reads: [Input] = [.field("prompt")]
+    let writes: [ColumnSpec] = []
+
+    func makeSummary() -> Summary { Summary() }
+
+    func observe(_ block: borrowing Block, into summary: inout Summary) {
+        let prompts = block.field("prompt")
+        for record in fault == "counts the dead" ? Array(0..<block.count) : block.live {
+            let length = prompts[record].string?.count ?? 0
+            summary.count += 1
+            summary.sum += length
+            summary.real += 1 / Double(1 + length * length)
+            summary.last = length
+            summary.first = summary.first ?? length
+        }
+        if fault == "counts blocks" { summary.sum += 1 }
+    }
+
+    func merge(_ other: Summary, into summary: inout Summary) {
+        summary.count += other.count
+        summary.sum += other.sum
+        summary.real += other.real
+        if other.count > 0 { summary.last = other.last }
+        summary.first = summary.first ?? other.first
+        if fault == "counts merges" { summary.sum += 100 }
+    }
+
+    func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult {
+        if fault == "needs a record", summary.count == 0 { throw StageError(.invalidData, "no records") }
+        var mean = summary.count == 0 ? 0 : summary.sum / summary.count
+        var report: Report = ["mean": .integer(mean)]
+        switch fault {
+        case "last one wins": mean = summary.last
+        case "first one wins": mean = summary.first ?? 0
+        case "sums reals": report = ["sum": .real(summary.real)]
+        case "counts threads": report = ["threads": .integer(context.parallel.width)]
+        case "bends to memory": report = ["memory": .integer(context.memory)]
+        default: break
+        }
+        return SurveyResult(.transform(Cut(least: mean)), report: report)
+    }
+
+    struct Cut: Transform {
+        let least: Int
+
+        func apply(to block: inout Block) {
+            let prompts = block.field("prompt")
+            for record in block.live where prompts[record].string?.count ?? 0 > least {
+                block.drop(record, reason: "above-mean", measures: [Measure("mean", .integer(least))])
+            }
+        }
+    }
+}
+
+/// Keeps the records of each label whose vectors have the greatest first component.
+private struct Best: Stage, Selection {
+    static let descriptor = Descriptor(
+        name: "best", summary: "Keeps the best of each label.",
+        options: [
+            OptionSpec("keep", .quantity, default: "50%", help: "How many."),
+            OptionSpec("fault", .text, default: "", help: "What to do wrong."),
+        ])
+
+    let keep: Quantity
+    let fault: String
+
+    init(options: OptionValues) throws(StageError) {
+        keep = try options.quantity("keep")
+        fault = try options.text("fault")
+    }
+
+    var reads: [Input] { fault == "declares too little" ? [.column("label")] : [.column("label"), .column("embedding")] }
+    let writes = [ColumnSpec(.rank, .integer)]
+    let grouping = Grouping.by("label")
+    var columns: [ColumnName] { ["embedding"] }
+
+    func quotas(for sizes: [Int]) -> [Int] {
+        switch fault {
+        case "quota beyond the size": sizes.map { $0 + 1 }
+        case "one quota too few": sizes.dropLast()
+        default: sizes.map { min($0, keep.resolve(of: $0)) }
+        }
+    }
+
+    func memory(rows: Int) -> Int { 16 * rows }
+
+    func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
+        let vectors = try group.vectors("embedding")
+        var scores: [Int] = []
+        if fault == "needs resident vectors" {
+            guard let resident = vectors.resident else { throw StageError(.fault, "not resident") }
+            scores = (0..<group.count).map { Int(resident[$0 * vectors.dimension]) }
+        } else {
+            try vectors.forEachChunk { (rows, values) throws(StageError) in
+                for row in 0..<rows.count { scores.append(Int(values[row * vectors.dimension])) }
+            }
+        }
+        if fault == "fails on nothing", group.count == 0 { throw StageError(.invalidData, "no records") }
+        let order = (0..<group.count).sorted { (-scores[$0], $0) < (-scores[$1], $1) }
+        var ranks = [Int32](repeating: -1, count: group.count)
+        for (rank, row) in order.prefix(quota).enumerated() { ranks[row] = Int32(rank) }
+        let first = order.first.map { Int32($0) } ?? -1
+        var partners = ranks.map { $0 >= 0 ? -1 : quota == 0 ? -1 : first }
+        var measures = scores.map { Double($0) }
+        var reason: Reason = "not-best"
+        if let first = order.first, let last = order.last, ranks[last] < 0 {
+            switch fault {
+            case "ranks from one": ranks = ranks.map { $0 < 0 ? -1 : $0 + 1 }
+            case "two first ranks": ranks = ranks.map { min($0, 0) }
+            case "too many": ranks[last] = Int32(quota)
+            case "too few": ranks = ranks.map { Int($0) == quota - 1 ? -1 : $0 }
+            case "too few rows": ranks.removeLast()
+            case "a dropped partner": partners[last] = Int32(last)
+            case "a partner outside": partners[last] = Int32(group.count)
+            case "a partner for a kept one": partners[first] = Int32(first)
+            case "an infinite measure": measures[last] = .infinity
+            case "a measure too few": measures.removeLast()
+            case "no reason": reason = ""
+            default: break
+            }
+        }
+        return GroupOutcome(ranks: ranks, partners: partners, reason: reason, measures: [("score", measures)])
+    }
+
+    func report(_ groups: [GroupReport]) -> Report { ["groups": .integer(groups.count)] }
+}
+
+/// A survey, what it turns into, and a selection on a column of its own.
+private struct Chain: Stage {
+    static let descriptor = Descriptor(name: "chain", summary: "Three bodies.")
+
+    init(options: OptionValues) throws(StageError) {}
+
+    let reads: [Input] = [.field("prompt"), .column("embedding")]
+    let writes = [ColumnSpec("label", .integer), ColumnSpec(.rank, .integer)]
+
+    func body(_ context: StageContext) throws(StageError) -> StageBody {
+        let mean = try AboveMean(options: ["fault": ""])
+        return .sequence([.survey(mean), .transform(Halves()), .selection(try Best(options: ["keep": 3, "fault": ""]))])
+    }
+
+    struct Halves: Transform {
+        func apply(to block: inout Block) { block.write("label", .integers(block.hashes.map { Int64($0.low % 2) })) }
+    }
+}
+
+private struct BadlyDescribed: Stage, Transform {
+    static let descriptor = Descriptor(
+        name: "Badly Described", summary: "",
+        options: [
+            OptionSpec("keep", .quantity, default: "5 %", help: ""),
+            OptionSpec("size", .integer(1...9), isRequired: true, help: "h", example: "10"),
+            OptionSpec("size", .integer(1...9), default: 3, isRequired: true, help: "h"),
+        ])
+    let reads: [Input] = []
+    let writes: [ColumnSpec] = []
+    init(options: OptionValues) throws(StageError) {}
+    func apply(to block: inout Block) {}
+}
+
+/// Good stages pass the kit, and a stage that breaks one rule is caught by it.
+@Suite struct ContractKitTests {
+    private static let records = (0..<40).map { index in
+        let prompt = String(repeating: "word ", count: index * 7 % 5) + "end \(index)"
+        let label = index % 3 == 0 ? #","label":"x""# : ""
+        return index == 17 ? #"{"completion":"only"}"# : #"{"prompt":"\#(prompt)","meta":{"n":\#(index)}\#(label)}"#
+    }
+
+    private static let columns: [ColumnName: Column] = [
+        "label": .integers(records.indices.map { Int64($0 % 3) }),
+        "embedding": .vectors(
+            VectorColumn(dimension: 2, values: records.indices.flatMap { [Int8($0 * 37 % 101), Int8($0 % 7)] })),
+    ]
+
+    private func check(_ stage: any Stage.Type, _ options: OptionValues = [:]) -> [Violation] {
+        StageContract.check(stage, options: options, records: Self.records, columns: Self.columns)
+    }
+
+    @Test func goodStagesPass() {
+        #expect(check(Lengths.self) == [])
+        #expect(check(AboveMean.self) == [])
+        #expect(check(Best.self) == [])
+        #expect(check(Best.self, ["keep": 0]) == [])
+        #expect(check(Best.self, ["keep": "100%"]) == [])
+        #expect(check(Chain.self) == [])
+    }
+
+    @Test(arguments: [
+        ("keeps state", Violation.Rule.repeats), ("draws at random", .repeats), ("looks at the block", .blocks),
+        ("first of a block", .blocks), ("reads another field", .reads), ("reads the line", .reads),
+        ("reads a column", .reads), ("needs a column", .reads), ("writes something else", .writes),
+        ("changes what it reads", .writes), ("writes nothing", .writes), ("another type", .writes),
+        ("another dimension", .writes), ("too few rows", .writes), ("no reason", .drops),
+        ("a sentence for a reason", .drops), ("a measure that is no number", .drops),
+        ("looks at the line number", .ordinals), ("fails on nothing", .empty), ("fails", .works),
+    ])
+    func aBrokenTransformIsCaught(fault: String, rule: Violation.Rule) {
+        let violations = check(Lengths.self, ["fault": .text(fault)])
+        #expect(violations.contains { $0.rule == rule }, "\(violations)")
+    }
+
+    @Test(arguments: [
+        ("counts the dead", Violation.Rule.reads), ("counts blocks", .blocks), ("counts merges", .merges),
+        ("last one wins", .merges), ("first one wins", .merges), ("sums reals", .merges), ("counts threads", .threads),
+        ("bends to memory", .memory), ("needs a record", .empty),
+    ])
+    func aBrokenSurveyIsCaught(fault: String, rule: Violation.Rule) {
+        let violations = check(AboveMean.self, ["fault": .text(fault)])
+        #expect(violations.contains { $0.rule == rule }, "\(violations)")
+    }
+
+    @Test(arguments: [
+        ("declares too little", Violation.Rule.reads), ("quota beyond the size", .selection),
+        ("one quota too few", .selection), ("ranks from one", .selection), ("two first ranks", .selection),
+        ("too many", .selection), ("too few", .selection), ("too few rows", .selection),
+        ("a dropped partner", .selection), ("a partner outside", .selection), ("a partner for a kept one", .selection),
+        ("an infinite measure", .drops), ("a measure too few", .selection), ("no reason", .drops),
+        ("needs resident vectors", .memory), ("fails on nothing", .empty),
+    ])
+    func aBrokenSelectionIsCaught(fault: String, rule: Violation.Rule) {
+        let violations = check(Best.self, ["fault": .text(fault)])
+        #expect(violations.contains { $0.rule == rule }, "\(violations)")
+    }
+
+    @Test func aBadDescriptorIsCaught() {
+        let violations = check(BadlyDescribed.self, ["size": 1])
+        #expect(violations.filter { $0.rule == .descriptor }.count == 7, "\(violations)")
+    }
+
+    @Test func sentencesSayWhatHappened() {
+        #expect(
+            check(Lengths.self, ["fault": "another type"]).first?.description
+                == "writes: the stage declares `length` as reals and writes integers")
+        #expect(
+            check(AboveMean.self, ["fault": "counts threads"]).map(\.description) == [
+                "threads: with 2 threads and blocks of 7 in another order the report differs: [1].threads: 1 → 2"
+            ])
+        #expect(
+            check(Lengths.self, ["fault": "needs a column"]).first?.message.hasPrefix(
+                "the stage fails with what it declares and works with all fields and columns") == true)
+    }
+
+    @Test func wrongOptionsAndRecordsAreNamed() {
+        #expect(check(Best.self, ["kep": 1]).map(\.message) == ["unknown option `kep` of stage `best`; did you mean `keep`?"])
+        #expect(StageContract.check(Lengths.self, records: ["[1]"]).first?.rule == .works)
+    }
+
+    @Test func upstreamStagesGiveTheirColumns() {
+        let registry = Registry([Lengths.self, Chain.self])
+        let violations = StageContract.check(
+            Best.self, records: Self.records, columns: ["embedding": Self.columns["embedding"]!],
+            after: [StageSpec("lengths"), StageSpec("chain")], registry: registry)
+        #expect(violations == [])
+    }
+}
+
+@Suite struct InMemoryTests {
+    @Test func runsStages() throws {
+        let registry = Registry([Lengths.self, AboveMean.self])
+        let run = try InMemoryRun(
+            [StageSpec("lengths"), StageSpec("above-mean")], registry: registry,
+            records: [#"{"prompt":"abcdef"}"#, #"{"prompt":"abc"}"#, "{}", #"{"prompt":"abcdefghijkl"}"#])
+        #expect(run.kept == [0])
+        #expect(run.lines == [#"{"prompt":"abcdef"}"#])
+        #expect(run.losses.map(\.record) == [1, 2, 3])
+        #expect(run.losses.map(\.reason) == ["too-short", "missing-prompt", "above-mean"])
+        #expect(run.losses.map(\.stage) == [0, 0, 1])
+        #expect(run.column("length") == .integers([6]))
+        #expect(run.reports == [[], [["mean": 9]]])
+        #expect(throws: Problem.self) { try InMemoryRun([StageSpec("x")], registry: registry, records: []) }
+    }
+
+    @Test func fieldsAreTakenApartAsAReaderDoes() throws {
+        let records = try InMemoryRecords([
+            #"{"a":{"b":"x\n","c":[1, 2]},"a":{"b":"second"},"n":null,"d.e":1.50}"#,
+            #"{"messages":[{"role":"user","content":"hi"}]}"#,
+            #"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"r"}]}"#,
+        ])
+        let block = records.block(fields: ["a.b", "a.c", "n", "d\\.e", "missing", .chat], lines: true)
+        func text(_ path: FieldPath) -> String? { block.field(path)[0].string.map { String(decoding: $0, as: UTF8.self) } }
+        #expect(text("a.b") == "x\n")
+        #expect(block.field("a.c")[0] == .json(Array("[1, 2]".utf8)[...]))
+        #expect(block.field("n")[0] == .null)
+        #expect(block.field("d\\.e")[0] == .json(Array("1.50".utf8)[...]))
+        #expect(block.field("missing")[0] == .missing && block.field("undeclared")[0] == .missing)
+        #expect(block.field(.chat)[0] == .missing)
+        let speakers = [1, 2].map { row -> [String] in
+            guard case .chat(let turns) = block.field(.chat)[row] else { return [] }
+            return turns.map { String(decoding: $0.role, as: UTF8.self) }
+        }
+        #expect(speakers == [["user"], ["user", "assistant"]])
+        #expect(block.lines?.count == 3)
+    }
+
+    @Test(arguments: [1, 2, 8]) func threadsDoEveryPieceOnce(width: Int) {
+        let done = Mutex<[Int]>(Array(repeating: 0, count: 100))
+        let parallel = Parallel.threads(width)
+        parallel(10) { piece in
+            parallel(10) { inner in done.withLock { $0[10 * piece + inner] += 1 } }
+        }
+        #expect(done.withLock { $0 } == Array(repeating: 1, count: 100))
+    }
+}

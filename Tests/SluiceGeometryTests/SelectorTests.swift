@@ -1,0 +1,118 @@
+import SluiceCore
+import SluiceGeometry
+import Testing
+
+@Suite struct SelectorTests {
+    @Test func centreSelectionRanksByTheExactProduct() {
+        let (n, d) = (300, 9)
+        let rows = clusteredRows(n, d, centres: 7, seed: 3)
+        let centre = (0..<d).map { j in (0..<n).reduce(0) { $0 + Int(rows[$1 * d + j]) } }
+        let products = (0..<n).map { i in (0..<d).reduce(0) { $0 + centre[$1] * Int(rows[i * d + $1]) } }
+        let near = (0..<n).sorted { (-products[$0], $0) < (-products[$1], $1) }
+        let far = (0..<n).sorted { (products[$0], $0) < (products[$1], $1) }
+        rows.withVectors(dimension: d) { view in
+            #expect(CentreSelection.productsWithCentre(view, parallel: threads(2)) == products.map { Int64($0) })
+            #expect(CentreSelection.closest.select(view, count: 20) == Array(near[..<20]))
+            #expect(CentreSelection.farthest.select(view, count: 20) == Array(far[..<20]))
+            #expect(CentreSelection.mixed.select(view, count: 5) == [near[0], far[0], near[1], far[1], near[2]])
+            #expect(Set(CentreSelection.mixed.select(view, count: 900)).count == n)
+            #expect(CentreSelection.closest.select(view, count: 0).isEmpty)
+        }
+        let same = [Int8](repeating: 3, count: 24)
+        same.withVectors(dimension: 4) { #expect(Set(CentreSelection.mixed.select($0, count: 5)).count == 5) }
+    }
+
+    @Test func facilityLocationEqualsPlainGreedy() {
+        for seed in 0..<4 as Range<UInt64> {
+            let (n, d) = (90, 6)
+            let rows = seed == 3 ? randomRows(n, d, limit: 1, seed: seed) : clusteredRows(n, d, centres: 8, seed: seed)
+            let table = distanceTable(rows, d)
+            let start = 4 * (0..<n).map { dot(rows.row($0, d), rows.row($0, d)) }.max()!
+            var least = [Int](repeating: start, count: n)
+            var picks: [Int] = []
+            for _ in 0..<30 {
+                let gains = (0..<n).map { c in picks.contains(c) ? -1 : (0..<n).reduce(0) { $0 + max(0, least[$1] - table[$1][c]) } }
+                picks.append(gains.firstIndex(of: gains.max()!)!)
+                for i in 0..<n { least[i] = min(least[i], table[i][picks.last!]) }
+            }
+            rows.withVectors(dimension: d) { view in
+                #expect(FacilityLocation.select(view, count: 30) == picks)
+                #expect(FacilityLocation.select(view, count: 30, parallel: threads(3)) == picks)
+                #expect(Set(FacilityLocation.select(view, count: 200)).count == n)
+            }
+        }
+    }
+
+    @Test func medoidsAreExactInCountAndTheSameForEveryWidth() {
+        let (n, d) = (700, 6)
+        let rows = clusteredRows(n, d, centres: 25, seed: 1)
+        rows.withVectors(dimension: d) { view in
+            for (count, limit) in [(25, 1024), (25, 8), (150, 20), (699, 10), (0, 5), (900, 5)] {
+                var medoids = Medoids(seed: Seed(2), maximumIterations: 5)
+                medoids.flatLimit = limit
+                let rows = medoids.select(view, count: count)
+                #expect(rows.count == min(count, n) && Set(rows).count == rows.count)
+                #expect(medoids.select(view, count: count, parallel: threads(4)) == rows)
+            }
+            // Every planted cluster is reached, and covered better than by as many random rows.
+            let chosen = Medoids(seed: Seed(2)).select(view, count: 25).flatMap { Array(rows.row($0, d)) }
+            let random = (0..<25).flatMap { Array(rows.row($0, d)) }
+            chosen.withVectors(dimension: d) { a in
+                random.withVectors(dimension: d) { b in
+                    #expect(Yardsticks.coverage(of: view, by: a)!.meanDistance < 0.8 * Yardsticks.coverage(of: view, by: b)!.meanDistance)
+                }
+            }
+        }
+        // More medoids than distinct rows.
+        let few = (0..<40).flatMap { [Int8($0 % 3), 1] as [Int8] }
+        few.withVectors(dimension: 2) { #expect(Set(Medoids(seed: Seed(1)).select($0, count: 10)).count == 10) }
+    }
+
+    @Test func sharesAreExact() {
+        #expect(Shares.proportional(sizes: [1, 1, 1], total: 2) == [1, 1, 0])
+        #expect(Shares.proportional(sizes: [10, 0, 5], total: 3) == [2, 0, 1])
+        #expect(Shares.proportional(sizes: [0, 0], total: 0) == [0, 0])
+        #expect(Shares.proportional(sizes: [7, 3, 9, 1], total: 20) == [7, 3, 9, 1])
+    }
+
+    @Test func sensitivityFollowsItsWeightsAndContents() {
+        let n = 4000
+        let hashes = (0..<n).map { ContentHash(high: Seed.mix(UInt64($0)), low: UInt64($0)) }
+        // Half the rows carry 9 times the squared distance of the others: weights 1.8/n + 1/n against 0.2/n + 1/n.
+        let distances = (0..<n).map { Int32($0 % 2 == 0 ? 900 : 100) }
+        let rows = Sensitivity.select(squaredDistances: distances, hashes: hashes, count: 400, seed: Seed(1))
+        let far = rows.count { $0 % 2 == 0 }
+        #expect(rows.count == 400 && abs(Double(far) / 400 - 2.8 / 4) < 0.07)
+        let more = Sensitivity.select(squaredDistances: distances, hashes: hashes, count: 800, seed: Seed(1))
+        #expect(Set(rows).isSubset(of: Set(more)))
+        // Another order of the same records chooses the same records.
+        let reversed = Sensitivity.select(
+            squaredDistances: distances.reversed(), hashes: hashes.reversed(), count: 400, seed: Seed(1))
+        #expect(Set(reversed.map { n - 1 - $0 }) == Set(rows))
+        #expect(Sensitivity.select(squaredDistances: [0, 0], hashes: Array(hashes[..<2]), count: 5, seed: Seed(1)) == [0, 1])
+    }
+
+    @Test func effectiveRankOfKnownSets() throws {
+        let d = 6
+        let quantizer = Quantizer(dimension: d)
+        var axes = [Float](repeating: 0, count: d * d)
+        for i in 0..<d { axes[i * d + i] = 1 }
+        for (rows, rank) in [(try quantizer.quantize(axes), 6.0), (try quantizer.quantize(Array(axes[..<d])), 1.0)] {
+            var moments = Moments(dimension: d)
+            rows.withVectors(dimension: d) { moments.add($0) }
+            #expect(abs(Yardsticks.effectiveRank(moments) - rank) < 1e-9)
+        }
+        #expect(Yardsticks.effectiveRank(Moments(dimension: d)) == 0)
+    }
+
+    @Test func rankedNoveltyWeighsTheNearest() {
+        // Distances from each row: {1, 3}, {1, 2}, {2, 3} in units of 10 components.
+        let rows: [Int8] = [0, 10, 30]
+        let scale = Quantizer(dimension: 1).scale
+        let expected = ((10 + 30 / 2.0) + (10 + 20 / 2.0) + (20 + 30 / 2.0)) / 1.5 / 3 / scale
+        rows.withVectors(dimension: 1) {
+            #expect(abs(Yardsticks.rankedNovelty($0, parallel: threads(2))! - expected) < 1e-12)
+            #expect(Yardsticks.rankedNovelty($0[0..<1]) == nil)
+        }
+    }
+}
