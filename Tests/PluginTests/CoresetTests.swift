@@ -81,7 +81,7 @@ import Testing
 
     @Test func everyMethodGivesTheSameFromMemoryAndInChunks() throws {
         let vectors = clustered(300, dimension: dimension, centres: 6)
-        for method in ["farthest-first", "medoids", "random", "closest", "farthest", "mixed"] {
+        for method in ["farthest-first", "medoids", "random", "closest", "farthest", "mixed", "facility-location", "sensitivity"] {
             let options: OptionValues = ["keep": .quantity(.percent(7)), "method": .text(method)]
             let one = try select(options, vectors)
             let other = try select(options, vectors, isResident: false)
@@ -96,7 +96,7 @@ import Testing
 
     @Test func partnersAreTheNearestPicks() throws {
         let vectors = clustered(200, dimension: dimension, centres: 6)
-        for method in ["farthest-first", "random", "medoids"] {
+        for method in ["farthest-first", "random", "medoids", "facility-location", "sensitivity"] {
             let outcome = try select(["keep": 12, "method": .text(method)], vectors).outcome
             let chosen = picks(outcome)
             for row in 0..<200 where outcome.ranks[row] < 0 {
