@@ -60,7 +60,7 @@ let package = Package(
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .testTarget(name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry"] + plugins),
-        .testTarget(name: "CommandTests", dependencies: ["SluiceIO"]),
+        .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "sluice"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
