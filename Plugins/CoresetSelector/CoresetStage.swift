@@ -15,14 +15,17 @@ public struct CoresetStage: Stage, Selection {
               farthest-first  the record farthest from all picks so far comes next, from a start drawn by content (Gonzalez \
             1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; the report has \
             the radius, the lower bound and the factor between them. The first j picks are what a budget of j would keep.
-              medoids         k-means with as many clusters as records are kept; of each the record nearest to its centre
+              medoids         k-means with as many clusters as records are kept, in two levels over 1,024; of each the record \
+            nearest to its centre. The least mean distance of all methods here
+              facility-location   lazy greedy on the sum of squared distances; group size squared times dimension to start
+              sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
               random          uniform by content: the records whose hash and the seed draw the smallest numbers
               closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and mixed of \
             arXiv 2305.09246)
 
             A budget per cluster is parted by shares (by size, by the root of the size, or equally) with largest remainders: \
             the parts sum to the budget exactly. All distances are chord distances of unit vectors, 0 to 2. Groups larger \
-            than memory are read in passes, with the same result; medoids needs a group in memory. Cost: group size times \
+            than memory are read in passes, with the same result; medoids, facility-location and sensitivity need a group in memory. Cost: group size times \
             picks times dimension multiply-adds.
             """,
         options: [

@@ -9,6 +9,8 @@ enum Method: String, CaseIterable, Sendable {
     case closest
     case farthest
     case mixed
+    case facilityLocation = "facility-location"
+    case sensitivity
 }
 
 /// What a method chose in a group.
@@ -32,7 +34,11 @@ struct Picker {
         guard quota > 0, rows.count > 0 else { return Choice(picks: []) }
         switch method {
         case .farthestFirst: return try farthestFirst(start: lowestDraws(try hashes(), 1)[0])
-        case .medoids: return try covering(medoids())
+        case .medoids: return try medoids()
+        case .facilityLocation:
+            return try covering(
+                inMemory("facility-location") { FacilityLocation.select($0, count: quota, parallel: context.parallel) })
+        case .sensitivity: return try covering(sensitivity(try hashes()))
         case .random: return try covering(lowestDraws(try hashes(), quota))
         case .closest:
             return try covering(Array(byCosine().prefix(quota)))
@@ -94,31 +100,31 @@ struct Picker {
         return cosines.indices.sorted { cosines[$0] != cosines[$1] ? cosines[$0] > cosines[$1] : $0 < $1 }
     }
 
-    /// k-means with as many clusters as records are wanted; of each the record nearest to its centre. Large clusters first.
-    /// Where clusters are empty, the records farthest from their centres fill the budget.
-    private func medoids() throws(StageError) -> [Int] {
-        let means = KMeans(clusters: quota, maximumIterations: 10, seed: context.seed)
-        let found = try rows.withAll(memory: context.memory, for: "method `medoids`") { (view) throws(StageError) in
-            means.run(view, parallel: context.parallel)
+    private func inMemory<Result>(_ method: String, _ body: (VectorView) -> Result) throws(StageError) -> Result {
+        try rows.withAll(memory: context.memory, for: "method `\(method)`") { (view) throws(StageError) in body(view) }
+    }
+
+    /// The medoids, those that most records are nearest to first.
+    private func medoids() throws(StageError) -> Choice {
+        let picks = try inMemory("medoids") {
+            Medoids(seed: context.seed).select($0, count: quota, parallel: context.parallel)
         }
-        var medoid = [Int](repeating: -1, count: found.count)
-        for row in 0..<rows.count {
-            let cluster = Int(found.labels[row])
-            if medoid[cluster] < 0 || found.squaredDistances[row] < found.squaredDistances[medoid[cluster]] {
-                medoid[cluster] = row
-            }
-        }
-        let order = medoid.indices.filter { medoid[$0] >= 0 }
-            .sorted { found.sizes[$0] != found.sizes[$1] ? found.sizes[$0] > found.sizes[$1] : medoid[$0] < medoid[$1] }
-        var picks = order.map { medoid[$0] }
-        if picks.count < quota {
-            var isPicked = [Bool](repeating: false, count: rows.count)
-            for row in picks { isPicked[row] = true }
-            let others = (0..<rows.count).filter { !isPicked[$0] }
-                .sorted { found.squaredDistances[$0] != found.squaredDistances[$1] ? found.squaredDistances[$0] > found.squaredDistances[$1] : $0 < $1 }
-            picks += others.prefix(quota - picks.count)
-        }
-        return picks
+        var choice = try covering(picks)
+        var sizes = [Int](repeating: 0, count: picks.count)
+        for pick in choice.nearest { sizes[Int(pick)] += 1 }
+        let order = picks.indices.sorted { sizes[$0] != sizes[$1] ? sizes[$0] > sizes[$1] : picks[$0] < picks[$1] }
+        var place = [Int32](repeating: 0, count: picks.count)
+        for (rank, pick) in order.enumerated() { place[pick] = Int32(rank) }
+        choice.picks = order.map { picks[$0] }
+        choice.nearest = choice.nearest.map { place[Int($0)] }
+        return choice
+    }
+
+    /// Distances to the centroids of half as many clusters as records are wanted, at most 1,024; then the draw.
+    private func sensitivity(_ hashes: [ContentHash]) throws(StageError) -> [Int] {
+        let means = KMeans(clusters: max(1, min(quota / 2, 1024)), seed: context.seed)
+        let distances = try inMemory("sensitivity") { means.run($0, parallel: context.parallel).squaredDistances }
+        return Sensitivity.select(squaredDistances: distances, hashes: hashes, count: quota, seed: context.seed)
     }
 
     /// Every row's nearest pick, by one pass over the vectors.

@@ -54,17 +54,24 @@ TARGET static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d,
     }
 }
 
+// (x + 128) x - 128 x = x^2: the same trick with the row itself on both sides.
 TARGET static void norms(const int8_t *rows, size_t n, size_t d, int32_t *out) {
+    const __m512i flip = _mm512_set1_epi8((char)0x80), ones = _mm512_set1_epi8(1);
+    size_t whole = d / 64 * 64;
+    __mmask64 tail = low(d - whole);
     for (size_t r = 0; r < n; r++, rows += d) {
         __m512i a = _mm512_setzero_si512(), b = a;
-        for (size_t i = 0; i < d; i += 64) {
-            __m512i v = _mm512_maskz_loadu_epi8(low(d - i), rows + i);
-            __m512i lo = _mm512_cvtepi8_epi16(_mm512_castsi512_si256(v));
-            __m512i hi = _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(v, 1));
-            a = _mm512_dpwssd_epi32(a, lo, lo);
-            b = _mm512_dpwssd_epi32(b, hi, hi);
+        for (size_t i = 0; i < whole; i += 64) {
+            __m512i v = _mm512_loadu_si512(rows + i);
+            a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(v, flip), v);
+            b = _mm512_dpbusd_epi32(b, ones, v);
         }
-        out[r] = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+        if (tail) {
+            __m512i v = _mm512_maskz_loadu_epi8(tail, rows + whole);
+            a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(v, flip), v);
+            b = _mm512_dpbusd_epi32(b, ones, v);
+        }
+        out[r] = _mm512_reduce_add_epi32(_mm512_sub_epi32(a, _mm512_slli_epi32(b, 7)));
     }
 }
 
@@ -74,40 +81,50 @@ static void pack(const int8_t *columns, size_t k, size_t d, const int32_t *bias,
 
 #define ROWS 6
 
-TARGET_INLINE void step(__m512i sum[ROWS][4], const __m512i y[4], const uint32_t x[ROWS]) {
+// One group of four components: six rows by 16 J columns.
+TARGET_INLINE void step(const int J, __m512i sum[ROWS][4], const int8_t *from, const uint32_t x[ROWS]) {
     const __m512i flip = _mm512_set1_epi8((char)0x80);
+    __m512i y[4];
+    for (int j = 0; j < J; j++) y[j] = _mm512_loadu_si512(from + 64 * j);
 #pragma clang loop unroll(full)
     for (int r = 0; r < ROWS; r++) {
         __m512i a = _mm512_xor_si512(_mm512_set1_epi32((int)x[r]), flip);
-        sum[r][0] = _mm512_dpbusd_epi32(sum[r][0], a, y[0]);
-        sum[r][1] = _mm512_dpbusd_epi32(sum[r][1], a, y[1]);
-        sum[r][2] = _mm512_dpbusd_epi32(sum[r][2], a, y[2]);
-        sum[r][3] = _mm512_dpbusd_epi32(sum[r][3], a, y[3]);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < J; j++) sum[r][j] = _mm512_dpbusd_epi32(sum[r][j], a, y[j]);
     }
 }
 
-// Six rows against one panel of 64 columns, in 24 registers.
-TARGET_INLINE void tile(const int8_t *const x[ROWS], size_t d, const svk_panel *panel, __m512i sum[ROWS][4]) {
+TARGET_INLINE void tile_of(const int J, const int8_t *const x[ROWS], size_t d, const svk_panel *panel,
+                           __m512i sum[ROWS][4]) {
     const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3], *x4 = x[4], *x5 = x[5], *from = panel->data;
-    for (int j = 0; j < 4; j++) {
+    for (int j = 0; j < J; j++) {
         __m512i start = _mm512_loadu_si512(panel->start + 16 * j);
         for (int r = 0; r < ROWS; r++) sum[r][j] = start;
     }
     size_t i = 0;
     for (; i + 4 <= d; i += 4, from += 256) {
-        __m512i y[4];
-        for (int j = 0; j < 4; j++) y[j] = _mm512_loadu_si512(from + 64 * j);
         uint32_t a[ROWS] = {svk_load4(x0 + i), svk_load4(x1 + i), svk_load4(x2 + i),
                             svk_load4(x3 + i), svk_load4(x4 + i), svk_load4(x5 + i)};
-        step(sum, y, a);
+        step(J, sum, from, a);
     }
     if (i < d) {
-        __m512i y[4];
-        for (int j = 0; j < 4; j++) y[j] = _mm512_loadu_si512(from + 64 * j);
         uint32_t a[ROWS] = {svk_load_tail(x0 + i, d - i), svk_load_tail(x1 + i, d - i), svk_load_tail(x2 + i, d - i),
                             svk_load_tail(x3 + i, d - i), svk_load_tail(x4 + i, d - i), svk_load_tail(x5 + i, d - i)};
-        step(sum, y, a);
+        step(J, sum, from, a);
     }
+}
+
+// Six rows against one panel, in 24 registers; only as many of its 64 columns as are in use, in steps of 16, 32 and 64. The
+// others' sums stay as they were.
+TARGET_INLINE void tile(const int8_t *const x[ROWS], size_t d, const svk_panel *panel, size_t width,
+                        __m512i sum[ROWS][4]) {
+    if (width > 32) tile_of(4, x, d, panel, sum);
+    else if (width > 16) tile_of(2, x, d, panel, sum);
+    else tile_of(1, x, d, panel, sum);
+}
+
+TARGET_INLINE size_t panel_width(const svk_header *h, size_t p) {
+    return h->k - p * SVK_PANEL < SVK_PANEL ? h->k - p * SVK_PANEL : SVK_PANEL;
 }
 
 #define BLOCK 48
@@ -129,9 +146,12 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
             for (size_t t = 0; t < height; t += ROWS) {
                 const int8_t *x[ROWS];
                 __m512i sum[ROWS][4];
-                for (size_t r = 0; r < ROWS; r++)
+                for (size_t r = 0; r < ROWS; r++) {
                     x[r] = svk_row(rows, select, first + (t + r < height ? t + r : height - 1), d);
-                tile(x, d, panel, sum);
+                    for (int j = 0; j < 4; j++) sum[r][j] = _mm512_setzero_si512();
+                }
+                // A column that isn't there has the largest bias and a sum of 0.
+                tile(x, d, panel, panel_width(h, p), sum);
 #pragma clang loop unroll(full)
                 for (size_t r = 0; r < ROWS; r++) {
                     __m512i b = best[t + r], q = block[t + r];
@@ -166,13 +186,13 @@ TARGET static void products(const int8_t *rows, size_t n, const void *packed, in
     for (size_t first = 0; first < n; first += BLOCK) {
         size_t height = n - first < BLOCK ? n - first : BLOCK;
         for (size_t p = 0; p < h->panels; p++) {
-            size_t width = h->k - p * SVK_PANEL < SVK_PANEL ? h->k - p * SVK_PANEL : SVK_PANEL;
+            size_t width = panel_width(h, p);
             for (size_t t = 0; t < height; t += ROWS) {
                 const int8_t *x[ROWS];
-                __m512i sum[ROWS][4];
+                __m512i sum[ROWS][4] = {{{0}}};
                 for (size_t r = 0; r < ROWS; r++)
                     x[r] = rows + (first + (t + r < height ? t + r : height - 1)) * d;
-                tile(x, d, svk_panel_at(h, p), sum);
+                tile(x, d, svk_panel_at(h, p), width, sum);
                 for (size_t r = 0; r < ROWS; r++) {
                     if (t + r >= height) break;
                     int32_t *to = out + (first + t + r) * stride + p * SVK_PANEL;
@@ -262,12 +282,10 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
         }
         const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3], *x4 = x[4], *x5 = x[5];
         for (size_t g = 0; g < groups; g++, y += 256) {
-            __m512i v[4];
-            for (int j = 0; j < 4; j++) v[j] = _mm512_loadu_si512(y + 64 * j);
             size_t o = 256 * g;
             uint32_t u[ROWS] = {svk_load4(x0 + o), svk_load4(x1 + o), svk_load4(x2 + o),
                                 svk_load4(x3 + o), svk_load4(x4 + o), svk_load4(x5 + o)};
-            step(sum, v, u);
+            step(4, sum, y, u);
         }
         for (size_t r = 0; r < ROWS; r++) {
             if (i + r >= rows_out) break;

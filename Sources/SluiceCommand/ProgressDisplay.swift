@@ -74,7 +74,7 @@ final class ProgressDisplay: @unchecked Sendable {
         return nil
     }
 
-    /// `[2/4] reading  ━━━━━━────  61 %  12,345 records  250,000/s  0:12 left`, cut to the terminal's width.
+    /// `[2] reading  ━━━━━━────  61 %  12,345 records  250,000/s  0:12 left`, cut to the terminal's width.
     static func bar(_ state: ProgressState, width: Int) -> String {
         let fraction = fraction(state)
         var tail = ""
@@ -86,7 +86,7 @@ final class ProgressDisplay: @unchecked Sendable {
         if let fraction, fraction > 0.02, state.seconds > 0.5 {
             tail += "  \(Format.duration(state.seconds * (1 - fraction) / fraction)) left"
         }
-        let head = "[\(state.step)/\(state.steps)] \(state.phase) "
+        let head = "[\(state.step)] \(state.phase) "
         let room = min(40, width - head.count - tail.count - 2)
         guard let fraction, room >= 8 else { return String((head + tail).prefix(max(0, width - 1))) }
         let full = Int(Double(room) * fraction)
@@ -94,7 +94,7 @@ final class ProgressDisplay: @unchecked Sendable {
     }
 
     static func words(_ state: ProgressState) -> String {
-        var text = "step \(state.step) of \(state.steps), \(state.phase)"
+        var text = "step \(state.step), \(state.phase)"
         if let fraction = fraction(state) { text += ": \(Int(fraction * 100)) %" }
         if state.records > 0 { text += ", \(Format.count(state.records)) records" }
         if state.records > 0, state.seconds > 0.2 {
@@ -108,7 +108,7 @@ final class ProgressDisplay: @unchecked Sendable {
 
     static func json(_ state: ProgressState) -> String {
         let report: Report = [
-            "phase": .text(state.phase), "step": .integer(state.step), "steps": .integer(state.steps),
+            "phase": .text(state.phase), "step": .integer(state.step),
             "bytes": .integer(state.bytes), "total_bytes": .integer(state.totalBytes),
             "records": .integer(state.records), "total_records": .integer(state.totalRecords),
             "seconds": .real((state.seconds * 1000).rounded() / 1000),

@@ -17,6 +17,9 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Replace what is in the output directory, whatever it came from.")
     var force = false
 
+    @Flag(help: "Go on with the stopped run in the output directory.")
+    var resume = false
+
     @Flag(help: "Leave the work files (columns as .npy) in the output directory.")
     var keepWork = false
 
@@ -26,12 +29,21 @@ struct RunCommand: ParsableCommand {
     @Option(help: .hidden)
     var blockBytes: Int?
 
+    @Option(help: .hidden)
+    var segmentBytes: Int?
+
+    @Option(help: .hidden)
+    var checkpointSeconds: Double?
+
     func run() throws {
         let definition = try source.definition()
         var options = RunOptions(threads: try threads.count())
         options.force = force
         options.keepWork = keepWork
+        options.resume = resume
         if let blockBytes { options.blockBytes = blockBytes }
+        if let segmentBytes { options.segmentBytes = segmentBytes }
+        if let checkpointSeconds { options.checkpointSeconds = checkpointSeconds }
         options.isStopped = Signals.isStopped
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)
@@ -49,6 +61,7 @@ struct RunCommand: ParsableCommand {
             throw error
         }
         display.stop()
+        if result.wasComplete { Terminal.note("\(definition.output.directory) is complete already; nothing was done") }
         Summary.show(result, definition)
     }
 }

@@ -22,6 +22,6 @@ enum Signals {
     }
 
     static func message(_ directory: String) -> String {
-        "stopped by \(received.load(ordering: .relaxed) == SIGTERM ? "SIGTERM" : "SIGINT"); nothing was written under a final name in \(directory)"
+        "stopped by \(received.load(ordering: .relaxed) == SIGTERM ? "SIGTERM" : "SIGINT"); the work so far is in \(directory); run the same command with --resume to go on"
     }
 }

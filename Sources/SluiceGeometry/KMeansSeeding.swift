@@ -3,20 +3,22 @@ public import SluiceCore
 
 extension KMeans {
     /// The rows that k-means++ starts from: the first uniform, each next one drawn with a probability in exact proportion to its
-    /// squared distance to the nearest one so far. Where all rows coincide with one, the lowest rows left.
+    /// squared distance to the nearest one so far. Of `trials` such draws each time, the one is taken that lowers the sum of squared
+    /// distances most over a sample of 8,192 rows at equal steps (greedy k-means++, judged on a sample), the first drawn of equals.
+    /// Where all rows coincide with one, the lowest rows left.
     public func seeds(_ vectors: VectorView, parallel: Parallel = .serial) -> [Int] {
         guard vectors.count > 0 else { return [] }
         var generator = seed.generator()
-        return Self.start(vectors, count: clusters, generator: &generator, parallel: parallel).rows
+        return Self.start(vectors, count: clusters, trials: trials, generator: &generator, parallel: parallel).rows
     }
 
     /// k-means++ in few passes, with exactly its distribution. A draw is made with the distances of the last pass, which are too
     /// large by now, and accepted in the share that the row's true distance has in them; only that row's distance to the centres since
     /// the last pass must be known for it. The generator gives integers under integer bounds, so nothing is rounded. The next pass comes when
     /// there are a quarter more centres (32 at least) or as many refusals: a rule of the data alone. All k starts cost about one Lloyd iteration,
-    /// which is why there's no need of k-means|| even where k is large.
+    /// which is why there's no need of k-means|| even where k is large; the choice among the draws costs as much as 8,192 · 64 · k products.
     static func start(
-        _ vectors: VectorView, count clusters: Int, generator: inout SplitMix64, parallel: Parallel
+        _ vectors: VectorView, count clusters: Int, trials: Int? = nil, generator: inout SplitMix64, parallel: Parallel
     ) -> (rows: [Int], centres: NearestCentres) {
         let count = min(clusters, vectors.count)
         let state = NearestCentres(rows: vectors.count, dimension: vectors.dimension)
@@ -24,9 +26,12 @@ extension KMeans {
         let sums = Buffer<UInt64>(pieces)
         var rows: [Int] = []
 
+        let judge = Judge(vectors)
+        let trials = trials ?? 2 + (Int.bitWidth - 1 - count.leadingZeroBitCount)
         func choose(_ row: Int) {
             rows.append(row)
             state.add(vectors.row(row))
+            judge.add(vectors.row(row), parallel)
         }
         func pass() {
             guard state.pending > 0 else { return }
@@ -61,7 +66,8 @@ extension KMeans {
             }
             let batch = max(32, rows.count / 4)
             var refusals = 0
-            while rows.count < count, state.pending < batch, refusals < batch {
+            var drawn: [Int] = []
+            while rows.count < count, state.pending < batch, refusals < trials * batch {
                 var rest = generator.next(below: total)
                 var low = 0
                 var high = pieces - 1
@@ -76,10 +82,83 @@ extension KMeans {
                     row += 1
                 }
                 let distance = state.leastToPending(vectors.row(row), norm: state.norm(row), scratch: scratch.base)
-                if rest < UInt64(min(distance, state.least[row])) { choose(row) } else { refusals += 1 }
+                guard rest < UInt64(min(distance, state.least[row])) else {
+                    refusals += 1
+                    continue
+                }
+                drawn.append(row)
+                if drawn.count == trials {
+                    choose(judge.best(of: drawn, parallel))
+                    drawn.removeAll(keepingCapacity: true)
+                }
             }
         }
         pass()
         return (rows, state)
+    }
+}
+
+/// Tells which of some rows would be the best next centre, by a sample of rows at equal steps.
+private final class Judge {
+    private let sample: VectorView
+    private let memory: Buffer<Int8>
+    private let norms: Buffer<Int32>
+    private let least: Buffer<Int32>
+    private let vectors: VectorView
+
+    init(_ vectors: VectorView) {
+        self.vectors = vectors
+        let d = vectors.dimension
+        let count = min(vectors.count, 8192)
+        memory = Buffer(count * d)
+        for i in 0..<count { (memory.base + i * d).update(from: vectors.row(i * vectors.count / count), count: d) }
+        sample = VectorView(memory.base, count: count, dimension: d)
+        norms = sample.normBuffer(.serial)
+        least = Buffer(count, repeating: 1 << 30)
+    }
+
+    func add(_ centre: UnsafePointer<Int8>, _ parallel: Parallel) {
+        let centre = UncheckedPointer(centre)
+        let (sample, norms, least) = (sample, norms, least)
+        var norm: Int32 = 0
+        svk_current().pointee.norms(centre.base, 1, sample.dimension, &norm)
+        let length = norm
+        parallel.pieces(of: sample.count) { range in
+            withUnsafeTemporaryAllocation(of: Int32.self, capacity: range.count) { products in
+                svk_current().pointee.dots(
+                    centre.base, sample.row(range.lowerBound), range.count, sample.dimension, products.baseAddress!)
+                for i in 0..<range.count {
+                    let row = range.lowerBound + i
+                    least.base[row] = min(least.base[row], norms.base[row] &+ length &- 2 &* products[i])
+                }
+            }
+        }
+    }
+
+    /// The row with the largest gain, the first of equals.
+    func best(of rows: [Int], _ parallel: Parallel) -> Int {
+        let d = vectors.dimension
+        let gathered = Buffer<Int8>(rows.count * d)
+        for (t, row) in rows.enumerated() { (gathered.base + t * d).update(from: vectors.row(row), count: d) }
+        let columnNorms = VectorView(gathered.base, count: rows.count, dimension: d).normBuffer(.serial)
+        let packed = Packed(gathered.base, count: rows.count, dimension: d, norms: nil)
+        let (width, sample, norms, least) = (rows.count, sample, norms, least)
+        let parts = Buffer<Int64>((sample.count + pieceRows - 1) / pieceRows * width)
+        parallel.pieces(of: sample.count) { range in
+            withUnsafeTemporaryAllocation(of: Int32.self, capacity: range.count * width) { products in
+                packed.products(sample.row(range.lowerBound), count: range.count, into: products.baseAddress!, stride: width)
+                svk_gains(
+                    products.baseAddress!, width, range.count, width, norms.base + range.lowerBound, columnNorms.base,
+                    least.base + range.lowerBound, parts.base + range.lowerBound / pieceRows * width)
+            }
+        }
+        var best = 0
+        var bestGain: Int64 = -1
+        for t in rows.indices {
+            var gain: Int64 = 0
+            for piece in 0..<parts.count / width { gain += parts[piece * width + t] }
+            if gain > bestGain { (best, bestGain) = (t, gain) }
+        }
+        return rows[best]
     }
 }

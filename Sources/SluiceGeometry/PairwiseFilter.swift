@@ -34,7 +34,7 @@ public struct PairwiseFilter {
 
     /// Rows in a panel, and rows looked at together.
     private let panelRows = 2048
-    private let blockRows = 512
+    private let blockRows = 1024
 
     public init(dimension: Int, squaredLimit: Int32) {
         self.dimension = dimension
@@ -90,7 +90,7 @@ public struct PairwiseFilter {
         let (panels, panelPlaces) = (all, places)
         let mutual = Buffer<Int32>(count * count)
         let own = Packed(block.base, count: count, dimension: dimension, norms: nil)
-        parallel.pieces(of: count, size: 48) { range in
+        parallel.pieces(of: count, size: 256) { range in
             let height = range.count
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 2 * height) { scratch in
                 let index = scratch.baseAddress!

@@ -72,6 +72,10 @@ struct YAMLTree {
     /// A key that stands twice in a map makes Yams give up, so such keys are made different and told apart again by a
     /// private-use scalar in place of their first one. Lengths stay, so places stay.
     private var renamed: [Unicode.Scalar: Unicode.Scalar] = [:]
+    /// Aliases may make a small text a huge tree; a definition is never that large.
+    private var nodeCount = 0
+    private static let maximumNodes = 100_000
+
     private static let firstPrivate: UInt32 = 0xE000
     private static let privateCount: UInt32 = 0x1900
 
@@ -83,7 +87,8 @@ struct YAMLTree {
                     Problem("the definition is empty; it begins with `sluice: 1`", at: place(line: 1, column: 1)))
                 return
             }
-            root = convert(node, fallback: .file(line: 1, column: 1))
+            let root = convert(node, fallback: .file(line: 1, column: 1))
+            if nodeCount <= Self.maximumNodes { self.root = root }
         } catch {
             problems.append(problem(of: error, text))
         }
@@ -164,19 +169,26 @@ struct YAMLTree {
     /// - Parameter fallback: where an empty value stands, which has no place of its own.
     private mutating func convert(_ node: Node, fallback: YAMLPlace) -> YAMLNode {
         let place = node.mark.map { YAMLPlace.file(line: $0.line, column: $0.column) } ?? fallback
+        nodeCount += 1
+        guard nodeCount <= Self.maximumNodes else {
+            if nodeCount == Self.maximumNodes + 1 {
+                problems.append(Problem("the definition has more than \(Self.maximumNodes) values", at: sourcePlace(place)))
+            }
+            return YAMLNode(value: .scalar("", quoted: false), place: place)
+        }
         switch node {
         case .scalar(let scalar):
             let isEmpty = Self.isEmpty(node)
             return YAMLNode(
                 value: .scalar(scalar.string, quoted: Self.isQuoted(scalar)), place: isEmpty ? fallback : place)
         case .sequence(let nodes):
-            let items = nodes.map { item in
+            let items = nodes.prefix(max(0, Self.maximumNodes + 1 - nodeCount)).map { item in
                 convert(item, fallback: item.mark.map { .file(line: $0.line, column: $0.column) } ?? place)
             }
             return YAMLNode(value: .list(items), place: place)
         case .mapping(let pairs):
             var entries: [YAMLNode.Entry] = []
-            for (key, value) in pairs {
+            for (key, value) in pairs where nodeCount <= Self.maximumNodes {
                 let keyPlace = key.mark.map { YAMLPlace.file(line: $0.line, column: $0.column) } ?? place
                 guard let scalar = key.scalar else {
                     problems.append(

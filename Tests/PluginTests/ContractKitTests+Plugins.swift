@@ -1,5 +1,8 @@
+import Clusterer
+import CoresetSelector
 import Embedder
 import Formatter
+import RedundancyFilter
 import SluiceCore
 import SluiceTesting
 import Testing
@@ -18,7 +21,9 @@ import Testing
         }
     }
 
-    static let registry = Registry([FormatStage.self, EmbedStage.self])
+    static let registry = Registry([
+        FormatStage.self, EmbedStage.self, ClusterStage.self, CoresetStage.self, RedundancyStage.self,
+    ])
 
     @Test(arguments: ["auto", "alpaca", "prompt-completion", "question-answer", "chatml", "{prompt}\n{completion?}"])
     func formatKeepsTheContract(template: String) {
@@ -32,4 +37,50 @@ import Testing
                 EmbedStage.self, options: ["dimensions": .integer(dimensions)], records: Self.records,
                 after: [StageSpec("format")], registry: Self.registry) == [])
     }
+
+    /// What is wrong with a stage that stands behind `format`, `embed` and `upstream`.
+    private func check(
+        _ stage: any Stage.Type, _ options: OptionValues, after upstream: [StageSpec] = []
+    ) -> [Violation] {
+        StageContract.check(
+            stage, options: options, records: Self.records,
+            after: [StageSpec("format"), StageSpec("embed", ["dimensions": 32])] + upstream, registry: Self.registry)
+    }
+
+    @Test(arguments: [
+        [:], ["clusters": 5], ["clusters": 5, "reservoir": 20], ["clusters": 3, "initial": "random", "iterations": 0],
+        ["clusters": 500],
+    ] as [OptionValues])
+    func clusterKeepsTheContract(options: OptionValues) {
+        #expect(check(ClusterStage.self, options) == [])
+    }
+
+    @Test(arguments: [
+        ["keep": "20%"], ["keep": 7, "per": "cluster"], ["keep": "20%", "per": "cluster", "shares": "square-root"],
+        ["keep": "100%", "per": "cluster"], ["keep": 5, "trim": 1],
+    ] as [OptionValues])
+    func coresetKeepsTheContract(options: OptionValues) {
+        #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
+    }
+
+    @Test(arguments: CoresetStage.descriptor.options.first { $0.name == "method" }?.kind.words ?? [])
+    func everyMethodOfCoresetKeepsTheContract(method: String) {
+        let options: OptionValues = ["keep": "20%", "per": "cluster", "method": .text(method)]
+        #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
+    }
+
+    @Test(arguments: [
+        ["method": "lift"], ["method": "lift", "components": "paper", "keep": "15%"], ["method": "leverage"],
+        ["method": "pairwise"], ["method": "pairwise", "distance": 0.5], ["method": "pairwise", "distance": 0.5, "per": "cluster"],
+        ["method": "pairwise", "distance": 0.5, "order": "rank"],
+    ] as [OptionValues])
+    func redundancyKeepsTheContract(options: OptionValues) {
+        let upstream = [StageSpec("cluster", ["clusters": 4]), StageSpec("coreset", ["keep": "90%"])]
+        #expect(check(RedundancyStage.self, options, after: upstream) == [])
+    }
+}
+
+extension OptionKind {
+    /// The words of a choice.
+    fileprivate var words: [String] { if case .choice(let words) = self { words } else { [] } }
 }

@@ -88,7 +88,7 @@ import Testing
         var starts = 0
         rows.withVectors(dimension: 2) { view in
             for seed in 0..<6000 as Range<UInt64> {
-                let seeds = KMeans(clusters: 2, seed: Seed(seed)).seeds(view)
+                let seeds = KMeans(clusters: 2, seed: Seed(seed), trials: 1).seeds(view)
                 if seeds[0] == 0 {
                     starts += 1
                     if seeds[1] == 1 { near += 1 }
@@ -106,12 +106,24 @@ import Testing
         var counts = [0, 0]
         rows.withVectors(dimension: 1) { view in
             for seed in 0..<20_000 as Range<UInt64> {
-                let seeds = KMeans(clusters: 3, seed: Seed(seed)).seeds(view)
+                let seeds = KMeans(clusters: 3, seed: Seed(seed), trials: 1).seeds(view)
                 if seeds[0] == 0 && seeds[1] == 2 { counts[seeds[2] == 1 ? 0 : 1] += 1 }
             }
         }
         let share = Double(counts[0]) / Double(counts[0] + counts[1])
         #expect(counts[0] + counts[1] > 500 && abs(share - 16.0 / 17) < 0.03)
+    }
+
+    @Test func bestOfSeveralDrawsStartsLower() {
+        let rows = clusteredRows(3000, 8, centres: 60, seed: 4)
+        rows.withVectors(dimension: 8) { view in
+            func start(_ trials: Int?, _ seed: UInt64) -> UInt64 {
+                KMeans(clusters: 60, maximumIterations: 0, seed: Seed(seed), trials: trials).run(view).squaredInertia
+            }
+            let plain = (0..<6 as Range<UInt64>).reduce(0) { $0 + start(1, $1) }
+            let greedy = (0..<6 as Range<UInt64>).reduce(0) { $0 + start(nil, $1) }
+            #expect(Double(greedy) < 0.9 * Double(plain))
+        }
     }
 
     @Test func sizingFollowsTheFormula() {

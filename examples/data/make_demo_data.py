@@ -511,9 +511,11 @@ def grad_math(draw):
         low, high, p, n = 0, draw.between(1, 5), abs(a), draw.between(1, 4)
         value = Fraction(p * high ** (n + 1), n + 1)
         return "Evaluate the integral of %dx^%d from 0 to %d." % (p, n, high), "Step 1: an antiderivative is %sx^%d.\nStep 2: at the upper limit it is %s, at 0 it is 0.\nAnswer: %s." % (Fraction(p, n + 1), n + 1, value, value)
-    l1, l2 = draw.between(-6, 6), draw.between(-6, 6)
-    t = draw.between(1, 5)
-    return "Find the eigenvalues of [[%d, %d], [0, %d]] and decide whether the matrix is positive definite in the sense that both are positive." % (l1, t, l2), "Step 1: the matrix is triangular, so its eigenvalues stand on the diagonal.\nStep 2: they are %d and %d.\nStep 3: %s." % (l1, l2, "both are positive" if l1 > 0 and l2 > 0 else "they are not both positive")
+    l1, l2 = draw.between(-9, 9), draw.between(-9, 9)
+    t = draw.between(1, 9)
+    sign = "positive definite: both are above 0" if min(l1, l2) > 0 else "negative definite: both are below 0" if max(l1, l2) < 0 else "singular: one of them is 0" if l1 * l2 == 0 else "indefinite: their signs differ"
+    ask = draw.pick(["Find the eigenvalues of [[%d, %d], [0, %d]].", "What is the spectrum of the triangular matrix [[%d, %d], [0, %d]]?", "Let A = [[%d, %d], [0, %d]]. Give its eigenvalues and the signs of them."]) % (l1, t, l2)
+    return ask, draw.pick(["The matrix is triangular, so the diagonal holds the eigenvalues %d and %d. Judged by these it is %s.", "Step 1: det(A - xI) = (%d - x)(%d - x), whose zeros are the eigenvalues.\nStep 2: by their signs the matrix is %s."]) % (l1, l2, sign)
 
 
 # Ethics -----------------------------------------------------------------------------------------------------------

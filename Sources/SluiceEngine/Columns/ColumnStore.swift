@@ -34,6 +34,9 @@ final class ColumnStore: @unchecked Sendable {
         try fileSystem.makeFolder(folder)
     }
 
+    /// What a checkpoint must know of the shards.
+    var checkpoint: [Checkpoint.Shard] { shards.map { Checkpoint.Shard(rows: $0.rows.count, types: types) } }
+
     var rows: Int { shards.last?.rows.upperBound ?? 0 }
 
     /// Writes the next shard, or new columns of shard `number`.

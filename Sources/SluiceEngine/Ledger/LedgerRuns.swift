@@ -21,11 +21,35 @@ final class LedgerRuns: @unchecked Sendable {
     private var bytes: [UInt8] = []
     private var places: [Place] = []
     private var runs: [String] = []
+    private var nextNumber: Int
 
-    init(folder: String, shareBytes: Int, fileSystem: FileSystem) {
+    /// - Parameter runs: those of a stopped run that are still good.
+    init(folder: String, shareBytes: Int, adopting runs: [String] = [], fileSystem: FileSystem) {
         self.folder = folder
         self.shareBytes = max(1 << 20, shareBytes)
         self.fileSystem = fileSystem
+        self.runs = runs
+        // Numbers are never given twice, so that a file left by a stopped run can't be taken for a new one.
+        nextNumber = 1 + (runs.compactMap { Int($0.split(separator: "-").last?.split(separator: ".").first ?? "") }.max() ?? -1)
+    }
+
+    /// Writes what has gathered; returns all runs so far.
+    func flush() throws -> [String] {
+        try monitor.locked {
+            try writeRun()
+            return runs
+        }
+    }
+
+    /// Takes over the runs that a stopped run's selection wrote.
+    func adopt(_ more: [String]) {
+        monitor.locked {
+            runs += more.filter { !runs.contains($0) }
+            for run in more {
+                let number = Int(run.split(separator: "-").last?.split(separator: ".").first ?? "") ?? 0
+                nextNumber = max(nextNumber, number + 1)
+            }
+        }
     }
 
     /// Adds lines: `ordinals[i]` belongs to the line that ends at `ends[i]` of `lines`.
@@ -45,7 +69,9 @@ final class LedgerRuns: @unchecked Sendable {
     private func writeRun() throws {
         guard !places.isEmpty else { return }
         places.sort { $0.ordinal < $1.ordinal }
-        let path = "\(folder)/ledger-\(runs.count).run"
+        let name = "ledger-\(nextNumber).run"
+        nextNumber += 1
+        let path = "\(folder)/\(name)"
         let writer = try BytesColumnWriter(path, fileSystem: fileSystem)
         var entry: [UInt8] = []
         for place in places {
@@ -55,7 +81,7 @@ final class LedgerRuns: @unchecked Sendable {
             try entry.withUnsafeBytes { try writer.append($0) }
         }
         try writer.finish()
-        runs.append(path)
+        runs.append(name)
         bytes.removeAll(keepingCapacity: true)
         places.removeAll(keepingCapacity: true)
     }
@@ -66,7 +92,7 @@ final class LedgerRuns: @unchecked Sendable {
             try writeRun()
             bytes = []
             places = []
-            return try LedgerMerge(runs, fileSystem: fileSystem)
+            return try LedgerMerge(runs.map { "\(folder)/\($0)" }, fileSystem: fileSystem)
         }
     }
 }

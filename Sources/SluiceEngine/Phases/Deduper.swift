@@ -26,7 +26,8 @@ final class Deduper: @unchecked Sendable {
     private let share: Int
     private var duplicates: DuplicateStream?
     private var upcoming: Duplicate?
-    private(set) var distinct = 0
+    /// Distinct records so far, those before a checkpoint included.
+    var distinct = 0
 
     init(_ means: Means, share: Int) throws(IOFailure) {
         self.share = share
@@ -48,14 +49,19 @@ final class Deduper: @unchecked Sendable {
                 let ordinal = parcel.ordinals[record]
                 if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {
                     parcel.lose(record, loss(kept))
-                } else {
+                } else if !parcel.isReplay {
                     distinct += 1
                 }
             }
         }
+        parcel.distinct = distinct
     }
 
     private func markFromStream(_ parcel: Parcel) throws {
+        // A run that goes on after a stop begins somewhere in the middle.
+        while let next = upcoming, let first = parcel.ordinals.first, next.ordinal < first.rawValue {
+            upcoming = try duplicates?.next()
+        }
         for record in parcel.ordinals.indices {
             if let next = upcoming, next.ordinal == parcel.ordinals[record].rawValue {
                 parcel.lose(record, loss(next.kept))

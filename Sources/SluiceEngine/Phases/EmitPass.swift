@@ -15,13 +15,15 @@ final class EmitPass: @unchecked Sendable {
     private let ledger: LedgerMerge
     private let pickColumns: [ColumnName]
 
+    private let checkpoints: Checkpoints
+    /// What a checkpoint of this pass begins with.
+    private let base: Checkpoint
     private var cursor: RowCursor
-    private(set) var kept = 0
-    private(set) var dropped = 0
+    private var isAligned = false
 
     init(
         input: InputPass, store: ColumnStore, live: LiveRows, keptEncoder: KeptEncoder, encoder: LineEncoder,
-        outputs: Outputs, ledger: LedgerMerge, pickColumns: [ColumnName]
+        outputs: Outputs, ledger: LedgerMerge, pickColumns: [ColumnName], checkpoints: Checkpoints, base: Checkpoint
     ) {
         self.input = input
         self.store = store
@@ -31,6 +33,8 @@ final class EmitPass: @unchecked Sendable {
         self.outputs = outputs
         self.ledger = ledger
         self.pickColumns = pickColumns
+        self.checkpoints = checkpoints
+        self.base = base
         cursor = RowCursor(store: store, live: live)
     }
 
@@ -39,10 +43,18 @@ final class EmitPass: @unchecked Sendable {
             steps: [
                 .ordered { [self] in try assign($0) },
                 .parallel { [self] in try encode($0) },
-                .ordered { [outputs] in outputs.assemble($0) },
-                .parallel { [outputs] in try outputs.compress($0) },
+                .ordered { [self] parcel in
+                    outputs.assemble(parcel)
+                    guard checkpoints.isDue else { return }
+                    var checkpoint = base
+                    checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte)
+                    checkpoint.streams = outputs.assembled
+                    parcel.checkpoint = checkpoint
+                },
+                .parallel { [outputs] in outputs.compress($0) },
                 .ordered { [self] parcel in
                     try outputs.append(parcel)
+                    if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
                     input.parcels.giveBack(parcel)
                 },
             ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
@@ -51,6 +63,13 @@ final class EmitPass: @unchecked Sendable {
 
     /// Finds for each line whether it is kept or in the ledger; a line that is neither was quarantined before.
     private func assign(_ parcel: Parcel) throws {
+        if !isAligned, let first = parcel.raw.lines.first {
+            // A run that goes on after a stop begins somewhere in the middle.
+            isAligned = true
+            let begin = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: first)))
+            while let next = try cursor.next(), next.ordinal < begin { cursor.advance() }
+            while let next = ledger.nextOrdinal, next < begin { _ = try ledger.next() }
+        }
         for line in parcel.raw.lines {
             let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
             if let next = try cursor.next(), next.ordinal == ordinal {
@@ -58,14 +77,12 @@ final class EmitPass: @unchecked Sendable {
                 parcel.ordinals.append(ordinal)
                 parcel.storeRows.append(next.row)
                 parcel.account.kept += 1
-                try cursor.advance()
+                cursor.advance()
             } else if ledger.nextOrdinal == ordinal, let entry = try ledger.next() {
                 parcel.ledger.append(contentsOf: entry.line)
                 parcel.ledgerLines += 1
-                dropped += 1
             }
         }
-        kept += parcel.account.kept
         input.progressed(records: parcel.raw.lines.count)
     }
 
@@ -133,7 +150,7 @@ private struct RowCursor {
         return rows[index]
     }
 
-    mutating func advance() throws { index += 1 }
+    mutating func advance() { index += 1 }
 }
 
 extension ColumnStore {

@@ -28,18 +28,16 @@ final class FirstPass: @unchecked Sendable {
 
     private let keeping: Keeping?
 
-    private(set) var account = Account()
+    private let checkpoints: Checkpoints
+    private(set) var account: Account
     private var shard: ShardWriter?
     private var shardBytes = 0
     private var types: [ColumnName: ColumnType] = [:]
 
-    /// A shard ends at the first block end at or past so many bytes of input.
-    static let segmentBytes = 256 << 20
-
     init(
         input: InputPass, deduper: Deduper?, transforms: TransformRun, readsRecord: Bool, wanted: [ColumnName],
         encoder: LineEncoder, keptEncoder: KeptEncoder, outputs: Outputs,
-        keeping: Keeping?
+        keeping: Keeping?, checkpoints: Checkpoints, account: Account
     ) {
         self.input = input
         self.deduper = deduper
@@ -50,6 +48,8 @@ final class FirstPass: @unchecked Sendable {
         self.keptEncoder = keptEncoder
         self.outputs = outputs
         self.keeping = keeping
+        self.checkpoints = checkpoints
+        self.account = account
     }
 
     func run(on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool) throws {
@@ -59,9 +59,10 @@ final class FirstPass: @unchecked Sendable {
                 .ordered { [self] in try deduper?.mark($0) },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
-                .parallel { [outputs] in try outputs.compress($0) },
+                .parallel { [outputs] in outputs.compress($0) },
                 .ordered { [self] parcel in
                     try outputs.append(parcel)
+                    if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
                     input.parcels.giveBack(parcel)
                 },
             ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
@@ -70,6 +71,7 @@ final class FirstPass: @unchecked Sendable {
     }
 
     private func work(_ parcel: Parcel) throws {
+        if parcel.isReplay { return }
         if transforms.links.isEmpty, !needsColumns {
             parcel.rows.removeAll(keepingCapacity: true)
             for record in parcel.fates.indices where parcel.fates[record] < 0 { parcel.rows.append(Int32(record)) }
@@ -152,6 +154,7 @@ final class FirstPass: @unchecked Sendable {
     }
 
     private func collect(_ parcel: Parcel) throws {
+        if parcel.isReplay { return }
         if let keeping {
             try keeping.ledger.add(parcel.ledger, ends: parcel.ledgerEnds, ordinals: parcel.ledgerOrdinals)
             parcel.ledger.removeAll(keepingCapacity: true)
@@ -159,6 +162,21 @@ final class FirstPass: @unchecked Sendable {
         }
         outputs.assemble(parcel)
         account.add(parcel.account)
+        shardBytes += parcel.raw.count
+        if keeping == nil ? checkpoints.isDue : shardBytes >= checkpoints.segmentBytes {
+            try endShard()
+            var checkpoint = try self.checkpoint(.reading)
+            checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte)
+            checkpoint.distinct = parcel.distinct
+            parcel.checkpoint = checkpoint
+        }
+    }
+
+    /// Where the run is after what has been collected.
+    func checkpoint(_ phase: Checkpoint.Phase) throws -> Checkpoint {
+        Checkpoint(
+            phase: phase, account: account, streams: outputs.assembled, shards: keeping?.store.checkpoint ?? [],
+            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0)
     }
 
     private func keep(_ parcel: Parcel, in store: ColumnStore) throws {
@@ -166,15 +184,13 @@ final class FirstPass: @unchecked Sendable {
         shard = writer
         for (name, column) in parcel.columns { types[name] = column.type }
         try writer.append(parcel.columns)
-        shardBytes += parcel.raw.count
-        if shardBytes >= Self.segmentBytes { try endShard() }
     }
 
     private func endShard() throws {
+        shardBytes = 0
         guard let keeping, let writer = shard else { return }
         let rows = try writer.commit()
         keeping.store.add(shard: keeping.store.shards.count, rows: rows, types: types)
         shard = nil
-        shardBytes = 0
     }
 }

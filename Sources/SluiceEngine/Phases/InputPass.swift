@@ -14,12 +14,15 @@ final class InputPass: @unchecked Sendable {
     private let fileSystem: FileSystem
     private let progress: ProgressMeter
     /// Fields to extract: those of the stages, then those of the dedupe that no stage reads.
-    let fields: [SluiceCore.FieldPath]
+    let fields: [FieldPath]
     private let dedupeFields: [Int]
     private let keepsFields: Bool
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
-    private let digests: Mutex<[Int: (hash: ContentHash, lines: Int)]> = Mutex([:])
+    private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
+    /// Where a stopped run left off; the blocks before are passed over, or replayed.
+    private let start: Checkpoint.Position
+    private let replays: Bool
 
     /// What one thread needs to parse.
     private final class Extractor {
@@ -27,7 +30,7 @@ final class InputPass: @unchecked Sendable {
         let arena: FieldArena
         var hasher = RecordHasher()
 
-        init(_ paths: [SluiceIO.FieldPath]) {
+        init(_ paths: [JSONPath]) {
             json = JSONExtractor(paths)
             arena = FieldArena(width: paths.count)
         }
@@ -35,9 +38,13 @@ final class InputPass: @unchecked Sendable {
 
     /// - Parameter stageFields: the fields that the parcels carry on for the stages.
     init(
-        catalog: InputCatalog, spec: InputSpec, stageFields: [SluiceCore.FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter
+        catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
+        fileSystem: FileSystem, progress: ProgressMeter, from checkpoint: Checkpoint? = nil, replays: Bool = false
     ) {
+        start = checkpoint?.position ?? Checkpoint.Position()
+        self.replays = replays
+        let known = checkpoint?.files ?? [:]
+        digests.withLock { $0 = known }
         self.catalog = catalog
         self.spec = spec
         self.limits = limits
@@ -52,7 +59,7 @@ final class InputPass: @unchecked Sendable {
         }
         self.fields = fields
         keepsFields = !stageFields.isEmpty
-        let paths = fields.map { $0 == .chat ? SluiceIO.FieldPath.chat : SluiceIO.FieldPath($0.description) }
+        let paths = fields.map { $0 == .chat ? JSONPath.chat : JSONPath($0.description) }
         extractors = Spares { Extractor(paths) }
         parcels = Spares { Parcel() }
     }
@@ -60,6 +67,7 @@ final class InputPass: @unchecked Sendable {
     /// A lane for a conveyor: the blocks of file `number`.
     func lane(_ number: Int) throws -> (() throws -> Parcel?)? {
         guard number < catalog.files.count else { return nil }
+        if number < start.file, !replays { return { nil } }
         let file = catalog.files[number]
         let digest = FileDigest()
         let source = try open(file, digest)
@@ -70,12 +78,17 @@ final class InputPass: @unchecked Sendable {
             parcel.reset()
             parcel.file = number
             do {
-                guard try reader.next(into: parcel.raw) else {
-                    progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
-                    digests.withLock { $0[number] = (digest.value, Int(reader.nextLine) - 1) }
-                    parcels.giveBack(parcel)
-                    return nil
-                }
+                repeat {
+                    guard try reader.next(into: parcel.raw) else {
+                        progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
+                        let facts = Checkpoint.FileFacts(hash: digest.value, lines: Int(reader.nextLine) - 1)
+                        digests.withLock { $0[number] = facts }
+                        parcels.giveBack(parcel)
+                        return nil
+                    }
+                    parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
+                } while parcel.isReplay && !replays
+                parcel.endByte = reader.nextByte
             } catch let failure as IOFailure {
                 throw EngineError(.data, named(failure, file, reader))
             }
@@ -87,7 +100,7 @@ final class InputPass: @unchecked Sendable {
     }
 
     /// The digest of each file that was read to its end, and how many lines it has, by file index.
-    var readFiles: [Int: (hash: ContentHash, lines: Int)] { digests.withLock { $0 } }
+    var readFiles: [Int: Checkpoint.FileFacts] { digests.withLock { $0 } }
 
     private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
         do {

@@ -132,7 +132,7 @@ extension ColumnStore {
     /// The block of some live rows, with what is read of them.
     func block(rows: Range<Int>, live: [Int], reads: [Input]) throws -> Block {
         var columns: [ColumnName] = []
-        var paths: [SluiceCore.FieldPath] = []
+        var paths: [FieldPath] = []
         for input in reads {
             switch input {
             case .column(let name): if !columns.contains(name) { columns.append(name) }

@@ -26,9 +26,9 @@ struct Account: Sendable, Equatable {
         drops[Key(stage: stage, reason: reason), default: 0] += count
     }
 
-    mutating func countFault(_ code: String) {
-        quarantined += 1
-        faults[code, default: 0] += 1
+    mutating func countFault(_ code: String, _ count: Int = 1) {
+        quarantined += count
+        faults[code, default: 0] += count
     }
 
     mutating func add(_ other: Account) {

@@ -12,6 +12,8 @@ package struct InputCatalog: Sendable {
         package let name: String
         /// Bytes on disk; 0 for standard input.
         package let size: UInt64
+        /// When it was last written to, in nanoseconds since 1970; 0 for standard input.
+        package let modified: Int64
     }
 
     package let files: [File]
@@ -21,7 +23,7 @@ package struct InputCatalog: Sendable {
     /// - Throws: `EngineError` with code `.definition` where a glob matches nothing, `.data` where a file can't be read.
     package init(_ input: InputSpec, fileSystem: FileSystem) throws(EngineError) {
         if input.files == ["-"] {
-            files = [File(path: "-", name: "-", size: 0)]
+            files = [File(path: "-", name: "-", size: 0, modified: 0)]
             return
         }
         var paths: Set<String> = []
@@ -52,7 +54,7 @@ package struct InputCatalog: Sendable {
                     throw IOFailure(
                         .cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
                 }
-                files.append(File(path: path, name: name, size: status.isRegularFile ? status.size : 0))
+                files.append(File(path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified))
             } catch {
                 throw EngineError(error)
             }

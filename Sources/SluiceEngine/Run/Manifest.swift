@@ -22,6 +22,30 @@ enum Manifest {
         ])
     }
 
+    /// What work files depend on beside the identity: the inputs as they were left, and where blocks and shards end.
+    static func workIdentity(_ identity: Report, _ catalog: InputCatalog, _ options: RunOptions) -> Report {
+        .object(
+            identity.entries + [
+                .init("modified", .list(catalog.files.map { file in
+                    .object([
+                        .init("file", .text(file.name)), .init("nanoseconds", .integer(Int(file.modified))),
+                    ])
+                })),
+                .init("block_bytes", .integer(options.blockBytes)), .init("segment_bytes", .integer(options.segmentBytes)),
+            ])
+    }
+
+    static func workDifferences(_ work: Report, _ plan: Report) -> [String] {
+        let found = differences(work, plan)
+        guard found.isEmpty else { return found }
+        let times = zip(work["modified"]?.elements ?? [], plan["modified"]?.elements ?? [])
+        let modified = times.filter { $0 != $1 }.map { "input \($0.0["file"]?.textValue ?? "?") was written to since" }
+        let limits = ["block_bytes", "segment_bytes"].flatMap { key in
+            Definition.differences(from: plan[key] ?? .null, to: work[key] ?? .null).map { "\(key) \($0)" }
+        }
+        return modified + limits
+    }
+
     /// What differs between a run to come and a manifest that is there, in words.
     static func differences(_ identity: Report, _ manifest: Report) -> [String] {
         var found: [String] = []
@@ -53,10 +77,10 @@ enum Manifest {
     }
 
     static func make(
-        identity: Report, catalog: InputCatalog, files: [Int: (hash: ContentHash, lines: Int)], account: Account, chain: StageChain,
-        reports: [(label: String, report: Report)], dedupe: Report?, outputs: Outputs, warnings: [String],
+        identity: Report, catalog: InputCatalog, chain: StageChain, outputs: Outputs, execution: Execution,
         definition: Definition, threads: Int, seconds: Double
     ) -> Report {
+        let (account, files) = (execution.account, execution.files)
         var stages: [Report] = []
         var remaining = account.read - account.quarantined
         func add(_ name: String, _ report: [Report.Entry]) {
@@ -70,9 +94,9 @@ enum Manifest {
                     ] + report))
             remaining -= dropped
         }
-        if let dedupe { add(Deduper.stage, dedupe.entries) }
+        if let dedupe = execution.dedupeReport { add(Deduper.stage, dedupe.entries) }
         for link in chain.links {
-            let own = reports.filter { $0.label == link.label }.flatMap(\.report.entries)
+            let own = execution.reports.filter { $0.label == link.label }.flatMap(\.report.entries)
             add(link.label, own)
         }
         let inputs: [Report] = catalog.files.enumerated().map { index, file in
@@ -98,7 +122,7 @@ enum Manifest {
                         .init("content", .text("xxh3-128:" + stream.contentDigest)),
                     ])
                 })),
-                .init("warnings", .list(warnings.map { .text($0) })),
+                .init("warnings", .list(execution.warnings.map { .text($0) })),
                 .init("timing", timing(definition, threads: threads, seconds: seconds)),
             ])
     }

@@ -22,6 +22,14 @@ final class Parcel {
 
     let raw = RawBlock()
     var file = 0
+    /// Where the block after this one begins in the unpacked file.
+    var endByte: UInt64 = 0
+    /// Distinct records up to the end of this block.
+    var distinct = 0
+    /// A block that a stopped run was done with: read again only for the deduper's sake.
+    var isReplay = false
+    /// Where the run is once this parcel is written; only where a checkpoint is due.
+    var checkpoint: Checkpoint?
 
     /// The good records: which line each is, its place, its content, its fields.
     var lines: [RawLine] = []
@@ -51,6 +59,8 @@ final class Parcel {
     var frames: [Frame] = []
 
     func reset() {
+        isReplay = false
+        checkpoint = nil
         lines.removeAll(keepingCapacity: true)
         ordinals.removeAll(keepingCapacity: true)
         hashes.removeAll(keepingCapacity: true)

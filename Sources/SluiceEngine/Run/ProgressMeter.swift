@@ -6,9 +6,8 @@ import Synchronization
 package struct ProgressState: Sendable {
     /// What is being done: `reading`, `cluster`, `writing`.
     package var phase = "starting"
-    /// From 1, and how many there are as far as is known.
+    /// From 1. How many there will be depends on what surveys turn into.
     package var step = 0
-    package var steps = 0
     /// Bytes of the input files, as they lie on disk, used up in this phase, and how many there are; 0 where unknown.
     package var bytes = 0
     package var totalBytes = 0
@@ -27,13 +26,12 @@ package final class ProgressMeter: Sendable {
 
     package init() {}
 
-    package func begin(_ name: String, step: Int, of steps: Int, totalBytes: Int = 0, totalRecords: Int = 0) {
+    package func begin(_ name: String, step: Int, totalBytes: Int = 0, totalRecords: Int = 0) {
         bytes.store(0, ordering: .relaxed)
         records.store(0, ordering: .relaxed)
         var state = ProgressState()
         state.phase = name
         state.step = step
-        state.steps = steps
         state.totalBytes = totalBytes
         state.totalRecords = totalRecords
         let now = monotonicSeconds()

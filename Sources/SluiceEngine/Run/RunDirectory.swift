@@ -9,11 +9,23 @@ package struct RunDirectory: ~Copyable {
 
     static let manifestName = "run.json"
     static let lockName = ".sluice.lock"
+    static let workName = "work"
+    static let planName = "plan.json"
     static let outputNames = [
         manifestName, "kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst",
     ]
 
-    var workPath: String { "\(path)/work" }
+    var workPath: String { "\(path)/\(Self.workName)" }
+
+    /// What stands in the way, or at the beginning, of a run.
+    enum Start {
+        /// Nothing of an earlier run is used.
+        case fresh
+        /// A stopped run of the same plan goes on.
+        case resumed
+        /// The run is done: this is its manifest.
+        case complete(Report)
+    }
 
     /// Makes the folder where there is none, and takes its lock.
     ///
@@ -34,38 +46,64 @@ package struct RunDirectory: ~Copyable {
         }
     }
 
-    /// Makes the directory ready for a run: refuses one that holds the result of another plan, clears the rest.
+    /// Makes the directory ready: refuses one that holds something of another plan, and clears what is of no use.
     ///
-    /// - Parameter isSamePlan: whether a manifest that is there came from the same definition, input and seed.
-    func prepare(force: Bool, isSamePlan: (Report) -> [String]) throws(EngineError) {
-        do {
-            let names = try fileSystem.entries(of: path)
-            if names.contains(Self.manifestName), !force {
-                let bytes = try fileSystem.contents(of: "\(path)/\(Self.manifestName)")
-                let manifest = try? Report(json: bytes)
-                let differences = manifest.map(isSamePlan) ?? ["\(Self.manifestName) can't be read"]
-                guard differences.isEmpty else {
-                    throw EngineError.otherPlan(path, differences)
-                }
-            } else if !force, let foreign = names.first(where: { !Self.isOurs($0) }) {
-                throw EngineError.foreign(path, foreign)
-            }
-            for name in names where Self.outputNames.contains(name) || name.hasSuffix(AtomicFile.temporarySuffix) {
-                try fileSystem.remove("\(path)/\(name)")
-            }
-            if names.contains("work") { try fileSystem.removeTree(workPath) }
-        } catch let error as IOFailure {
-            throw EngineError(error)
-        } catch let error as EngineError {
-            throw error
-        } catch {
-            throw EngineError(.fault, "\(error)")
+    /// - Parameters:
+    ///   - identity: what makes two runs the same run; stands in the manifest.
+    ///   - work: what makes work files usable; stands beside them.
+    func prepare(identity: Report, work: Report, force: Bool, resume: Bool) throws -> Start {
+        let names = try fileSystem.entries(of: path)
+        if resume {
+            if let start = try resumable(names, identity: identity, work: work) { return start }
+        } else if !force {
+            try refuseOthers(names, identity)
+        }
+        for name in names where Self.outputNames.contains(name) || name.hasSuffix(AtomicFile.temporarySuffix) {
+            try fileSystem.remove("\(path)/\(name)")
+        }
+        if names.contains(Self.workName) { try fileSystem.removeTree(workPath) }
+        try fileSystem.makeFolder(workPath)
+        try fileSystem.write(Array(work.prettyJSON.utf8), to: "\(workPath)/\(Self.planName)")
+        return .fresh
+    }
+
+    private func resumable(_ names: [String], identity: Report, work: Report) throws -> Start? {
+        if names.contains(Self.manifestName), let manifest = try report("\(path)/\(Self.manifestName)") {
+            let differences = Manifest.differences(identity, manifest)
+            guard differences.isEmpty else { throw EngineError.otherPlan(path, "the result", differences) }
+            return .complete(manifest)
+        }
+        guard names.contains(Self.workName), let plan = try report("\(workPath)/\(Self.planName)") else {
+            if let foreign = names.first(where: { !Self.isOurs($0) }) { throw EngineError.foreign(path, foreign) }
+            return nil
+        }
+        let differences = Manifest.workDifferences(work, plan)
+        guard differences.isEmpty else { throw EngineError.otherPlan(path, "the unfinished run", differences) }
+        return .resumed
+    }
+
+    private func refuseOthers(_ names: [String], _ identity: Report) throws {
+        if names.contains(Self.manifestName) {
+            let manifest = try report("\(path)/\(Self.manifestName)")
+            let differences = manifest.map { Manifest.differences(identity, $0) } ?? ["\(Self.manifestName) can't be read"]
+            guard differences.isEmpty else { throw EngineError.otherPlan(path, "the result", differences) }
+        } else if let foreign = names.first(where: { !Self.isOurs($0) }) {
+            throw EngineError.foreign(path, foreign)
+        } else if names.contains(Self.workName) {
+            throw EngineError(
+                .definition,
+                "\(path) holds an unfinished run; --resume goes on with it, --force starts over")
         }
     }
 
+    /// A small JSON file; nil where it is not there or not whole.
+    private func report(_ path: String) throws(IOFailure) -> Report? {
+        guard try fileSystem.status(of: path) != nil else { return nil }
+        return try? Report(json: try fileSystem.contents(of: path))
+    }
+
     private static func isOurs(_ name: String) -> Bool {
-        outputNames.contains(name) || name == lockName || name == "work"
-            || name.hasSuffix(AtomicFile.temporarySuffix)
+        outputNames.contains(name) || name == lockName || name == workName || name.hasSuffix(AtomicFile.temporarySuffix)
     }
 
     /// Removes what only the running run needs.
@@ -73,14 +111,25 @@ package struct RunDirectory: ~Copyable {
         if !keepWork, try fileSystem.status(of: workPath) != nil { try fileSystem.removeTree(workPath) }
         try fileSystem.remove("\(path)/\(Self.lockName)")
     }
+
+    /// Removes what a failed run leaves: no file under a final name, no work files, no folder if it was made for nothing.
+    func abandon() {
+        // Best effort: what can't be removed is refused or cleared by the next run.
+        try? fileSystem.removeTree(workPath)
+        for name in (try? fileSystem.entries(of: path)) ?? []
+        where name == Self.lockName || Self.outputNames.contains(name) || name.hasSuffix(AtomicFile.temporarySuffix) {
+            try? fileSystem.remove("\(path)/\(name)")
+        }
+        try? fileSystem.removeFolder(path)
+    }
 }
 
 extension EngineError {
-    static func otherPlan(_ path: String, _ differences: [String]) -> EngineError {
+    static func otherPlan(_ path: String, _ what: String, _ differences: [String]) -> EngineError {
         let shown = differences.prefix(5).map { "  \($0)" }.joined(separator: "\n")
         return EngineError(
             .definition,
-            "\(path) holds the result of another plan:\n\(shown)\nGive another output directory, or --force to replace it.")
+            "\(path) holds \(what) of another plan:\n\(shown)\nGive another output directory, or --force to replace it.")
     }
 
     static func foreign(_ path: String, _ name: String) -> EngineError {

@@ -105,6 +105,11 @@ extension FileSystem {
         try open(path, flags: O_RDWR | O_CREAT | O_TRUNC)
     }
 
+    /// Opens a file for reading and writing, its content kept, and makes it where there is none.
+    public func openForUpdating(_ path: String) throws(IOFailure) -> OpenFile {
+        try open(path, flags: O_RDWR | O_CREAT)
+    }
+
     /// Opens a file for writing at its end, and makes it where there is none.
     public func openForAppending(_ path: String) throws(IOFailure) -> OpenFile {
         try open(path, flags: O_RDWR | O_CREAT | O_APPEND)
@@ -349,6 +354,14 @@ public struct OpenFile: ~Copyable, Sendable {
                 done += put
             }
             if then != 0 { throw IOFailure(system: then, doing: .write, path: path, offset: offset) }
+        }
+    }
+
+    /// Cuts the file to `size` bytes.
+    public func truncate(to size: UInt64) throws(IOFailure) {
+        _ = try fileSystem.allow(.write, path, offset: size)
+        guard retrying({ ftruncate(descriptor, off_t(size)) }) == 0 else {
+            throw IOFailure(system: errno, doing: .write, path: path, offset: size)
         }
     }
 

@@ -1,7 +1,7 @@
 import CSimdJSON
 
 /// A field to take from every record.
-public struct FieldPath: Sendable, Hashable {
+public struct JSONPath: Sendable, Hashable {
     /// The keys from the record's object down; empty for `chat`.
     public var keys: [String]
     /// Whether this is the special path that recognises chat turns.
@@ -46,8 +46,8 @@ public struct FieldPath: Sendable, Hashable {
     /// `from` and `value`; `human` becomes `user` and `gpt` becomes `assistant`).
     ///
     /// A content that is a list of parts stands for its `text` parts, put together. Anything else, and a list without
-    /// turns, is missing. Read the turns with `ChatTurns`.
-    public static let chat = FieldPath()
+    /// turns, is missing. Read the turns with `RawChatTurns`.
+    public static let chat = JSONPath()
 }
 
 /// What was found under a path.
@@ -59,7 +59,7 @@ public enum FieldKind: UInt32, Sendable {
     case string = 2
     /// A number, boolean, array or object: its JSON exactly as spelled.
     case other = 3
-    /// Turns in the encoding that `ChatTurns` reads.
+    /// Turns in the encoding that `RawChatTurns` reads.
     case chat = 4
 }
 
@@ -135,10 +135,10 @@ public final class JSONExtractor {
     enum Way: Int32 { case auto = 0, fast = 1, slow = 2 }
 
     private let json: OpaquePointer
-    public let paths: [FieldPath]
+    public let paths: [JSONPath]
     var way = Way.auto
 
-    public init(_ paths: [FieldPath]) {
+    public init(_ paths: [JSONPath]) {
         guard let made = sluice_json_create() else { fatalError("no memory for a JSON extractor") }
         json = made
         self.paths = paths
@@ -264,7 +264,7 @@ public final class FieldArena: @unchecked Sendable {
 }
 
 /// Reads the turns of a `chat` field: (4-byte little-endian length, role, 4-byte length, content), again and again.
-public struct ChatTurns: Sequence, IteratorProtocol {
+public struct RawChatTurns: Sequence, IteratorProtocol {
     public typealias Turn = (role: UnsafeRawBufferPointer, content: UnsafeRawBufferPointer)
 
     private var rest: UnsafeRawBufferPointer

@@ -17,6 +17,11 @@ public final class ZstdSeekableWriter {
     public struct Sizes: Sendable, Equatable {
         public var compressed: UInt32
         public var content: UInt32
+
+        public init(compressed: UInt32, content: UInt32) {
+            self.compressed = compressed
+            self.content = content
+        }
     }
 
     private var file: AtomicFile?
@@ -67,9 +72,8 @@ public final class ZstdSeekableWriter {
         compressedBytes += UInt64(frame.count)
     }
 
-    /// Writes the seek table and makes the file stand under its name. A file without content is an empty frame.
-    public func finish() throws(IOFailure) {
-        if !pending.isEmpty || frames.isEmpty { try endFrame() }
+    /// The skippable frame that ends a seekable file.
+    public static func seekTable(_ frames: [Sizes]) -> [UInt8] {
         var table: [UInt8] = []
         func put(_ value: UInt32) { for i in 0..<4 { table.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * i))) } }
         put(seekTableMagic)
@@ -81,6 +85,13 @@ public final class ZstdSeekableWriter {
         put(UInt32(frames.count))
         table.append(0)  // No checksums in the table: the frames have their own.
         put(seekableMagic)
+        return table
+    }
+
+    /// Writes the seek table and makes the file stand under its name. A file without content is an empty frame.
+    public func finish() throws(IOFailure) {
+        if !pending.isEmpty || frames.isEmpty { try endFrame() }
+        let table = Self.seekTable(frames)
         try file!.write(table)
         compressedBytes += UInt64(table.count)
         guard let whole = file.take() else { return }

@@ -1,0 +1,155 @@
+package import SluiceCore
+import SluiceIO
+
+/// A frame of an output on its way to the file.
+struct Frame {
+    let stream: OutputStream
+    let content: [UInt8]
+    var compressed: [UInt8] = []
+}
+
+/// One zstd JSON Lines file of the run directory, written in frames.
+///
+/// A frame ends at the first line end at or past `frameBytes` of its content, so what the file holds, compressed or not,
+/// follows from its lines alone. Frames are compressed in parallel and appended in order. The file ends with a seek
+/// table (zstd's seekable format), so a reader finds a line without reading all of them; `zstd -dc` passes over it.
+///
+/// Until `finish` the file has a temporary name. A stopped run's file is cut back to the last checkpoint and goes on.
+final class OutputStream {
+    // Used by the ordered steps of a conveyor: one thread at a time.
+
+    static let frameBytes = 2 << 20
+
+    /// What a checkpoint must know to go on with the file.
+    struct State: Sendable, Equatable {
+        var fileBytes = 0
+        var contentBytes = 0
+        var lines = 0
+        /// Lines that are in no frame yet.
+        var pending: [UInt8] = []
+    }
+
+    let name: String
+    let path: String
+    private let partialPath: String
+    private let fileSystem: FileSystem
+    private var file: OpenFile?
+    private var frames: [ZstdSeekableWriter.Sizes] = []
+    private var digest = XXHashStream()
+    private(set) var state = State()
+
+    var lines: Int { state.lines }
+    var contentBytes: Int { state.contentBytes }
+
+    /// - Parameter checkpoint: where a stopped run left off; nil for a new file.
+    init(name: String, folder: String, from checkpoint: State? = nil, fileSystem: FileSystem) throws(IOFailure) {
+        self.name = name
+        path = "\(folder)/\(name)"
+        partialPath = path + AtomicFile.temporarySuffix
+        self.fileSystem = fileSystem
+        guard let checkpoint else {
+            file = try fileSystem.create(partialPath)
+            return
+        }
+        state = checkpoint
+        guard try fileSystem.status(of: partialPath) != nil else {
+            // The run was stopped between giving this file its name and the others theirs.
+            try digestContent(of: path)
+            return
+        }
+        let opened = try fileSystem.openForUpdating(partialPath)
+        guard try opened.status().size >= UInt64(checkpoint.fileBytes) else {
+            throw IOFailure(
+                .corruptWorkFile, path: partialPath, found: "it is shorter than the checkpoint says",
+                advice: "Start the run again with --force.")
+        }
+        try opened.truncate(to: UInt64(checkpoint.fileBytes))
+        file = consume opened
+        frames = try fileSystem.zstdFrames(of: partialPath).map {
+            ZstdSeekableWriter.Sizes(compressed: UInt32($0.size), content: UInt32($0.contentSize ?? 0))
+        }
+        try digestContent(of: partialPath)
+        checkpoint.pending.withUnsafeBytes { digest.update($0) }
+    }
+
+    private func digestContent(of path: String) throws(IOFailure) {
+        let source = try fileSystem.openInput(path)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        while true {
+            let count = try source.read(into: buffer)
+            if count == 0 { return }
+            digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
+    /// Adds whole lines; full frames go to `full`.
+    func add(_ bytes: [UInt8], lines count: Int, to full: inout [Frame]) {
+        guard !bytes.isEmpty else { return }
+        state.lines += count
+        state.contentBytes += bytes.count
+        bytes.withUnsafeBytes { bytes in
+            digest.update(bytes)
+            var rest = bytes
+            while state.pending.count + rest.count >= Self.frameBytes {
+                // The frame is full at the first line end at or past its size.
+                let from = max(0, Self.frameBytes - 1 - state.pending.count)
+                guard let end = rest[from...].firstIndex(of: 0x0A) else { break }
+                state.pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[...end]))
+                full.append(Frame(stream: self, content: state.pending))
+                state.pending = []
+                state.pending.reserveCapacity(Self.frameBytes + (Self.frameBytes >> 3))
+                rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
+            }
+            state.pending.append(contentsOf: rest)
+        }
+    }
+
+    /// Appends a compressed frame.
+    func append(_ frame: Frame) throws(IOFailure) {
+        try write(frame.compressed)
+        frames.append(
+            ZstdSeekableWriter.Sizes(
+                compressed: UInt32(frame.compressed.count), content: UInt32(frame.content.count)))
+    }
+
+    private func write(_ bytes: [UInt8]) throws(IOFailure) {
+        let offset = UInt64(state.fileBytes)
+        let result = bytes.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
+            do throws(IOFailure) { return .success(try file?.write(bytes, at: offset) ?? ()) } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+        state.fileBytes += bytes.count
+    }
+
+    /// Returns when all appended frames stand on the disk.
+    func flush() throws(IOFailure) { try file?.flush() }
+
+    /// Writes what is left and the seek table, and gives the file its final name.
+    func finish(_ compressor: FrameCompressor) throws(IOFailure) {
+        guard file != nil else { return }
+        if !state.pending.isEmpty || frames.isEmpty {
+            var compressed: [UInt8] = []
+            state.pending.withUnsafeBytes { compressor.compress($0, into: &compressed) }
+            try append(Frame(stream: self, content: state.pending, compressed: compressed))
+        }
+        try write(ZstdSeekableWriter.seekTable(frames))
+        try flush()
+        file = nil
+        try fileSystem.rename(partialPath, to: path)
+    }
+
+    /// XXH3-128 of the content, uncompressed.
+    var contentDigest: String { hexadecimal(digest.digest128) }
+}
+
+/// The digest as 32 hexadecimal digits.
+package func hexadecimal(_ hash: ContentHash) -> String {
+    func digits(_ value: UInt64) -> String {
+        let text = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - text.utf8.count) + text
+    }
+    return digits(hash.high) + digits(hash.low)
+}

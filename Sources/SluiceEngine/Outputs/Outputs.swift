@@ -1,0 +1,78 @@
+import SluiceCore
+import SluiceIO
+
+/// The outputs of a run and the steps that fill them.
+final class Outputs: @unchecked Sendable {
+    // The streams are used by ordered steps only; `compressors` guards itself.
+
+    let all: [OutputStream]
+    private let hasPicks: Bool
+    private let folder: String
+    private let fileSystem: FileSystem
+    private let compressors: Spares<FrameCompressor>
+    private let quickCompressors: Spares<FrameCompressor>
+
+    var kept: OutputStream { all[0] }
+    var ledger: OutputStream { all[1] }
+    var quarantine: OutputStream { all[2] }
+    var picks: OutputStream? { hasPicks ? all[3] : nil }
+
+    /// The ledger and its kin are long and alike; level 1 packs them well and fast.
+    private static let sideLevel = 1
+
+    /// - Parameter checkpoint: the states of the streams where a stopped run left off.
+    init(
+        folder: String, level: Int, writesPicks: Bool, from checkpoint: [OutputStream.State]? = nil,
+        fileSystem: FileSystem
+    ) throws(IOFailure) {
+        let names = ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] + (writesPicks ? ["picks.jsonl.zst"] : [])
+        var streams: [OutputStream] = []
+        for (index, name) in names.enumerated() {
+            streams.append(
+                try OutputStream(
+                    name: name, folder: folder, from: checkpoint.flatMap { index < $0.count ? $0[index] : nil },
+                    fileSystem: fileSystem))
+        }
+        all = streams
+        hasPicks = writesPicks
+        self.folder = folder
+        self.fileSystem = fileSystem
+        compressors = Spares { FrameCompressor(level: level) }
+        quickCompressors = Spares { FrameCompressor(level: Self.sideLevel) }
+    }
+
+    /// Takes a parcel's lines up in order.
+    func assemble(_ parcel: Parcel) {
+        kept.add(parcel.kept, lines: parcel.account.kept, to: &parcel.frames)
+        ledger.add(parcel.ledger, lines: parcel.ledgerLines, to: &parcel.frames)
+        quarantine.add(parcel.quarantine, lines: parcel.account.quarantined, to: &parcel.frames)
+        picks?.add(parcel.picks, lines: parcel.account.kept, to: &parcel.frames)
+    }
+
+    func compress(_ parcel: Parcel) {
+        for index in parcel.frames.indices {
+            let frame = parcel.frames[index]
+            let spares = frame.stream === kept ? compressors : quickCompressors
+            spares.using { compressor in
+                frame.content.withUnsafeBytes { compressor.compress($0, into: &parcel.frames[index].compressed) }
+            }
+        }
+    }
+
+    func append(_ parcel: Parcel) throws {
+        for frame in parcel.frames { try frame.stream.append(frame) }
+    }
+
+    /// The states as they are once everything that has been assembled is appended.
+    var assembled: [OutputStream.State] { all.map(\.state) }
+
+    /// Gives every stream its final name.
+    func finish() throws(IOFailure) {
+        for stream in all {
+            let spares = stream === kept ? compressors : quickCompressors
+            let compressor = spares.take()
+            try stream.finish(compressor)
+        }
+        try fileSystem.flushFolder(folder)
+    }
+}

@@ -1,0 +1,198 @@
+import SluiceCore
+import SluiceIO
+
+/// Where a run is, so that a stopped one can go on: written whole or not at all, after everything it speaks of stands
+/// on the disk.
+struct Checkpoint: Sendable, Equatable {
+    enum Phase: String, Sendable {
+        /// In the first pass.
+        case reading
+        /// The first pass is done; surveys and selections are under way.
+        case choosing
+        /// In the last pass.
+        case writing
+        /// All lines are written; the outputs get their names.
+        case finishing
+    }
+
+    /// The next block to read: its file, and where it begins in the unpacked file.
+    struct Position: Sendable, Equatable {
+        var file = 0
+        var byte: UInt64 = 0
+    }
+
+    struct Shard: Sendable, Equatable {
+        var rows: Int
+        var types: [ColumnName: ColumnType]
+    }
+
+    var phase: Phase
+    var position = Position()
+    var account = Account()
+    /// The outputs, in the order of `Outputs.all`.
+    var streams: [OutputStream.State] = []
+    var shards: [Shard] = []
+    /// Sorted runs of ledger lines.
+    var runs: [String] = []
+    /// Digest and lines of the files that were read to their end.
+    var files: [Int: FileFacts] = [:]
+    var distinct = 0
+
+    struct FileFacts: Sendable, Equatable {
+        var hash: ContentHash
+        var lines: Int
+    }
+}
+
+/// Reads and writes checkpoints: a line of JSON, the pending bytes of the outputs, a checksum.
+struct CheckpointFile: Sendable {
+    let path: String
+    let fileSystem: FileSystem
+
+    func write(_ checkpoint: Checkpoint) throws(IOFailure) {
+        var bytes = Array(checkpoint.report.json.utf8)
+        bytes.append(0x0A)
+        for stream in checkpoint.streams { bytes += stream.pending }
+        let checksum = bytes.withUnsafeBytes { XXHash.hash64($0) }
+        withUnsafeBytes(of: checksum.littleEndian) { bytes.append(contentsOf: $0) }
+        try fileSystem.write(bytes, to: path)
+    }
+
+    /// The checkpoint; nil where there is none.
+    ///
+    /// - Throws: `EngineError` where it is damaged.
+    func read() throws -> Checkpoint? {
+        guard try fileSystem.status(of: path) != nil else { return nil }
+        let bytes = try fileSystem.contents(of: path)
+        let damaged = EngineError(
+            .data, "\(path): the checkpoint is damaged; start the run again with --force")
+        guard bytes.count > 8 else { throw damaged }
+        let body = bytes.dropLast(8)
+        let checksum = bytes.suffix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+        guard body.withUnsafeBytes({ XXHash.hash64($0) }) == checksum, let end = body.firstIndex(of: 0x0A),
+            let report = try? Report(json: Array(body[..<end])),
+            var checkpoint = Checkpoint(report)
+        else { throw damaged }
+        var rest = body[(end + 1)...]
+        for (index, stream) in (report["streams"]?.elements ?? []).enumerated() {
+            let count = stream["pending"]?.integerValue ?? 0
+            guard rest.count >= count else { throw damaged }
+            checkpoint.streams[index].pending = Array(rest.prefix(count))
+            rest = rest.dropFirst(count)
+        }
+        return checkpoint
+    }
+}
+
+extension Checkpoint {
+    var report: Report {
+        .object([
+            .init("phase", .text(phase.rawValue)),
+            .init("file", .integer(position.file)), .init("byte", .integer(Int(position.byte))),
+            .init("account", account.report),
+            .init("streams", .list(streams.map { stream in
+                [
+                    "file_bytes": .integer(stream.fileBytes), "content_bytes": .integer(stream.contentBytes),
+                    "lines": .integer(stream.lines), "pending": .integer(stream.pending.count),
+                ]
+            })),
+            .init("shards", .list(shards.map { shard in
+                [
+                    "rows": .integer(shard.rows),
+                    "types": .object(shard.types.keys.sorted().map { .init($0.name, shard.types[$0]?.report ?? .null) }),
+                ]
+            })),
+            .init("runs", .list(runs.map { .text($0) })),
+            .init("files", .list(files.keys.sorted().map { index in
+                [
+                    "index": .integer(index), "lines": .integer(files[index]?.lines ?? 0),
+                    "high": .text(String(files[index]?.hash.high ?? 0)),
+                    "low": .text(String(files[index]?.hash.low ?? 0)),
+                ]
+            })),
+            .init("distinct", .integer(distinct)),
+        ])
+    }
+
+    init?(_ report: Report) {
+        guard let phase = report["phase"]?.textValue.flatMap(Phase.init(rawValue:)), let file = report["file"]?.integerValue,
+            let byte = report["byte"]?.integerValue, let account = report["account"].flatMap(Account.init)
+        else { return nil }
+        self.init(phase: phase)
+        position = Position(file: file, byte: UInt64(byte))
+        self.account = account
+        streams = (report["streams"]?.elements ?? []).map { stream in
+            OutputStream.State(
+                fileBytes: stream["file_bytes"]?.integerValue ?? 0,
+                contentBytes: stream["content_bytes"]?.integerValue ?? 0, lines: stream["lines"]?.integerValue ?? 0)
+        }
+        shards = (report["shards"]?.elements ?? []).map { shard in
+            Shard(
+                rows: shard["rows"]?.integerValue ?? 0,
+                types: Dictionary(
+                    (shard["types"]?.entries ?? []).compactMap { entry in
+                        ColumnType(entry.value).map { (ColumnName(entry.key), $0) }
+                    }, uniquingKeysWith: { first, _ in first }))
+        }
+        runs = (report["runs"]?.elements ?? []).compactMap(\.textValue)
+        for facts in report["files"]?.elements ?? [] {
+            guard let index = facts["index"]?.integerValue, let lines = facts["lines"]?.integerValue,
+                let high = facts["high"]?.textValue.flatMap({ UInt64($0) }),
+                let low = facts["low"]?.textValue.flatMap({ UInt64($0) })
+            else { return nil }
+            files[index] = FileFacts(hash: ContentHash(high: high, low: low), lines: lines)
+        }
+        distinct = report["distinct"]?.integerValue ?? 0
+    }
+}
+
+extension ColumnType {
+    fileprivate var report: Report {
+        switch self {
+        case .bytes: "bytes"
+        case .vector(let dimension): .integer(dimension)
+        case .integer: "integer"
+        case .real: "real"
+        }
+    }
+
+    fileprivate init?(_ report: Report) {
+        switch report {
+        case .integer(let dimension): self = .vector(dimension: dimension)
+        case .text("bytes"): self = .bytes
+        case .text("integer"): self = .integer
+        case .text("real"): self = .real
+        default: return nil
+        }
+    }
+}
+
+extension Account {
+    var report: Report {
+        .object([
+            .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
+            .init("drops", .list(drops.sorted { $0.key < $1.key }.map { key, count in
+                .list([.text(key.stage), .text(key.reason.name), .integer(count)])
+            })),
+            .init("faults", .object(faultCounts.map { .init($0.code, .integer($0.count)) })),
+        ])
+    }
+
+    init?(_ report: Report) {
+        self.init()
+        guard let read = report["read"]?.integerValue, let kept = report["kept"]?.integerValue,
+            let blank = report["blank"]?.integerValue
+        else { return nil }
+        (self.read, self.kept, self.blank) = (read, kept, blank)
+        for drop in report["drops"]?.elements ?? [] {
+            let parts = drop.elements
+            guard parts.count == 3, let stage = parts[0].textValue, let reason = parts[1].textValue,
+                let count = parts[2].integerValue
+            else { return nil }
+            countDrop(stage: stage, reason: Reason(reason), count)
+        }
+        for fault in report["faults"]?.entries ?? [] {
+            countFault(fault.key, fault.value.integerValue ?? 0)
+        }
+    }
+}

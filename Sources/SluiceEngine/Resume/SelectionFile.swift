@@ -1,0 +1,44 @@
+import SluiceCore
+import SluiceIO
+
+/// What a finished selection decided, kept so that a stopped run need not choose again.
+struct SelectionFile: Sendable {
+    /// The beginning of the names of its files.
+    let path: String
+    let fileSystem: FileSystem
+
+    /// Writes the rows that leave and those that stay, then the facts: where the facts stand, all stands.
+    func write(_ result: SelectionPhase.Result, runs: [String]) throws {
+        try write(result.gone.map { Int64($0) }, "gone")
+        try write(result.ranks.map { Int64($0.row) }, "rows")
+        try write(result.ranks.map { Int64($0.rank) }, "ranks")
+        let facts: Report = [
+            "account": result.account.report, "report": result.report, "runs": .list(runs.map { .text($0) }),
+        ]
+        try fileSystem.write(Array(facts.json.utf8), to: "\(path).json")
+    }
+
+    func read() throws -> (result: SelectionPhase.Result, runs: [String])? {
+        guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
+        let facts = try Report(json: try fileSystem.contents(of: "\(path).json"))
+        guard let account = facts["account"].flatMap(Account.init), let report = facts["report"] else { return nil }
+        let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
+        return (
+            SelectionPhase.Result(
+                gone: try numbers("gone").map { Int($0) },
+                ranks: zip(rows, ranks).map { (Int($0), Int32($1)) }, report: report, account: account),
+            (facts["runs"]?.elements ?? []).compactMap(\.textValue)
+        )
+    }
+
+    private func write(_ numbers: [Int64], _ name: String) throws(IOFailure) {
+        let writer = try NpyWriter<Int64>("\(path).\(name).npy", fileSystem: fileSystem)
+        try writer.append(numbers)
+        try writer.finish()
+    }
+
+    private func numbers(_ name: String) throws(IOFailure) -> [Int64] {
+        let reader = try NpyReader<Int64>("\(path).\(name).npy", fileSystem: fileSystem)
+        return try reader.read(rows: 0..<reader.rows)
+    }
+}

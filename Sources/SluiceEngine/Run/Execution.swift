@@ -1,0 +1,403 @@
+import SluiceCore
+import SluiceIO
+
+/// The phases of one run, one after the other: the first pass, surveys and selections over the kept columns, the last
+/// pass. Goes on from a checkpoint where there is one.
+final class Execution {
+    private let definition: Definition
+    private let chain: StageChain
+    private let catalog: InputCatalog
+    private let options: RunOptions
+    private let progress: ProgressMeter
+    private let shares: MemoryShares
+    private let pool: WorkerPool
+    private let encoder: LineEncoder
+    private let keptEncoder: KeptEncoder
+    private let output: String
+    private let work: String
+    private let checkpointFile: CheckpointFile
+    private let checkpoints: Checkpoints
+
+    private(set) var account = Account()
+    private(set) var warnings: [String] = []
+    /// What surveys and selections reported, in order.
+    private(set) var reports: [(label: String, report: Report)] = []
+    private(set) var dedupeReport: Report?
+    /// Digest and number of lines of each input file.
+    private(set) var files: [Int: Checkpoint.FileFacts] = [:]
+    private var step = 0
+    private var selections = 0
+
+    /// A piece of work and the stage it belongs to.
+    private typealias Work = (link: StageChain.Link, body: StageBody)
+
+    init(
+        _ definition: Definition, chain: StageChain, catalog: InputCatalog, options: RunOptions,
+        progress: ProgressMeter, shares: MemoryShares, directory: String
+    ) {
+        self.definition = definition
+        self.chain = chain
+        self.catalog = catalog
+        self.options = options
+        self.progress = progress
+        self.shares = shares
+        output = directory
+        work = "\(directory)/\(RunDirectory.workName)"
+        pool = WorkerPool(threads: options.threads)
+        encoder = LineEncoder(fileNames: catalog.files.map(\.name))
+        keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
+        checkpointFile = CheckpointFile(path: "\(work)/checkpoint", fileSystem: options.fileSystem)
+        checkpoints = Checkpoints(
+            file: checkpointFile, segmentBytes: options.segmentBytes, interval: options.checkpointSeconds)
+    }
+
+    deinit { pool.stop() }
+
+    /// Runs all phases; the outputs have their final names then, and the account has closed.
+    func process() throws -> Outputs {
+        do {
+            return try process(duplicates: try knownDuplicates())
+        } catch let overflow as Deduper.Overflow {
+            // The table does not fit: the same answer from partitions on disk, one pass more over the input.
+            account = Account()
+            warnings = []
+            reports = []
+            try options.fileSystem.remove(checkpointFile.path)
+            return try process(duplicates: try findDuplicates(after: overflow))
+        }
+    }
+
+    private func process(duplicates: DuplicateStream?) throws -> Outputs {
+        let checkpoint = try checkpointFile.read()
+        var pending = try bodies()
+        let transforms = takeTransforms(&pending)
+        let picks = pending.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
+        let outputs = try Outputs(
+            folder: output, level: definition.output.level, writesPicks: !picks.isEmpty, from: checkpoint?.streams,
+            fileSystem: options.fileSystem)
+        let keeping = try pending.first.map { try self.keeping($0.link, pending, picks, checkpoint) }
+        var base = try firstPass(transforms, keeping, outputs, duplicates, checkpoint)
+        if let keeping {
+            let live = try rowPhases(&pending, keeping, picks: picks)
+            try emit(keeping, live, outputs, picks, base: base, checkpoint)
+        }
+        account.kept = outputs.kept.lines
+        try account.close()
+        // The account of a checkpoint is that of the first pass: what came after is read again from its own files.
+        base.phase = .finishing
+        base.streams = outputs.assembled
+        try checkpoints.write(base, outputs)
+        try outputs.finish()
+        return outputs
+    }
+
+    // MARK: The work to do
+
+    private func bodies() throws -> [Work] {
+        var work: [Work] = []
+        for link in chain.links {
+            do throws(StageError) {
+                work += Self.flatten(try link.stage.body(context(link)), link)
+            } catch {
+                throw EngineError(error, stage: link.label)
+            }
+        }
+        return work
+    }
+
+    private static func flatten(_ body: StageBody, _ link: StageChain.Link) -> [Work] {
+        if case .sequence(let bodies) = body { return bodies.flatMap { flatten($0, link) } }
+        return [(link, body)]
+    }
+
+    private func context(_ link: StageChain.Link) -> StageContext {
+        StageContext(name: link.label, seed: link.seed, memory: shares.stage, parallel: pool.parallel)
+    }
+
+    private func takeTransforms(_ work: inout [Work]) -> TransformRun {
+        var run = TransformRun()
+        while let first = work.first, case .transform(let transform) = first.body {
+            run.links.append(
+                TransformRun.Link(label: first.link.label, transform: transform, writes: first.link.stage.writes))
+            work.removeFirst()
+        }
+        return run
+    }
+
+    private func keeping(
+        _ link: StageChain.Link, _ pending: [Work], _ picks: [ColumnName], _ checkpoint: Checkpoint?
+    ) throws -> FirstPass.Keeping {
+        let later = pending.map(\.link.index).min() ?? link.index
+        let store = try ColumnStore(folder: "\(work)/columns", fileSystem: options.fileSystem)
+        for (number, shard) in (checkpoint?.shards ?? []).enumerated() {
+            store.add(shard: number, rows: shard.rows, types: shard.types)
+        }
+        return FirstPass.Keeping(
+            store: store,
+            ledger: LedgerRuns(
+                folder: work, shareBytes: shares.ledger, adopting: checkpoint?.runs ?? [],
+                fileSystem: options.fileSystem),
+            keep: chain.wanted(from: later, output: definition.output) + picks,
+            inputs: chain.links.filter { $0.index >= later }.flatMap(\.stage.reads))
+    }
+
+    private func begin(_ name: String, bytes: Int = 0, rows: Int = 0) {
+        step += 1
+        progress.begin(name, step: step, totalBytes: bytes, totalRecords: rows)
+    }
+
+    private func inputPass(
+        stageFields: [FieldPath], from checkpoint: Checkpoint? = nil, replays: Bool = false
+    ) -> InputPass {
+        InputPass(
+            catalog: catalog, spec: definition.input, stageFields: stageFields,
+            limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
+            fileSystem: options.fileSystem, progress: progress, from: checkpoint, replays: replays)
+    }
+
+    // MARK: Dedupe beyond memory
+
+    private var dedupeFolder: String { "\(work)/dedupe" }
+
+    /// The duplicates that a stopped run had found already.
+    private func knownDuplicates() throws -> DuplicateStream? {
+        let path = "\(dedupeFolder)/duplicates"
+        guard definition.input.dedupe != nil, try options.fileSystem.status(of: path) != nil else { return nil }
+        return try DuplicateStream(path, fileSystem: options.fileSystem)
+    }
+
+    private func findDuplicates(after overflow: Deduper.Overflow) throws -> DuplicateStream {
+        guard !catalog.isStandardInput else {
+            throw EngineError(
+                .resources,
+                "the dedupe of standard input outgrew its \(MemorySize.describe(shares.dedupe)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice")
+        }
+        begin("dedupe", bytes: Int(catalog.totalSize))
+        if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
+        let spill = try DedupeSpill(folder: dedupeFolder, memory: shares.dedupe, fileSystem: options.fileSystem)
+        let input = inputPass(stageFields: [])
+        let conveyor = Conveyor<Parcel>(
+            steps: [
+                .parallel { try input.parse($0) },
+                .ordered { parcel in
+                    for record in parcel.hashes.indices {
+                        try spill.append(parcel.hashes[record], parcel.ordinals[record].rawValue)
+                    }
+                    input.parcels.giveBack(parcel)
+                },
+            ], limit: shares.blocks, isStopped: options.isStopped, openLane: { try input.lane($0) })
+        try conveyor.run(on: pool)
+        try spill.finish()
+        return try spill.resolve()
+    }
+
+    // MARK: The first pass
+
+    private func firstPass(
+        _ transforms: TransformRun, _ keeping: FirstPass.Keeping?, _ outputs: Outputs, _ duplicates: DuplicateStream?,
+        _ checkpoint: Checkpoint?
+    ) throws -> Checkpoint {
+        if keeping != nil, catalog.isStandardInput {
+            throw EngineError(
+                .definition,
+                "standard input can't be read twice, and these stages need that; write it to a file first")
+        }
+        if let checkpoint, checkpoint.phase != .reading {
+            account = checkpoint.account
+            files = checkpoint.files
+            noteDedupe(distinct: checkpoint.distinct)
+            warn(of: transforms)
+            return checkpoint
+        }
+        begin("reading", bytes: Int(catalog.totalSize))
+        let deduper = try definition.input.dedupe.map { _ in
+            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: shares.dedupe)
+        }
+        deduper?.distinct = checkpoint?.distinct ?? 0
+        // The table of the dedupe is not kept on disk: what was read before the stop is read and hashed again.
+        let replays = deduper != nil && duplicates == nil
+        let input = inputPass(stageFields: chain.fields, from: checkpoint, replays: replays)
+        let pass = FirstPass(
+            input: input, deduper: deduper, transforms: transforms, readsRecord: chain.readsRecord,
+            wanted: chain.wanted(from: 0, output: definition.output), encoder: encoder, keptEncoder: keptEncoder,
+            outputs: outputs, keeping: keeping, checkpoints: checkpoints, account: checkpoint?.account ?? Account())
+        try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
+        account = pass.account
+        files = input.readFiles
+        noteDedupe(distinct: deduper?.distinct ?? 0)
+        warn(of: transforms)
+        let done = try pass.checkpoint(.choosing)
+        if keeping != nil { try checkpoints.write(done, outputs) }
+        return done
+    }
+
+    /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
+    private func noteDedupe(distinct: Int) {
+        guard definition.input.dedupe != nil else { return }
+        let n = Double(account.read - account.quarantined)
+        dedupeReport = [
+            "method": "XXH3-128", "distinct": .integer(distinct),
+            "collision_probability_at_most": .real(n * n / 2 / 0x1p128),
+        ]
+    }
+
+    // MARK: Surveys and selections
+
+    private func rowPhases(
+        _ pending: inout [Work], _ keeping: FirstPass.Keeping, picks: [ColumnName]
+    ) throws -> LiveRows {
+        let store = keeping.store
+        var live = LiveRows(rows: store.rows)
+        while let first = pending.first {
+            let transforms = takeTransforms(&pending)
+            let next = pending.isEmpty ? nil : pending.removeFirst()
+            let pass = rowPass(transforms, next?.link, first.link, keeping, live, picks)
+            switch next?.body {
+            case .survey(let survey)?:
+                let link = next?.link ?? first.link
+                begin(link.label, rows: store.rows)
+                let (gone, result) = try pass.run(
+                    survey: survey, context: context(link), on: pool, limit: shares.blocks, isStopped: options.isStopped)
+                live.remove(gone)
+                if result.report != [:] { reports.append((link.label, result.report)) }
+                pending = Self.flatten(result.body, link) + pending
+            case .selection(let selection)?:
+                try runTransforms(pass, transforms, first.link, &live, store)
+                _ = try keeping.ledger.flush()
+                try select(selection, next?.link ?? first.link, keeping, &live, picks: picks)
+            default:
+                try runTransforms(pass, transforms, first.link, &live, store)
+            }
+            account.add(pass.account)
+            _ = try keeping.ledger.flush()
+            warn(of: transforms)
+        }
+        return live
+    }
+
+    private func rowPass(
+        _ transforms: TransformRun, _ next: StageChain.Link?, _ first: StageChain.Link,
+        _ keeping: FirstPass.Keeping, _ live: LiveRows, _ picks: [ColumnName]
+    ) -> RowPass {
+        let labels = transforms.links.map(\.label)
+        let reads = chain.links.filter { labels.contains($0.label) }.flatMap(\.stage.reads) + (next?.stage.reads ?? [])
+        let written = keeping.store.types
+        return RowPass(
+            store: keeping.store, live: live, transforms: transforms,
+            // Columns that the transforms write in this very pass are not there yet.
+            reads: reads.filter { if case .column(let name) = $0 { written[name] != nil } else { true } },
+            keep: Set(chain.wanted(from: first.index, output: definition.output) + picks).sorted(),
+            ledger: keeping.ledger, encoder: encoder, progress: progress)
+    }
+
+    private func runTransforms(
+        _ pass: RowPass, _ transforms: TransformRun, _ link: StageChain.Link, _ live: inout LiveRows,
+        _ store: ColumnStore
+    ) throws {
+        guard !transforms.links.isEmpty else { return }
+        begin(link.label, rows: store.rows)
+        live.remove(try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped))
+    }
+
+    private func select(
+        _ selection: any Selection, _ link: StageChain.Link, _ keeping: FirstPass.Keeping, _ live: inout LiveRows,
+        picks: [ColumnName]
+    ) throws {
+        begin(link.label, rows: live.count)
+        let before = live.count
+        let done = SelectionFile(path: "\(work)/selection-\(selections)", fileSystem: options.fileSystem)
+        selections += 1
+        let result: SelectionPhase.Result
+        if let known = try done.read() {
+            result = known.result
+            keeping.ledger.adopt(known.runs)
+        } else {
+            let runsBefore = try keeping.ledger.flush()
+            let phase = SelectionPhase(
+                selection, context: context(link), store: keeping.store, live: live, ledger: keeping.ledger,
+                encoder: encoder, folder: "\(work)/groups", fileSystem: options.fileSystem)
+            result = try phase.run(on: pool, isStopped: options.isStopped)
+            let runs = try keeping.ledger.flush().filter { !runsBefore.contains($0) }
+            try done.write(result, runs: runs)
+        }
+        live.remove(result.gone)
+        account.add(result.account)
+        if result.report != [:] { reports.append((link.label, result.report)) }
+        warn(stage: link.label, before: before, after: live.count)
+        let wanted = chain.wanted(from: link.index, output: definition.output) + picks
+        if link.stage.writes.contains(where: { $0.name == .rank }), wanted.contains(.rank) {
+            try keeping.store.writeRanks(result.ranks)
+        }
+    }
+
+    // MARK: The last pass
+
+    private func emit(
+        _ keeping: FirstPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ picks: [ColumnName],
+        base: Checkpoint, _ checkpoint: Checkpoint?
+    ) throws {
+        if checkpoint?.phase == .finishing { return }
+        begin("writing", bytes: Int(catalog.totalSize))
+        var base = base
+        base.phase = .writing
+        // A checkpoint of this pass says where to go on; one of the passes before it says nothing of that.
+        var start = base
+        start.position = checkpoint?.phase == .writing ? base.position : Checkpoint.Position()
+        let input = inputPass(stageFields: [], from: start)
+        let pass = EmitPass(
+            input: input, store: keeping.store, live: live, keptEncoder: keptEncoder, encoder: encoder,
+            outputs: outputs, ledger: try keeping.ledger.merged(),
+            pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base)
+        try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
+        try pass.close()
+        for (index, read) in input.readFiles where files[index]?.hash != read.hash {
+            throw EngineError(
+                .data, "\(catalog.files[index].name) changed while it was read; run again when nothing writes to it")
+        }
+    }
+
+    // MARK: Warnings
+
+    private func warn(of transforms: TransformRun) {
+        var remaining = account.read - account.quarantined - account.dropped(by: Deduper.stage)
+        for link in transforms.links {
+            let dropped = account.dropped(by: link.label)
+            warn(stage: link.label, before: remaining, after: remaining - dropped)
+            remaining -= dropped
+        }
+    }
+
+    private func warn(stage: String, before: Int, after: Int) {
+        guard before > 0, after == 0 else { return }
+        let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
+        warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))")
+    }
+}
+
+extension ColumnType {
+    fileprivate var isScalar: Bool { self == .integer || self == .real }
+}
+
+extension ColumnStore {
+    /// Writes the order of picks as a column, -1 for rows that left.
+    ///
+    /// - Parameter ranks: ascending by row.
+    fileprivate func writeRanks(_ ranks: [(row: Int, rank: Int32)]) throws {
+        var next = 0
+        for shard in shards {
+            let writer = writer(shard: shard.number)
+            var start = shard.rows.lowerBound
+            while start < shard.rows.upperBound {
+                let end = min(start + 65_536, shard.rows.upperBound)
+                var values = [Int64](repeating: -1, count: end - start)
+                while next < ranks.count, ranks[next].row < end {
+                    values[ranks[next].row - start] = Int64(ranks[next].rank)
+                    next += 1
+                }
+                try writer.append([(.rank, .integers(values))])
+                start = end
+            }
+            add(shard: shard.number, rows: try writer.commit(), types: [.rank: .integer])
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import Clusterer
+import SluiceCore
+import SluiceGeometry
+import Testing
+
+@Suite struct ClustererTests {
+    private func cluster(
+        _ options: OptionValues, _ vectors: [Int8], dimension: Int, hashes: [ContentHash]? = nil, size: Int = 64,
+        isReversed: Bool = false
+    ) throws -> (labels: [Int64], distances: [Double], report: Report) {
+        let stage = try ClusterStage.make(options)
+        let context = context("cluster")
+        guard case .survey(let reservoir) = try stage.body(context) else {
+            throw StageError(.fault, "no survey")
+        }
+        let result = try survey(
+            reservoir, vectors, dimension: dimension, hashes: hashes, size: size, isReversed: isReversed, context)
+        guard case .transform(let transform) = result.body else { throw StageError(.fault, "no transform") }
+        var labels: [Int64] = []
+        var distances: [Double] = []
+        try forEachBlock(vectors, dimension: dimension, hashes: hashes, size: size) { block in
+            try transform.apply(to: &block)
+            labels += try block.integers(.cluster)
+            distances += try block.reals(.clusterDistance)
+        }
+        return (labels, distances, result.report)
+    }
+
+    @Test func findsWellSeparatedClusters() throws {
+        let vectors = clustered(600, dimension: 32, centres: 5, spread: 0.05)
+        let made = try cluster(["clusters": 5], vectors, dimension: 32)
+        for a in stride(from: 0, to: 600, by: 7) {
+            for b in stride(from: 0, to: 600, by: 11) {
+                let isNear = squaredDistance(vectors, a, b, 32) < 8_000
+                #expect(isNear == (made.labels[a] == made.labels[b]))
+            }
+        }
+        #expect(made.distances.allSatisfy { $0 < 0.2 })
+        #expect(made.report["clusters"]?.integerValue == 5)
+    }
+
+    @Test func neitherBlocksNorTheTreeOfMergesChangeAnything() throws {
+        let vectors = clustered(3000, dimension: 16, centres: 12)
+        let options: OptionValues = ["clusters": 12, "reservoir": 200]
+        let one = try cluster(options, vectors, dimension: 16, size: 3000)
+        for size in [50, 333] {
+            for isReversed in [false, true] {
+                let other = try cluster(options, vectors, dimension: 16, size: size, isReversed: isReversed)
+                #expect(other.labels == one.labels)
+                #expect(other.report == one.report)
+            }
+        }
+        #expect(one.report["reservoir"]?["records"]?.integerValue == 200)
+    }
+
+    /// Copies of a record must not bend the sample: one for each content.
+    @Test func copiesDoNotChangeTheClusters() throws {
+        let vectors = clustered(2000, dimension: 16, centres: 8)
+        let copies = Array(vectors[..<(16 * 500)])
+        let hashes = hashes(2000)
+        let options: OptionValues = ["clusters": 8, "reservoir": 300]
+        let one = try cluster(options, vectors, dimension: 16, hashes: hashes)
+        let many = try cluster(
+            options, vectors + copies + copies, dimension: 16, hashes: hashes + hashes[..<500] + hashes[..<500], size: 100)
+        #expect(many.labels.prefix(2000) == one.labels[...])
+    }
+
+    @Test func theSampleIsUniform() throws {
+        // A record's chance to be in the sample does not depend on its place: thirds of the input are met alike.
+        var reservoir = 0.0
+        for seed in 0..<20 {
+            let draw = Seed(UInt64(seed)).derived(for: "cluster")
+            let order = (0..<3000).sorted { draw.draw(hash(UInt64($0))) < draw.draw(hash(UInt64($1))) }
+            reservoir += Double(order.prefix(300).count { $0 < 1000 })
+        }
+        #expect(abs(reservoir / 20 - 100) < 8)
+    }
+
+    @Test func autoSaysWhatItChoseAndWhy() throws {
+        let vectors = clustered(2000, dimension: 16, centres: 8)
+        let made = try cluster([:], vectors, dimension: 16)
+        let clusters = try #require(made.report["clusters"]?.integerValue)
+        #expect(clusters == 32)
+        #expect(made.report["why"]?.textValue?.contains("2000 records") == true)
+        #expect(Set(made.labels).count <= clusters)
+        let small = try cluster(["reservoir": 900], vectors, dimension: 16)
+        #expect(try #require(small.report["clusters"]?.integerValue) < 32)
+        #expect(small.report["why"]?.textValue?.contains("reservoir of 900") == true)
+    }
+
+    @Test func fewerContentsThanClustersAndNoRecordsAtAll() throws {
+        let vectors = clustered(3, dimension: 16, centres: 3)
+        let made = try cluster(["clusters": 10], vectors, dimension: 16)
+        #expect(Set(made.labels).count == 3)
+        #expect(made.report["clusters"]?.integerValue == 3)
+        let same = try cluster(["clusters": 4], [Int8](repeating: 5, count: 16 * 20), dimension: 16)
+        #expect(Set(same.labels).count == 1)
+        #expect(try cluster([:], [], dimension: 16).labels.isEmpty)
+    }
+
+    @Test func randomStartAndIterationsAreHeeded() throws {
+        let vectors = clustered(500, dimension: 16, centres: 8)
+        let made = try cluster(["clusters": 8, "initial": "random", "iterations": 0], vectors, dimension: 16)
+        #expect(made.report["iterations"]?.integerValue == 0)
+        let moved = try cluster(["clusters": 8, "initial": "random", "iterations": 30], vectors, dimension: 16)
+        let (before, after) = (made.report["mean_squared_distance"]?.realValue, moved.report["mean_squared_distance"]?.realValue)
+        #expect(try #require(after) < #require(before))
+    }
+
+    @Test func tooSmallAReservoirAndTooLittleMemoryAreErrors() throws {
+        #expect(stageError { _ = try ClusterStage.make(["clusters": 50, "reservoir": 10]) }?.option == "reservoir")
+        let stage = try ClusterStage.make(["clusters": 5])
+        let context = context("cluster", memory: 1000)
+        let error = stageError {
+            guard case .survey(let reservoir) = try stage.body(context) else { return }
+            _ = try survey(reservoir, clustered(10, dimension: 16, centres: 2), dimension: 16, size: 10, context)
+        }
+        #expect(error?.code == .memory)
+        #expect(error?.message.contains("set `reservoir` to at most") == true)
+    }
+}
