@@ -26,6 +26,8 @@ final class Execution {
     private(set) var dedupeReport: Report?
     /// Digest and number of lines of each input file.
     private(set) var files: [Int: Checkpoint.FileFacts] = [:]
+    /// The field names of some record, for messages.
+    private var fieldNames: [String] = []
     private var step = 0
     private var selections = 0
 
@@ -208,6 +210,7 @@ final class Execution {
         if let checkpoint, checkpoint.phase != .reading {
             account = checkpoint.account
             files = checkpoint.files
+            fieldNames = checkpoint.fieldNames
             noteDedupe(distinct: checkpoint.distinct)
             warn(of: transforms)
             return checkpoint
@@ -230,6 +233,7 @@ final class Execution {
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
+        fieldNames = input.fieldNames
         noteDedupe(distinct: deduper?.distinct ?? 0)
         warn(of: transforms)
         let done = try pass.checkpoint(.choosing)
@@ -240,6 +244,10 @@ final class Execution {
     /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
     private func noteDedupe(distinct: Int) {
         guard definition.input.dedupe != nil else { return }
+        if account.unkeyed > 0, case .fields(let paths) = definition.input.dedupe {
+            warnings.append(
+                "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)")
+        }
         let n = Double(account.read - account.quarantined)
         dedupeReport = [
             "method": "XXH3-128", "distinct": .integer(distinct),
@@ -375,10 +383,19 @@ final class Execution {
         }
     }
 
+    /// A stage that drops everything, or can do nothing but drop and drops nothing, is seldom what someone meant.
     private func warn(stage: String, before: Int, after: Int) {
-        guard before > 0, after == 0 else { return }
-        let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
-        warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))")
+        guard before > 0 else { return }
+        if after == 0 {
+            let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
+            warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
+        } else if after == before, chain.links.first(where: { $0.label == stage })?.stage.writes.isEmpty ?? false {
+            warnings.append("stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)")
+        }
+    }
+
+    private var fieldsThere: String {
+        fieldNames.isEmpty ? "" : "; a record has the fields \(fieldNames.prefix(12).joined(separator: ", "))"
     }
 }
 
