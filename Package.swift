@@ -36,7 +36,7 @@ let package = Package(
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
-        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "SluiceGeometry", "CMalloc"]),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", .product(name: "Yams", package: "Yams")]),
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine"]),
 
