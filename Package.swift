@@ -30,12 +30,13 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
-        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "SluiceGeometry"]),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", .product(name: "Yams", package: "Yams")]),
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine"]),
 

@@ -176,7 +176,8 @@ final class FirstPass: @unchecked Sendable {
     func checkpoint(_ phase: Checkpoint.Phase) throws -> Checkpoint {
         Checkpoint(
             phase: phase, account: account, streams: outputs.assembled, shards: keeping?.store.checkpoint ?? [],
-            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0)
+            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0,
+            fieldNames: input.fieldNames)
     }
 
     private func keep(_ parcel: Parcel, in store: ColumnStore) throws {

@@ -20,6 +20,7 @@ final class InputPass: @unchecked Sendable {
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
     private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
+    private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
     /// Where a stopped run left off; the blocks before are passed over, or replayed.
     private let start: Checkpoint.Position
     private let replays: Bool
@@ -45,6 +46,9 @@ final class InputPass: @unchecked Sendable {
         self.replays = replays
         let known = checkpoint?.files ?? [:]
         digests.withLock { $0 = known }
+        if let names = checkpoint?.fieldNames, !names.isEmpty {
+            firstFields.withLock { $0 = (Ordinal(rawValue: 0), names) }
+        }
         self.catalog = catalog
         self.spec = spec
         self.limits = limits
@@ -135,14 +139,9 @@ final class InputPass: @unchecked Sendable {
             }
             parcel.lines.append(line)
             parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
-            switch spec.dedupe {
-            case .fields:
-                parcel.hashes.append(
-                    extractor.hasher.hash(arena, row: arena.width == 0 ? 0 : arena.rows - 1, fields: dedupeFields))
-                if !keepsFields { arena.removeAll() }
-            default:
-                parcel.hashes.append(XXHash.hash128(bytes))
-            }
+            if parcel.lines.count == 1 { noteFields(bytes, parcel.ordinals[0]) }
+            parcel.hashes.append(hash(bytes, arena, extractor, parcel))
+            if !keepsFields { arena.removeAll() }
         }
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
@@ -156,6 +155,34 @@ final class InputPass: @unchecked Sendable {
         if spec.malformed == .fail { try failOnFirstFault(parcel) }
         progress.read(records: raw.lines.count)
     }
+
+    /// Of the fields that the dedupe compares, framed; of the whole line where there is no dedupe or none of the fields.
+    private func hash(
+        _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: Parcel
+    ) -> ContentHash {
+        guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
+        let row = arena.rows - 1
+        // Records without the fields are not alike for that.
+        guard dedupeFields.contains(where: { arena.kind(row, $0) != .missing }) else {
+            parcel.account.unkeyed += 1
+            return XXHash.hash128(line)
+        }
+        return extractor.hasher.hash(arena, row: row, fields: dedupeFields)
+    }
+
+    private func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
+        firstFields.withLock { first in
+            guard ordinal < first.ordinal else { return }
+            var names: [String] = []
+            var scanner = JSONScanner(Array(line))
+            // The line has been checked; what can't be read here is only left out of a message.
+            try? scanner.forEachEntry { name, _ in names.append(name) }
+            first = (ordinal, names)
+        }
+    }
+
+    /// The field names of the first good record, for messages.
+    var fieldNames: [String] { firstFields.withLock { $0.names } }
 
     private func failOnFirstFault(_ parcel: Parcel) throws(EngineError) {
         let name = catalog.files[parcel.file].name
