@@ -122,7 +122,6 @@ final class InputPass: @unchecked Sendable {
     }
 
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
-    ///
     func parse(_ parcel: Parcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
