@@ -124,5 +124,3 @@ extension SplitMix64 {
     mutating func below(_ bound: Int) -> Int { Int(next(below: UInt64(bound))) }
 }
 
-/// The core has a type of this name, too.
-typealias FieldPath = SluiceIO.FieldPath
