@@ -45,6 +45,7 @@ final class Deduper: @unchecked Sendable {
             try markFromStream(parcel)
         } else {
             guard table.memory + table.transientMemory <= share else { throw Overflow(records: table.count) }
+            table.warm(parcel.hashes)
             for record in parcel.hashes.indices {
                 let ordinal = parcel.ordinals[record]
                 if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {
