@@ -130,19 +130,40 @@ final class InputPass: @unchecked Sendable {
         let raw = parcel.raw
         let arena = extractor.arena
         arena.removeAll()
-        for line in raw.lines {
+        let hashesLine = if case .fields = spec.dedupe { false } else { true }
+        // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
+        var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
+        (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
+        let (all, file, first) = (raw.lines, parcel.file, Int(raw.firstLine))
+        lines.reserveCapacity(all.count)
+        ordinals.reserveCapacity(all.count)
+        hashes.reserveCapacity(all.count)
+        for line in all {
             let bytes = raw.bytes(of: line)
             if let fault = extractor.json.extract(bytes, into: arena) {
                 parcel.faults.append(
                     Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
                 continue
             }
+<<<<<<< HEAD
             parcel.lines.append(line)
             parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
             if parcel.lines.count == 1 { noteFields(bytes, parcel.ordinals[0]) }
             parcel.hashes.append(hash(bytes, arena, extractor, parcel))
             if !keepsFields { arena.removeAll() }
+=======
+            lines.append(line)
+            ordinals.append(Ordinal(file: file, line: first + Int(line.lineDelta)))
+            if hashesLine {
+                hashes.append(XXHash.hash128(bytes))
+            } else {
+                hashes.append(
+                    extractor.hasher.hash(arena, row: arena.width == 0 ? 0 : arena.rows - 1, fields: dedupeFields))
+                if !keepsFields { arena.removeAll() }
+            }
+>>>>>>> bench
         }
+        (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
             if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
