@@ -47,12 +47,8 @@ final class Deduper: @unchecked Sendable {
         if duplicates != nil {
             try markFromStream(parcel)
         } else {
-<<<<<<< HEAD
             try checkRoom()
-=======
-            guard table.memory + table.transientMemory <= share else { throw Overflow(records: table.count) }
             table.warm(parcel.hashes)
->>>>>>> bench
             for record in parcel.hashes.indices {
                 let ordinal = parcel.ordinals[record]
                 if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {

@@ -130,7 +130,6 @@ final class InputPass: @unchecked Sendable {
         let raw = parcel.raw
         let arena = extractor.arena
         arena.removeAll()
-        let hashesLine = if case .fields = spec.dedupe { false } else { true }
         // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
         var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
         (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
@@ -145,23 +144,11 @@ final class InputPass: @unchecked Sendable {
                     Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
                 continue
             }
-<<<<<<< HEAD
-            parcel.lines.append(line)
-            parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
-            if parcel.lines.count == 1 { noteFields(bytes, parcel.ordinals[0]) }
-            parcel.hashes.append(hash(bytes, arena, extractor, parcel))
-            if !keepsFields { arena.removeAll() }
-=======
             lines.append(line)
             ordinals.append(Ordinal(file: file, line: first + Int(line.lineDelta)))
-            if hashesLine {
-                hashes.append(XXHash.hash128(bytes))
-            } else {
-                hashes.append(
-                    extractor.hasher.hash(arena, row: arena.width == 0 ? 0 : arena.rows - 1, fields: dedupeFields))
-                if !keepsFields { arena.removeAll() }
-            }
->>>>>>> bench
+            if lines.count == 1 { noteFields(bytes, ordinals[0]) }
+            hashes.append(hash(bytes, arena, extractor, parcel))
+            if !keepsFields { arena.removeAll() }
         }
         (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
