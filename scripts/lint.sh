@@ -37,8 +37,8 @@ ban "the core imports nothing of ours" "import ($ours)\$" "$core"
 for plugin in Plugins/*/; do
     ban "a plugin imports the core and the geometry alone" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|Formatter|Embedder|Clusterer|CoresetSelector|RedundancyFilter)\$" "$plugin"
 done
-ban "the engine knows no plugin by name, and no definition's spelling" 'import (SluicePipeline|Yams|Formatter|Embedder|Clusterer|CoresetSelector|RedundancyFilter)$' "$engine"
-ban "only SluicePipeline knows Yams" 'import Yams$' $core "$geometry" "$io" "$engine" Plugins Sources/SluiceCommand Sources/SluiceTesting Sources/sluice
+ban "the engine knows no plugin by name, and no definition's spelling" 'import (SluicePipeline|CYAML|Formatter|Embedder|Clusterer|CoresetSelector|RedundancyFilter)$' "$engine"
+ban "only SluicePipeline knows libyaml" 'import CYAML$' $core "$geometry" "$io" "$engine" Plugins Sources/SluiceCommand Sources/SluiceTesting Sources/sluice
 
 placeholders=$(find Sources Plugins Tests examples -name '*laceholder*' -not -path '*/.build/*')
 if [[ -n $placeholders ]]; then

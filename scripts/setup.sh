@@ -30,6 +30,7 @@ zstd.h     libzstd-dev
 xxhash.h   libxxhash-dev
 simdjson.h libsimdjson-dev
 zlib.h     zlib1g-dev
+yaml.h     libyaml-dev
 TABLE
 
 ((${#packages[@]} > 0)) || exit 0

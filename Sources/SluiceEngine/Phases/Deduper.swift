@@ -48,6 +48,7 @@ final class Deduper: @unchecked Sendable {
             try markFromStream(parcel)
         } else {
             try checkRoom()
+            table.warm(parcel.hashes)
             for record in parcel.hashes.indices {
                 let ordinal = parcel.ordinals[record]
                 if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {

@@ -128,19 +128,27 @@ final class InputPass: @unchecked Sendable {
         let raw = parcel.raw
         let arena = extractor.arena
         arena.removeAll()
-        for line in raw.lines {
+        // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
+        var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
+        (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
+        let (all, file, first) = (raw.lines, parcel.file, Int(raw.firstLine))
+        lines.reserveCapacity(all.count)
+        ordinals.reserveCapacity(all.count)
+        hashes.reserveCapacity(all.count)
+        for line in all {
             let bytes = raw.bytes(of: line)
             if let fault = extractor.json.extract(bytes, into: arena) {
                 parcel.faults.append(
                     Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
                 continue
             }
-            parcel.lines.append(line)
-            parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
-            if parcel.lines.count == 1 { noteFields(bytes, parcel.ordinals[0]) }
-            parcel.hashes.append(hash(bytes, arena, extractor, parcel))
+            lines.append(line)
+            ordinals.append(Ordinal(file: file, line: first + Int(line.lineDelta)))
+            if lines.count == 1 { noteFields(bytes, ordinals[0]) }
+            hashes.append(hash(bytes, arena, extractor, parcel))
             if !keepsFields { arena.removeAll() }
         }
+        (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
             if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
