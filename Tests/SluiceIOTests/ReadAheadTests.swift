@@ -59,7 +59,7 @@ struct ReadAheadTests {
         let folder = TemporaryFolder()
         let (path, content) = try file(in: folder, seed: 7)
         let packed = try FileSystem.local.contents(of: path)
-        for at in stride(from: 40, to: packed.count, by: 97) {
+        for at in stride(from: 40, to: packed.count, by: 397) {
             var damaged = packed
             damaged[at] ^= 0x55
             let other = folder.path + "/damaged.zst"
