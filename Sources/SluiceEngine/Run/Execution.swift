@@ -186,6 +186,7 @@ final class Execution {
             steps: [
                 .parallel { try input.parse($0) },
                 .ordered { parcel in
+                    try input.refuseFaults(parcel)
                     for record in parcel.hashes.indices {
                         try spill.append(parcel.hashes[record], parcel.ordinals[record].rawValue)
                     }
