@@ -36,7 +36,7 @@ def rows_of(path):
 
 
 def output_check(folder, name, counted):
-    def check():
+    def check(_):
         path = folder / name
         if name not in counted:
             counted[name] = rows_of(path)
@@ -47,7 +47,7 @@ def output_check(folder, name, counted):
 
 
 def sluice_check(folder):
-    def check():
+    def check(_):
         manifest = json.loads((folder / "sluice-out" / "run.json").read_text())
         kept = next(o for o in manifest["outputs"] if o["file"] == "kept.jsonl.zst")
         size = (folder / "sluice-out" / "kept.jsonl.zst").stat().st_size

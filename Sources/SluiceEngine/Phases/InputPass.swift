@@ -17,6 +17,8 @@ final class InputPass: @unchecked Sendable {
     let fields: [FieldPath]
     private let dedupeFields: [Int]
     private let keepsFields: Bool
+    private let windowLogMax: Int
+    private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
     private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
@@ -40,8 +42,12 @@ final class InputPass: @unchecked Sendable {
     /// - Parameter stageFields: the fields that the parcels carry on for the stages.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, from checkpoint: Checkpoint? = nil, replays: Bool = false
+        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil, replays: Bool = false
     ) {
+        // A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
+        windowLogMax = min(27, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
+        // With one or two threads unpacking is never what the others wait for.
+        readAheadThreads = threads >= 4 ? min(4, threads / 2) : 0
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
@@ -94,7 +100,8 @@ final class InputPass: @unchecked Sendable {
                 } while parcel.isReplay && !replays
                 parcel.endByte = reader.nextByte
             } catch let failure as IOFailure {
-                throw EngineError(.data, named(failure, file, reader))
+                let code: EngineError.Code = failure.code == .windowTooLarge ? .resources : .data
+                throw EngineError(code, named(failure, file, reader))
             }
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
@@ -108,7 +115,10 @@ final class InputPass: @unchecked Sendable {
 
     private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
         do {
-            return try fileSystem.openInput(file.path, options: InputOptions(digest: digest))
+            return try fileSystem.openInput(
+                file.path,
+                options: InputOptions(
+                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads))
         } catch let failure as IOFailure {
             throw EngineError(.data, named(failure, file, nil))
         }
@@ -117,6 +127,9 @@ final class InputPass: @unchecked Sendable {
     private func named(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> String {
         var failure = failure
         failure.path = file.path == "-" ? "standard input" : file.name
+        if failure.code == .windowTooLarge {
+            failure.advice = "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
+        }
         guard let reader, reader.nextLine > 1 else { return failure.description }
         return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
     }

@@ -157,7 +157,8 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, from: checkpoint, replays: replays)
+            fileSystem: options.fileSystem, progress: progress, memory: definition.memory, threads: options.threads,
+            from: checkpoint, replays: replays)
     }
 
     // MARK: Dedupe beyond memory
