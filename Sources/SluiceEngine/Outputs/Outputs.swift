@@ -33,6 +33,8 @@ final class Outputs: @unchecked Sendable {
                     name: name, folder: folder, from: checkpoint.flatMap { index < $0.count ? $0[index] : nil },
                     fileSystem: fileSystem))
         }
+        // So that what a checkpoint will speak of has its name on the disk.
+        if checkpoint == nil { try fileSystem.flushFolder(folder) }
         all = streams
         hasPicks = writesPicks
         self.folder = folder
