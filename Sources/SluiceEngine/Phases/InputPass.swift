@@ -90,7 +90,7 @@ final class InputPass: @unchecked Sendable {
                 } while parcel.isReplay && !replays
                 parcel.endByte = reader.nextByte
             } catch let failure as IOFailure {
-                throw EngineError(.data, named(failure, file, reader))
+                throw EngineError(failure, message: named(failure, file, reader))
             }
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
@@ -106,7 +106,7 @@ final class InputPass: @unchecked Sendable {
         do {
             return try fileSystem.openInput(file.path, options: InputOptions(digest: digest))
         } catch let failure as IOFailure {
-            throw EngineError(.data, named(failure, file, nil))
+            throw EngineError(failure, message: named(failure, file, nil))
         }
     }
 
