@@ -4,8 +4,40 @@ import SluiceIO
 /// A frame of an output on its way to the file.
 struct Frame {
     let stream: OutputStream
-    let content: [UInt8]
-    var compressed: [UInt8] = []
+    let buffer: FrameBuffer
+}
+
+/// The lines of a frame and what they are packed to. Used again from frame to frame, so that its memory is touched for
+/// the first time once and not for every frame.
+final class FrameBuffer {
+    // Belongs to one frame, and so to one thread at a time.
+
+    var content: [UInt8] = []
+    private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    private var compressedCount = 0
+
+    deinit { memory.deallocate() }
+
+    var compressed: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<compressedCount]) }
+
+    func compress(with compressor: FrameCompressor) {
+        let bound = FrameCompressor.bound(content.count)
+        if memory.count < bound {
+            memory.deallocate()
+            memory = .allocate(byteCount: bound, alignment: 64)
+        }
+        compressedCount = content.withUnsafeBytes { compressor.compress($0, to: memory) }
+    }
+
+    /// Makes it ready for the next frame; what a giant line needed goes back.
+    func empty() {
+        compressedCount = 0
+        content.removeAll(keepingCapacity: content.capacity <= 2 * OutputStream.frameBytes)
+        if memory.count > 2 * OutputStream.frameBytes {
+            memory.deallocate()
+            memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        }
+    }
 }
 
 /// One zstd JSON Lines file of the run directory, written in frames.
@@ -40,13 +72,20 @@ final class OutputStream {
     private var digest = XXHashStream()
     private var fileDigests = XXHashStream()
     private(set) var state = State()
+    private let buffers: Spares<FrameBuffer>
 
     var lines: Int { state.lines }
     var contentBytes: Int { state.contentBytes }
 
-    /// - Parameter checkpoint: where a stopped run left off; nil for a new file.
-    init(name: String, folder: String, from checkpoint: State? = nil, fileSystem: FileSystem) throws(IOFailure) {
+    /// - Parameters:
+    ///   - checkpoint: where a stopped run left off; nil for a new file.
+    ///   - buffers: where full frames take their memory from.
+    init(
+        name: String, folder: String, from checkpoint: State? = nil, buffers: Spares<FrameBuffer>,
+        fileSystem: FileSystem
+    ) throws(IOFailure) {
         self.name = name
+        self.buffers = buffers
         path = "\(folder)/\(name)"
         partialPath = path + AtomicFile.temporarySuffix
         self.fileSystem = fileSystem
@@ -145,8 +184,9 @@ final class OutputStream {
                 let from = max(0, Self.frameBytes - 1 - state.pending.count)
                 guard let end = rest[from...].firstIndex(of: 0x0A) else { break }
                 state.pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[...end]))
-                full.append(Frame(stream: self, content: state.pending))
-                state.pending = []
+                let buffer = buffers.take()
+                swap(&buffer.content, &state.pending)
+                full.append(Frame(stream: self, buffer: buffer))
                 state.pending.reserveCapacity(Self.frameBytes + (Self.frameBytes >> 3))
                 rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
             }
@@ -155,21 +195,15 @@ final class OutputStream {
     }
 
     /// Appends a compressed frame.
-    func append(_ frame: Frame) throws(IOFailure) {
-        try write(frame.compressed)
+    func append(_ buffer: FrameBuffer) throws(IOFailure) {
+        try write(buffer.compressed)
         frames.append(
             ZstdSeekableWriter.Sizes(
-                compressed: UInt32(frame.compressed.count), content: UInt32(frame.content.count)))
+                compressed: UInt32(buffer.compressed.count), content: UInt32(buffer.content.count)))
     }
 
-    private func write(_ bytes: [UInt8]) throws(IOFailure) {
-        let offset = UInt64(state.fileBytes)
-        let result = bytes.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
-            do throws(IOFailure) { return .success(try file?.write(bytes, at: offset) ?? ()) } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
+    private func write(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
+        try file?.write(bytes, at: UInt64(state.fileBytes))
         state.fileBytes += bytes.count
         bytes.withUnsafeBytes { fileDigests.update($0) }
     }
@@ -181,11 +215,13 @@ final class OutputStream {
     func finish(_ compressor: FrameCompressor) throws(IOFailure) {
         guard file != nil else { return }
         if !state.pending.isEmpty || frames.isEmpty {
-            var compressed: [UInt8] = []
-            state.pending.withUnsafeBytes { compressor.compress($0, into: &compressed) }
-            try append(Frame(stream: self, content: state.pending, compressed: compressed))
+            let last = FrameBuffer()
+            last.content = state.pending
+            last.compress(with: compressor)
+            try append(last)
         }
-        try write(ZstdSeekableWriter.seekTable(frames))
+        let table = ZstdSeekableWriter.seekTable(frames)
+        try table.span.bytes.withUnsafeBytes { bytes throws(IOFailure) in try write(bytes) }
         try flush()
         file = nil
         try fileSystem.rename(partialPath, to: path)

@@ -20,6 +20,7 @@ final class InputPass: @unchecked Sendable {
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
     private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
+    private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
     /// Where a stopped run left off; the blocks before are passed over, or replayed.
     private let start: Checkpoint.Position
     private let replays: Bool
@@ -45,6 +46,9 @@ final class InputPass: @unchecked Sendable {
         self.replays = replays
         let known = checkpoint?.files ?? [:]
         digests.withLock { $0 = known }
+        if let names = checkpoint?.fieldNames, !names.isEmpty {
+            firstFields.withLock { $0 = (Ordinal(rawValue: 0), names) }
+        }
         self.catalog = catalog
         self.spec = spec
         self.limits = limits
@@ -126,24 +130,27 @@ final class InputPass: @unchecked Sendable {
         let raw = parcel.raw
         let arena = extractor.arena
         arena.removeAll()
-        for line in raw.lines {
+        // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
+        var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
+        (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
+        let (all, file, first) = (raw.lines, parcel.file, Int(raw.firstLine))
+        lines.reserveCapacity(all.count)
+        ordinals.reserveCapacity(all.count)
+        hashes.reserveCapacity(all.count)
+        for line in all {
             let bytes = raw.bytes(of: line)
             if let fault = extractor.json.extract(bytes, into: arena) {
                 parcel.faults.append(
                     Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
                 continue
             }
-            parcel.lines.append(line)
-            parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
-            switch spec.dedupe {
-            case .fields:
-                parcel.hashes.append(
-                    extractor.hasher.hash(arena, row: arena.width == 0 ? 0 : arena.rows - 1, fields: dedupeFields))
-                if !keepsFields { arena.removeAll() }
-            default:
-                parcel.hashes.append(XXHash.hash128(bytes))
-            }
+            lines.append(line)
+            ordinals.append(Ordinal(file: file, line: first + Int(line.lineDelta)))
+            if lines.count == 1 { noteFields(bytes, ordinals[0]) }
+            hashes.append(hash(bytes, arena, extractor, parcel))
+            if !keepsFields { arena.removeAll() }
         }
+        (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
             if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
@@ -156,6 +163,34 @@ final class InputPass: @unchecked Sendable {
         if spec.malformed == .fail { try failOnFirstFault(parcel) }
         progress.read(records: raw.lines.count)
     }
+
+    /// Of the fields that the dedupe compares, framed; of the whole line where there is no dedupe or none of the fields.
+    private func hash(
+        _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: Parcel
+    ) -> ContentHash {
+        guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
+        let row = arena.rows - 1
+        // Records without the fields are not alike for that.
+        guard dedupeFields.contains(where: { arena.kind(row, $0) != .missing }) else {
+            parcel.account.unkeyed += 1
+            return XXHash.hash128(line)
+        }
+        return extractor.hasher.hash(arena, row: row, fields: dedupeFields)
+    }
+
+    private func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
+        firstFields.withLock { first in
+            guard ordinal < first.ordinal else { return }
+            var names: [String] = []
+            var scanner = JSONScanner(Array(line))
+            // The line has been checked; what can't be read here is only left out of a message.
+            try? scanner.forEachEntry { name, _ in names.append(name) }
+            first = (ordinal, names)
+        }
+    }
+
+    /// The field names of the first good record, for messages.
+    var fieldNames: [String] { firstFields.withLock { $0.names } }
 
     private func failOnFirstFault(_ parcel: Parcel) throws(EngineError) {
         let name = catalog.files[parcel.file].name

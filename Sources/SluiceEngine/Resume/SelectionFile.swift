@@ -9,7 +9,7 @@ struct SelectionFile: Sendable {
 
     /// Writes the rows that leave and those that stay, then the facts: where the facts stand, all stands.
     func write(_ result: SelectionPhase.Result, runs: [String]) throws {
-        try write(result.gone.map { Int64($0) }, "gone")
+        try write(result.live.bits, "live")
         try write(result.ranks.map { Int64($0.row) }, "rows")
         try write(result.ranks.map { Int64($0.rank) }, "ranks")
         let facts: Report = [
@@ -23,7 +23,7 @@ struct SelectionFile: Sendable {
         bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 
-    func read() throws -> (result: SelectionPhase.Result, runs: [String])? {
+    func read(rows count: Int) throws -> (result: SelectionPhase.Result, runs: [String])? {
         guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
         let bytes = try fileSystem.contents(of: "\(path).json")
         let json = Array(bytes.prefix { $0 != 0x0A })
@@ -33,7 +33,7 @@ struct SelectionFile: Sendable {
         else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }
         return (
             SelectionPhase.Result(
-                gone: try numbers("gone").map { Int($0) },
+                live: LiveRows(rows: count, bits: try numbers("live")),
                 ranks: zip(rows, ranks).map { (Int($0), Int32($1)) }, report: report, account: account),
             (facts["runs"]?.elements ?? []).compactMap(\.textValue)
         )
