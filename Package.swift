@@ -60,6 +60,11 @@ let package = Package(
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .testTarget(name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry"] + plugins),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "SluiceTesting", "SluiceEngine", "SluiceIO", "SluiceCore", "SluicePipeline", "SluiceCommand", "sluice",
+            ]),
         .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "sluice"]),
     ],
     swiftLanguageModes: [.v6],

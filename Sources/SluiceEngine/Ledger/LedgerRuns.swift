@@ -22,7 +22,8 @@ final class LedgerRuns: @unchecked Sendable {
     private var bytes: [UInt8] = []
     private var places: [Place] = []
     private var runs: [String] = []
-    private var nextNumber: Int
+    private var phase = "reading"
+    private var nextNumber = 0
 
     /// - Parameter runs: those of a stopped run that are still good.
     init(folder: String, shareBytes: Int, adopting runs: [String] = [], fileSystem: FileSystem) {
@@ -32,8 +33,24 @@ final class LedgerRuns: @unchecked Sendable {
         placesShare = max(1 << 20, shareBytes) / 5 / MemoryLayout<Place>.stride
         self.fileSystem = fileSystem
         self.runs = runs
-        // Numbers are never given twice, so that a file left by a stopped run can't be taken for a new one.
-        nextNumber = 1 + (runs.compactMap { Int($0.split(separator: "-").last?.split(separator: ".").first ?? "") }.max() ?? -1)
+        nextNumber = numberAfter(runs)
+    }
+
+    /// Names the runs to come.
+    ///
+    /// A run's name belongs to a phase and a number in it: how many runs a phase is cut into follows from the memory, so
+    /// a run that goes on with less may write more of them, and must not write over those of a later phase.
+    func begin(_ phase: String) throws {
+        try monitor.locked {
+            try writeRun()
+            self.phase = phase
+            nextNumber = numberAfter(runs)
+        }
+    }
+
+    private func numberAfter(_ runs: [String]) -> Int {
+        let stem = "ledger-\(phase)-"
+        return 1 + (runs.filter { $0.hasPrefix(stem) }.compactMap { Int($0.dropFirst(stem.count).prefix { $0 != "." }) }.max() ?? -1)
     }
 
     /// Writes what has gathered; returns all runs so far.
@@ -48,10 +65,7 @@ final class LedgerRuns: @unchecked Sendable {
     func adopt(_ more: [String]) {
         monitor.locked {
             runs += more.filter { !runs.contains($0) }
-            for run in more {
-                let number = Int(run.split(separator: "-").last?.split(separator: ".").first ?? "") ?? 0
-                nextNumber = max(nextNumber, number + 1)
-            }
+            nextNumber = max(nextNumber, numberAfter(runs))
         }
     }
 
@@ -75,7 +89,7 @@ final class LedgerRuns: @unchecked Sendable {
     private func writeRun() throws {
         guard !places.isEmpty else { return }
         places.sort { $0.ordinal < $1.ordinal }
-        let name = "ledger-\(nextNumber).run"
+        let name = "ledger-\(phase)-\(nextNumber).run"
         nextNumber += 1
         let path = "\(folder)/\(name)"
         let writer = try BytesColumnWriter(path, fileSystem: fileSystem)

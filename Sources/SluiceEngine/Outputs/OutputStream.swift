@@ -55,6 +55,8 @@ final class OutputStream {
     /// What a checkpoint must know to go on with the file.
     struct State: Sendable, Equatable {
         var fileBytes = 0
+        /// XXH3-128 of these bytes of the file; set where a checkpoint is written.
+        var fileDigest = ""
         var contentBytes = 0
         var lines = 0
         /// Lines that are in no frame yet.
@@ -68,6 +70,7 @@ final class OutputStream {
     private var file: OpenFile?
     private var frames: [ZstdSeekableWriter.Sizes] = []
     private var digest = XXHashStream()
+    private var fileDigests = XXHashStream()
     private(set) var state = State()
     private let buffers: Spares<FrameBuffer>
 
@@ -91,33 +94,79 @@ final class OutputStream {
             return
         }
         state = checkpoint
-        guard try fileSystem.status(of: partialPath) != nil else {
-            // The run was stopped between giving this file its name and the others theirs.
-            try digestContent(of: path)
-            return
+        let isPartial = try fileSystem.status(of: partialPath) != nil
+        // Where it is not, the run was stopped between giving this file its name and the others theirs.
+        let found = isPartial ? partialPath : path
+        do throws(IOFailure) {
+            if !isPartial, try fileSystem.status(of: path) == nil {
+                throw Self.damaged(found, "it is not there, and the checkpoint says it is")
+            }
+            try adopt(found, isPartial: isPartial)
+        } catch {
+            // Whatever a damaged file of ours looks like to those who read it, it is that.
+            guard error.errno == nil else { throw error }
+            throw Self.damaged(found, error.found)
         }
-        let opened = try fileSystem.openForUpdating(partialPath)
-        guard try opened.status().size >= UInt64(checkpoint.fileBytes) else {
-            throw IOFailure(
-                .corruptWorkFile, path: partialPath, found: "it is shorter than the checkpoint says",
-                advice: "Start the run again with --force.")
-        }
-        try opened.truncate(to: UInt64(checkpoint.fileBytes))
-        file = consume opened
-        frames = try fileSystem.zstdFrames(of: partialPath).map {
-            ZstdSeekableWriter.Sizes(compressed: UInt32($0.size), content: UInt32($0.contentSize ?? 0))
-        }
-        try digestContent(of: partialPath)
-        checkpoint.pending.withUnsafeBytes { digest.update($0) }
     }
 
-    private func digestContent(of path: String) throws(IOFailure) {
+    private static func damaged(_ path: String, _ found: String) -> IOFailure {
+        IOFailure(.corruptWorkFile, path: path, found: found, advice: "Start the run again with --force.")
+    }
+
+    /// Goes on with a file after the bytes that the checkpoint knows, which must be what they were.
+    private func adopt(_ found: String, isPartial: Bool) throws(IOFailure) {
+        let opened = try fileSystem.openForUpdating(found)
+        guard try opened.status().size >= UInt64(state.fileBytes) else {
+            throw Self.damaged(found, "it is shorter than the checkpoint says")
+        }
+        try digestFile(opened, UInt64(state.fileBytes))
+        guard fileDigest == state.fileDigest else { throw Self.damaged(found, "it is not what was written") }
+        if isPartial {
+            try opened.truncate(to: UInt64(state.fileBytes))
+            file = consume opened
+            for frame in try fileSystem.zstdFrames(of: found) {
+                guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0) else {
+                    throw Self.damaged(found, "a frame has an impossible size")
+                }
+                frames.append(ZstdSeekableWriter.Sizes(compressed: size, content: content))
+            }
+        }
+        var content = try digestContent(of: found)
+        if isPartial {
+            state.pending.withUnsafeBytes { digest.update($0) }
+            content += state.pending.count
+        }
+        guard content == state.contentBytes else {
+            throw Self.damaged(found, "it has \(content) bytes of lines, and should have \(state.contentBytes)")
+        }
+    }
+
+    private func digestFile(_ file: borrowing OpenFile, _ end: UInt64) throws(IOFailure) {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var at: UInt64 = 0
+        while at < end {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(min(UInt64(buffer.count), end - at))])
+            let count = try file.read(into: part, at: at)
+            if count == 0 { return }
+            fileDigests.update(UnsafeRawBufferPointer(rebasing: part[..<count]))
+            at += UInt64(count)
+        }
+    }
+
+    /// XXH3-128 of what has been appended.
+    var fileDigest: String { hexadecimal(fileDigests.digest128) }
+
+    /// - Returns: how many bytes there are, unpacked.
+    private func digestContent(of path: String) throws(IOFailure) -> Int {
         let source = try fileSystem.openInput(path)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
+        var total = 0
         while true {
             let count = try source.read(into: buffer)
-            if count == 0 { return }
+            if count == 0 { return total }
+            total += count
             digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
@@ -156,6 +205,7 @@ final class OutputStream {
     private func write(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
         try file?.write(bytes, at: UInt64(state.fileBytes))
         state.fileBytes += bytes.count
+        fileDigests.update(bytes)
     }
 
     /// Returns when all appended frames stand on the disk.

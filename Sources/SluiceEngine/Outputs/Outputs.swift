@@ -35,6 +35,8 @@ final class Outputs: @unchecked Sendable {
                     name: name, folder: folder, from: checkpoint.flatMap { index < $0.count ? $0[index] : nil },
                     buffers: buffers, fileSystem: fileSystem))
         }
+        // So that what a checkpoint will speak of has its name on the disk.
+        if checkpoint == nil { try fileSystem.flushFolder(folder) }
         all = streams
         self.buffers = buffers
         hasPicks = writesPicks

@@ -27,6 +27,7 @@ final class Deduper: @unchecked Sendable {
     private let progress: () -> Double
     private var duplicates: DuplicateStream?
     private var upcoming: Duplicate?
+    private var isAligned = false
     /// Distinct records so far, those before a checkpoint included.
     var distinct = 0
 
@@ -70,10 +71,13 @@ final class Deduper: @unchecked Sendable {
     }
 
     private func markFromStream(_ parcel: Parcel) throws {
-        // A run that goes on after a stop begins somewhere in the middle.
-        while let next = upcoming, let first = parcel.ordinals.first, next.ordinal < first.rawValue {
+        guard let first = parcel.ordinals.first else { return }
+        while let next = upcoming, next.ordinal < first.rawValue {
+            // A run that goes on after a stop begins somewhere in the middle; later on none may be left out.
+            guard !isAligned else { throw Self.astray }
             upcoming = try duplicates?.next()
         }
+        isAligned = true
         for record in parcel.ordinals.indices {
             if let next = upcoming, next.ordinal == parcel.ordinals[record].rawValue {
                 parcel.lose(record, loss(next.kept))
@@ -82,6 +86,18 @@ final class Deduper: @unchecked Sendable {
                 distinct += 1
             }
         }
+    }
+
+    /// Fails where a duplicate is left that no record of the input was.
+    func close() throws {
+        // A run that goes on after the last record has seen none, and what was left to see was checked before.
+        if isAligned, upcoming != nil { throw Self.astray }
+    }
+
+    private static var astray: EngineError {
+        EngineError(
+            .data,
+            "the duplicates found in the first reading are not those of the second; the input changed while it was read: run again with --force when nothing writes to it")
     }
 
     private func loss(_ kept: UInt64) -> Parcel.Loss {

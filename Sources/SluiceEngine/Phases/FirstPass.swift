@@ -70,6 +70,7 @@ final class FirstPass: @unchecked Sendable {
                 },
             ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
         try conveyor.run(on: pool)
+        try deduper?.close()
         try endShard()
     }
 

@@ -100,8 +100,7 @@ final class InputPass: @unchecked Sendable {
                 } while parcel.isReplay && !replays
                 parcel.endByte = reader.nextByte
             } catch let failure as IOFailure {
-                let code: EngineError.Code = failure.code == .windowTooLarge ? .resources : .data
-                throw EngineError(code, named(failure, file, reader))
+                throw EngineError(failure, message: named(failure, file, reader))
             }
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
@@ -120,7 +119,7 @@ final class InputPass: @unchecked Sendable {
                 options: InputOptions(
                     windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads))
         } catch let failure as IOFailure {
-            throw EngineError(.data, named(failure, file, nil))
+            throw EngineError(failure, message: named(failure, file, nil))
         }
     }
 

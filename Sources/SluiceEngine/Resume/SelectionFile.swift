@@ -15,14 +15,22 @@ struct SelectionFile: Sendable {
         let facts: Report = [
             "account": result.account.report, "report": result.report, "runs": .list(runs.map { .text($0) }),
         ]
-        try fileSystem.write(Array(facts.json.utf8), to: "\(path).json")
+        let json = Array(facts.json.utf8)
+        try fileSystem.write(json + [0x0A] + Array(Self.checksum(json).utf8), to: "\(path).json")
+    }
+
+    private static func checksum(_ bytes: [UInt8]) -> String {
+        bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 
     func read(rows count: Int) throws -> (result: SelectionPhase.Result, runs: [String])? {
         guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
-        let facts = try Report(json: try fileSystem.contents(of: "\(path).json"))
-        guard let account = facts["account"].flatMap(Account.init), let report = facts["report"] else { return nil }
+        let bytes = try fileSystem.contents(of: "\(path).json")
+        let json = Array(bytes.prefix { $0 != 0x0A })
         let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
+        guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8), let facts = try? Report(json: json),
+            let account = facts["account"].flatMap(Account.init), let report = facts["report"], rows.count == ranks.count
+        else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }
         return (
             SelectionPhase.Result(
                 live: LiveRows(rows: count, bits: try numbers("live")),

@@ -26,6 +26,8 @@ final class Execution {
     private(set) var dedupeReport: Report?
     /// Digest and number of lines of each input file.
     private(set) var files: [Int: Checkpoint.FileFacts] = [:]
+    /// The files as the dedupe saw them, where it read them in a pass of its own.
+    private var dedupedFiles: [Int: Checkpoint.FileFacts] = [:]
     /// The field names of some record, for messages.
     private var fieldNames: [String] = []
     private var step = 0
@@ -55,6 +57,8 @@ final class Execution {
     }
 
     deinit { pool.stop() }
+
+    private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
 
     /// Runs all phases; the outputs have their final names then, and the account has closed.
     func process() throws -> Outputs {
@@ -86,6 +90,11 @@ final class Execution {
         }
         account.kept = outputs.kept.lines
         try account.close()
+        guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
+            throw EngineError(
+                .fault,
+                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) bad ones; please report this with the definition")
+        }
         // The account of a checkpoint is that of the first pass: what came after is read again from its own files.
         base.phase = .finishing
         base.streams = outputs.assembled
@@ -169,6 +178,9 @@ final class Execution {
     private func knownDuplicates() throws -> DuplicateStream? {
         let path = "\(dedupeFolder)/duplicates"
         guard definition.input.dedupe != nil, try options.fileSystem.status(of: path) != nil else { return nil }
+        let file = try DuplicateStream(path, fileSystem: options.fileSystem)
+        // Read once to its end and its checksum, before any of it is believed.
+        while try file.next() != nil {}
         return try DuplicateStream(path, fileSystem: options.fileSystem)
     }
 
@@ -176,11 +188,11 @@ final class Execution {
         guard !catalog.isStandardInput else {
             throw EngineError(
                 .resources,
-                "the dedupe of standard input outgrew its \(MemorySize.describe(shares.dedupe)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice")
+                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice")
         }
         begin("dedupe", bytes: Int(catalog.totalSize))
         if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
-        let spill = try DedupeSpill(folder: dedupeFolder, memory: shares.dedupe, fileSystem: options.fileSystem)
+        let spill = try DedupeSpill(folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let input = inputPass(stageFields: [])
         let conveyor = Conveyor<Parcel>(
             steps: [
@@ -194,6 +206,7 @@ final class Execution {
                 },
             ], limit: shares.blocks, isStopped: options.isStopped, openLane: { try input.lane($0) })
         try conveyor.run(on: pool)
+        dedupedFiles = input.readFiles
         try spill.finish()
         return try spill.resolve()
     }
@@ -219,7 +232,7 @@ final class Execution {
         }
         begin("reading", bytes: Int(catalog.totalSize))
         let deduper = try definition.input.dedupe.map { _ in
-            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: shares.dedupe) { [progress] in
+            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: dedupeShare) { [progress] in
                 let state = progress.state
                 return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
             }
@@ -235,6 +248,7 @@ final class Execution {
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
+        for (index, facts) in dedupedFiles where files[index] != facts { throw changed(index) }
         fieldNames = input.fieldNames
         noteDedupe(distinct: deduper?.distinct ?? 0)
         warn(of: transforms)
@@ -264,7 +278,10 @@ final class Execution {
     ) throws -> LiveRows {
         let store = keeping.store
         var live = LiveRows(rows: store.rows)
+        var round = 0
         while let first = pending.first {
+            try keeping.ledger.begin("rows-\(round)")
+            round += 1
             let transforms = takeTransforms(&pending)
             let next = pending.isEmpty ? nil : pending.removeFirst()
             let pass = rowPass(transforms, next?.link, first.link, keeping, live, picks)
@@ -279,7 +296,7 @@ final class Execution {
                 pending = Self.flatten(result.body, link) + pending
             case .selection(let selection)?:
                 try runTransforms(pass, transforms, first.link, &live, store)
-                _ = try keeping.ledger.flush()
+                try keeping.ledger.begin("choice-\(selections)")
                 try select(selection, next?.link ?? first.link, keeping, &live, picks: picks)
             default:
                 try runTransforms(pass, transforms, first.link, &live, store)
@@ -369,9 +386,12 @@ final class Execution {
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         try pass.close()
         for (index, read) in input.readFiles where files[index]?.hash != read.hash {
-            throw EngineError(
-                .data, "\(catalog.files[index].name) changed while it was read; run again when nothing writes to it")
+            throw changed(index)
         }
+    }
+
+    private func changed(_ file: Int) -> EngineError {
+        EngineError(.data, "\(catalog.files[file].name) changed while it was read; run again when nothing writes to it")
     }
 
     // MARK: Warnings
