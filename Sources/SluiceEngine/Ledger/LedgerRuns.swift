@@ -16,7 +16,8 @@ final class LedgerRuns: @unchecked Sendable {
 
     private let monitor = Monitor()
     private let folder: String
-    private let shareBytes: Int
+    private let linesShare: Int
+    private let placesShare: Int
     private let fileSystem: FileSystem
     private var bytes: [UInt8] = []
     private var places: [Place] = []
@@ -26,7 +27,9 @@ final class LedgerRuns: @unchecked Sendable {
     /// - Parameter runs: those of a stopped run that are still good.
     init(folder: String, shareBytes: Int, adopting runs: [String] = [], fileSystem: FileSystem) {
         self.folder = folder
-        self.shareBytes = max(1 << 20, shareBytes)
+        // A line has about 100 bytes.
+        linesShare = max(1 << 20, shareBytes) * 4 / 5
+        placesShare = max(1 << 20, shareBytes) / 5 / MemoryLayout<Place>.stride
         self.fileSystem = fileSystem
         self.runs = runs
         // Numbers are never given twice, so that a file left by a stopped run can't be taken for a new one.
@@ -55,6 +58,10 @@ final class LedgerRuns: @unchecked Sendable {
     /// Adds lines: `ordinals[i]` belongs to the line that ends at `ends[i]` of `lines`.
     func add(_ lines: [UInt8], ends: [Int], ordinals: [UInt64]) throws {
         try monitor.locked {
+            // Room for all at once: an array that doubles would need three times its share for a moment.
+            if bytes.capacity < linesShare { bytes.reserveCapacity(linesShare) }
+            if places.capacity < placesShare { places.reserveCapacity(placesShare) }
+            if bytes.count + lines.count > linesShare || places.count + ends.count > placesShare { try writeRun() }
             var start = 0
             let base = bytes.count
             bytes.append(contentsOf: lines)
@@ -62,7 +69,6 @@ final class LedgerRuns: @unchecked Sendable {
                 places.append(Place(ordinal: ordinal, offset: base + start, length: end - start))
                 start = end
             }
-            if bytes.count + places.count * MemoryLayout<Place>.stride > shareBytes { try writeRun() }
         }
     }
 

@@ -24,13 +24,16 @@ final class Deduper: @unchecked Sendable {
 
     private var table = DedupeTable()
     private let share: Int
+    private let progress: () -> Double
     private var duplicates: DuplicateStream?
     private var upcoming: Duplicate?
     /// Distinct records so far, those before a checkpoint included.
     var distinct = 0
 
-    init(_ means: Means, share: Int) throws(IOFailure) {
+    /// - Parameter progress: how much of the input is read, from 0 to 1; decides the means, never the answer.
+    init(_ means: Means, share: Int, progress: @escaping () -> Double) throws(IOFailure) {
         self.share = share
+        self.progress = progress
         if case .duplicates(let stream) = means {
             duplicates = stream
             upcoming = try stream.next()
@@ -44,7 +47,7 @@ final class Deduper: @unchecked Sendable {
         if duplicates != nil {
             try markFromStream(parcel)
         } else {
-            guard table.memory + table.transientMemory <= share else { throw Overflow(records: table.count) }
+            try checkRoom()
             table.warm(parcel.hashes)
             for record in parcel.hashes.indices {
                 let ordinal = parcel.ordinals[record]
@@ -56,6 +59,14 @@ final class Deduper: @unchecked Sendable {
             }
         }
         parcel.distinct = distinct
+    }
+
+    /// Gives up as soon as it is clear that the table won't fit, not when it is full.
+    private func checkRoom() throws {
+        let memory = table.memory + table.transientMemory
+        let done = progress()
+        let foreseen = done > 0.02 && done < 1 ? Int(Double(memory) / done / 1.3) : memory
+        guard max(memory, foreseen) <= share else { throw Overflow(records: table.count) }
     }
 
     private func markFromStream(_ parcel: Parcel) throws {

@@ -56,7 +56,10 @@ final class FirstPass: @unchecked Sendable {
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .parallel { [input] in try input.parse($0) },
-                .ordered { [self] in try deduper?.mark($0) },
+                .ordered { [self] parcel in
+                    try input.refuseFaults(parcel)
+                    try deduper?.mark(parcel)
+                },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
                 .parallel { [outputs] in outputs.compress($0) },
@@ -187,7 +190,8 @@ final class FirstPass: @unchecked Sendable {
     func checkpoint(_ phase: Checkpoint.Phase) throws -> Checkpoint {
         Checkpoint(
             phase: phase, account: account, streams: outputs.assembled, shards: keeping?.store.checkpoint ?? [],
-            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0)
+            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0,
+            fieldNames: input.fieldNames)
     }
 
     private func keep(_ parcel: Parcel, in store: ColumnStore) throws {

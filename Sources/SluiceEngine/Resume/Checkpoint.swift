@@ -37,6 +37,8 @@ struct Checkpoint: Sendable, Equatable {
     /// Digest and lines of the files that were read to their end.
     var files: [Int: FileFacts] = [:]
     var distinct = 0
+    /// The field names of the first good record.
+    var fieldNames: [String] = []
 
     struct FileFacts: Sendable, Equatable {
         var hash: ContentHash
@@ -111,6 +113,7 @@ extension Checkpoint {
                 ]
             })),
             .init("distinct", .integer(distinct)),
+            .init("field_names", .list(fieldNames.map { .text($0) })),
         ])
     }
 
@@ -143,6 +146,7 @@ extension Checkpoint {
             files[index] = FileFacts(hash: ContentHash(high: high, low: low), lines: lines)
         }
         distinct = report["distinct"]?.integerValue ?? 0
+        fieldNames = (report["field_names"]?.elements ?? []).compactMap(\.textValue)
     }
 }
 
@@ -171,6 +175,7 @@ extension Account {
     var report: Report {
         .object([
             .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
+            .init("unkeyed", .integer(unkeyed)),
             .init("drops", .list(drops.sorted { $0.key < $1.key }.map { key, count in
                 .list([.text(key.stage), .text(key.reason.name), .integer(count)])
             })),
@@ -184,6 +189,7 @@ extension Account {
             let blank = report["blank"]?.integerValue
         else { return nil }
         (self.read, self.kept, self.blank) = (read, kept, blank)
+        unkeyed = report["unkeyed"]?.integerValue ?? 0
         for drop in report["drops"]?.elements ?? [] {
             let parts = drop.elements
             guard parts.count == 3, let stage = parts[0].textValue, let reason = parts[1].textValue,

@@ -9,7 +9,7 @@ struct SelectionFile: Sendable {
 
     /// Writes the rows that leave and those that stay, then the facts: where the facts stand, all stands.
     func write(_ result: SelectionPhase.Result, runs: [String]) throws {
-        try write(result.gone.map { Int64($0) }, "gone")
+        try write(result.live.bits, "live")
         try write(result.ranks.map { Int64($0.row) }, "rows")
         try write(result.ranks.map { Int64($0.rank) }, "ranks")
         let facts: Report = [
@@ -18,14 +18,14 @@ struct SelectionFile: Sendable {
         try fileSystem.write(Array(facts.json.utf8), to: "\(path).json")
     }
 
-    func read() throws -> (result: SelectionPhase.Result, runs: [String])? {
+    func read(rows count: Int) throws -> (result: SelectionPhase.Result, runs: [String])? {
         guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
         let facts = try Report(json: try fileSystem.contents(of: "\(path).json"))
         guard let account = facts["account"].flatMap(Account.init), let report = facts["report"] else { return nil }
         let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
         return (
             SelectionPhase.Result(
-                gone: try numbers("gone").map { Int($0) },
+                live: LiveRows(rows: count, bits: try numbers("live")),
                 ranks: zip(rows, ranks).map { (Int($0), Int32($1)) }, report: report, account: account),
             (facts["runs"]?.elements ?? []).compactMap(\.textValue)
         )

@@ -1,3 +1,4 @@
+import CMalloc
 import SluiceCore
 import SluiceIO
 
@@ -25,6 +26,8 @@ final class Execution {
     private(set) var dedupeReport: Report?
     /// Digest and number of lines of each input file.
     private(set) var files: [Int: Checkpoint.FileFacts] = [:]
+    /// The field names of some record, for messages.
+    private var fieldNames: [String] = []
     private var step = 0
     private var selections = 0
 
@@ -142,6 +145,8 @@ final class Execution {
     }
 
     private func begin(_ name: String, bytes: Int = 0, rows: Int = 0) {
+        // What the phase before held goes back to the system before the next one takes its share.
+        malloc_trim(0)
         step += 1
         progress.begin(name, step: step, totalBytes: bytes, totalRecords: rows)
     }
@@ -152,7 +157,8 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, from: checkpoint, replays: replays)
+            fileSystem: options.fileSystem, progress: progress, memory: definition.memory, threads: options.threads,
+            from: checkpoint, replays: replays)
     }
 
     // MARK: Dedupe beyond memory
@@ -180,6 +186,7 @@ final class Execution {
             steps: [
                 .parallel { try input.parse($0) },
                 .ordered { parcel in
+                    try input.refuseFaults(parcel)
                     for record in parcel.hashes.indices {
                         try spill.append(parcel.hashes[record], parcel.ordinals[record].rawValue)
                     }
@@ -205,13 +212,17 @@ final class Execution {
         if let checkpoint, checkpoint.phase != .reading {
             account = checkpoint.account
             files = checkpoint.files
+            fieldNames = checkpoint.fieldNames
             noteDedupe(distinct: checkpoint.distinct)
             warn(of: transforms)
             return checkpoint
         }
         begin("reading", bytes: Int(catalog.totalSize))
         let deduper = try definition.input.dedupe.map { _ in
-            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: shares.dedupe)
+            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: shares.dedupe) { [progress] in
+                let state = progress.state
+                return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
+            }
         }
         deduper?.distinct = checkpoint?.distinct ?? 0
         // The table of the dedupe is not kept on disk: what was read before the stop is read and hashed again.
@@ -224,6 +235,7 @@ final class Execution {
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
+        fieldNames = input.fieldNames
         noteDedupe(distinct: deduper?.distinct ?? 0)
         warn(of: transforms)
         let done = try pass.checkpoint(.choosing)
@@ -234,6 +246,10 @@ final class Execution {
     /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
     private func noteDedupe(distinct: Int) {
         guard definition.input.dedupe != nil else { return }
+        if account.unkeyed > 0, case .fields(let paths) = definition.input.dedupe {
+            warnings.append(
+                "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)")
+        }
         let n = Double(account.read - account.quarantined)
         dedupeReport = [
             "method": "XXH3-128", "distinct": .integer(distinct),
@@ -256,9 +272,9 @@ final class Execution {
             case .survey(let survey)?:
                 let link = next?.link ?? first.link
                 begin(link.label, rows: store.rows)
-                let (gone, result) = try pass.run(
+                let (remaining, result) = try pass.run(
                     survey: survey, context: context(link), on: pool, limit: shares.blocks, isStopped: options.isStopped)
-                live.remove(gone)
+                live = remaining
                 if result.report != [:] { reports.append((link.label, result.report)) }
                 pending = Self.flatten(result.body, link) + pending
             case .selection(let selection)?:
@@ -296,7 +312,7 @@ final class Execution {
     ) throws {
         guard !transforms.links.isEmpty else { return }
         begin(link.label, rows: store.rows)
-        live.remove(try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped))
+        live = try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
     }
 
     private func select(
@@ -305,27 +321,29 @@ final class Execution {
     ) throws {
         begin(link.label, rows: live.count)
         let before = live.count
+        let wanted = chain.wanted(from: link.index, output: definition.output) + picks
+        let writesRanks = link.stage.writes.contains { $0.name == .rank } && wanted.contains(.rank)
         let done = SelectionFile(path: "\(work)/selection-\(selections)", fileSystem: options.fileSystem)
         selections += 1
         let result: SelectionPhase.Result
-        if let known = try done.read() {
+        if let known = try done.read(rows: keeping.store.rows) {
             result = known.result
             keeping.ledger.adopt(known.runs)
         } else {
             let runsBefore = try keeping.ledger.flush()
             let phase = SelectionPhase(
                 selection, context: context(link), store: keeping.store, live: live, ledger: keeping.ledger,
-                encoder: encoder, folder: "\(work)/groups", fileSystem: options.fileSystem)
+                encoder: encoder, folder: "\(work)/groups", notesRanks: writesRanks,
+                residentBytes: shares.resident, fileSystem: options.fileSystem)
             result = try phase.run(on: pool, isStopped: options.isStopped)
             let runs = try keeping.ledger.flush().filter { !runsBefore.contains($0) }
             try done.write(result, runs: runs)
         }
-        live.remove(result.gone)
+        live = result.live
         account.add(result.account)
         if result.report != [:] { reports.append((link.label, result.report)) }
         warn(stage: link.label, before: before, after: live.count)
-        let wanted = chain.wanted(from: link.index, output: definition.output) + picks
-        if link.stage.writes.contains(where: { $0.name == .rank }), wanted.contains(.rank) {
+        if writesRanks {
             try keeping.store.writeRanks(result.ranks)
         }
     }
@@ -367,10 +385,19 @@ final class Execution {
         }
     }
 
+    /// A stage that drops everything, or can do nothing but drop and drops nothing, is seldom what someone meant.
     private func warn(stage: String, before: Int, after: Int) {
-        guard before > 0, after == 0 else { return }
-        let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
-        warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))")
+        guard before > 0 else { return }
+        if after == 0 {
+            let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
+            warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
+        } else if after == before, chain.links.first(where: { $0.label == stage })?.stage.writes.isEmpty ?? false {
+            warnings.append("stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)")
+        }
+    }
+
+    private var fieldsThere: String {
+        fieldNames.isEmpty ? "" : "; a record has the fields \(fieldNames.prefix(12).joined(separator: ", "))"
     }
 }
 

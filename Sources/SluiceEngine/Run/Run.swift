@@ -79,9 +79,15 @@ public final class Run {
         let shares = try MemoryShares(definition, threads: options.threads)
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
         let identity = Manifest.identity(definition, catalog)
-        let start = try directory.prepare(
-            identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
-            resume: options.resume)
+        let start: RunDirectory.Start
+        do {
+            start = try directory.prepare(
+                identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
+                resume: options.resume)
+        } catch {
+            directory.leave()
+            throw error
+        }
         if case .complete(let manifest) = start {
             try directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: true)

@@ -112,6 +112,9 @@ package struct RunDirectory: ~Copyable {
         try fileSystem.remove("\(path)/\(Self.lockName)")
     }
 
+    /// Leaves a directory that is not for this run as it was.
+    func leave() { try? fileSystem.remove("\(path)/\(Self.lockName)") }
+
     /// Removes what a failed run leaves: no file under a final name, no work files, no folder if it was made for nothing.
     func abandon() {
         // Best effort: what can't be removed is refused or cleared by the next run.
