@@ -19,9 +19,7 @@ enum Signals {
                 if received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
                 // A stage in the midst of a long piece of work, or a pipe that gives nothing, is not waited for: a run
                 // may end at any instant, so nothing is lost by it.
-                var patience = itimerval()
-                patience.it_value.tv_usec = 700_000
-                setitimer(ITIMER_REAL, &patience, nil)
+                ualarm(700_000, 0)
             }
         }
         if let words = strdup("\nsluice: \(stopped(by: "a signal", directory))\n") { lastWords = (words, strlen(words)) }

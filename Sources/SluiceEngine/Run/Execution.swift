@@ -123,7 +123,9 @@ final class Execution {
     }
 
     private func context(_ link: StageChain.Link) -> StageContext {
-        StageContext(name: link.label, seed: link.seed, memory: shares.stage, parallel: pool.parallel)
+        StageContext(
+            name: link.label, seed: link.seed, memory: shares.stage, parallel: pool.parallel,
+            columns: chain.written(before: link.index))
     }
 
     private func takeTransforms(_ work: inout [Work]) -> TransformRun {
