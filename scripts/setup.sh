@@ -31,7 +31,6 @@ xxhash.h   libxxhash-dev
 simdjson.h libsimdjson-dev
 zlib.h     zlib1g-dev
 yaml.h     libyaml-dev
-yaml.h     libyaml-dev
 TABLE
 
 ((${#packages[@]} > 0)) || exit 0
