@@ -48,7 +48,7 @@ let package = Package(
         .target(
             name: "SluiceCommand",
             dependencies: [
-                "SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline",
+                "SluiceCore", "SluiceGeometry", "SluiceIO", "SluiceEngine", "SluicePipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + plugins),
         .executableTarget(name: "sluice", dependencies: ["SluiceCommand"]),
