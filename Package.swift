@@ -22,7 +22,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         // C: thin modules over Debian packages, and the one place with vector kernels.
@@ -30,13 +29,15 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
-        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "SluiceGeometry"]),
-        .target(name: "SluicePipeline", dependencies: ["SluiceCore", .product(name: "Yams", package: "Yams")]),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
+        .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine"]),
 
         plugin("Formatter"),
@@ -59,7 +60,12 @@ let package = Package(
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .testTarget(name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry"] + plugins),
-        .testTarget(name: "CommandTests", dependencies: ["SluiceIO"]),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "SluiceTesting", "SluiceEngine", "SluiceIO", "SluiceCore", "SluicePipeline", "SluiceCommand", "sluice",
+            ]),
+        .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "sluice"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

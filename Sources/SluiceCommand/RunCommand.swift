@@ -35,6 +35,9 @@ struct RunCommand: ParsableCommand {
     @Option(help: .hidden)
     var checkpointSeconds: Double?
 
+    @Option(help: .hidden)
+    var dedupeBytes: Int?
+
     func run() throws {
         let definition = try source.definition()
         var options = RunOptions(threads: try threads.count())
@@ -44,6 +47,7 @@ struct RunCommand: ParsableCommand {
         if let blockBytes { options.blockBytes = blockBytes }
         if let segmentBytes { options.segmentBytes = segmentBytes }
         if let checkpointSeconds { options.checkpointSeconds = checkpointSeconds }
+        options.dedupeBytes = dedupeBytes
         options.isStopped = Signals.isStopped
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)

@@ -21,10 +21,17 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
     public let code: Code
     /// What was found and what to do, as a sentence.
     public let message: String
+    /// Whether the work so far is of use once the cause is gone, so that it is left for a resume.
+    let leavesWork: Bool
 
     public init(_ code: Code, _ message: String) {
+        self.init(code, message, leavesWork: code == .stopped || code == .resources)
+    }
+
+    init(_ code: Code, _ message: String, leavesWork: Bool) {
         self.code = code
         self.message = message
+        self.leavesWork = leavesWork
     }
 
     public var description: String { message }
@@ -40,6 +47,8 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
             case .memory: .resources
             default: .fault
             }
-        self.init(code, "stage `\(stage)`: \(error.message)")
+        self.init(
+            code, "stage `\(stage)`: \(error.message)",
+            leavesWork: code == .stopped || code == .resources || error.code == .io)
     }
 }

@@ -1,244 +1,173 @@
 import SluiceCore
-import Yams
-
-/// Where a piece of a definition stands.
-enum YAMLPlace: Hashable {
-    case file(line: Int, column: Int)
-    /// In an option of the command line, as it was written there.
-    case override(String)
-}
-
-/// A piece of a definition with its place.
-struct YAMLNode {
-    enum Value {
-        case scalar(String, quoted: Bool)
-        case list([YAMLNode])
-        case map([Entry])
-    }
-
-    struct Entry {
-        let key: String
-        let keyPlace: YAMLPlace
-        var value: YAMLNode
-    }
-
-    var value: Value
-    let place: YAMLPlace
-
-    var isOverride: Bool { if case .override = place { true } else { false } }
-
-    /// Whether nothing stands there: no value, `null` or `~`.
-    var isNull: Bool {
-        if case .scalar(let text, quoted: false) = value { ["", "~", "null"].contains(text) } else { false }
-    }
-
-    /// Whether it says in so many words that nothing stands there.
-    var isExplicitNull: Bool {
-        if case .scalar(let text, quoted: false) = value { ["~", "null"].contains(text) } else { false }
-    }
-
-    /// What was found, for «…, not X».
-    var found: String {
-        switch value {
-        case .scalar: isNull ? "nothing" : "`\(text ?? "")`"
-        case .list: "a list"
-        case .map: "a map"
-        }
-    }
-
-    var text: String? { if case .scalar(let text, _) = value { text } else { nil } }
-
-    /// The entries of a list written on the command line: `a,b` or `[a, b]`.
-    var overrideElements: [YAMLNode]? {
-        guard isOverride, let text else { return nil }
-        if text.hasPrefix("["), case .list(let nodes)? = YAMLTree.flow(text, place)?.value { return nodes }
-        return text.split(separator: ",").map { YAMLNode(value: .scalar(String($0), quoted: false), place: place) }
-    }
-
-    /// The entries of a map written on the command line: `{on: line}`.
-    var overrideEntries: [Entry]? {
-        guard isOverride, let text, text.hasPrefix("{"), case .map(let entries)? = YAMLTree.flow(text, place)?.value
-        else { return nil }
-        return entries
-    }
-}
 
 /// Composes YAML into nodes, with the problems of the text itself.
 struct YAMLTree {
     private(set) var root: YAMLNode?
     private(set) var problems: [Problem] = []
     private let path: String
+    /// Where all nodes stand, for a text that is no file.
+    private let fixedPlace: YAMLPlace?
 
-    /// A key that stands twice in a map makes Yams give up, so such keys are made different and told apart again by a
-    /// private-use scalar in place of their first one. Lengths stay, so places stay.
-    private var renamed: [Unicode.Scalar: Unicode.Scalar] = [:]
+    private var anchors: [String: YAMLNode] = [:]
     /// Aliases may make a small text a huge tree; a definition is never that large.
     private var nodeCount = 0
     private static let maximumNodes = 100_000
-
-    private static let firstPrivate: UInt32 = 0xE000
-    private static let privateCount: UInt32 = 0x1900
+    private static let maximumDepth = 200
 
     init(text: String, path: String) {
-        self.path = path
-        do {
-            guard let node = try compose(text), !Self.isEmpty(node) else {
-                problems.append(
-                    Problem("the definition is empty; it begins with `sluice: 1`", at: place(line: 1, column: 1)))
-                return
-            }
-            let root = convert(node, fallback: .file(line: 1, column: 1))
-            if nodeCount <= Self.maximumNodes { self.root = root }
-        } catch {
-            problems.append(problem(of: error, text))
+        self.init(text: text, path: path, fixedPlace: nil)
+        if problems.isEmpty, root.map({ $0.isNull && !$0.isExplicitNull }) ?? true {
+            root = nil
+            problems.append(
+                Problem("the definition is empty; it begins with `sluice: 1`", at: SourcePlace(file: path, line: 1, column: 1)))
         }
     }
 
     /// A flow list or map in one line, all of it at `place`.
     static func flow(_ text: String, _ place: YAMLPlace) -> YAMLNode? {
-        guard let node = try? Yams.compose(yaml: text) else { return nil }
-        return relocate(node, place)
+        YAMLTree(text: text, path: "", fixedPlace: place).root
     }
 
-    private static func relocate(_ node: Node, _ place: YAMLPlace) -> YAMLNode? {
-        switch node {
-        case .scalar(let scalar):
-            return YAMLNode(value: .scalar(scalar.string, quoted: isQuoted(scalar)), place: place)
-        case .sequence(let nodes): return YAMLNode(value: .list(nodes.compactMap { relocate($0, place) }), place: place)
-        case .mapping(let pairs):
-            let entries = pairs.compactMap { key, value in
-                relocate(value, place).map { YAMLNode.Entry(key: key.scalar?.string ?? "", keyPlace: place, value: $0) }
-            }
-            return YAMLNode(value: .map(entries), place: place)
-        case .alias: return nil
+    private init(text: String, path: String, fixedPlace: YAMLPlace?) {
+        self.path = path
+        self.fixedPlace = fixedPlace
+        var parser = YAMLParser(text)
+        do throws(YAMLParser.Failure) {
+            root = try document(&parser)
+            if nodeCount > Self.maximumNodes { root = nil }
+        } catch {
+            problems.append(problem(of: error, text))
+            root = nil
         }
-    }
-
-    private static func isQuoted(_ scalar: Node.Scalar) -> Bool { scalar.style != .plain && scalar.style != .any }
-
-    private static func isEmpty(_ node: Node) -> Bool {
-        if case .scalar(let scalar) = node { scalar.string.isEmpty && !isQuoted(scalar) } else { false }
     }
 
     // MARK: Composing
 
-    private mutating func compose(_ original: String) throws -> Node? {
-        var text = original
+    private mutating func document(_ parser: inout YAMLParser) throws(YAMLParser.Failure) -> YAMLNode? {
+        var root: YAMLNode?
+        var begin: YAMLParser.Mark?
         while true {
-            do {
-                return try Yams.compose(yaml: text)
-            } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
-                guard let changed = rename(at: context.mark, in: text) else {
-                    problems.append(
-                        Problem("key `\(keys.first ?? "")` stands twice", at: place(of: context.mark)))
-                    return nil
-                }
-                text = changed
+            let (event, mark) = try parser.next()
+            switch event {
+            case .streamEnd: return root
+            case .documentStart where root != nil:
+                throw YAMLParser.Failure(
+                    message: "but found another document",
+                    context: begin.map { ("expected a single document in the stream", $0) }, mark: mark, offset: nil)
+            case .documentStart, .documentEnd: continue
+            default:
+                begin = mark
+                root = try node(event, mark, &parser, fallback: place(mark), depth: 0)
             }
         }
     }
-
-    private mutating func rename(at mark: Mark, in text: String) -> String? {
-        guard renamed.count < Int(Self.privateCount), let stand = Unicode.Scalar(Self.firstPrivate + UInt32(renamed.count))
-        else { return nil }
-        var scalars = Array(text.unicodeScalars)
-        var line = 1
-        var index = 0
-        while line < mark.line, index < scalars.count {
-            if scalars[index] == "\n" { line += 1 }
-            index += 1
-        }
-        index += mark.column - 1
-        guard index < scalars.count else { return nil }
-        if scalars[index] == "\"" || scalars[index] == "'" { index += 1 }
-        guard index < scalars.count, scalars[index].properties.isAlphabetic || scalars[index] == "_" else { return nil }
-        renamed[stand] = scalars[index]
-        scalars[index] = stand
-        var changed = String.UnicodeScalarView()
-        changed.append(contentsOf: scalars)
-        return String(changed)
-    }
-
-    private func original(_ key: String) -> String {
-        guard let first = key.unicodeScalars.first, let stand = renamed[first] else { return key }
-        return String(stand) + String(key.unicodeScalars.dropFirst())
-    }
-
-    // MARK: Converting
 
     /// - Parameter fallback: where an empty value stands, which has no place of its own.
-    private mutating func convert(_ node: Node, fallback: YAMLPlace) -> YAMLNode {
-        let place = node.mark.map { YAMLPlace.file(line: $0.line, column: $0.column) } ?? fallback
+    private mutating func node(
+        _ event: YAMLParser.Event, _ mark: YAMLParser.Mark, _ parser: inout YAMLParser, fallback: YAMLPlace, depth: Int
+    ) throws(YAMLParser.Failure) -> YAMLNode {
         nodeCount += 1
-        guard nodeCount <= Self.maximumNodes else {
-            if nodeCount == Self.maximumNodes + 1 {
-                problems.append(Problem("the definition has more than \(Self.maximumNodes) values", at: sourcePlace(place)))
-            }
-            return YAMLNode(value: .scalar("", quoted: false), place: place)
+        if nodeCount == Self.maximumNodes + 1 {
+            problems.append(Problem("the definition has more than \(Self.maximumNodes) values", at: sourcePlace(mark)))
         }
-        switch node {
-        case .scalar(let scalar):
-            let isEmpty = Self.isEmpty(node)
-            return YAMLNode(
-                value: .scalar(scalar.string, quoted: Self.isQuoted(scalar)), place: isEmpty ? fallback : place)
-        case .sequence(let nodes):
-            let items = nodes.prefix(max(0, Self.maximumNodes + 1 - nodeCount)).map { item in
-                convert(item, fallback: item.mark.map { .file(line: $0.line, column: $0.column) } ?? place)
+        guard depth < Self.maximumDepth else {
+            throw YAMLParser.Failure(message: "it is nested too deeply", context: nil, mark: mark, offset: nil)
+        }
+        switch event {
+        case .scalar(let text, let quoted, let anchor):
+            let node = YAMLNode(
+                value: .scalar(text, quoted: quoted), place: text.isEmpty && !quoted ? fallback : place(mark))
+            return remember(node, anchor)
+        case .sequenceStart(let anchor):
+            var items: [YAMLNode] = []
+            while true {
+                let (event, itemMark) = try parser.next()
+                if case .sequenceEnd = event { break }
+                items.append(try node(event, itemMark, &parser, fallback: place(itemMark), depth: depth + 1))
             }
-            return YAMLNode(value: .list(items), place: place)
-        case .mapping(let pairs):
-            var entries: [YAMLNode.Entry] = []
-            for (key, value) in pairs where nodeCount <= Self.maximumNodes {
-                let keyPlace = key.mark.map { YAMLPlace.file(line: $0.line, column: $0.column) } ?? place
-                guard let scalar = key.scalar else {
-                    problems.append(
-                        Problem(
-                            "a key must be a word; where this is a text with braces, put it in quotes",
-                            at: sourcePlace(keyPlace)))
-                    continue
-                }
-                let name = original(scalar.string)
-                let value = convert(value, fallback: keyPlace)
-                if entries.contains(where: { $0.key == name }) {
-                    problems.append(Problem("key `\(name)` stands twice in this map; delete one", at: sourcePlace(keyPlace)))
-                } else {
-                    entries.append(YAMLNode.Entry(key: name, keyPlace: keyPlace, value: value))
-                }
+            return remember(YAMLNode(value: .list(items), place: place(mark)), anchor)
+        case .mapStart(let anchor):
+            return remember(YAMLNode(value: .map(try entries(&parser, depth: depth)), place: place(mark)), anchor)
+        case .alias(let name):
+            guard let target = anchors[name] else {
+                throw YAMLParser.Failure(
+                    message: "found undefined alias", context: nil, mark: mark, offset: nil)
             }
-            return YAMLNode(value: .map(entries), place: place)
-        case .alias: return YAMLNode(value: .scalar("", quoted: false), place: place)
+            nodeCount += size(of: target)
+            if nodeCount > Self.maximumNodes {
+                throw YAMLParser.Failure(
+                    message: "the definition has more than \(Self.maximumNodes) values", context: nil, mark: mark, offset: nil)
+            }
+            return target
+        default: return YAMLNode(value: .scalar("", quoted: false), place: fallback)
+        }
+    }
+
+    private mutating func entries(
+        _ parser: inout YAMLParser, depth: Int
+    ) throws(YAMLParser.Failure) -> [YAMLNode.Entry] {
+        var entries: [YAMLNode.Entry] = []
+        while true {
+            let (keyEvent, keyMark) = try parser.next()
+            if case .mapEnd = keyEvent { return entries }
+            let key = try node(keyEvent, keyMark, &parser, fallback: place(keyMark), depth: depth + 1)
+            let (event, mark) = try parser.next()
+            let value = try node(event, mark, &parser, fallback: place(keyMark), depth: depth + 1)
+            guard let name = key.text else {
+                problems.append(
+                    Problem(
+                        "a key must be a word; where this is a text with braces, put it in quotes",
+                        at: sourcePlace(keyMark)))
+                continue
+            }
+            if entries.contains(where: { $0.key == name }) {
+                problems.append(Problem("key `\(name)` stands twice in this map; delete one", at: sourcePlace(keyMark)))
+            } else {
+                entries.append(YAMLNode.Entry(key: name, keyPlace: place(keyMark), value: value))
+            }
+        }
+    }
+
+    private mutating func remember(_ node: YAMLNode, _ anchor: String?) -> YAMLNode {
+        if let anchor { anchors[anchor] = node }
+        return node
+    }
+
+    private func size(of node: YAMLNode) -> Int {
+        switch node.value {
+        case .scalar: 1
+        case .list(let nodes): nodes.reduce(1) { $0 + size(of: $1) }
+        case .map(let entries): entries.reduce(1) { $0 + 1 + size(of: $1.value) }
         }
     }
 
     // MARK: Places and errors
 
-    private func place(line: Int, column: Int) -> SourcePlace { SourcePlace(file: path, line: line, column: column) }
-
-    private func place(of mark: Mark) -> SourcePlace { place(line: mark.line, column: mark.column) }
-
-    private func sourcePlace(_ place: YAMLPlace) -> SourcePlace? {
-        if case .file(let line, let column) = place { self.place(line: line, column: column) } else { nil }
+    private func place(_ mark: YAMLParser.Mark) -> YAMLPlace {
+        fixedPlace ?? .file(line: mark.line, column: mark.column)
     }
 
-    private func problem(of error: any Error, _ text: String) -> Problem {
-        switch error {
-        case YamlError.scanner(let context, let message, let mark, _),
-            YamlError.parser(let context, let message, let mark, _),
-            YamlError.composer(let context, let message, let mark, _):
-            var sentence = "this is not YAML: \(message)"
-            if let context { sentence += ", \(context.text) from line \(context.mark.line), column \(context.mark.column)" }
-            if let hint = Self.hint(message, at: mark, text) { sentence += "; \(hint)" }
-            return Problem(sentence, at: place(of: mark))
-        case YamlError.reader(let message, let offset, _, _):
-            let before = text.prefix(offset ?? 0)
-            let line = before.count { $0.isNewline } + 1
-            let column = before.reversed().prefix { !$0.isNewline }.reduce(1) { $0 + $1.unicodeScalars.count }
-            return Problem("this is not YAML: \(message)", at: place(line: line, column: column))
-        default: return Problem("this is not YAML: \(error)", at: place(line: 1, column: 1))
+    private func sourcePlace(_ mark: YAMLParser.Mark) -> SourcePlace? {
+        fixedPlace == nil ? SourcePlace(file: path, line: mark.line, column: mark.column) : nil
+    }
+
+    private func problem(of failure: YAMLParser.Failure, _ text: String) -> Problem {
+        guard let mark = failure.mark else {
+            let before = text.utf8.prefix(failure.offset ?? 0)
+            let line = before.count { $0 == 0x0A } + 1
+            let lastLine = before.suffix(from: before.lastIndex(of: 0x0A).map { before.index(after: $0) } ?? before.startIndex)
+            let column = String(decoding: lastLine, as: UTF8.self).unicodeScalars.count + 1
+            return Problem("this is not YAML: \(failure.message)", at: SourcePlace(file: path, line: line, column: column))
         }
+        var sentence = "this is not YAML: \(failure.message)"
+        if let context = failure.context {
+            sentence += ", \(context.text) from line \(context.mark.line), column \(context.mark.column)"
+        }
+        if let hint = Self.hint(failure.message, at: mark, text) { sentence += "; \(hint)" }
+        return Problem(sentence, at: sourcePlace(mark))
     }
 
-    private static func hint(_ message: String, at mark: Mark, _ text: String) -> String? {
+    private static func hint(_ message: String, at mark: YAMLParser.Mark, _ text: String) -> String? {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let line = mark.line <= lines.count ? lines[mark.line - 1].unicodeScalars.dropFirst(mark.column - 1) : nil
         if message.contains("cannot start any token") {

@@ -123,6 +123,3 @@ func utf8(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: bytes, a
 extension SplitMix64 {
     mutating func below(_ bound: Int) -> Int { Int(next(below: UInt64(bound))) }
 }
-
-/// The core has a type of this name, too.
-typealias FieldPath = SluiceIO.FieldPath

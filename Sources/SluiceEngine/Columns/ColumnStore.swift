@@ -63,33 +63,38 @@ final class ColumnStore: @unchecked Sendable {
         var result: [(name: ColumnName, column: Column)] = []
         for name in names {
             guard let type = types[name] else { continue }
-            result.append((name, try load(path(name, shard.number), type, local)))
+            result.append((name, try load(path(name, shard.number), type, local, of: shard.rows.count)))
         }
         return result
     }
 
-    private func load(_ path: String, _ type: ColumnType, _ rows: Range<Int>) throws(IOFailure) -> Column {
+    private func load(
+        _ path: String, _ type: ColumnType, _ rows: Range<Int>, of count: Int
+    ) throws(IOFailure) -> Column {
         switch type {
         case .bytes:
             let file: BytesColumnFile = try open(path) { path throws(IOFailure) in
                 try BytesColumnFile(path, fileSystem: fileSystem)
+            }
+            guard file.rows == count else {
+                throw IOFailure(.wrongColumn, path: path, found: "it has \(file.rows) rows, expected are \(count)")
             }
             var column = BytesColumn()
             column.reserve(rows: rows.count, bytes: 0)
             try file.forEach(rows) { column.append($0) }
             return .bytes(column)
         case .vector(let dimension):
-            return .vectors(VectorColumn(dimension: dimension, values: try numbers(path, rows, width: dimension)))
-        case .integer: return .integers(try numbers(path, rows, width: 1))
-        case .real: return .reals(try numbers(path, rows, width: 1))
+            return .vectors(VectorColumn(dimension: dimension, values: try numbers(path, rows, of: count, width: dimension)))
+        case .integer: return .integers(try numbers(path, rows, of: count, width: 1))
+        case .real: return .reals(try numbers(path, rows, of: count, width: 1))
         }
     }
 
     private func numbers<Element: NpyElement>(
-        _ path: String, _ rows: Range<Int>, width: Int
+        _ path: String, _ rows: Range<Int>, of count: Int, width: Int
     ) throws(IOFailure) -> [Element] {
         let file: NpyReader<Element> = try open(path) { path throws(IOFailure) in
-            try NpyReader<Element>(path, width: width, fileSystem: fileSystem)
+            try NpyReader<Element>(path, width: width, rows: count, fileSystem: fileSystem)
         }
         return try file.read(rows: rows)
     }

@@ -18,8 +18,22 @@ struct LiveRows: Sendable {
         count -= 1
     }
 
-    mutating func remove(_ rows: some Sequence<Int>) {
-        for row in rows { remove(row) }
+    /// Keeps the rows that are in `other` too.
+    mutating func formIntersection(_ other: LiveRows) {
+        for index in words.indices { words[index] &= other.words[index] }
+        count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
+    }
+
+    /// One bit a row, for a work file.
+    var bits: [Int64] { words.map { Int64(bitPattern: $0) } }
+
+    /// - Parameter bits: of as many rows.
+    init(rows: Int, bits: [Int64]) {
+        self.init(rows: rows)
+        for (index, bits) in bits.prefix(words.count).enumerated() { words[index] = UInt64(bitPattern: bits) }
+        // The bits past the last row are always set, so that they don't count as gone.
+        if rows % 64 != 0, let last = words.indices.last { words[last] |= .max << UInt64(rows % 64) }
+        count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
     }
 
     /// The live rows of a range, counted from its start.

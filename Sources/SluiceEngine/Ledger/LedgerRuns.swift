@@ -16,21 +16,41 @@ final class LedgerRuns: @unchecked Sendable {
 
     private let monitor = Monitor()
     private let folder: String
-    private let shareBytes: Int
+    private let linesShare: Int
+    private let placesShare: Int
     private let fileSystem: FileSystem
     private var bytes: [UInt8] = []
     private var places: [Place] = []
     private var runs: [String] = []
-    private var nextNumber: Int
+    private var phase = "reading"
+    private var nextNumber = 0
 
     /// - Parameter runs: those of a stopped run that are still good.
     init(folder: String, shareBytes: Int, adopting runs: [String] = [], fileSystem: FileSystem) {
         self.folder = folder
-        self.shareBytes = max(1 << 20, shareBytes)
+        // A line has about 100 bytes.
+        linesShare = max(1 << 20, shareBytes) * 4 / 5
+        placesShare = max(1 << 20, shareBytes) / 5 / MemoryLayout<Place>.stride
         self.fileSystem = fileSystem
         self.runs = runs
-        // Numbers are never given twice, so that a file left by a stopped run can't be taken for a new one.
-        nextNumber = 1 + (runs.compactMap { Int($0.split(separator: "-").last?.split(separator: ".").first ?? "") }.max() ?? -1)
+        nextNumber = numberAfter(runs)
+    }
+
+    /// Names the runs to come.
+    ///
+    /// A run's name belongs to a phase and a number in it: how many runs a phase is cut into follows from the memory, so
+    /// a run that goes on with less may write more of them, and must not write over those of a later phase.
+    func begin(_ phase: String) throws {
+        try monitor.locked {
+            try writeRun()
+            self.phase = phase
+            nextNumber = numberAfter(runs)
+        }
+    }
+
+    private func numberAfter(_ runs: [String]) -> Int {
+        let stem = "ledger-\(phase)-"
+        return 1 + (runs.filter { $0.hasPrefix(stem) }.compactMap { Int($0.dropFirst(stem.count).prefix { $0 != "." }) }.max() ?? -1)
     }
 
     /// Writes what has gathered; returns all runs so far.
@@ -45,16 +65,17 @@ final class LedgerRuns: @unchecked Sendable {
     func adopt(_ more: [String]) {
         monitor.locked {
             runs += more.filter { !runs.contains($0) }
-            for run in more {
-                let number = Int(run.split(separator: "-").last?.split(separator: ".").first ?? "") ?? 0
-                nextNumber = max(nextNumber, number + 1)
-            }
+            nextNumber = max(nextNumber, numberAfter(runs))
         }
     }
 
     /// Adds lines: `ordinals[i]` belongs to the line that ends at `ends[i]` of `lines`.
     func add(_ lines: [UInt8], ends: [Int], ordinals: [UInt64]) throws {
         try monitor.locked {
+            // Room for all at once: an array that doubles would need three times its share for a moment.
+            if bytes.capacity < linesShare { bytes.reserveCapacity(linesShare) }
+            if places.capacity < placesShare { places.reserveCapacity(placesShare) }
+            if bytes.count + lines.count > linesShare || places.count + ends.count > placesShare { try writeRun() }
             var start = 0
             let base = bytes.count
             bytes.append(contentsOf: lines)
@@ -62,14 +83,13 @@ final class LedgerRuns: @unchecked Sendable {
                 places.append(Place(ordinal: ordinal, offset: base + start, length: end - start))
                 start = end
             }
-            if bytes.count + places.count * MemoryLayout<Place>.stride > shareBytes { try writeRun() }
         }
     }
 
     private func writeRun() throws {
         guard !places.isEmpty else { return }
         places.sort { $0.ordinal < $1.ordinal }
-        let name = "ledger-\(nextNumber).run"
+        let name = "ledger-\(phase)-\(nextNumber).run"
         nextNumber += 1
         let path = "\(folder)/\(name)"
         let writer = try BytesColumnWriter(path, fileSystem: fileSystem)

@@ -4,8 +4,40 @@ import SluiceIO
 /// A frame of an output on its way to the file.
 struct Frame {
     let stream: OutputStream
-    let content: [UInt8]
-    var compressed: [UInt8] = []
+    let buffer: FrameBuffer
+}
+
+/// The lines of a frame and what they are packed to. Used again from frame to frame, so that its memory is touched for
+/// the first time once and not for every frame.
+final class FrameBuffer {
+    // Belongs to one frame, and so to one thread at a time.
+
+    var content: [UInt8] = []
+    private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    private var compressedCount = 0
+
+    deinit { memory.deallocate() }
+
+    var compressed: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<compressedCount]) }
+
+    func compress(with compressor: FrameCompressor) {
+        let bound = FrameCompressor.bound(content.count)
+        if memory.count < bound {
+            memory.deallocate()
+            memory = .allocate(byteCount: bound, alignment: 64)
+        }
+        compressedCount = content.withUnsafeBytes { compressor.compress($0, to: memory) }
+    }
+
+    /// Makes it ready for the next frame; what a giant line needed goes back.
+    func empty() {
+        compressedCount = 0
+        content.removeAll(keepingCapacity: content.capacity <= 2 * OutputStream.frameBytes)
+        if memory.count > 2 * OutputStream.frameBytes {
+            memory.deallocate()
+            memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        }
+    }
 }
 
 /// One zstd JSON Lines file of the run directory, written in frames.
@@ -23,6 +55,8 @@ final class OutputStream {
     /// What a checkpoint must know to go on with the file.
     struct State: Sendable, Equatable {
         var fileBytes = 0
+        /// XXH3-128 of these bytes of the file; set where a checkpoint is written.
+        var fileDigest = ""
         var contentBytes = 0
         var lines = 0
         /// Lines that are in no frame yet.
@@ -36,14 +70,22 @@ final class OutputStream {
     private var file: OpenFile?
     private var frames: [ZstdSeekableWriter.Sizes] = []
     private var digest = XXHashStream()
+    private var fileDigests = XXHashStream()
     private(set) var state = State()
+    private let buffers: Spares<FrameBuffer>
 
     var lines: Int { state.lines }
     var contentBytes: Int { state.contentBytes }
 
-    /// - Parameter checkpoint: where a stopped run left off; nil for a new file.
-    init(name: String, folder: String, from checkpoint: State? = nil, fileSystem: FileSystem) throws(IOFailure) {
+    /// - Parameters:
+    ///   - checkpoint: where a stopped run left off; nil for a new file.
+    ///   - buffers: where full frames take their memory from.
+    init(
+        name: String, folder: String, from checkpoint: State? = nil, buffers: Spares<FrameBuffer>,
+        fileSystem: FileSystem
+    ) throws(IOFailure) {
         self.name = name
+        self.buffers = buffers
         path = "\(folder)/\(name)"
         partialPath = path + AtomicFile.temporarySuffix
         self.fileSystem = fileSystem
@@ -52,33 +94,79 @@ final class OutputStream {
             return
         }
         state = checkpoint
-        guard try fileSystem.status(of: partialPath) != nil else {
-            // The run was stopped between giving this file its name and the others theirs.
-            try digestContent(of: path)
-            return
+        let isPartial = try fileSystem.status(of: partialPath) != nil
+        // Where it is not, the run was stopped between giving this file its name and the others theirs.
+        let found = isPartial ? partialPath : path
+        do throws(IOFailure) {
+            if !isPartial, try fileSystem.status(of: path) == nil {
+                throw Self.damaged(found, "it is not there, and the checkpoint says it is")
+            }
+            try adopt(found, isPartial: isPartial)
+        } catch {
+            // Whatever a damaged file of ours looks like to those who read it, it is that.
+            guard error.errno == nil else { throw error }
+            throw Self.damaged(found, error.found)
         }
-        let opened = try fileSystem.openForUpdating(partialPath)
-        guard try opened.status().size >= UInt64(checkpoint.fileBytes) else {
-            throw IOFailure(
-                .corruptWorkFile, path: partialPath, found: "it is shorter than the checkpoint says",
-                advice: "Start the run again with --force.")
-        }
-        try opened.truncate(to: UInt64(checkpoint.fileBytes))
-        file = consume opened
-        frames = try fileSystem.zstdFrames(of: partialPath).map {
-            ZstdSeekableWriter.Sizes(compressed: UInt32($0.size), content: UInt32($0.contentSize ?? 0))
-        }
-        try digestContent(of: partialPath)
-        checkpoint.pending.withUnsafeBytes { digest.update($0) }
     }
 
-    private func digestContent(of path: String) throws(IOFailure) {
+    private static func damaged(_ path: String, _ found: String) -> IOFailure {
+        IOFailure(.corruptWorkFile, path: path, found: found, advice: "Start the run again with --force.")
+    }
+
+    /// Goes on with a file after the bytes that the checkpoint knows, which must be what they were.
+    private func adopt(_ found: String, isPartial: Bool) throws(IOFailure) {
+        let opened = try fileSystem.openForUpdating(found)
+        guard try opened.status().size >= UInt64(state.fileBytes) else {
+            throw Self.damaged(found, "it is shorter than the checkpoint says")
+        }
+        try digestFile(opened, UInt64(state.fileBytes))
+        guard fileDigest == state.fileDigest else { throw Self.damaged(found, "it is not what was written") }
+        if isPartial {
+            try opened.truncate(to: UInt64(state.fileBytes))
+            file = consume opened
+            for frame in try fileSystem.zstdFrames(of: found) {
+                guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0) else {
+                    throw Self.damaged(found, "a frame has an impossible size")
+                }
+                frames.append(ZstdSeekableWriter.Sizes(compressed: size, content: content))
+            }
+        }
+        var content = try digestContent(of: found)
+        if isPartial {
+            state.pending.withUnsafeBytes { digest.update($0) }
+            content += state.pending.count
+        }
+        guard content == state.contentBytes else {
+            throw Self.damaged(found, "it has \(content) bytes of lines, and should have \(state.contentBytes)")
+        }
+    }
+
+    private func digestFile(_ file: borrowing OpenFile, _ end: UInt64) throws(IOFailure) {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var at: UInt64 = 0
+        while at < end {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(min(UInt64(buffer.count), end - at))])
+            let count = try file.read(into: part, at: at)
+            if count == 0 { return }
+            fileDigests.update(UnsafeRawBufferPointer(rebasing: part[..<count]))
+            at += UInt64(count)
+        }
+    }
+
+    /// XXH3-128 of what has been appended.
+    var fileDigest: String { hexadecimal(fileDigests.digest128) }
+
+    /// - Returns: how many bytes there are, unpacked.
+    private func digestContent(of path: String) throws(IOFailure) -> Int {
         let source = try fileSystem.openInput(path)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
+        var total = 0
         while true {
             let count = try source.read(into: buffer)
-            if count == 0 { return }
+            if count == 0 { return total }
+            total += count
             digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
@@ -96,8 +184,9 @@ final class OutputStream {
                 let from = max(0, Self.frameBytes - 1 - state.pending.count)
                 guard let end = rest[from...].firstIndex(of: 0x0A) else { break }
                 state.pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[...end]))
-                full.append(Frame(stream: self, content: state.pending))
-                state.pending = []
+                let buffer = buffers.take()
+                swap(&buffer.content, &state.pending)
+                full.append(Frame(stream: self, buffer: buffer))
                 state.pending.reserveCapacity(Self.frameBytes + (Self.frameBytes >> 3))
                 rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
             }
@@ -106,22 +195,17 @@ final class OutputStream {
     }
 
     /// Appends a compressed frame.
-    func append(_ frame: Frame) throws(IOFailure) {
-        try write(frame.compressed)
+    func append(_ buffer: FrameBuffer) throws(IOFailure) {
+        try write(buffer.compressed)
         frames.append(
             ZstdSeekableWriter.Sizes(
-                compressed: UInt32(frame.compressed.count), content: UInt32(frame.content.count)))
+                compressed: UInt32(buffer.compressed.count), content: UInt32(buffer.content.count)))
     }
 
-    private func write(_ bytes: [UInt8]) throws(IOFailure) {
-        let offset = UInt64(state.fileBytes)
-        let result = bytes.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
-            do throws(IOFailure) { return .success(try file?.write(bytes, at: offset) ?? ()) } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
+    private func write(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
+        try file?.write(bytes, at: UInt64(state.fileBytes))
         state.fileBytes += bytes.count
+        fileDigests.update(bytes)
     }
 
     /// Returns when all appended frames stand on the disk.
@@ -131,11 +215,13 @@ final class OutputStream {
     func finish(_ compressor: FrameCompressor) throws(IOFailure) {
         guard file != nil else { return }
         if !state.pending.isEmpty || frames.isEmpty {
-            var compressed: [UInt8] = []
-            state.pending.withUnsafeBytes { compressor.compress($0, into: &compressed) }
-            try append(Frame(stream: self, content: state.pending, compressed: compressed))
+            let last = FrameBuffer()
+            last.content = state.pending
+            last.compress(with: compressor)
+            try append(last)
         }
-        try write(ZstdSeekableWriter.seekTable(frames))
+        let table = ZstdSeekableWriter.seekTable(frames)
+        try table.span.bytes.withUnsafeBytes { bytes throws(IOFailure) in try write(bytes) }
         try flush()
         file = nil
         try fileSystem.rename(partialPath, to: path)

@@ -3,7 +3,7 @@ import SluiceIO
 
 /// The outputs of a run and the steps that fill them.
 final class Outputs: @unchecked Sendable {
-    // The streams are used by ordered steps only; `compressors` guards itself.
+    // The streams are used by ordered steps only; `compressors` and `buffers` guard themselves.
 
     let all: [OutputStream]
     private let hasPicks: Bool
@@ -11,6 +11,7 @@ final class Outputs: @unchecked Sendable {
     private let fileSystem: FileSystem
     private let compressors: Spares<FrameCompressor>
     private let quickCompressors: Spares<FrameCompressor>
+    private let buffers: Spares<FrameBuffer>
 
     var kept: OutputStream { all[0] }
     var ledger: OutputStream { all[1] }
@@ -26,14 +27,18 @@ final class Outputs: @unchecked Sendable {
         fileSystem: FileSystem
     ) throws(IOFailure) {
         let names = ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] + (writesPicks ? ["picks.jsonl.zst"] : [])
+        let buffers = Spares { FrameBuffer() }
         var streams: [OutputStream] = []
         for (index, name) in names.enumerated() {
             streams.append(
                 try OutputStream(
                     name: name, folder: folder, from: checkpoint.flatMap { index < $0.count ? $0[index] : nil },
-                    fileSystem: fileSystem))
+                    buffers: buffers, fileSystem: fileSystem))
         }
+        // So that what a checkpoint will speak of has its name on the disk.
+        if checkpoint == nil { try fileSystem.flushFolder(folder) }
         all = streams
+        self.buffers = buffers
         hasPicks = writesPicks
         self.folder = folder
         self.fileSystem = fileSystem
@@ -50,17 +55,19 @@ final class Outputs: @unchecked Sendable {
     }
 
     func compress(_ parcel: Parcel) {
-        for index in parcel.frames.indices {
-            let frame = parcel.frames[index]
+        for frame in parcel.frames {
             let spares = frame.stream === kept ? compressors : quickCompressors
-            spares.using { compressor in
-                frame.content.withUnsafeBytes { compressor.compress($0, into: &parcel.frames[index].compressed) }
-            }
+            spares.using { frame.buffer.compress(with: $0) }
         }
     }
 
     func append(_ parcel: Parcel) throws {
-        for frame in parcel.frames { try frame.stream.append(frame) }
+        for frame in parcel.frames {
+            try frame.stream.append(frame.buffer)
+            frame.buffer.empty()
+            buffers.giveBack(frame.buffer)
+        }
+        parcel.frames.removeAll(keepingCapacity: true)
     }
 
     /// The states as they are once everything that has been assembled is appended.

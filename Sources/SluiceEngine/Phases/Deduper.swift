@@ -24,13 +24,17 @@ final class Deduper: @unchecked Sendable {
 
     private var table = DedupeTable()
     private let share: Int
+    private let progress: () -> Double
     private var duplicates: DuplicateStream?
     private var upcoming: Duplicate?
+    private var isAligned = false
     /// Distinct records so far, those before a checkpoint included.
     var distinct = 0
 
-    init(_ means: Means, share: Int) throws(IOFailure) {
+    /// - Parameter progress: how much of the input is read, from 0 to 1; decides the means, never the answer.
+    init(_ means: Means, share: Int, progress: @escaping () -> Double) throws(IOFailure) {
         self.share = share
+        self.progress = progress
         if case .duplicates(let stream) = means {
             duplicates = stream
             upcoming = try stream.next()
@@ -44,7 +48,8 @@ final class Deduper: @unchecked Sendable {
         if duplicates != nil {
             try markFromStream(parcel)
         } else {
-            guard table.memory + table.transientMemory <= share else { throw Overflow(records: table.count) }
+            try checkRoom()
+            table.warm(parcel.hashes)
             for record in parcel.hashes.indices {
                 let ordinal = parcel.ordinals[record]
                 if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {
@@ -57,11 +62,22 @@ final class Deduper: @unchecked Sendable {
         parcel.distinct = distinct
     }
 
+    /// Gives up as soon as it is clear that the table won't fit, not when it is full.
+    private func checkRoom() throws {
+        let memory = table.memory + table.transientMemory
+        let done = progress()
+        let foreseen = done > 0.02 && done < 1 ? Int(Double(memory) / done / 1.3) : memory
+        guard max(memory, foreseen) <= share else { throw Overflow(records: table.count) }
+    }
+
     private func markFromStream(_ parcel: Parcel) throws {
-        // A run that goes on after a stop begins somewhere in the middle.
-        while let next = upcoming, let first = parcel.ordinals.first, next.ordinal < first.rawValue {
+        guard let first = parcel.ordinals.first else { return }
+        while let next = upcoming, next.ordinal < first.rawValue {
+            // A run that goes on after a stop begins somewhere in the middle; later on none may be left out.
+            guard !isAligned else { throw Self.astray }
             upcoming = try duplicates?.next()
         }
+        isAligned = true
         for record in parcel.ordinals.indices {
             if let next = upcoming, next.ordinal == parcel.ordinals[record].rawValue {
                 parcel.lose(record, loss(next.kept))
@@ -70,6 +86,18 @@ final class Deduper: @unchecked Sendable {
                 distinct += 1
             }
         }
+    }
+
+    /// Fails where a duplicate is left that no record of the input was.
+    func close() throws {
+        // A run that goes on after the last record has seen none, and what was left to see was checked before.
+        if isAligned, upcoming != nil { throw Self.astray }
+    }
+
+    private static var astray: EngineError {
+        EngineError(
+            .data,
+            "the duplicates found in the first reading are not those of the second; the input changed while it was read: run again with --force when nothing writes to it")
     }
 
     private func loss(_ kept: UInt64) -> Parcel.Loss {

@@ -56,7 +56,10 @@ final class FirstPass: @unchecked Sendable {
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .parallel { [input] in try input.parse($0) },
-                .ordered { [self] in try deduper?.mark($0) },
+                .ordered { [self] parcel in
+                    try input.refuseFaults(parcel)
+                    try deduper?.mark(parcel)
+                },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
                 .parallel { [outputs] in outputs.compress($0) },
@@ -67,6 +70,7 @@ final class FirstPass: @unchecked Sendable {
                 },
             ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
         try conveyor.run(on: pool)
+        try deduper?.close()
         try endShard()
     }
 
@@ -147,8 +151,19 @@ final class FirstPass: @unchecked Sendable {
             return
         }
         parcel.kept.reserveCapacity(raw.count + parcel.rows.count)
-        for record in parcel.rows {
-            parcel.kept.append(contentsOf: raw.bytes(of: parcel.lines[Int(record)]))
+        // Records that stand together in the block, a line end and nothing else between them, are copied together.
+        let bytes = raw.bytes
+        var next = 0
+        while next < parcel.rows.count {
+            var run = parcel.lines[Int(parcel.rows[next])]
+            next += 1
+            while next < parcel.rows.count {
+                let line = parcel.lines[Int(parcel.rows[next])]
+                guard line.start == run.end + 1, bytes[Int(run.end)] == 0x0A else { break }
+                run.end = line.end
+                next += 1
+            }
+            parcel.kept.append(contentsOf: raw.bytes(of: run))
             parcel.kept.append(0x0A)
         }
     }
@@ -176,7 +191,8 @@ final class FirstPass: @unchecked Sendable {
     func checkpoint(_ phase: Checkpoint.Phase) throws -> Checkpoint {
         Checkpoint(
             phase: phase, account: account, streams: outputs.assembled, shards: keeping?.store.checkpoint ?? [],
-            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0)
+            runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0,
+            fieldNames: input.fieldNames)
     }
 
     private func keep(_ parcel: Parcel, in store: ColumnStore) throws {

@@ -17,9 +17,12 @@ final class InputPass: @unchecked Sendable {
     let fields: [FieldPath]
     private let dedupeFields: [Int]
     private let keepsFields: Bool
+    private let windowLogMax: Int
+    private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
     private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
+    private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
     /// Where a stopped run left off; the blocks before are passed over, or replayed.
     private let start: Checkpoint.Position
     private let replays: Bool
@@ -39,12 +42,19 @@ final class InputPass: @unchecked Sendable {
     /// - Parameter stageFields: the fields that the parcels carry on for the stages.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, from checkpoint: Checkpoint? = nil, replays: Bool = false
+        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil, replays: Bool = false
     ) {
+        // A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
+        windowLogMax = min(27, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
+        // With one or two threads unpacking is never what the others wait for.
+        readAheadThreads = threads >= 4 ? min(4, threads / 2) : 0
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
         digests.withLock { $0 = known }
+        if let names = checkpoint?.fieldNames, !names.isEmpty {
+            firstFields.withLock { $0 = (Ordinal(rawValue: 0), names) }
+        }
         self.catalog = catalog
         self.spec = spec
         self.limits = limits
@@ -90,7 +100,7 @@ final class InputPass: @unchecked Sendable {
                 } while parcel.isReplay && !replays
                 parcel.endByte = reader.nextByte
             } catch let failure as IOFailure {
-                throw EngineError(.data, named(failure, file, reader))
+                throw EngineError(failure, message: named(failure, file, reader))
             }
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
@@ -104,46 +114,53 @@ final class InputPass: @unchecked Sendable {
 
     private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
         do {
-            return try fileSystem.openInput(file.path, options: InputOptions(digest: digest))
+            return try fileSystem.openInput(
+                file.path,
+                options: InputOptions(
+                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads))
         } catch let failure as IOFailure {
-            throw EngineError(.data, named(failure, file, nil))
+            throw EngineError(failure, message: named(failure, file, nil))
         }
     }
 
     private func named(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> String {
         var failure = failure
         failure.path = file.path == "-" ? "standard input" : file.name
+        if failure.code == .windowTooLarge {
+            failure.advice = "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
+        }
         guard let reader, reader.nextLine > 1 else { return failure.description }
         return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
     }
 
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
-    ///
-    /// - Throws: `EngineError` with code `.data` for the first bad line under policy `fail`.
     func parse(_ parcel: Parcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
         let raw = parcel.raw
         let arena = extractor.arena
         arena.removeAll()
-        for line in raw.lines {
+        // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
+        var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
+        (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
+        let (all, file, first) = (raw.lines, parcel.file, Int(raw.firstLine))
+        lines.reserveCapacity(all.count)
+        ordinals.reserveCapacity(all.count)
+        hashes.reserveCapacity(all.count)
+        for line in all {
             let bytes = raw.bytes(of: line)
             if let fault = extractor.json.extract(bytes, into: arena) {
                 parcel.faults.append(
                     Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
                 continue
             }
-            parcel.lines.append(line)
-            parcel.ordinals.append(Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: line))))
-            switch spec.dedupe {
-            case .fields:
-                parcel.hashes.append(
-                    extractor.hasher.hash(arena, row: arena.width == 0 ? 0 : arena.rows - 1, fields: dedupeFields))
-                if !keepsFields { arena.removeAll() }
-            default:
-                parcel.hashes.append(XXHash.hash128(bytes))
-            }
+            lines.append(line)
+            ordinals.append(Ordinal(file: file, line: first + Int(line.lineDelta)))
+            if lines.count == 1 { noteFields(bytes, ordinals[0]) }
+            hashes.append(hash(bytes, arena, extractor, parcel))
+            if !keepsFields { arena.removeAll() }
         }
+        (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
             if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
@@ -153,18 +170,51 @@ final class InputPass: @unchecked Sendable {
         parcel.account.read = raw.lines.count + raw.overlong.count
         for fault in parcel.faults { parcel.account.countFault(fault.code) }
         for _ in raw.overlong { parcel.account.countFault("line-too-long") }
-        if spec.malformed == .fail { try failOnFirstFault(parcel) }
         progress.read(records: raw.lines.count)
     }
 
-    private func failOnFirstFault(_ parcel: Parcel) throws(EngineError) {
+    /// Of the fields that the dedupe compares, framed; of the whole line where there is no dedupe or none of the fields.
+    private func hash(
+        _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: Parcel
+    ) -> ContentHash {
+        guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
+        let row = arena.rows - 1
+        // Records without the fields are not alike for that.
+        guard dedupeFields.contains(where: { arena.kind(row, $0) != .missing }) else {
+            parcel.account.unkeyed += 1
+            return XXHash.hash128(line)
+        }
+        return extractor.hasher.hash(arena, row: row, fields: dedupeFields)
+    }
+
+    private func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
+        firstFields.withLock { first in
+            guard ordinal < first.ordinal else { return }
+            var names: [String] = []
+            var scanner = JSONScanner(Array(line))
+            // The line has been checked; what can't be read here is only left out of a message.
+            try? scanner.forEachEntry { name, _ in names.append(name) }
+            first = (ordinal, names)
+        }
+    }
+
+    /// The field names of the first good record, for messages.
+    var fieldNames: [String] { firstFields.withLock { $0.names } }
+
+    /// Ends the run at the first bad line under policy `fail`. Belongs to an ordered step, so that the first one of the
+    /// input is named and not the first one that some thread came upon.
+    ///
+    /// - Throws: `EngineError` with code `.data`.
+    func refuseFaults(_ parcel: Parcel) throws(EngineError) {
+        guard spec.malformed == .fail else { return }
         let name = catalog.files[parcel.file].name
-        if let fault = parcel.faults.first {
+        let long = parcel.raw.overlong.first
+        if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
             throw EngineError(
                 .data,
                 "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; mend the line, or set `malformed: quarantine` to put such lines aside")
         }
-        if let long = parcel.raw.overlong.first {
+        if let long {
             throw EngineError(.data, "\(name):\(long.line): \(Self.describe(long, limit: spec.maxRecord))")
         }
     }
@@ -175,24 +225,30 @@ final class InputPass: @unchecked Sendable {
 
     func progressed(records: Int) { progress.read(records: records) }
 
-    /// Writes the parcel's bad lines as quarantine lines.
+    /// Writes the parcel's bad lines as quarantine lines, in the order of the input.
     func encodeFaults(_ parcel: Parcel, _ encoder: LineEncoder) {
         let raw = parcel.raw
+        var overlong = raw.overlong[...]
+        func encodeOverlong(before line: UInt64) {
+            while let long = overlong.first, long.line < line {
+                overlong.removeFirst()
+                long.head.withUnsafeBytes { head in
+                    encoder.appendFault(
+                        Ordinal(file: parcel.file, line: Int(long.line)), byte: Int(long.byte),
+                        error: Self.describe(long, limit: spec.maxRecord), raw: head, length: Int(long.length),
+                        to: &parcel.quarantine)
+                }
+            }
+        }
         for fault in parcel.faults {
+            encodeOverlong(before: raw.lineNumber(of: fault.line))
             let bytes = raw.bytes(of: fault.line)
             encoder.appendFault(
                 Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: fault.line))),
                 byte: Int(raw.byteOffset(of: fault.line)) + fault.byte, error: fault.message, raw: bytes,
                 length: bytes.count, to: &parcel.quarantine)
         }
-        for long in raw.overlong {
-            long.head.withUnsafeBytes { head in
-                encoder.appendFault(
-                    Ordinal(file: parcel.file, line: Int(long.line)), byte: Int(long.byte),
-                    error: Self.describe(long, limit: spec.maxRecord), raw: head, length: Int(long.length),
-                    to: &parcel.quarantine)
-            }
-        }
+        encodeOverlong(before: .max)
     }
 }
 

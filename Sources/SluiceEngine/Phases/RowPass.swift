@@ -4,7 +4,7 @@ import SluiceIO
 /// Goes once over the rows of a column store that are still in: transforms write new columns and drop rows, a survey
 /// observes.
 final class RowPass: @unchecked Sendable {
-    // `gone`, `account` and the writer belong to the ordered step; everything else is constant or guards itself.
+    // `remaining`, `account` and the writer belong to the ordered step; everything else is constant or guards itself.
 
     /// Some rows on their way.
     private final class Batch {
@@ -40,7 +40,7 @@ final class RowPass: @unchecked Sendable {
     private let encoder: LineEncoder
     private let progress: ProgressMeter
     private(set) var account = Account()
-    private var gone: [Int] = []
+    private var remaining: LiveRows
     private var writer: ShardWriter?
     private var types: [ColumnName: ColumnType] = [:]
 
@@ -53,6 +53,7 @@ final class RowPass: @unchecked Sendable {
     ) {
         self.store = store
         self.live = live
+        remaining = live
         self.transforms = transforms
         self.reads = reads
         self.keep = keep
@@ -62,18 +63,18 @@ final class RowPass: @unchecked Sendable {
     }
 
     /// - Parameter observe: is given every block after the transforms, on several threads at a time.
-    /// - Returns: the rows that the transforms dropped.
+    /// - Returns: the rows that are still in afterwards.
     func run(
         on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool,
         observe: @escaping (borrowing Block) throws -> Void = { _ in }
-    ) throws -> [Int] {
+    ) throws -> LiveRows {
         let conveyor = Conveyor<Batch>(
             steps: [
                 .parallel { [self] in try work($0, observe) },
                 .ordered { [self] in try collect($0) },
             ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
         try conveyor.run(on: pool)
-        return gone
+        return remaining
     }
 
     private func lane(_ number: Int) -> (() -> Batch?)? {
@@ -113,7 +114,7 @@ final class RowPass: @unchecked Sendable {
 
     private func collect(_ batch: Batch) throws {
         account.add(batch.account)
-        gone += batch.gone
+        for row in batch.gone { remaining.remove(row) }
         try ledger.add(batch.lines, ends: batch.ends, ordinals: batch.ordinals)
         guard !batch.written.isEmpty else { return }
         let writer = writer ?? store.writer(shard: batch.shard)

@@ -3,7 +3,7 @@ import SluiceIO
 
 /// Runs a selection: cuts the live rows into groups, lets it choose in each, and books who leaves.
 final class SelectionPhase: @unchecked Sendable {
-    // `gone`, `ranks`, `failure` and `reports` are touched only with `monitor` locked.
+    // `remaining`, `ranks`, `failure` and `reports` are touched only with `monitor` locked.
 
     private let selection: any Selection
     private let context: StageContext
@@ -15,16 +15,18 @@ final class SelectionPhase: @unchecked Sendable {
     private let fileSystem: FileSystem
 
     private let monitor = Monitor()
-    private var gone: [Int] = []
+    private var remaining: LiveRows
+    private let notesRanks: Bool
+    private let residentBytes: Int
     private var ranks: [(row: Int, rank: Int32)] = []
     private var failure: (any Error)?
     private var reports: [GroupReport] = []
     private var account = Account()
 
     struct Result {
-        /// The rows that leave.
-        let gone: [Int]
-        /// The rows that stay, ascending, with their places in the order of picks.
+        /// The rows that stay.
+        let live: LiveRows
+        /// The rows that stay, ascending, with their places in the order of picks; empty where nobody wants them.
         let ranks: [(row: Int, rank: Int32)]
         let report: Report
         let account: Account
@@ -32,12 +34,15 @@ final class SelectionPhase: @unchecked Sendable {
 
     init(
         _ selection: any Selection, context: StageContext, store: ColumnStore, live: LiveRows, ledger: LedgerRuns,
-        encoder: LineEncoder, folder: String, fileSystem: FileSystem
+        encoder: LineEncoder, folder: String, notesRanks: Bool, residentBytes: Int, fileSystem: FileSystem
     ) {
+        self.residentBytes = residentBytes
         self.selection = selection
         self.context = context
         self.store = store
         self.live = live
+        remaining = live
+        self.notesRanks = notesRanks
         self.ledger = ledger
         self.encoder = encoder
         self.folder = folder
@@ -67,7 +72,7 @@ final class SelectionPhase: @unchecked Sendable {
         }
         reports.sort { ($0.key ?? 0) < ($1.key ?? 0) }
         ranks.sort { $0.row < $1.row }
-        return Result(gone: gone, ranks: ranks, report: selection.report(reports), account: account)
+        return Result(live: remaining, ranks: ranks, report: selection.report(reports), account: account)
     }
 
     // MARK: Cutting into groups
@@ -111,7 +116,7 @@ final class SelectionPhase: @unchecked Sendable {
         ]
         for name in selection.columns { types[name] = store.types[name] }
         let groups = try GroupStore(
-            sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, context.memory / 8),
+            sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, residentBytes / 4),
             fileSystem: fileSystem)
         var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
         names += selection.columns.filter { !names.contains($0) }
@@ -203,7 +208,7 @@ final class SelectionPhase: @unchecked Sendable {
             let extent = groups.extents[number]
             let data = Data(
                 groups: groups, extent: extent,
-                residentBytes: max(1 << 20, context.memory - (try fixedBytes(extent.rows.count))))
+                residentBytes: max(1 << 20, min(residentBytes, context.memory - (try fixedBytes(extent.rows.count)))))
             let group = Group(key: extent.key, count: extent.rows.count, data: data)
             let outcome: GroupOutcome
             do throws(StageError) {
@@ -226,19 +231,33 @@ final class SelectionPhase: @unchecked Sendable {
         }
         let rows = try groups.integers(GroupStore.rowNumber, extent.rows)
         let ordinals = try groups.integers(GroupStore.ordinal, extent.rows)
+        for start in stride(from: 0, to: count, by: Self.bookedRows) {
+            try book(outcome, rows, ordinals, start..<min(count, start + Self.bookedRows))
+        }
+        let kept = outcome.ranks.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+        monitor.locked {
+            account.countDrop(stage: context.name, reason: outcome.reason, count - kept)
+            reports.append(GroupReport(key: extent.key, size: count, kept: kept, report: outcome.report))
+        }
+    }
+
+    /// Rows whose ledger lines are made at a time.
+    private static let bookedRows = 8192
+
+    private func book(_ outcome: GroupOutcome, _ rows: [Int64], _ ordinals: [Int64], _ range: Range<Int>) throws {
         var lines: [UInt8] = []
         var ends: [Int] = []
         var dropped: [UInt64] = []
         var leaving: [Int] = []
         var staying: [(row: Int, rank: Int32)] = []
-        for row in 0..<count {
+        for row in range {
             guard outcome.ranks[row] < 0 else {
-                staying.append((Int(rows[row]), outcome.ranks[row]))
+                if notesRanks { staying.append((Int(rows[row]), outcome.ranks[row])) }
                 continue
             }
             let ordinal = UInt64(bitPattern: ordinals[row])
             let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
-            guard partner < count, partner < 0 || outcome.ranks[partner] >= 0 else {
+            guard partner < ordinals.count, partner < 0 || outcome.ranks[partner] >= 0 else {
                 throw EngineError(.fault, "stage `\(context.name)` dropped a record for one that it did not keep")
             }
             encoder.appendDrop(
@@ -251,10 +270,8 @@ final class SelectionPhase: @unchecked Sendable {
         }
         try ledger.add(lines, ends: ends, ordinals: dropped)
         monitor.locked {
-            gone += leaving
+            for row in leaving { remaining.remove(row) }
             ranks += staying
-            account.countDrop(stage: context.name, reason: outcome.reason, leaving.count)
-            reports.append(GroupReport(key: extent.key, size: count, kept: staying.count, report: outcome.report))
         }
     }
 }

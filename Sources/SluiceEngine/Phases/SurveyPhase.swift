@@ -13,9 +13,9 @@ extension RowPass {
     /// show.
     func run<S: Survey>(
         survey: S, context: StageContext, on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool
-    ) throws -> (gone: [Int], result: SurveyResult) {
+    ) throws -> (live: LiveRows, result: SurveyResult) {
         let summaries = Spares<Holder<S.Summary>> { Holder(survey.makeSummary()) }
-        let gone = try run(on: pool, limit: limit, isStopped: isStopped) { block in
+        let live = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }
             do throws(StageError) {
@@ -27,7 +27,7 @@ extension RowPass {
         var total = survey.makeSummary()
         for holder in summaries.takeAll() { survey.merge(holder.summary, into: &total) }
         do throws(StageError) {
-            return (gone, try survey.finish(total, context))
+            return (live, try survey.finish(total, context))
         } catch {
             throw EngineError(error, stage: context.name)
         }

@@ -37,6 +37,8 @@ struct Checkpoint: Sendable, Equatable {
     /// Digest and lines of the files that were read to their end.
     var files: [Int: FileFacts] = [:]
     var distinct = 0
+    /// The field names of the first good record.
+    var fieldNames: [String] = []
 
     struct FileFacts: Sendable, Equatable {
         var hash: ContentHash
@@ -60,12 +62,11 @@ struct CheckpointFile: Sendable {
 
     /// The checkpoint; nil where there is none.
     ///
-    /// - Throws: `EngineError` where it is damaged.
+    /// - Throws: `IOFailure` with code `.corruptWorkFile` where it is damaged.
     func read() throws -> Checkpoint? {
         guard try fileSystem.status(of: path) != nil else { return nil }
         let bytes = try fileSystem.contents(of: path)
-        let damaged = EngineError(
-            .data, "\(path): the checkpoint is damaged; start the run again with --force")
+        let damaged = IOFailure(.corruptWorkFile, path: path, found: "the checkpoint is damaged")
         guard bytes.count > 8 else { throw damaged }
         let body = bytes.dropLast(8)
         let checksum = bytes.suffix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
@@ -76,7 +77,7 @@ struct CheckpointFile: Sendable {
         var rest = body[(end + 1)...]
         for (index, stream) in (report["streams"]?.elements ?? []).enumerated() {
             let count = stream["pending"]?.integerValue ?? 0
-            guard rest.count >= count else { throw damaged }
+            guard count >= 0, rest.count >= count else { throw damaged }
             checkpoint.streams[index].pending = Array(rest.prefix(count))
             rest = rest.dropFirst(count)
         }
@@ -92,7 +93,8 @@ extension Checkpoint {
             .init("account", account.report),
             .init("streams", .list(streams.map { stream in
                 [
-                    "file_bytes": .integer(stream.fileBytes), "content_bytes": .integer(stream.contentBytes),
+                    "file_bytes": .integer(stream.fileBytes), "file_digest": .text(stream.fileDigest),
+                    "content_bytes": .integer(stream.contentBytes),
                     "lines": .integer(stream.lines), "pending": .integer(stream.pending.count),
                 ]
             })),
@@ -111,12 +113,13 @@ extension Checkpoint {
                 ]
             })),
             .init("distinct", .integer(distinct)),
+            .init("field_names", .list(fieldNames.map { .text($0) })),
         ])
     }
 
     init?(_ report: Report) {
         guard let phase = report["phase"]?.textValue.flatMap(Phase.init(rawValue:)), let file = report["file"]?.integerValue,
-            let byte = report["byte"]?.integerValue, let account = report["account"].flatMap(Account.init)
+            let byte = report["byte"]?.integerValue, file >= 0, byte >= 0, let account = report["account"].flatMap(Account.init)
         else { return nil }
         self.init(phase: phase)
         position = Position(file: file, byte: UInt64(byte))
@@ -124,6 +127,7 @@ extension Checkpoint {
         streams = (report["streams"]?.elements ?? []).map { stream in
             OutputStream.State(
                 fileBytes: stream["file_bytes"]?.integerValue ?? 0,
+                fileDigest: stream["file_digest"]?.textValue ?? "",
                 contentBytes: stream["content_bytes"]?.integerValue ?? 0, lines: stream["lines"]?.integerValue ?? 0)
         }
         shards = (report["shards"]?.elements ?? []).map { shard in
@@ -143,6 +147,7 @@ extension Checkpoint {
             files[index] = FileFacts(hash: ContentHash(high: high, low: low), lines: lines)
         }
         distinct = report["distinct"]?.integerValue ?? 0
+        fieldNames = (report["field_names"]?.elements ?? []).compactMap(\.textValue)
     }
 }
 
@@ -171,6 +176,7 @@ extension Account {
     var report: Report {
         .object([
             .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
+            .init("unkeyed", .integer(unkeyed)),
             .init("drops", .list(drops.sorted { $0.key < $1.key }.map { key, count in
                 .list([.text(key.stage), .text(key.reason.name), .integer(count)])
             })),
@@ -184,6 +190,7 @@ extension Account {
             let blank = report["blank"]?.integerValue
         else { return nil }
         (self.read, self.kept, self.blank) = (read, kept, blank)
+        unkeyed = report["unkeyed"]?.integerValue ?? 0
         for drop in report["drops"]?.elements ?? [] {
             let parts = drop.elements
             guard parts.count == 3, let stage = parts[0].textValue, let reason = parts[1].textValue,

@@ -33,6 +33,7 @@ final class Checkpoints: @unchecked Sendable {
             try stream.flush()
             // Frames that were assembled before this checkpoint are all in the file by now.
             checkpoint.streams[index].fileBytes = stream.state.fileBytes
+            checkpoint.streams[index].fileDigest = stream.fileDigest
         }
         try file.write(checkpoint)
     }

@@ -9,23 +9,31 @@ struct SelectionFile: Sendable {
 
     /// Writes the rows that leave and those that stay, then the facts: where the facts stand, all stands.
     func write(_ result: SelectionPhase.Result, runs: [String]) throws {
-        try write(result.gone.map { Int64($0) }, "gone")
+        try write(result.live.bits, "live")
         try write(result.ranks.map { Int64($0.row) }, "rows")
         try write(result.ranks.map { Int64($0.rank) }, "ranks")
         let facts: Report = [
             "account": result.account.report, "report": result.report, "runs": .list(runs.map { .text($0) }),
         ]
-        try fileSystem.write(Array(facts.json.utf8), to: "\(path).json")
+        let json = Array(facts.json.utf8)
+        try fileSystem.write(json + [0x0A] + Array(Self.checksum(json).utf8), to: "\(path).json")
     }
 
-    func read() throws -> (result: SelectionPhase.Result, runs: [String])? {
+    private static func checksum(_ bytes: [UInt8]) -> String {
+        bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
+    }
+
+    func read(rows count: Int) throws -> (result: SelectionPhase.Result, runs: [String])? {
         guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
-        let facts = try Report(json: try fileSystem.contents(of: "\(path).json"))
-        guard let account = facts["account"].flatMap(Account.init), let report = facts["report"] else { return nil }
+        let bytes = try fileSystem.contents(of: "\(path).json")
+        let json = Array(bytes.prefix { $0 != 0x0A })
         let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
+        guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8), let facts = try? Report(json: json),
+            let account = facts["account"].flatMap(Account.init), let report = facts["report"], rows.count == ranks.count
+        else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }
         return (
             SelectionPhase.Result(
-                gone: try numbers("gone").map { Int($0) },
+                live: LiveRows(rows: count, bits: try numbers("live")),
                 ranks: zip(rows, ranks).map { (Int($0), Int32($1)) }, report: report, account: account),
             (facts["runs"]?.elements ?? []).compactMap(\.textValue)
         )

@@ -8,6 +8,8 @@ struct Account: Sendable, Equatable {
     var quarantined = 0
     /// Lines with nothing on them: no records, and counted so that line numbers add up.
     var blank = 0
+    /// Records that have none of the fields that the dedupe compares, so that it compared their whole lines.
+    var unkeyed = 0
     /// Records dropped, by stage and reason.
     private(set) var drops: [Key: Int] = [:]
     /// Quarantined lines by what was wrong.
@@ -36,6 +38,7 @@ struct Account: Sendable, Equatable {
         kept += other.kept
         quarantined += other.quarantined
         blank += other.blank
+        unkeyed += other.unkeyed
         drops.merge(other.drops, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)
     }

@@ -1,3 +1,4 @@
+import CMalloc
 import SluiceCore
 import SluiceIO
 
@@ -25,6 +26,10 @@ final class Execution {
     private(set) var dedupeReport: Report?
     /// Digest and number of lines of each input file.
     private(set) var files: [Int: Checkpoint.FileFacts] = [:]
+    /// The files as the dedupe saw them, where it read them in a pass of its own.
+    private var dedupedFiles: [Int: Checkpoint.FileFacts] = [:]
+    /// The field names of some record, for messages.
+    private var fieldNames: [String] = []
     private var step = 0
     private var selections = 0
 
@@ -52,6 +57,8 @@ final class Execution {
     }
 
     deinit { pool.stop() }
+
+    private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
 
     /// Runs all phases; the outputs have their final names then, and the account has closed.
     func process() throws -> Outputs {
@@ -83,6 +90,11 @@ final class Execution {
         }
         account.kept = outputs.kept.lines
         try account.close()
+        guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
+            throw EngineError(
+                .fault,
+                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) bad ones; please report this with the definition")
+        }
         // The account of a checkpoint is that of the first pass: what came after is read again from its own files.
         base.phase = .finishing
         base.streams = outputs.assembled
@@ -144,6 +156,8 @@ final class Execution {
     }
 
     private func begin(_ name: String, bytes: Int = 0, rows: Int = 0) {
+        // What the phase before held goes back to the system before the next one takes its share.
+        malloc_trim(0)
         step += 1
         progress.begin(name, step: step, totalBytes: bytes, totalRecords: rows)
     }
@@ -154,7 +168,8 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, from: checkpoint, replays: replays)
+            fileSystem: options.fileSystem, progress: progress, memory: definition.memory, threads: options.threads,
+            from: checkpoint, replays: replays)
     }
 
     // MARK: Dedupe beyond memory
@@ -165,6 +180,9 @@ final class Execution {
     private func knownDuplicates() throws -> DuplicateStream? {
         let path = "\(dedupeFolder)/duplicates"
         guard definition.input.dedupe != nil, try options.fileSystem.status(of: path) != nil else { return nil }
+        let file = try DuplicateStream(path, fileSystem: options.fileSystem)
+        // Read once to its end and its checksum, before any of it is believed.
+        while try file.next() != nil {}
         return try DuplicateStream(path, fileSystem: options.fileSystem)
     }
 
@@ -172,16 +190,17 @@ final class Execution {
         guard !catalog.isStandardInput else {
             throw EngineError(
                 .resources,
-                "the dedupe of standard input outgrew its \(MemorySize.describe(shares.dedupe)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice")
+                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice")
         }
         begin("dedupe", bytes: Int(catalog.totalSize))
         if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
-        let spill = try DedupeSpill(folder: dedupeFolder, memory: shares.dedupe, fileSystem: options.fileSystem)
+        let spill = try DedupeSpill(folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let input = inputPass(stageFields: [])
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .parallel { try input.parse($0) },
                 .ordered { parcel in
+                    try input.refuseFaults(parcel)
                     for record in parcel.hashes.indices {
                         try spill.append(parcel.hashes[record], parcel.ordinals[record].rawValue)
                     }
@@ -189,6 +208,7 @@ final class Execution {
                 },
             ], limit: shares.blocks, isStopped: options.isStopped, openLane: { try input.lane($0) })
         try conveyor.run(on: pool)
+        dedupedFiles = input.readFiles
         try spill.finish()
         return try spill.resolve()
     }
@@ -207,13 +227,17 @@ final class Execution {
         if let checkpoint, checkpoint.phase != .reading {
             account = checkpoint.account
             files = checkpoint.files
+            fieldNames = checkpoint.fieldNames
             noteDedupe(distinct: checkpoint.distinct)
             warn(of: transforms)
             return checkpoint
         }
         begin("reading", bytes: Int(catalog.totalSize))
         let deduper = try definition.input.dedupe.map { _ in
-            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: shares.dedupe)
+            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: dedupeShare) { [progress] in
+                let state = progress.state
+                return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
+            }
         }
         deduper?.distinct = checkpoint?.distinct ?? 0
         // The table of the dedupe is not kept on disk: what was read before the stop is read and hashed again.
@@ -226,6 +250,8 @@ final class Execution {
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
+        for (index, facts) in dedupedFiles where files[index] != facts { throw changed(index) }
+        fieldNames = input.fieldNames
         noteDedupe(distinct: deduper?.distinct ?? 0)
         warn(of: transforms)
         let done = try pass.checkpoint(.choosing)
@@ -236,6 +262,10 @@ final class Execution {
     /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
     private func noteDedupe(distinct: Int) {
         guard definition.input.dedupe != nil else { return }
+        if account.unkeyed > 0, case .fields(let paths) = definition.input.dedupe {
+            warnings.append(
+                "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)")
+        }
         let n = Double(account.read - account.quarantined)
         dedupeReport = [
             "method": "XXH3-128", "distinct": .integer(distinct),
@@ -250,7 +280,10 @@ final class Execution {
     ) throws -> LiveRows {
         let store = keeping.store
         var live = LiveRows(rows: store.rows)
+        var round = 0
         while let first = pending.first {
+            try keeping.ledger.begin("rows-\(round)")
+            round += 1
             let transforms = takeTransforms(&pending)
             let next = pending.isEmpty ? nil : pending.removeFirst()
             let pass = rowPass(transforms, next?.link, first.link, keeping, live, picks)
@@ -258,14 +291,14 @@ final class Execution {
             case .survey(let survey)?:
                 let link = next?.link ?? first.link
                 begin(link.label, rows: store.rows)
-                let (gone, result) = try pass.run(
+                let (remaining, result) = try pass.run(
                     survey: survey, context: context(link), on: pool, limit: shares.blocks, isStopped: options.isStopped)
-                live.remove(gone)
+                live = remaining
                 if result.report != [:] { reports.append((link.label, result.report)) }
                 pending = Self.flatten(result.body, link) + pending
             case .selection(let selection)?:
                 try runTransforms(pass, transforms, first.link, &live, store)
-                _ = try keeping.ledger.flush()
+                try keeping.ledger.begin("choice-\(selections)")
                 try select(selection, next?.link ?? first.link, keeping, &live, picks: picks)
             default:
                 try runTransforms(pass, transforms, first.link, &live, store)
@@ -298,7 +331,7 @@ final class Execution {
     ) throws {
         guard !transforms.links.isEmpty else { return }
         begin(link.label, rows: store.rows)
-        live.remove(try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped))
+        live = try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
     }
 
     private func select(
@@ -307,27 +340,29 @@ final class Execution {
     ) throws {
         begin(link.label, rows: live.count)
         let before = live.count
+        let wanted = chain.wanted(from: link.index, output: definition.output) + picks
+        let writesRanks = link.stage.writes.contains { $0.name == .rank } && wanted.contains(.rank)
         let done = SelectionFile(path: "\(work)/selection-\(selections)", fileSystem: options.fileSystem)
         selections += 1
         let result: SelectionPhase.Result
-        if let known = try done.read() {
+        if let known = try done.read(rows: keeping.store.rows) {
             result = known.result
             keeping.ledger.adopt(known.runs)
         } else {
             let runsBefore = try keeping.ledger.flush()
             let phase = SelectionPhase(
                 selection, context: context(link), store: keeping.store, live: live, ledger: keeping.ledger,
-                encoder: encoder, folder: "\(work)/groups", fileSystem: options.fileSystem)
+                encoder: encoder, folder: "\(work)/groups", notesRanks: writesRanks,
+                residentBytes: shares.resident, fileSystem: options.fileSystem)
             result = try phase.run(on: pool, isStopped: options.isStopped)
             let runs = try keeping.ledger.flush().filter { !runsBefore.contains($0) }
             try done.write(result, runs: runs)
         }
-        live.remove(result.gone)
+        live = result.live
         account.add(result.account)
         if result.report != [:] { reports.append((link.label, result.report)) }
         warn(stage: link.label, before: before, after: live.count)
-        let wanted = chain.wanted(from: link.index, output: definition.output) + picks
-        if link.stage.writes.contains(where: { $0.name == .rank }), wanted.contains(.rank) {
+        if writesRanks {
             try keeping.store.writeRanks(result.ranks)
         }
     }
@@ -353,9 +388,12 @@ final class Execution {
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         try pass.close()
         for (index, read) in input.readFiles where files[index]?.hash != read.hash {
-            throw EngineError(
-                .data, "\(catalog.files[index].name) changed while it was read; run again when nothing writes to it")
+            throw changed(index)
         }
+    }
+
+    private func changed(_ file: Int) -> EngineError {
+        EngineError(.data, "\(catalog.files[file].name) changed while it was read; run again when nothing writes to it")
     }
 
     // MARK: Warnings
@@ -369,10 +407,19 @@ final class Execution {
         }
     }
 
+    /// A stage that drops everything, or can do nothing but drop and drops nothing, is seldom what someone meant.
     private func warn(stage: String, before: Int, after: Int) {
-        guard before > 0, after == 0 else { return }
-        let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
-        warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))")
+        guard before > 0 else { return }
+        if after == 0 {
+            let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
+            warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
+        } else if after == before, chain.links.first(where: { $0.label == stage })?.stage.writes.isEmpty ?? false {
+            warnings.append("stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)")
+        }
+    }
+
+    private var fieldsThere: String {
+        fieldNames.isEmpty ? "" : "; a record has the fields \(fieldNames.prefix(12).joined(separator: ", "))"
     }
 }
 

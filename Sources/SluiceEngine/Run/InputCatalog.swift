@@ -82,11 +82,33 @@ package struct InputCatalog: Sendable {
 }
 
 extension EngineError {
-    /// A failure of a file: data where an input is at fault, resources where the disk is.
-    init(_ failure: IOFailure) {
-        switch failure.code {
-        case .diskFull, .cannotWrite: self.init(.resources, failure.description)
-        default: self.init(.data, failure.description)
+    /// A failure of a file: data where an input is at fault, resources where the disk or the system is.
+    ///
+    /// - Parameter message: what to say in place of the failure's own words.
+    init(_ failure: IOFailure, message: String? = nil) {
+        var failure = failure
+        let isDamaged = failure.code == .corruptWorkFile || failure.code == .wrongColumn
+        if isDamaged { failure.advice = "Start the run again with --force." }
+        let isShort = failure.errno.map { [EMFILE, ENFILE, ENOMEM].contains($0) } ?? false
+        let code: Code =
+            switch failure.code {
+            case .diskFull, .cannotWrite, .windowTooLarge: .resources
+            default: isShort ? .resources : .data
+            }
+        // What the system refused once it may grant the next time; damaged work files are left for who wants to look.
+        self.init(
+            code, message ?? failure.description, leavesWork: code == .resources || failure.errno != nil || isDamaged)
+    }
+
+    /// Any error of a run.
+    init(any error: any Error) {
+        switch error {
+        case let error as EngineError: self = error
+        case let error as IOFailure: self.init(error)
+        default: self.init(.fault, "\(error); please report this with the definition")
         }
     }
+
+    /// The same, with more to say.
+    func saying(_ more: String) -> EngineError { EngineError(code, message + more, leavesWork: leavesWork) }
 }

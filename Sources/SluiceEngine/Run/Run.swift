@@ -16,6 +16,8 @@ public struct RunOptions: Sendable {
     /// Where shards of columns end, and how often checkpoints are written; for tests likewise.
     public var segmentBytes = 256 << 20
     public var checkpointSeconds = 10.0
+    /// Memory of the dedupe's table in place of its share; for tests likewise.
+    public var dedupeBytes: Int?
     public var fileSystem = FileSystem.local
     /// Asked often; where it says yes the run ends with `EngineError.Code.stopped`.
     public var isStopped: @Sendable () -> Bool = { false }
@@ -79,11 +81,18 @@ public final class Run {
         let shares = try MemoryShares(definition, threads: options.threads)
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
         let identity = Manifest.identity(definition, catalog)
-        let start = try directory.prepare(
-            identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
-            resume: options.resume)
+        let start: RunDirectory.Start
+        do {
+            start = try directory.prepare(
+                identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
+                // What a pipe gave once it does not give again: a stopped run on one starts over.
+                resume: options.resume, adoptsWork: !catalog.isStandardInput)
+        } catch {
+            directory.letGo()
+            throw EngineError(any: error)
+        }
         if case .complete(let manifest) = start {
-            try directory.clear(keepWork: options.keepWork)
+            directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: true)
         }
         do {
@@ -96,14 +105,17 @@ public final class Run {
                 definition: definition, threads: options.threads, seconds: monotonicSeconds() - began)
             try options.fileSystem.write(
                 Array(manifest.prettyJSON.utf8), to: "\(directory.path)/\(RunDirectory.manifestName)")
-            try directory.clear(keepWork: options.keepWork)
+            directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: false)
         } catch {
-            let failure = (error as? IOFailure).map { EngineError($0) } ?? error
-            // What a signal or a full disk ended can go on; nothing of another failed run is of use to the next one.
-            let code = (failure as? EngineError)?.code
-            if code != .stopped, code != .resources { directory.abandon() }
-            throw failure
+            let failure = EngineError(any: error)
+            // What a signal or the system ended can go on; nothing of another failed run is of use to the next one.
+            guard failure.leavesWork else {
+                directory.abandon()
+                throw failure
+            }
+            guard failure.code != .stopped, !failure.message.contains("--force") else { throw failure }
+            throw failure.saying(" The work so far is in \(directory.path); --resume goes on with it.")
         }
     }
 }

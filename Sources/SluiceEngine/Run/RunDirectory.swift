@@ -51,29 +51,43 @@ package struct RunDirectory: ~Copyable {
     /// - Parameters:
     ///   - identity: what makes two runs the same run; stands in the manifest.
     ///   - work: what makes work files usable; stands beside them.
-    func prepare(identity: Report, work: Report, force: Bool, resume: Bool) throws -> Start {
+    ///   - adoptsWork: whether a stopped run can go on.
+    func prepare(
+        identity: Report, work: Report, force: Bool, resume: Bool, adoptsWork: Bool = true
+    ) throws -> Start {
         let names = try fileSystem.entries(of: path)
         if resume {
-            if let start = try resumable(names, identity: identity, work: work) { return start }
+            if let start = try resumable(names, identity: identity, work: work, adoptsWork) { return start }
         } else if !force {
             try refuseOthers(names, identity)
         }
-        for name in names where Self.outputNames.contains(name) || name.hasSuffix(AtomicFile.temporarySuffix) {
-            try fileSystem.remove("\(path)/\(name)")
+        // What vouches for the others goes first, so that a stop in the midst of this leaves nothing that seems whole.
+        if names.contains(Self.manifestName) {
+            try fileSystem.remove("\(path)/\(Self.manifestName)")
+            try fileSystem.flushFolder(path)
         }
+        if names.contains(Self.workName) {
+            try fileSystem.remove("\(workPath)/\(Self.planName)")
+            try fileSystem.flushFolder(workPath)
+        }
+        for name in names where Self.isOutput(name) { try fileSystem.remove("\(path)/\(name)") }
         if names.contains(Self.workName) { try fileSystem.removeTree(workPath) }
         try fileSystem.makeFolder(workPath)
         try fileSystem.write(Array(work.prettyJSON.utf8), to: "\(workPath)/\(Self.planName)")
         return .fresh
     }
 
-    private func resumable(_ names: [String], identity: Report, work: Report) throws -> Start? {
+    private func resumable(
+        _ names: [String], identity: Report, work: Report, _ adoptsWork: Bool
+    ) throws -> Start? {
         if names.contains(Self.manifestName), let manifest = try report("\(path)/\(Self.manifestName)") {
             let differences = Manifest.differences(identity, manifest)
             guard differences.isEmpty else { throw EngineError.otherPlan(path, "the result", differences) }
-            return .complete(manifest)
+            let outputs = (manifest["outputs"]?.elements ?? []).compactMap { $0["file"]?.textValue }
+            // A manifest whose files are gone speaks of nothing: the run is done again.
+            return outputs.allSatisfy(names.contains) ? .complete(manifest) : nil
         }
-        guard names.contains(Self.workName), let plan = try report("\(workPath)/\(Self.planName)") else {
+        guard adoptsWork, names.contains(Self.workName), let plan = try report("\(workPath)/\(Self.planName)") else {
             if let foreign = names.first(where: { !Self.isOurs($0) }) { throw EngineError.foreign(path, foreign) }
             return nil
         }
@@ -103,24 +117,37 @@ package struct RunDirectory: ~Copyable {
     }
 
     private static func isOurs(_ name: String) -> Bool {
-        outputNames.contains(name) || name == lockName || name == workName || name.hasSuffix(AtomicFile.temporarySuffix)
+        isOutput(name) || name == lockName || name == workName
+    }
+
+    private static func isOutput(_ name: String) -> Bool {
+        outputNames.contains(name) || name.hasSuffix(AtomicFile.temporarySuffix)
     }
 
     /// Removes what only the running run needs.
-    func clear(keepWork: Bool) throws(IOFailure) {
-        if !keepWork, try fileSystem.status(of: workPath) != nil { try fileSystem.removeTree(workPath) }
-        try fileSystem.remove("\(path)/\(Self.lockName)")
+    func clear(keepWork: Bool) {
+        // Best effort: the result stands, and what can't be removed now the next run on this directory removes.
+        if !keepWork { try? fileSystem.removeTree(workPath) }
+        try? fileSystem.remove("\(path)/\(Self.lockName)")
+    }
+
+    /// Leaves a folder that the run has no business in as it was.
+    func letGo() {
+        try? fileSystem.remove("\(path)/\(Self.lockName)")
+        // Goes where it is empty: it was made for nothing then.
+        try? fileSystem.removeFolder(path)
     }
 
     /// Removes what a failed run leaves: no file under a final name, no work files, no folder if it was made for nothing.
     func abandon() {
         // Best effort: what can't be removed is refused or cleared by the next run.
+        try? fileSystem.remove("\(path)/\(Self.manifestName)")
+        try? fileSystem.remove("\(workPath)/\(Self.planName)")
         try? fileSystem.removeTree(workPath)
-        for name in (try? fileSystem.entries(of: path)) ?? []
-        where name == Self.lockName || Self.outputNames.contains(name) || name.hasSuffix(AtomicFile.temporarySuffix) {
+        for name in (try? fileSystem.entries(of: path)) ?? [] where Self.isOutput(name) {
             try? fileSystem.remove("\(path)/\(name)")
         }
-        try? fileSystem.removeFolder(path)
+        letGo()
     }
 }
 

@@ -38,7 +38,7 @@ public struct DedupeTable: ~Copyable {
             self.places = places
             slots = places + 8 + places / 64
             guard let memory = realloc(spare?.entries, slots * MemoryLayout<Entry>.stride) else {
-                fatalError("no memory for the deduplication table")
+                fatalError("no memory for the deduplication table")  // lint:allow: malloc failed
             }
             entries = memory.bindMemory(to: Entry.self, capacity: slots)
             for i in 0..<slots { entries[i] = Entry(low: 0, high: 0, ordinal: DedupeTable.free) }

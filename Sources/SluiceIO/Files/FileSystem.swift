@@ -244,6 +244,11 @@ extension FileSystem {
             }
             throw IOFailure(system: number, doing: .lock, path: path)
         }
+        // Whoever held it before may have removed the file since it was opened here: a lock on that guards nothing.
+        let own = try file.status()
+        guard let there = try status(of: path), there.inode == own.inode, there.device == own.device else {
+            return try lock(path)
+        }
         return FileLock(file: file)
     }
 

@@ -7,7 +7,7 @@ public final class FrameCompressor {
     private let context: OpaquePointer
 
     public init(level: Int = 3) {
-        guard let made = ZSTD_createCCtx() else { fatalError("no memory for a zstd compressor") }
+        guard let made = ZSTD_createCCtx() else { fatalError("no memory for a zstd compressor") }  // lint:allow: malloc failed
         context = made
         ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
         ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
@@ -17,18 +17,28 @@ public final class FrameCompressor {
 
     /// Replaces what `frame` holds by one frame with the bytes in it; its memory is used again.
     public func compress(_ bytes: UnsafeRawBufferPointer, into frame: inout [UInt8]) {
-        let bound = ZSTD_compressBound(bytes.count)
+        let bound = Self.bound(bytes.count)
         if frame.count < bound {
             frame.reserveCapacity(bound)
             frame.append(contentsOf: repeatElement(0, count: bound - frame.count))
         }
-        let size = frame.withUnsafeMutableBytes {
-            ZSTD_compress2(context, $0.baseAddress, $0.count, bytes.baseAddress, bytes.count)
-        }
-        // The target has room for the worst case, so only a lack of memory is left.
-        guard ZSTD_isError(size) == 0 else { fatalError("zstd: \(String(cString: ZSTD_getErrorName(size)))") }
+        let size = frame.withUnsafeMutableBytes { compress(bytes, to: $0) }
         frame.removeSubrange(size...)
     }
+
+    /// Writes one frame with the bytes in it to the start of `frame`, and gives its size.
+    ///
+    /// - Parameter frame: at least `bound(bytes.count)` bytes.
+    public func compress(_ bytes: UnsafeRawBufferPointer, to frame: UnsafeMutableRawBufferPointer) -> Int {
+        precondition(frame.count >= Self.bound(bytes.count), "no room for the worst case")
+        let size = ZSTD_compress2(context, frame.baseAddress, frame.count, bytes.baseAddress, bytes.count)
+        // The target has room for the worst case, so only a lack of memory is left.
+        guard ZSTD_isError(size) == 0 else { fatalError("zstd: \(String(cString: ZSTD_getErrorName(size)))") }  // lint:allow: malloc failed
+        return size
+    }
+
+    /// The most bytes that a frame of so many can have.
+    public static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
 
     /// The memory that the compressor holds.
     public var memory: Int { ZSTD_sizeof_CCtx(context) }

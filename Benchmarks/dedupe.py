@@ -1,0 +1,137 @@
+"""Benchmark: read, deduplicate by prompt and completion, write. Sluice beside the tools that do the same.
+
+usage: dedupe.py --sluice BINARY --corpus FILE.jsonl.zst [--repetitions N] [--results FOLDER] [--only TEXT]
+"""
+
+import argparse
+import datetime
+import json
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import measure
+
+HERE = Path(__file__).resolve().parent
+
+DEFINITION = """\
+sluice: 1
+memory: {memory}
+input:
+  files: [{corpus}]
+  dedupe: {{on: [prompt, completion]}}
+stages: []
+output: {{directory: sluice-out, level: {level}}}
+"""
+
+
+def rows_of(path):
+    """The lines of a file, compressed or not."""
+    reader = ["zstd", "-dcq", str(path)] if path.suffix == ".zst" else ["cat", str(path)]
+    with subprocess.Popen(reader, stdout=subprocess.PIPE) as source:
+        counted = subprocess.run(["wc", "-l"], stdin=source.stdout, capture_output=True, text=True, check=True)
+    return int(counted.stdout)
+
+
+def output_check(folder, name, counted):
+    def check(_):
+        path = folder / name
+        if name not in counted:
+            counted[name] = rows_of(path)
+        size = path.stat().st_size
+        path.unlink()
+        return {"rows": counted[name], "output_bytes": size}
+    return check
+
+
+def sluice_check(folder):
+    def check(_):
+        manifest = json.loads((folder / "sluice-out" / "run.json").read_text())
+        kept = next(o for o in manifest["outputs"] if o["file"] == "kept.jsonl.zst")
+        size = (folder / "sluice-out" / "kept.jsonl.zst").stat().st_size
+        shutil.rmtree(folder / "sluice-out")
+        return {
+            "rows": manifest["counts"]["kept"], "output_bytes": size, "content": kept["content"],
+            "reported_peak_mib": round(manifest["timing"]["memory_peak"] / 2**20, 1)}
+    return check
+
+
+def tasks(sluice, corpus, folder):
+    python = sys.executable
+    name = corpus.name
+    for level in (3, 1):
+        (folder / f"dedupe-{level}.yaml").write_text(DEFINITION.format(memory="128MiB", corpus=name, level=level))
+    counted = {}
+    out = lambda file: {"check": output_check(folder, file, counted)}
+    return [
+        measure.Task(
+            "Sluice", f"{sluice} run --progress none dedupe-3.yaml", "zst level 3, with a ledger; `memory: 128MiB`",
+            check=sluice_check(folder)),
+        measure.Task(
+            "Sluice, level 1", f"{sluice} run --progress none dedupe-1.yaml", "zst level 1, with a ledger; `memory: 128MiB`",
+            check=sluice_check(folder)),
+        measure.Task(
+            "zstd + awk + zstd", f"zstd -dcq {name} | awk '!s[$0]++' | zstd -3 -q -f -T2 -o awk.jsonl.zst",
+            "key: the line; zst level 3", **out("awk.jsonl.zst")),
+        measure.Task(
+            "Polars", f"{python} {HERE}/peers/polars_dedupe.py {name} polars.jsonl",
+            "output not compressed, order not kept", **out("polars.jsonl")),
+        measure.Task(
+            "Polars, compressing", f"{python} {HERE}/peers/polars_dedupe.py {name} polars.jsonl.zst",
+            "zst level 3, order not kept", **out("polars.jsonl.zst")),
+        measure.Task(
+            "DuckDB", f"{python} {HERE}/peers/duckdb_dedupe.py {name} duckdb.jsonl.zst",
+            "zst, order not kept", **out("duckdb.jsonl.zst")),
+        measure.Task("limit: zstd -dc", f"zstd -dcq {name} > /dev/null", "reading only", is_limit=True),
+        measure.Task(
+            "limit: zstd -dc, zstd -3", f"zstd -dcq {name} | zstd -3 -q -f -T2 -o copy.jsonl.zst",
+            "a copy, all rows", is_limit=True, check=output_check(folder, "copy.jsonl.zst", counted)),
+    ]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sluice", type=Path, required=True)
+    options.add_argument("--corpus", type=Path, required=True)
+    options.add_argument("--repetitions", type=int, default=5)
+    options.add_argument("--results", type=Path)
+    options.add_argument("--only", help="tasks whose name has this text")
+    given = options.parse_args()
+    corpus = given.corpus.resolve()
+    folder = corpus.parent
+    sluice = given.sluice.resolve()
+    work = [t for t in tasks(sluice, corpus, folder) if not given.only or given.only in t.name]
+    about = {
+        "date": datetime.date.today().isoformat(), "commit": measure.commit(HERE), "machine": measure.machine(),
+        "versions": {
+            "sluice": measure.first_line([str(sluice), "--version"]), "polars": version("polars"),
+            "duckdb": version("duckdb"), "zstd": measure.first_line(["zstd", "--version"]).split("v")[-1].split(",")[0],
+            "awk": measure.first_line(["awk", "-W", "version"])},
+        "corpus": {"file": corpus.name, "bytes": corpus.stat().st_size, "rows": rows_of(corpus)},
+        "repetitions": given.repetitions,
+    }
+    # The input lies in the page cache for all of them.
+    subprocess.run(["cat", str(corpus)], stdout=subprocess.DEVNULL, check=True)
+    measure.alternate(work, folder, given.repetitions)
+
+    rows = {r["rows"] for t in work if not t.is_limit for r in t.runs if "rows" in r}
+    agreement = f"All kept the same number of rows: {rows.pop():,}." if len(rows) == 1 else f"THE ROWS DIFFER: {sorted(rows)}."
+    text = "\n\n".join([
+        f"# Read, dedupe, write: {about['corpus']['rows']:,} records",
+        f"One run, the tasks in turns, {given.repetitions} times each. {measure.describe(about)}",
+        measure.table(work), agreement,
+        "CPU is user and system time of all processes; peak memory is that of the largest process."])
+    text = text.replace(str(sys.executable), "python3").replace(str(sluice), "sluice").replace(str(HERE), "Benchmarks")
+    print("\n" + text)
+    if given.results:
+        for task in work:
+            for path, short in ((sys.executable, "python3"), (str(sluice), "sluice"), (str(HERE), "Benchmarks")):
+                task.command = task.command.replace(path, short)
+        measure.save(given.results, "dedupe", about, work, text)
+    return 0 if agreement.startswith("All") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Runs commands side by side and keeps what they took. Standard library only.
+
+A task is a shell command. Tasks take turns, so that whatever else the machine does meets all of them; the order is turned
+round from one repetition to the next. Of each run: wall time, processor time of the command and all its children, and the
+peak memory of its largest process (the kernel's ru_maxrss; the processes of a pipeline are not added up).
+"""
+
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Optional
+
+
+@dataclass
+class Task:
+    name: str
+    command: str
+    note: str = ""
+    # Called after each run with what it printed; returns what to keep of it ({"rows": ...}).
+    check: Optional[Callable[[str], dict]] = None
+    # Called before each run, untimed.
+    prepare: Optional[Callable[[], None]] = None
+    # Gets no row of the table of equals: it bounds what can be reached.
+    is_limit: bool = False
+    runs: list = field(default_factory=list)
+
+
+_helper = None
+
+
+def run(command, folder):
+    """Wall seconds, user and system seconds, peak KiB, exit status; and the output.
+
+    Started by a helper process of its own: the kernel lets a child's peak begin with that of whoever started it.
+    """
+    global _helper
+    if _helper is None:
+        _helper = subprocess.Popen(
+            [sys.executable, "-S", "-E", __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    _helper.stdin.write(json.dumps([command, str(folder)]) + "\n")
+    _helper.stdin.flush()
+    return tuple(json.loads(_helper.stdout.readline()))
+
+
+def _run_here(command, folder):
+    with open(os.devnull, "rb") as nothing:
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", command], cwd=folder, stdin=nothing,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "wall": round(wall, 3), "user": round(usage.ru_utime, 3), "system": round(usage.ru_stime, 3),
+        "peak_kib": usage.ru_maxrss, "status": child.returncode,
+    }, output.decode(errors="replace")
+
+
+def alternate(tasks, folder, repetitions):
+    """Runs every task `repetitions` times, in turns. A task that fails once is not run again."""
+    for turn in range(repetitions):
+        for task in tasks if turn % 2 == 0 else reversed(tasks):
+            if any(r["status"] != 0 for r in task.runs):
+                continue
+            if task.prepare:
+                task.prepare()
+            figures, output = run(task.command, folder)
+            if figures["status"] != 0:
+                figures["output"] = output[-400:]
+            elif task.check:
+                figures.update(task.check(output))
+            figures["load"] = round(os.getloadavg()[0], 2)
+            task.runs.append(figures)
+            print(f"  {turn + 1}/{repetitions} {task.name:<34} wall {figures['wall']:7.2f} s  cpu "
+                  f"{figures['user'] + figures['system']:7.2f} s  peak {figures['peak_kib'] / 1024:8.0f} MiB"
+                  + (f"  work {figures['seconds']:.3f} s" if "seconds" in figures else "")
+                  + (f"  FAILED: {figures['output']}" if figures["status"] else ""), flush=True)
+
+
+def summary(task):
+    good = [r for r in task.runs if r["status"] == 0]
+    if not good:
+        return None
+    cpu = [r["user"] + r["system"] for r in good]
+    return {
+        "wall_min": min(r["wall"] for r in good), "wall_median": round(statistics.median(r["wall"] for r in good), 3),
+        "cpu_min": round(min(cpu), 3), "cpu_median": round(statistics.median(cpu), 3),
+        "peak_mib": round(max(r["peak_kib"] for r in good) / 1024, 1),
+    }
+
+
+def machine():
+    """What kind of machine this is; no name or address of it."""
+    cpu, flags = "", []
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if key == "model name" and not cpu:
+            cpu = value
+        if key == "flags" and not flags:
+            flags = [f for f in ("avx2", "avx512bw", "avx512_vnni", "asimddp") if f in value.split()]
+    memory = next(l.split()[1] for l in Path("/proc/meminfo").read_text().splitlines() if l.startswith("MemTotal"))
+    return {
+        "cpu": cpu, "flags": flags, "cores": len(os.sched_getaffinity(0)), "memory_gib": round(int(memory) / 2**20, 1),
+        "kernel": os.uname().release, "architecture": os.uname().machine, "load_at_start": os.getloadavg()[0],
+    }
+
+
+def first_line(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stdout or done.stderr).strip().splitlines()[0]
+    except (OSError, IndexError):
+        return "?"
+
+
+def commit(root):
+    def git(*words):
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False).stdout.strip()
+    return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+
+
+def table(tasks):
+    rows = ["| | wall, min | wall, median | CPU, median | peak memory | rows | |", "|---|--:|--:|--:|--:|--:|---|"]
+    for task in tasks:
+        found = summary(task)
+        if not found:
+            rows.append(f"| {task.name} | failed | | | | | {task.note} |")
+            continue
+        kept = next((r["rows"] for r in task.runs if "rows" in r), "")
+        rows.append(
+            f"| {task.name} | {found['wall_min']:.2f} s | {found['wall_median']:.2f} s | {found['cpu_median']:.2f} s | "
+            f"{found['peak_mib']:.0f} MiB | {f'{kept:,}' if kept != '' else ''} | {task.note} |")
+    return "\n".join(rows)
+
+
+def describe(about):
+    kind = about["machine"]
+    return (
+        f"{kind['cpu']}, {kind['cores']} cores ({', '.join(kind['flags'])}), {kind['memory_gib']} GiB, Linux {kind['kernel']}; "
+        f"load {kind['load_at_start']:.1f} at the start. Commit {about['commit']}, {about['date']}. "
+        + ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".")
+
+
+def save(results, kind, about, tasks, text):
+    """Writes <date>-<kind>.json and .md; an earlier pair of the same day is replaced."""
+    results.mkdir(exist_ok=True)
+    stem = results / f"{datetime.date.today().isoformat()}-{kind}"
+    record = dict(about, kind=kind, tasks=[
+        {"name": t.name, "command": t.command, "note": t.note, "limit": t.is_limit, "summary": summary(t), "runs": t.runs}
+        for t in tasks])
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    stem.with_suffix(".md").write_text(text + "\n")
+    return stem
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--serve"]:
+    for request in sys.stdin:
+        print(json.dumps(_run_here(*json.loads(request))), flush=True)

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Runs the benchmarks and leaves raw numbers in Benchmarks/results. Called by `make bench`.
+#
+#   Benchmarks/run.sh [DATA]        everything
+#   Benchmarks/run.sh dedupe        only reading, deduping, writing
+#   Benchmarks/run.sh geometry      only k-means, k-center and redundancy
+#
+# DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py; ../shared beside the repository
+# unless said otherwise. Without it nothing is run, and the reason is printed.
+# REPETITIONS (5) is how often each command runs; RECORDS (1000000) how many records the corpus has.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+what=all
+data=${SLUICE_DATA:-../shared}
+for word in "$@"; do
+    case $word in
+        dedupe | geometry | all) what=$word ;;
+        *) data=$word ;;
+    esac
+done
+records=${RECORDS:-1000000}
+repetitions=${REPETITIONS:-5}
+here=Benchmarks
+python=$here/.venv/bin/python
+
+if ! compgen -G "$data/data/p3-*.jsonl.zst" > /dev/null || [ ! -f "$data/tools/big_corpus.py" ]; then
+    echo "bench: skipped: $data has no data/p3-*.jsonl.zst and tools/big_corpus.py to make the corpora from."
+    echo "bench: name another folder: Benchmarks/run.sh FOLDER, or SLUICE_DATA=FOLDER make bench"
+    exit 0
+fi
+for tool in zstd awk python3 swift; do
+    command -v $tool > /dev/null || { echo "bench: skipped: there is no $tool; install it (apt-get install zstd mawk python3-venv)"; exit 0; }
+done
+
+if [ ! -x $python ]; then
+    echo "bench: making a virtual environment with the peers"
+    python3 -m venv $here/.venv
+fi
+if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss' 2> /dev/null; then
+    $python -m pip install --quiet numpy polars duckdb scikit-learn faiss-cpu
+fi
+mkdir -p $here/.data $here/results
+
+echo "bench: building sluice"
+swift build -c release --product sluice --static-swift-stdlib > $here/.data/build.log 2>&1 || { tail -20 $here/.data/build.log; exit 1; }
+sluice=$(swift build -c release --show-bin-path)/sluice
+
+if [ $what != geometry ]; then
+    corpus=$here/.data/corpus-$records.jsonl.zst
+    if [ ! -f "$corpus" ]; then
+        echo "bench: making a corpus of $records records"
+        python3 "$data/tools/big_corpus.py" "$corpus.making" "$records" "$data/data"
+        mv "$corpus.making" "$corpus"
+    fi
+    $python $here/dedupe.py --sluice "$sluice" --corpus "$corpus" --repetitions "$repetitions" --results $here/results
+fi
+
+if [ $what != dedupe ]; then
+    echo "bench: building geometry-bench"
+    swift build -c release --package-path $here/geometry > $here/.data/build-geometry.log 2>&1 \
+        || { tail -20 $here/.data/build-geometry.log; exit 1; }
+    $python $here/geometry.py --data "$data/data" --folder $here/.data --results $here/results \
+        --binary "$(swift build -c release --package-path $here/geometry --show-bin-path)/geometry-bench"
+fi

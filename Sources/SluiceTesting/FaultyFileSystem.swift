@@ -1,0 +1,85 @@
+public import Glibc
+public import SluiceIO
+import Synchronization
+
+/// A file system whose n-th call of some kinds fails: the way to test that a program survives every fault.
+///
+/// Count the calls of an undisturbed run, then run again with the first, the second, the third, … call failing:
+///
+///     for n in 1... {
+///         let faulty = FaultyFileSystem(failing: n, of: [.write, .flush], with: .error(ENOSPC))
+///         options.fileSystem = faulty.fileSystem
+///         …run, and look at what is left…
+///         if !faulty.hasFailed { break }  // there was no n-th call: every one has had its turn
+///     }
+///
+/// Calls are counted over all threads, so with several threads the n-th call may be another one each time; with one
+/// thread a run makes the same calls again.
+public final class FaultyFileSystem: Sendable {
+    /// What becomes of the call.
+    public enum Fault: Sendable, Hashable {
+        /// It isn't made, and fails with this error number, such as `EIO`, `ENOSPC` or `EMFILE`.
+        case error(Int32)
+        /// A write puts so many bytes into the file, then fails with the error number. Other calls just fail.
+        case torn(after: Int, Int32)
+    }
+
+    /// How long it stays bad.
+    public enum Extent: Sendable, Hashable {
+        /// One call fails; those after it are made again.
+        case once
+        /// All calls of these kinds fail from the n-th on, as on a disk that is full or gone.
+        case fromThenOn
+    }
+
+    private let nth: Int
+    private let operations: Set<FileSystem.Operation>
+    private let fault: Fault
+    private let extent: Extent
+    private let counted = Atomic<Int>(0)
+    private let place = Mutex<(operation: FileSystem.Operation, path: String)?>(nil)
+
+    /// - Parameters:
+    ///   - nth: which call fails, from 1; 0 for none, to count.
+    ///   - operations: the kinds of calls that are counted and may fail; all kinds where nothing is said.
+    public init(
+        failing nth: Int, of operations: Set<FileSystem.Operation> = FaultyFileSystem.allOperations,
+        with fault: Fault = .error(EIO), _ extent: Extent = .once
+    ) {
+        self.nth = nth
+        self.operations = operations
+        self.fault = fault
+        self.extent = extent
+    }
+
+    /// Every kind of call.
+    public static let allOperations: Set<FileSystem.Operation> = [
+        .open, .read, .write, .flush, .rename, .remove, .makeFolder, .readFolder, .stat, .lock,
+    ]
+
+    /// The calls so far, of the kinds that count.
+    public var calls: Int { counted.load(ordering: .relaxed) }
+
+    /// Whether a call has been made to fail.
+    public var hasFailed: Bool { failed != nil }
+
+    /// The first call that was made to fail.
+    public var failed: (operation: FileSystem.Operation, path: String)? { place.withLock { $0 } }
+
+    /// `FileSystem.local` with the fault in it.
+    public var fileSystem: FileSystem { disturb(.local) }
+
+    /// A file system with the fault in it.
+    public func disturb(_ fileSystem: FileSystem) -> FileSystem {
+        fileSystem.intercepting { [self] operation, path in
+            guard operations.contains(operation) else { return .proceed }
+            let number = counted.add(1, ordering: .relaxed).newValue
+            guard nth > 0, extent == .once ? number == nth : number >= nth else { return .proceed }
+            place.withLock { if $0 == nil { $0 = (operation, path) } }
+            switch fault {
+            case .error(let code): return .fail(code)
+            case .torn(let bytes, let code): return .tear(after: bytes, code)
+            }
+        }
+    }
+}

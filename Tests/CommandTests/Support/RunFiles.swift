@@ -1,0 +1,102 @@
+import Foundation
+import SluiceCore
+import Testing
+
+/// What stands in a run directory.
+struct RunFiles {
+    let kept: [UInt8]
+    let ledger: [UInt8]
+    let quarantine: [UInt8]
+    /// Nil where no stage writes numbers to list.
+    let picks: [UInt8]?
+    let manifest: Report
+
+    init(_ directory: String) throws {
+        kept = try unpacked("\(directory)/kept.jsonl.zst")
+        ledger = try unpacked("\(directory)/ledger.jsonl.zst")
+        quarantine = try unpacked("\(directory)/quarantine.jsonl.zst")
+        picks = try? unpacked("\(directory)/picks.jsonl.zst")
+        manifest = try Report(json: try readFile("\(directory)/run.json"))
+    }
+
+    var keptLines: [[UInt8]] { split(kept) }
+    var drops: [Entry] { get throws { try split(ledger).map { try Entry($0) } } }
+    var faults: [Entry] { get throws { try split(quarantine).map { try Entry($0) } } }
+
+    func count(_ name: String) -> Int { manifest["counts"]?[name]?.integerValue ?? -1 }
+
+    /// `run.json` without what may differ between two equal runs.
+    var lasting: String {
+        Report.object(manifest.entries.filter { $0.key != "timing" }).prettyJSON
+    }
+
+    /// All that must be the same in two equal runs.
+    var digests: [String] {
+        [sha256(kept), sha256(ledger), sha256(quarantine), picks.map(sha256) ?? "none", lasting]
+    }
+
+    /// A line of the ledger or the quarantine, read by a parser that is not ours.
+    struct Entry {
+        let values: [String: Any]
+
+        init(_ line: [UInt8]) throws {
+            guard let values = try JSONSerialization.jsonObject(with: Data(line)) as? [String: Any] else {
+                throw Failure("no object: \(text(line))")
+            }
+            self.values = values
+        }
+
+        var file: String { values["file"] as? String ?? "" }
+        var line: Int { values["line"] as? Int ?? -1 }
+        var byte: Int { values["byte"] as? Int ?? -1 }
+        var place: String { "\(file):\(line)" }
+        var stage: String { values["stage"] as? String ?? "" }
+        var reason: String { values["reason"] as? String ?? "" }
+        var error: String { values["error"] as? String ?? "" }
+        var raw: String? { values["raw"] as? String }
+        var base64: [UInt8]? { (values["base64"] as? String).flatMap { Data(base64Encoded: $0) }.map { Array($0) } }
+        /// The kept record that the record lost to.
+        var partner: String? {
+            (values["kept"] as? [String: Any]).map { "\($0["file"] as? String ?? ""):\($0["line"] as? Int ?? -1)" }
+        }
+    }
+
+    /// Expects that every record is in exactly one place: read is kept, dropped and quarantined, the files hold as many
+    /// lines as the account says, and every partner in the ledger leads to a kept record.
+    ///
+    /// - Parameter lines: the input's lines by file name, where they are at hand: then the kept ones are checked, too.
+    func expectClosedAccount(
+        _ lines: [String: [[UInt8]]] = [:], sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let drops = try drops, faults = try faults
+        #expect(
+            count("read") == count("kept") + count("dropped") + count("quarantined"), sourceLocation: sourceLocation)
+        #expect(keptLines.count == count("kept"), sourceLocation: sourceLocation)
+        #expect(drops.count == count("dropped"), sourceLocation: sourceLocation)
+        #expect(faults.count == count("quarantined"), sourceLocation: sourceLocation)
+        let gone = Set((drops + faults).map(\.place))
+        #expect(gone.count == drops.count + faults.count, "a record left twice", sourceLocation: sourceLocation)
+        #expect(drops.allSatisfy { !$0.stage.isEmpty && !$0.reason.isEmpty }, sourceLocation: sourceLocation)
+        // A record that another lost to was in when that happened: it is kept, or a later stage dropped it. So the
+        // partners lead from every dropped record to a kept one.
+        let order = (manifest["stages"]?.elements ?? []).compactMap { $0["stage"]?.textValue }
+        let stageOf = Dictionary(drops.map { ($0.place, order.firstIndex(of: $0.stage) ?? -1) }) { first, _ in first }
+        let bad = Set(faults.map(\.place))
+        for drop in drops {
+            guard let partner = drop.partner else { continue }
+            #expect(!bad.contains(partner), "\(drop.place) lost to a bad line", sourceLocation: sourceLocation)
+            #expect(
+                (stageOf[partner] ?? .max) > stageOf[drop.place] ?? -1, "\(drop.place) lost to \(partner)",
+                sourceLocation: sourceLocation)
+        }
+        let stages = manifest["stages"]?.elements ?? []
+        let counted = stages.flatMap { $0["dropped"]?.entries ?? [] }.compactMap(\.value.integerValue).reduce(0, +)
+        #expect(counted == drops.count, sourceLocation: sourceLocation)
+
+        guard !lines.isEmpty else { return }
+        let staying = lines.keys.sorted().flatMap { name in
+            (lines[name] ?? []).enumerated().filter { !$1.isEmpty && !gone.contains("\(name):\($0 + 1)") }.map(\.element)
+        }
+        #expect(keptLines == staying, "kept is what is in neither list, byte for byte", sourceLocation: sourceLocation)
+    }
+}

@@ -1,0 +1,87 @@
+import Glibc
+import SluiceIO
+import Synchronization
+
+/// A folder of a test's own, and the program run in it.
+final class Workspace {
+    let path: String
+    private static let counter = Atomic<Int>(0)
+
+    init() throws {
+        let number = Self.counter.add(1, ordering: .relaxed).newValue
+        path = "/tmp/sluice-command-tests-\(getpid())-\(number)"
+        try FileSystem.local.makeFolder(path)
+    }
+
+    deinit { try? FileSystem.local.removeTree(path) }
+
+    func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
+
+    func write(_ name: String, _ bytes: [UInt8]) throws {
+        if let slash = name.lastIndex(of: "/") { try FileSystem.local.makeFolder(self(String(name[..<slash]))) }
+        try writeFile(self(name), bytes)
+    }
+
+    func write(_ name: String, _ text: String) throws { try write(name, Array(text.utf8)) }
+
+    /// Writes lines, packed as the name's ending says.
+    func write(_ name: String, lines: [[UInt8]]) throws {
+        let bytes = joined(lines)
+        if name.hasSuffix(".zst") {
+            try write(name, zstd(bytes))
+        } else if name.hasSuffix(".gz") {
+            try write(name, gzip(bytes))
+        } else {
+            try write(name, bytes)
+        }
+    }
+
+    func write(_ name: String, lines: [String]) throws { try write(name, lines: lines.map { Array($0.utf8) }) }
+
+    func names(in folder: String = "") -> [String] {
+        ((try? FileSystem.local.entries(of: folder.isEmpty ? path : self(folder))) ?? []).sorted()
+    }
+
+    func sluice(_ arguments: String..., input: [UInt8] = []) throws -> Outcome {
+        try Program.run(arguments, in: path, input: input)
+    }
+
+    func sluice(_ arguments: [String], input: [UInt8] = []) throws -> Outcome {
+        try Program.run(arguments, in: path, input: input)
+    }
+
+    /// Writes a definition as `run.yaml`.
+    ///
+    /// - Parameters:
+    ///   - input: lines under `input:`.
+    ///   - stages: lines under `stages:`.
+    func define(
+        files: String = "in.jsonl", input: [String] = [], stages: [String] = [], output: [String] = [], seed: Int = 7
+    ) throws {
+        var lines = ["sluice: 1", "seed: \(seed)", "input:", "  files: [\"\(files)\"]"] + input.map { "  \($0)" }
+        if !stages.isEmpty { lines += ["stages:"] + stages.map { "  - \($0)" } }
+        lines += ["output:", "  directory: out"] + output.map { "  \($0)" }
+        try write("run.yaml", lines.map { $0 + "\n" }.joined())
+    }
+
+    /// Runs `run.yaml`, which must succeed, and reads its run directory.
+    func run(_ arguments: [String] = [], into directory: String = "out", input: [UInt8] = []) throws -> RunFiles {
+        let outcome = try sluice(
+            ["run", "run.yaml", "--output", directory, "--progress", "none"] + arguments, input: input)
+        guard outcome.status == 0 else { throw Failure("exit status \(outcome.status): \(outcome.errorText)") }
+        return try RunFiles(self(directory))
+    }
+}
+
+/// The folder of real data beside the project, or nil.
+let sharedData: String? = {
+    let root = #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
+    let path = "/\(root)/../shared/data"
+    return access(path, R_OK) == 0 ? path : nil
+}()
+
+/// The project's own folder.
+let projectFolder = "/" + #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
+
+/// Says on standard output why a test does nothing.
+func skip(_ reason: String, _ test: String = #function) { print("skipped: \(test): \(reason)") }

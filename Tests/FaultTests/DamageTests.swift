@@ -1,0 +1,105 @@
+import Glibc
+import SluiceCommand
+import SluiceCore
+import SluiceEngine
+import SluiceIO
+import SluiceTesting
+import Testing
+
+/// Work files that are not what was written: a resume says so, or gives the right bytes all the same.
+@Suite(.serialized)
+struct DamageTests {
+    @Test(arguments: Case.allCases)
+    func damagedWorkFilesAreNotBelieved(_ kind: Case) throws {
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        let library = Library(work, kind)
+        let whole = try library.undisturbed()
+        let counter = FaultyFileSystem(failing: 0)
+        try library.run("counted", counter.fileSystem)
+        var random = SplitMix64(state: testSeed)
+        var tally = (damages: 0, refused: 0, right: 0)
+        // Runs that stopped at several places, the last of them among the final renames.
+        for part in [30, 55, 70, 80, 90, 96, 98, 99] {
+            work.remove("stopped")
+            let faulty = FaultyFileSystem(failing: counter.calls * part / 100, with: .error(ENOSPC), .fromThenOn)
+            guard (try? library.run("stopped", faulty.fileSystem)) == nil else { continue }
+            for file in try Workspace.files(under: work("stopped")) where !file.hasSuffix(".lock") {
+                let name = String(file.dropFirst(work("stopped").count + 1))
+                for _ in 0..<(isSoak ? 20 : 2) {
+                    work.remove("out")
+                    try work.copy("stopped", to: "out")
+                    let what = try damage(work("out/\(name)"), &random)
+                    tally.damages += 1
+                    do {
+                        try library.run("out", .local, resume: true)
+                        tally.right += 1
+                        #expect(try Snapshot(work("out")) == whole, "\(name) \(what), stopped at \(part) %")
+                    } catch let error as EngineError {
+                        tally.refused += 1
+                        let file = name == "work/plan.json" ? "/out" : name.split(separator: "/").last.map(String.init) ?? ""
+                        #expect(error.message.contains("--force"), "\(name) \(what), stopped at \(part) %: \(error)")
+                        #expect(error.message.contains(file), "\(name) \(what), stopped at \(part) %: \(error)")
+                        let left = try Snapshot(work("out"))
+                        // Files with final names that were there before, damaged by this test, are left as they were.
+                        #expect(name.hasPrefix("work") ? left.isHarmless(beside: whole) : true, "\(name) \(what): \(left)")
+                    } catch {
+                        Issue.record("\(name) \(what), stopped at \(part) %: \(type(of: error)): \(error)")
+                    }
+                }
+            }
+        }
+        note("\(kind): \(tally.damages) damaged work files: \(tally.refused) refused by name, \(tally.right) right results")
+        #expect(tally.damages > 20)
+    }
+
+    private func damage(_ path: String, _ random: inout SplitMix64) throws -> String {
+        var bytes = try FileSystem.local.contents(of: path)
+        defer {
+            if let file = try? FileSystem.local.create(path) { try? bytes.withUnsafeBytes { try file.write($0) } }
+        }
+        guard !bytes.isEmpty else {
+            bytes = [1, 2, 3]
+            return "lengthened"
+        }
+        let place = Int(random.next(below: UInt64(bytes.count)))
+        if random.next(below: 2) == 0 {
+            bytes.removeSubrange(place...)
+            return "cut to \(place)"
+        }
+        let bit = UInt8(1) << UInt8(random.next(below: 8))
+        bytes[place] ^= bit
+        return "flipped bit \(bit) of byte \(place) of \(bytes.count)"
+    }
+
+    @Test func aSmallerLedgerShareAfterAStopWritesOverNothing() throws {
+        // Runs of ledger lines bear the name of their phase: see LedgerRuns.begin.
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        let library = Library(work, .select)
+        let whole = try library.undisturbed()
+        let counter = FaultyFileSystem(failing: 0)
+        try library.run("counted", counter.fileSystem)
+        let faulty = FaultyFileSystem(failing: counter.calls * 85 / 100, with: .error(ENOSPC), .fromThenOn)
+        #expect(throws: EngineError.self) { try library.run("out", faulty.fileSystem) }
+        let runs = try Workspace.files(under: work("out/work")).filter { $0.hasSuffix(".run") }.map(Path.name(of:))
+        #expect(Set(runs.map { $0.split(separator: "-").dropLast().joined() }).count == runs.count)
+        try library.run("out", .local, resume: true)
+        #expect(try Snapshot(work("out")) == whole)
+    }
+
+    @Test func theLockIsOnTheFileThatStandsThere() throws {
+        let work = try Workspace()
+        let path = work("lock")
+        // Someone who opened the file, waits for the lock, and gets it when the file is gone.
+        let once = FaultyFileSystem(failing: 0, of: [.lock])
+        let gone = FileSystem.local.intercepting { operation, _ in
+            if operation == .lock, once.calls == 1 { unlink(path) }
+            return .proceed
+        }
+        let first = try once.disturb(gone).lock(path)
+        #expect(once.calls == 2)
+        #expect(throws: IOFailure.self) { _ = try FileSystem.local.lock(path) }
+        _ = consume first
+    }
+}

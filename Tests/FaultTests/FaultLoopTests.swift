@@ -1,0 +1,163 @@
+import Glibc
+import SluiceCommand
+import SluiceCore
+import SluiceEngine
+import SluiceIO
+import SluicePipeline
+import SluiceTesting
+import Testing
+
+/// The n-th call of the file system fails, for one n after the other: each run ends with a clear error or the right
+/// bytes, and what it leaves can go on or start over.
+@Suite(.serialized)
+struct FaultLoopTests {
+    /// One way to disturb a run.
+    struct Disturbance: Sendable, CustomTestStringConvertible {
+        let name: String
+        let operations: Set<FileSystem.Operation>
+        let fault: FaultyFileSystem.Fault
+        let extent: FaultyFileSystem.Extent
+        /// How many places of a run are tried when not all are.
+        let places: Int
+        var testDescription: String { name }
+
+        static let all = [
+            Disturbance(
+                name: "any call: EIO", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .once,
+                places: 60),
+            Disturbance(
+                name: "disk full", operations: [.write, .flush, .makeFolder], fault: .error(ENOSPC),
+                extent: .fromThenOn, places: 15),
+            Disturbance(name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 15),
+            Disturbance(name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 15),
+            Disturbance(
+                name: "disk gone", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .fromThenOn,
+                places: 15),
+        ]
+    }
+
+    @Test(arguments: Case.allCases, Disturbance.all)
+    func everyFaultIsSurvived(_ kind: Case, _ disturbance: Disturbance) throws {
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        let library = Library(work, kind)
+        let whole = try library.undisturbed()
+        let counter = FaultyFileSystem(failing: 0, of: disturbance.operations)
+        _ = try library.run("counted", counter.fileSystem)
+        let calls = counter.calls
+        let step = isSoak ? 1 : max(1, calls / disturbance.places)
+        var tally = Tally()
+        var n = 1 + Int(testSeed) % step
+        while true {
+            let faulty = FaultyFileSystem(failing: n, of: disturbance.operations, with: disturbance.fault, disturbance.extent)
+            try survive(faulty, n, library, whole, &tally)
+            if !faulty.hasFailed { break }
+            n += step
+        }
+        note("\(kind), \(disturbance.name): \(tally) in \(calls) calls")
+        #expect(tally.faults > 5)
+    }
+
+    /// A run over a finished one, disturbed: the old result is there and whole, or gone, or the new one is.
+    @Test(arguments: [Case.dedupe, .select])
+    func replacingAResultIsSurvived(_ kind: Case) throws {
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        let library = Library(work, kind)
+        let whole = try library.undisturbed()
+        let counter = FaultyFileSystem(failing: 0)
+        _ = try library.run("whole", counter.fileSystem, force: true)
+        // What prepares the folder comes first, so that is looked at call by call.
+        let places = Array(1...40) + stride(from: 41, through: counter.calls, by: isSoak ? 1 : max(1, counter.calls / 20))
+        var tally = Tally()
+        for n in places {
+            work.remove("out")
+            try work.copy("whole", to: "out")
+            try survive(FaultyFileSystem(failing: n), n, library, whole, &tally, force: true)
+        }
+        note("\(kind), over a finished run: \(tally)")
+    }
+
+    struct Tally: CustomStringConvertible {
+        var faults = 0, errors = 0, results = 0, resumed = 0, fresh = 0
+        var description: String {
+            "\(faults) faults injected, \(errors) clear errors and \(results) right results; then \(resumed) resumed and \(fresh) fresh runs gave the undisturbed bytes"
+        }
+    }
+
+    private func survive(
+        _ faulty: FaultyFileSystem, _ n: Int, _ library: Library, _ whole: Snapshot, _ tally: inout Tally,
+        force: Bool = false
+    ) throws {
+        if !force { library.work.remove("out") }
+        func place() -> Comment {
+            "call \(n): \(faulty.failed.map { "\($0.operation) of \($0.path)" } ?? "no fault")"
+        }
+        do {
+            _ = try library.run("out", faulty.fileSystem, force: force)
+            #expect(try Snapshot(library.work("out")) == whole, place())
+            if faulty.hasFailed { tally.results += 1 }
+        } catch let error as EngineError {
+            tally.errors += 1
+            #expect([2, 3, 4].contains(error.code.exitStatus), "\(place()): \(error)")
+            #expect(error.message.contains("/") || error.message.contains("in-"), "\(place()): \(error)")
+            #expect(faulty.hasFailed, "\(error)")
+        } catch {
+            Issue.record("\(place()): no EngineError but \(type(of: error)): \(error)")
+        }
+        guard faulty.hasFailed else { return }
+        tally.faults += 1
+        if try FileSystem.local.status(of: library.work("out")) != nil {
+            let left = try Snapshot(library.work("out"))
+            #expect(left.isHarmless(beside: whole), "\(place()) left \(left)")
+        }
+        let resumes = n % 4 != 3
+        do {
+            _ = try library.run("out", .local, force: !resumes, resume: resumes)
+            if resumes { tally.resumed += 1 } else { tally.fresh += 1 }
+        } catch {
+            Issue.record("after \(place()): \(error)")
+            return
+        }
+        #expect(try Snapshot(library.work("out")) == whole, "after \(place())")
+        #expect(try FileSystem.local.entries(of: library.work("out")).count == whole.files.count, "after \(place())")
+    }
+}
+
+/// Runs a definition with the engine as a library.
+struct Library {
+    let work: Workspace
+    let kind: Case
+    var threads = 1
+
+    init(_ work: Workspace, _ kind: Case) {
+        self.work = work
+        self.kind = kind
+    }
+
+    func definition(_ output: String) throws -> Definition {
+        try DefinitionFile.parse(
+            text: kind.yaml(), path: work("run.yaml"), registry: .builtIn,
+            overrides: [Override(["output", "directory"], work(output), spelling: "output")])
+    }
+
+    @discardableResult
+    func run(_ output: String, _ fileSystem: FileSystem, force: Bool = false, resume: Bool = false) throws -> RunResult {
+        var options = RunOptions(threads: threads)
+        options.force = force
+        options.resume = resume
+        options.blockBytes = 4096
+        options.segmentBytes = 20_000
+        options.checkpointSeconds = 0
+        options.dedupeBytes = kind.dedupeBytes
+        options.fileSystem = fileSystem
+        return try Run(try definition(output), registry: .builtIn, options: options).run()
+    }
+
+    func undisturbed() throws -> Snapshot {
+        try run("whole", .local)
+        let whole = try Snapshot(work("whole"))
+        #expect(whole.files.count == (kind == .select ? 5 : 4))
+        return whole
+    }
+}

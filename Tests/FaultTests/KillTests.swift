@@ -1,0 +1,255 @@
+import Glibc
+import SluiceCore
+import SluiceIO
+import Testing
+
+/// The program itself, stopped in every way that a machine has.
+@Suite(.serialized)
+struct KillTests {
+    /// A definition and its data in a folder, and the program that runs it.
+    struct Scene {
+        let work: Workspace
+        let kind: Case
+        let records: Int
+
+        init(_ kind: Case, records: Int) throws {
+            work = try Workspace()
+            self.kind = kind
+            self.records = records
+            try Corpus.write(records, to: work.path, all: true)
+            try FileSystem.local.write(Array(kind.yaml().utf8), to: work("run.yaml"))
+        }
+
+        func arguments(_ output: String, _ more: [String] = []) -> [String] {
+            [
+                "run", work("run.yaml"), "--output", work(output), "--progress", "none", "--threads", "2",
+                "--segment-bytes", "20000", "--checkpoint-seconds", "0", "--block-bytes", "4096",
+            ] + (kind.dedupeBytes.map { ["--dedupe-bytes", String($0)] } ?? []) + more
+        }
+
+        func undisturbed() throws -> (whole: Snapshot, seconds: Double) {
+            let outcome = try Process.run(arguments("whole"))
+            #expect(outcome.status == 0, "\(outcome.error)")
+            return (try Snapshot(work("whole")), outcome.seconds)
+        }
+
+        /// Starts a run and ends it with a signal after so many seconds.
+        func interrupted(_ signal: Int32, after seconds: Double, _ more: [String] = []) throws -> Process.Outcome {
+            let process = try Process(arguments("out", more))
+            Process.sleep(seconds)
+            kill(process.pid, signal)
+            return try process.wait()
+        }
+
+        /// Kills runs until one leaves work files with a checkpoint.
+        func leaveWork(_ seconds: Double) throws -> Bool {
+            for part in [0.5, 0.6, 0.4, 0.7, 0.8, 0.3, 0.9] {
+                work.remove("out")
+                _ = try interrupted(SIGKILL, after: seconds * part)
+                if try FileSystem.local.status(of: work("out/work/checkpoint")) != nil { return true }
+            }
+            return false
+        }
+    }
+
+    @Test(arguments: Case.allCases)
+    func killedAnywhereAndResumed(_ kind: Case) throws {
+        let scene = try Scene(kind, records: kind == .select ? 1200 : 4000)
+        let (whole, seconds) = try scene.undisturbed()
+        #expect(whole.files.count >= 4)
+        var random = SplitMix64(state: testSeed &+ 100)
+        func draw() -> Double { Double(random.next(below: 1 << 30)) / Double(1 << 30) }
+        var kills = 0, resumes = 0, rounds = 0
+        let wanted = isSoak ? 150 : 9
+        while kills < wanted, rounds < wanted * 3 {
+            rounds += 1
+            scene.work.remove("out")
+            var more: [String] = []
+            for _ in 0..<4 {
+                let outcome = try scene.interrupted(SIGKILL, after: draw() * seconds, more)
+                if outcome.status == 128 + SIGKILL {
+                    kills += 1
+                    if try FileSystem.local.status(of: scene.work("out")) != nil {
+                        let left = try Snapshot(scene.work("out"))
+                        #expect(left.isHarmless(beside: whole), "killed: \(left)")
+                    }
+                } else {
+                    #expect(outcome.status == 0, "\(outcome.error)")
+                    break
+                }
+                more = ["--resume"]
+            }
+            let last = try Process.run(scene.arguments("out", ["--resume"]))
+            resumes += 1
+            #expect(last.status == 0, "\(last.error)")
+            let now = try Snapshot(scene.work("out"))
+            #expect(now == whole, "\(now) after \(kills) kills")
+            guard now == whole else { return }
+        }
+        note("\(kind): \(kills) kills in \(rounds) runs of \(Int(seconds * 1000)) ms; every resumed run has digest \(whole.digest)")
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM])
+    func signalsEndInOrder(_ signal: Int32) throws {
+        let scene = try Scene(.select, records: 1200)
+        let (whole, seconds) = try scene.undisturbed()
+        var slowest = 0.0, stopped = 0
+        for part in [0.2, 0.5, 0.8] {
+            scene.work.remove("out")
+            let outcome = try scene.interrupted(signal, after: seconds * part)
+            guard outcome.status != 0 else { continue }
+            stopped += 1
+            slowest = max(slowest, outcome.seconds - seconds * part)
+            #expect(outcome.status == 128 + signal, "\(outcome.error)")
+            #expect(outcome.error.contains("--resume") && outcome.error.contains(scene.work("out")), "\(outcome.error)")
+            let resumed = try Process.run(scene.arguments("out", ["--resume"]))
+            #expect(resumed.status == 0, "\(resumed.error)")
+            #expect(try Snapshot(scene.work("out")) == whole)
+        }
+        note("signal \(signal): \(stopped) runs stopped, the slowest after \(Int(slowest * 1000)) ms")
+        #expect(stopped > 0)
+        #expect(slowest < 2)  // a second, and what a busy machine adds
+    }
+
+    @Test func aSilentPipeIsNotWaitedFor() throws {
+        let work = try Workspace()
+        try FileSystem.local.write(Array(Case.dedupe.yaml().utf8), to: work("run.yaml"))
+        var ends: [Int32] = [0, 0]
+        #expect(pipe2(&ends, O_CLOEXEC) == 0)
+        defer { for end in ends { close(end) } }
+        let process = try Process(
+            ["run", work("run.yaml"), "--input", "-", "--output", work("out"), "--progress", "none"], input: ends[0])
+        Process.sleep(0.5)
+        kill(process.pid, SIGINT)
+        let outcome = try process.wait()
+        #expect(outcome.status == 130, "\(outcome.error)")
+        #expect(outcome.seconds < 3)
+        #expect(outcome.error.contains("--resume"), "\(outcome.error)")
+    }
+
+    @Test func aSecondProcessIsRefused() throws {
+        let scene = try Scene(.select, records: 1200)
+        let (whole, seconds) = try scene.undisturbed()
+        let first = try Process(scene.arguments("out"))
+        for _ in 0..<200 where try FileSystem.local.status(of: scene.work("out/work/plan.json")) == nil {
+            Process.sleep(0.005)
+        }
+        kill(first.pid, SIGSTOP)
+        for more in [[], ["--resume"], ["--force"]] {
+            let second = try Process.run(scene.arguments("out", more))
+            #expect(second.status == 4, "\(more): \(second.error)")
+            #expect(second.error.contains("another process") && second.error.contains(scene.work("out")), "\(second.error)")
+        }
+        kill(first.pid, SIGCONT)
+        let outcome = try first.wait()
+        #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(try Snapshot(scene.work("out")) == whole)
+        _ = seconds
+    }
+
+    @Test func aResumeOfAnotherPlanIsRefused() throws {
+        let scene = try Scene(.select, records: 1200)
+        let (whole, seconds) = try scene.undisturbed()
+        #expect(try scene.leaveWork(seconds))
+        func resume(_ more: [String]) throws -> Process.Outcome { try Process.run(scene.arguments("out", ["--resume"] + more)) }
+        func expectRefused(_ outcome: Process.Outcome, _ words: String...) {
+            #expect(outcome.status == 2, "\(outcome.error)")
+            for word in words + ["--force", scene.work("out")] {
+                #expect(outcome.error.contains(word), "«\(word)» is missing in: \(outcome.error)")
+            }
+        }
+        expectRefused(try resume(["--seed", "43"]), "seed", "42", "43")
+        expectRefused(try resume(["--set", "stages.coreset.keep=50%"]), "keep", "40%", "50%")
+        expectRefused(try resume(["--set", "input.dedupe.on=line"]), "dedupe")
+        expectRefused(try resume(["--input", scene.work("in-0.jsonl.zst")]), "in-2.jsonl is")
+
+        let input = scene.work("in-2.jsonl")
+        let bytes = try FileSystem.local.contents(of: input)
+        let modified = try #require(try FileSystem.local.status(of: input)).modified
+        func setTime(_ nanoseconds: Int64) {
+            let time = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+            utimensat(AT_FDCWD, input, [time, time], 0)
+        }
+        try FileSystem.local.write(bytes + [0x0A], to: input)
+        expectRefused(try resume([]), "in-2.jsonl had \(bytes.count) bytes")
+        try FileSystem.local.write(bytes, to: input)
+        setTime(modified + 1)
+        expectRefused(try resume([]), "in-2.jsonl was written to")
+        setTime(modified)
+
+        let plan = try FileSystem.local.contents(of: scene.work("out/work/plan.json"))
+        let older = String(decoding: plan, as: UTF8.self).replacing(#""sluice": "0."#, with: #""sluice": "9."#)
+        try FileSystem.local.write(Array(older.utf8), to: scene.work("out/work/plan.json"))
+        expectRefused(try resume([]), "version", "9.")
+        try FileSystem.local.write(plan, to: scene.work("out/work/plan.json"))
+
+        // None of that touched the work.
+        #expect(try FileSystem.local.status(of: scene.work("out/work/checkpoint")) != nil)
+        let plain = try Process.run(scene.arguments("out"))
+        #expect(plain.status == 2)
+        #expect(plain.error.contains("--resume") && plain.error.contains("--force"), "\(plain.error)")
+        let outcome = try resume([])
+        #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(try Snapshot(scene.work("out")) == whole)
+    }
+
+    @Test func aCompleteRunIsNotResumedAndAMissingOneJustRuns() throws {
+        let scene = try Scene(.dedupe, records: 400)
+        let (whole, _) = try scene.undisturbed()
+        let fresh = try Process.run(scene.arguments("out", ["--resume"]))
+        #expect(fresh.status == 0, "\(fresh.error)")
+        #expect(try Snapshot(scene.work("out")) == whole)
+        let before = try FileSystem.local.status(of: scene.work("out/kept.jsonl.zst"))
+        let again = try Process.run(scene.arguments("out", ["--resume"]))
+        #expect(again.status == 0)
+        #expect(again.error.contains("nothing was done"), "\(again.error)")
+        #expect(try FileSystem.local.status(of: scene.work("out/kept.jsonl.zst")) == before)
+
+        // A manifest without its files vouches for nothing.
+        unlink(scene.work("out/kept.jsonl.zst"))
+        let mended = try Process.run(scene.arguments("out", ["--resume"]))
+        #expect(mended.status == 0, "\(mended.error)")
+        #expect(try Snapshot(scene.work("out")) == whole)
+
+        // A lock file that a killed process left stops nobody.
+        scene.work.remove("out")
+        try FileSystem.local.makeFolder(scene.work("out"))
+        try FileSystem.local.write([], to: scene.work("out/.sluice.lock"))
+        #expect(try Process.run(scene.arguments("out")).status == 0)
+        #expect(try Snapshot(scene.work("out")) == whole)
+
+        // A folder of someone else's is left as it was.
+        try FileSystem.local.makeFolder(scene.work("theirs"))
+        try FileSystem.local.write([1], to: scene.work("theirs/file"))
+        #expect(try Process.run(scene.arguments("theirs")).status == 2)
+        #expect(try FileSystem.local.entries(of: scene.work("theirs")) == ["file"])
+    }
+
+    @Test func aFullDiskIsSurvived() throws {
+        let scene = try Scene(.select, records: 2000)
+        let (whole, _) = try scene.undisturbed()
+        try FileSystem.local.makeFolder(scene.work("disk"))
+        var survived = 0
+        for size in [150, 300, 500, 700, 900] {
+            let mounted = try Process.run(
+                ["-t", "tmpfs", "-o", "size=\(size)k", "none", scene.work("disk")], program: "mount")
+            guard mounted.status == 0 else {
+                note("a full disk: skipped, since no tmpfs can be mounted here: \(mounted.error)")
+                return
+            }
+            defer { _ = try? Process.run([scene.work("disk")], program: "umount") }
+            let full = try Process.run(scene.arguments("disk/out"))
+            guard full.status != 0 else { continue }
+            survived += 1
+            #expect(full.status == 4, "\(full.error)")
+            #expect(full.error.contains("No space left") && full.error.contains("--resume"), "\(full.error)")
+            let roomier = try Process.run(["-o", "remount,size=200m", scene.work("disk")], program: "mount")
+            #expect(roomier.status == 0, "\(roomier.error)")
+            let resumed = try Process.run(scene.arguments("disk/out", ["--resume"]))
+            #expect(resumed.status == 0, "\(resumed.error)")
+            #expect(try Snapshot(scene.work("disk/out")) == whole)
+        }
+        note("a full disk: \(survived) runs ended with exit status 4 and went on")
+        #expect(survived > 0)
+    }
+}

@@ -1,0 +1,73 @@
+import Glibc
+import SluiceIO
+import Synchronization
+
+/// A running program, its error output in a file.
+final class Process {
+    let pid: pid_t
+    private let errorPath: String
+    private let began = Process.now()
+    private static let counter = Atomic<Int>(0)
+
+    /// `SLUICE_BINARY`, or the program that was built beside these tests.
+    static let sluice: String = {
+        if let given = getenv("SLUICE_BINARY") { return String(cString: given) }
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let own = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return Path.folder(of: own) + "/sluice"
+    }()
+
+    struct Outcome {
+        /// The exit status; 128 and the number of the signal where one ended it.
+        let status: Int32
+        let error: String
+        let seconds: Double
+    }
+
+    /// - Parameter input: a descriptor to be its standard input.
+    init(_ arguments: [String], program: String = sluice, input: Int32? = nil) throws {
+        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        errorPath = "\(base)/sluice-fault-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue).err"
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        if let input {
+            posix_spawn_file_actions_adddup2(&actions, input, 0)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        }
+        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var child: pid_t = 0
+        let status = posix_spawnp(&child, program, &actions, nil, &words, environ)
+        guard status == 0 else {
+            throw IOFailure(.cannotOpen, path: program, found: "it can't be started: \(String(cString: strerror(status)))")
+        }
+        pid = child
+    }
+
+    func wait() throws -> Outcome {
+        var code: Int32 = 0
+        while waitpid(pid, &code, 0) < 0, errno == EINTR {}
+        let seconds = Self.now() - began
+        let error = String(decoding: try FileSystem.local.contents(of: errorPath), as: UTF8.self)
+        unlink(errorPath)
+        let signal = code & 0x7F
+        return Outcome(status: signal == 0 ? code >> 8 & 0xFF : 128 + signal, error: error, seconds: seconds)
+    }
+
+    static func run(_ arguments: [String], program: String = sluice) throws -> Outcome {
+        try Process(arguments, program: program).wait()
+    }
+
+    static func now() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    static func sleep(_ seconds: Double) { usleep(UInt32(max(0, seconds) * 1e6)) }
+}
