@@ -30,7 +30,7 @@ public struct EmbeddedPool: Sendable {
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
-        let reading = try PoolReading(run, definition, registry: registry, sample: sample, label: label)
+        let reading = try PoolReading(run, definition, registry: registry, sample: sample, label: label, threads: threads)
         return try reading.run(threads: threads, isStopped: isStopped)
     }
 }
@@ -58,12 +58,12 @@ private final class PoolReading: @unchecked Sendable {
     /// The same for every run, so that samples of one pool are the same.
     private static let seed = Seed(0).derived(for: "compare")
 
-    init(_ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?) throws {
+    init(_ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int) throws {
         path = run.path
         manifest = run.manifest
         self.label = label
         let chain = try StageChain(definition, registry: registry)
-        let shares = try MemoryShares(definition, threads: 1)
+        let shares = try MemoryShares(definition, threads: threads)
         var links: [TransformRun.Link] = []
         var used: [StageChain.Link] = []
         for link in chain.links where !links.contains(where: { $0.writes.contains { $0.name == .embedding } }) {
@@ -94,7 +94,8 @@ private final class PoolReading: @unchecked Sendable {
         if let label { fields.insert(label) }
         input = InputPass(
             catalog: catalog, spec: definition.input, stageFields: fields.sorted(),
-            limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter())
+            limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
+            memory: definition.memory, threads: threads)
         lost = try LostPlaces("\(run.path)/ledger.jsonl.zst", names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)
     }
