@@ -167,4 +167,7 @@ enum Case: String, CaseIterable {
     }
 }
 
-func note(_ text: String) { fputs("  \(text)\n", stderr) }
+func note(_ text: String) {
+    let line = Array("  \(text)\n".utf8)
+    _ = write(2, line, line.count)
+}
