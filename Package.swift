@@ -49,7 +49,7 @@ let package = Package(
         .target(
             name: "SluiceCommand",
             dependencies: [
-                "SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline",
+                "SluiceCore", "SluiceGeometry", "SluiceIO", "SluiceEngine", "SluicePipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + plugins),
         .executableTarget(name: "sluice", dependencies: ["SluiceCommand"]),

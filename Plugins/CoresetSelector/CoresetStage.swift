@@ -206,11 +206,11 @@ public struct CoresetStage: Stage, Selection {
         let size = max(1, rows / groups)
         let picks = max(1, min(size, keep.resolve(of: rows) / groups)) + (earlier?.count ?? 0)
         let bytes = size * dimension
-        let isResident = bytes + memory(rows: size) <= context.memory
+        let isResident = bytes <= context.memory
         func count(_ value: Double) -> String { Self.rounded(value) }
         let once = Double(size) * Double(picks) * Double(dimension) * Double(groups)
         let place = isResident
-            ? "in memory" : "on disk, as \(MemorySize.describe(bytes)) of a group do not fit the stage's share of \(MemorySize.describe(context.memory))"
+            ? "in memory" : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(context.memory)) held in memory at a time"
         var lines = [
             "rounds: one: up to \(count(once)) multiply-adds; reads the vectors a few times up to once a pick, \(place)"
         ]

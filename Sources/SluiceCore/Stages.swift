@@ -126,7 +126,8 @@ public protocol Selection: Sendable {
     var quotasAreLimits: Bool { get }
 
     /// What choosing among `rows` records in `groups` groups of one size takes, where there is something to tell: one line for
-    /// each way of doing it that a definition can choose. For `sluice plan`, before anything is read.
+    /// each way of doing it that a definition can choose. For `sluice plan`, before anything is read: the context's memory is that of the vectors
+    /// that are held in memory at a time, beyond which a group is read in passes.
     func costs(rows: Int, groups: Int, _ context: StageContext) -> [String]
 
     /// Memory that a group of `rows` records needs beside its columns, in bytes.

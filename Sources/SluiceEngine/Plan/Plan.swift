@@ -43,7 +43,7 @@ public struct Plan: Sendable {
         self.shares = shares.described(usesDedupe: definition.input.dedupe != nil, hasStages: !chain.links.isEmpty)
         let bodies = try chain.links.map { ($0, try Plan.bodies(of: $0, chain, memory: shares.stage)) }
         costs = bodies.flatMap { link, bodies in
-            bodies.compactMap { Plan.cost(of: $0, link, chain, records: records, memory: shares.stage) }
+            bodies.compactMap { Plan.cost(of: $0, link, chain, records: records, memory: shares.resident) }
         }
         let work = bodies.flatMap { link, bodies in bodies.map { (link, Kind($0)) } }
         let split = work.firstIndex { $0.1 != .transform } ?? work.endIndex
