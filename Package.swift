@@ -65,6 +65,7 @@ let package = Package(
             dependencies: [
                 "SluiceTesting", "SluiceEngine", "SluiceIO", "SluiceCore", "SluicePipeline", "SluiceCommand", "sluice",
             ]),
+        .testTarget(name: "CompareTests", dependencies: ["SluiceCommand", "SluiceEngine", "SluicePipeline"]),
         .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "sluice"]),
     ],
     swiftLanguageModes: [.v6],
