@@ -36,7 +36,7 @@ import Testing
 
     @Test func withAllNeighboursItIsTheRuleOfAllPairs() {
         for (seed, d, n) in [(1, 5, 12), (2, 33, 12), (3, 16, 1)] as [(UInt64, Int, Int)] {
-            let rows = clusteredRows(400, d, centres: 20, noise: 9, seed: seed)
+            let rows = clusteredRows(120, d, centres: 20, noise: 9, seed: seed)
             let table = distanceTable(rows, d)
             let centres = Array(rows[..<(n * d)])
             for limit in [0, 40 * d] {
@@ -56,7 +56,7 @@ import Testing
     @Test func settledMeansTheSameAsAllPairs() {
         var settled = 0
         var generator = Seed(9).generator()
-        for seed in 0..<120 as Range<UInt64> {
+        for seed in 0..<40 as Range<UInt64> {
             let d = Int(generator.next(below: 6)) + 2
             let rows = clusteredRows(80, d, centres: 12, noise: Int(generator.next(below: 12)) + 1, seed: seed)
             let centres = Array(rows[..<(10 * d)])
