@@ -21,7 +21,7 @@ enum Signals {
                 // may end at any instant, so nothing is lost by it.
                 var patience = itimerval()
                 patience.it_value.tv_usec = 700_000
-                setitimer(ITIMER_REAL, &patience, nil)
+                setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &patience, nil)
             }
         }
         if let words = strdup("\nsluice: \(stopped(by: "a signal", directory))\n") { lastWords = (words, strlen(words)) }

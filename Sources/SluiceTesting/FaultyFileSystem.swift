@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+public import Glibc
 public import SluiceIO
 import Synchronization
 

@@ -205,7 +205,7 @@ final class OutputStream {
     private func write(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
         try file?.write(bytes, at: UInt64(state.fileBytes))
         state.fileBytes += bytes.count
-        bytes.withUnsafeBytes { fileDigests.update($0) }
+        fileDigests.update(bytes)
     }
 
     /// Returns when all appended frames stand on the disk.
