@@ -72,6 +72,14 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
+// The fuzzing program is no part of the package: `make fuzz` builds it, with the flags that it needs.
+if Context.environment["SLUICE_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline"] + plugins,
+            path: "Fuzz/Sources"))
+}
+
 for target in package.targets where [.regular, .executable, .test].contains(target.type) {
     target.swiftSettings = (target.swiftSettings ?? []) + [
         .enableUpcomingFeature("ExistentialAny"),  // SE-0335

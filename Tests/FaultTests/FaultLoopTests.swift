@@ -24,7 +24,7 @@ struct FaultLoopTests {
         static let all = [
             Disturbance(
                 name: "any call: EIO", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .once,
-                places: 60),
+                places: 40),
             Disturbance(
                 name: "disk full", operations: [.write, .flush, .makeFolder], fault: .error(ENOSPC),
                 extent: .fromThenOn, places: 15),

@@ -27,8 +27,7 @@ final class Process {
 
     /// - Parameter input: a descriptor to be its standard input.
     init(_ arguments: [String], program: String = sluice, input: Int32? = nil) throws {
-        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        errorPath = "\(base)/sluice-fault-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue).err"
+        errorPath = "\(Workspace.base)/sluice-fault-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue).err"
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

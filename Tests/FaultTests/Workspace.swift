@@ -11,10 +11,12 @@ final class Workspace: Sendable {
     private static let counter = Atomic<Int>(0)
 
     init() throws {
-        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        path = "\(base)/sluice-fault-tests-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue)"
+        path = "\(Self.base)/sluice-fault-tests-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue)"
         try FileSystem.local.makeFolder(path)
     }
+
+    /// In memory where that can be: these tests wait for the disk thousands of times.
+    static let base = getenv("TMPDIR").map { String(cString: $0) } ?? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
 
     deinit { try? FileSystem.local.removeTree(path) }
 
@@ -167,7 +169,8 @@ enum Case: String, CaseIterable {
     }
 }
 
+/// What a person who runs the tests wants to know.
 func note(_ text: String) {
-    let line = Array("  \(text)\n".utf8)
-    _ = write(2, line, line.count)
+    var line = "  \(text)\n"
+    line.withUTF8 { _ = Glibc.write(2, $0.baseAddress, $0.count) }
 }

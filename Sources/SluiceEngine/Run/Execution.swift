@@ -384,7 +384,8 @@ final class Execution {
         let pass = EmitPass(
             input: input, store: keeping.store, live: live, keptEncoder: keptEncoder, encoder: encoder,
             outputs: outputs, ledger: try keeping.ledger.merged(),
-            pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base)
+            pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,
+            resumes: start.position != Checkpoint.Position())
         try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
         try pass.close()
         for (index, read) in input.readFiles where files[index]?.hash != read.hash {

@@ -1,0 +1,48 @@
+import Glibc
+import SluiceCore
+import SluiceIO
+
+/// What libFuzzer calls with one input after the other. Which reader gets them, `SLUICE_FUZZ_TARGET` says.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOne(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+    target(UnsafeRawBufferPointer(start: data, count: size))
+    return 0
+}
+
+private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
+    let name = getenv("SLUICE_FUZZ_TARGET").map { String(cString: $0) } ?? ""
+    guard let target = targets[name] else {
+        fatalError("SLUICE_FUZZ_TARGET is `\(name)`, and should be one of \(targets.keys.sorted())")
+    }
+    return target
+}()
+
+private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
+    "lines": fuzzLines, "json": fuzzJSON, "streams": fuzzStreams, "definition": fuzzDefinition, "workfiles": fuzzWorkFiles,
+]
+
+/// Ends the process, which the fuzzer takes for a find.
+func check(_ holds: Bool, _ what: @autoclosure () -> String) {
+    if !holds { fatalError(what()) }
+}
+
+/// A file in memory with these bytes.
+func withFile(_ bytes: UnsafeRawBufferPointer, _ body: (String) -> Void) {
+    let path = "/dev/shm/sluice-fuzz-\(getpid())"
+    let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+    check(descriptor >= 0 && write(descriptor, bytes.baseAddress, bytes.count) == bytes.count, "no file in /dev/shm")
+    close(descriptor)
+    body(path)
+    unlink(path)
+}
+
+/// Takes numbers and bytes from the front of an input.
+struct Reader {
+    var rest: UnsafeRawBufferPointer
+
+    mutating func byte() -> Int {
+        guard let first = rest.first else { return 0 }
+        rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst())
+        return Int(first)
+    }
+}
