@@ -57,12 +57,14 @@ struct PairwiseSelection: Selection {
     }
 
     func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] {
+        // With neighbours all clusters are one group: as many as `clusters: auto` makes are assumed.
+        let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : groups
         guard rows > 0, groups > 1, isPerCluster else {
             return ["up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds where nothing is dropped"]
         }
         let size = Double(rows) / Double(groups)
         let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
-        return ["up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds where nothing is dropped and clusters are of one size"]
+        return ["up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds where nothing is dropped and \(groups) clusters are of one size"]
     }
 
     private func rounded(_ value: Double) -> String {

@@ -4,9 +4,10 @@ public import SluiceCore
 /// Removes near-duplicates by looking into neighbourhoods only: every row belongs to its nearest centre, and is compared with the rows
 /// before it in its own neighbourhood and in those next nearest to it.
 ///
-/// Nothing is missed where the neighbourhoods looked into suffice: if `y`, with the centre `b`, lies within `t` of `x`, with the centre `a`,
-/// then `|x - b| <= |x - a| + 2t`, as `|x - b| <= t + |y - b| <= t + |y - a| <= 2t + |x - a|`. `unsettledCount` counts the rows that had more such centres
-/// than were looked into: at 0 the result is that of comparing all pairs.
+/// Nothing is missed where the neighbourhoods looked into suffice: if `y`, with the centre `b`, lies within `t` of `x`, with the centre `a`, then the
+/// plane between `a` and `b` parts them and is within `t` of `x`: `|x - b|² - |x - a|² <= 2t |a - b|`. `unsettledCount` counts the rows
+/// for which that holds of a centre that was not looked into: at 0 the result is that of comparing all pairs. (Over 2,048 centres
+/// `|x - b| + |x - a|` stands for `|a - b|`, which is no less.)
 ///
 /// Two rules. DEITA's (Liu et al., ICLR 2024): a row is dropped when a row *kept* before it lies within the limit. SemDeDup's (Abbas et al., 2023):
 /// when *any* row before it does, kept or not, so chains leave but for their first. Rows are added in blocks of any size, in order; no result
@@ -27,6 +28,9 @@ public struct NeighbourFilter {
     private let centres: Packed
     private let centreCount: Int
     private let centreNorms: [Int32]
+    /// The distances between centres, a row each; nil where there are too many for a table.
+    private let spans: Buffer<Float>?
+    private static let tableLimit = 2048
     private var lists: [List]
     private var place = 0
 
@@ -56,6 +60,19 @@ public struct NeighbourFilter {
         centreNorms = centres.squaredNorms()
         self.centres = Packed(centres.base, count: centres.count, dimension: centres.dimension, norms: nil)
         lists = [List](repeating: List(), count: centres.count)
+        spans = neighbours > 0 && centres.count <= Self.tableLimit ? Self.distances(centres, self.centres, centreNorms) : nil
+    }
+
+    /// Rounded up, so that a bound made of them hides no row.
+    private static func distances(_ centres: VectorView, _ packed: Packed, _ norms: [Int32]) -> Buffer<Float> {
+        let n = centres.count
+        let spans = Buffer<Float>(n * n)
+        let products = Buffer<Int32>(n)
+        for a in 0..<n {
+            packed.products(centres.row(a), count: 1, into: products.base, stride: n)
+            for b in 0..<n { spans[a * n + b] = Float(Double(norms[a] + norms[b] - 2 * products[b]).squareRoot()).nextUp }
+        }
+        return spans
     }
 
     /// The next rows in the order. `partner` is a place in the order, from 0 over all blocks.
@@ -156,7 +173,9 @@ public struct NeighbourFilter {
         let lists = Buffer<UInt32>(block.count * width)
         let open = Buffer<Bool>(block.count)
         let (centres, centreCount, centreNorms) = (centres, centreCount, centreNorms)
-        let reach = 2 * Double(squaredLimit).squareRoot()
+        // A hair more than the bound, so that no rounding hides a row.
+        let reach = 2 * Double(squaredLimit).squareRoot() * (1 + 1e-9)
+        let spans = spans
         parallel.pieces(of: block.count, size: 64) { range in
             let products = Buffer<Int32>(range.count * centreCount)
             centres.products(block.row(range.lowerBound), count: range.count, into: products.base, stride: centreCount)
@@ -168,14 +187,15 @@ public struct NeighbourFilter {
                     let squared = norms[row] + centreNorms[centre] - 2 * products[at + centre]
                     keys.append(UInt64(UInt32(bitPattern: squared)) << 32 | UInt64(centre))
                 }
-                let take = min(width + 1, keys.count)
+                let take = min(width, keys.count)
                 keys.withUnsafeMutableBufferPointer { partition($0.baseAddress!, count: $0.count, smallest: take) }
                 let first = keys[..<take].sorted()
                 for t in 0..<width { lists[row * width + t] = UInt32(truncatingIfNeeded: first[t]) }
-                if take > width {
-                    // A hair more than the bound, so that no rounding hides a row.
-                    let bound = (Double(first[0] >> 32).squareRoot() + reach) * (1 + 1e-12)
-                    open[row] = Double(first[width] >> 32).squareRoot() <= bound
+                let own = Double(first[0] >> 32)
+                open[row] = keys[take...].contains { key in
+                    let other = Double(key >> 32)
+                    let span = spans.map { Double($0[Int(lists[row * width]) * centreCount + Int(UInt32(truncatingIfNeeded: key))]) }
+                    return other - own <= reach * (span ?? (own.squareRoot() + other.squareRoot()))
                 }
             }
         }

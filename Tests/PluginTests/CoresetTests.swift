@@ -400,7 +400,7 @@ import Testing
         #expect(small[0].contains("up to 2.6e11 multiply-adds") && small[0].contains("on disk"))
         #expect(small[1].contains("up to 5.2e11 multiply-adds") && small[1].hasSuffix("worth it here"))
         #expect(try lines(["keep": 1000], memory: 1 << 30)[1].contains("not worth it"))
-        #expect(try lines(["keep": "10%"], memory: 64 << 20)[1].contains("no gain"))
+        #expect(try lines(["keep": .quantity(.percent(10))], memory: 64 << 20)[1].contains("no gain"))
         #expect(try lines(["keep": 10, "method": "random"], memory: 1).isEmpty)
     }
 }
