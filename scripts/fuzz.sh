@@ -10,8 +10,8 @@ targets=("$@")
 
 echo "building the fuzzing program"
 SLUICE_FUZZ=1 swift build -c release --product fuzz --scratch-path .build-fuzz \
-    -Xswiftc -sanitize=fuzzer,address -Xswiftc -parse-as-library -Xswiftc -enable-testing \
-    -Xcc -fsanitize=fuzzer-no-link,address
+    -Xswiftc -sanitize=fuzzer,address -Xswiftc -parse-as-library -Xswiftc -enable-testing -Xswiftc -use-ld=lld \
+    -Xcc -fsanitize=fuzzer-no-link,address -Xlinker -u -Xlinker LLVMFuzzerRunDriver
 
 mkdir -p Fuzz/crashes
 status=0

@@ -3,10 +3,27 @@ import SluiceCore
 import SluiceIO
 
 /// What libFuzzer calls with one input after the other. Which reader gets them, `SLUICE_FUZZ_TARGET` says.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+func fuzzOne(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
     target(UnsafeRawBufferPointer(start: data, count: size))
     return 0
+}
+
+/// libFuzzer's own main, for a program whose build gives it another name.
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runDriver(
+    _ count: UnsafeMutablePointer<CInt>, _ words: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
+    _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
+@_cdecl("fuzz_main")
+public func fuzzMain(_ count: CInt, _ words: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt {
+    var count = count
+    guard var words else { return 1 }
+    return withUnsafeMutablePointer(to: &words) { pointer in
+        pointer.withMemoryRebound(to: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?.self, capacity: 1) {
+            runDriver(&count, $0) { data, size in fuzzOne(data, size) }
+        }
+    }
 }
 
 private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {

@@ -4,7 +4,7 @@ import SluiceCore
 private let paths = [JSONPath("prompt"), JSONPath("a.b"), JSONPath("a"), JSONPath.chat]
 nonisolated(unsafe) private let fast = extractor(.fast)
 nonisolated(unsafe) private let slow = extractor(.slow)
-nonisolated(unsafe) private let arenas = (FieldArena(width: paths.count), FieldArena(width: paths.count))
+private let arenas = (FieldArena(width: paths.count), FieldArena(width: paths.count))
 
 private func extractor(_ way: JSONExtractor.Way) -> JSONExtractor {
     let extractor = JSONExtractor(paths)

@@ -89,6 +89,32 @@ struct DamageTests {
         #expect(try Snapshot(work("out")) == whole)
     }
 
+    @Test func aColumnWrittenAgainIsReadAnew() throws {
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        var library = Library(work, .select)
+        library.threads = 2
+        library.stages = """
+            stages:
+              - format: {template: auto}
+              - embed: {model: lexical, dimensions: 64}
+              - cluster: {clusters: 6, reservoir: 200}
+              - coreset: {keep: 90%, per: cluster}
+              - cluster: {clusters: 2, reservoir: 200}
+              - coreset: {keep: 80%, per: cluster}
+
+            """
+        try library.run("out", .local)
+        let source = try FileSystem.local.openInput(work("out/picks.jsonl.zst"))
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        var picks = ""
+        while case let count = try bytes.withUnsafeMutableBytes({ try source.read(into: $0) }), count > 0 {
+            picks += String(decoding: bytes[..<count], as: UTF8.self)
+        }
+        let clusters = try Set(picks.split(separator: "\n").map { try Report(json: Array($0.utf8))["cluster"]?.integerValue })
+        #expect(clusters == [0, 1])
+    }
+
     @Test func theLockIsOnTheFileThatStandsThere() throws {
         let work = try Workspace()
         let path = work("lock")

@@ -129,6 +129,8 @@ struct Library {
     let work: Workspace
     let kind: Case
     var threads = 1
+    /// Stages in place of the definition's own.
+    var stages: String?
 
     init(_ work: Workspace, _ kind: Case) {
         self.work = work
@@ -137,7 +139,7 @@ struct Library {
 
     func definition(_ output: String) throws -> Definition {
         try DefinitionFile.parse(
-            text: kind.yaml(), path: work("run.yaml"), registry: .builtIn,
+            text: stages.map { Case.dedupe.yaml() + $0 } ?? kind.yaml(), path: work("run.yaml"), registry: .builtIn,
             overrides: [Override(["output", "directory"], work(output), spelling: "output")])
     }
 

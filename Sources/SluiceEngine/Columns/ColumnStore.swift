@@ -48,6 +48,8 @@ final class ColumnStore: @unchecked Sendable {
     func add(shard number: Int, rows count: Int, types: [ColumnName: ColumnType]) {
         if number == shards.count { shards.append(Shard(number: number, rows: rows..<(rows + count))) }
         self.types.merge(types) { _, new in new }
+        // What is open may be a column of this name that the new one has taken the place of.
+        opened.locked { readers = [:] }
     }
 
     private func path(_ name: ColumnName, _ shard: Int) -> String {

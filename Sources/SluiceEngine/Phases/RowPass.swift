@@ -42,6 +42,8 @@ final class RowPass: @unchecked Sendable {
     private(set) var account = Account()
     private var remaining: LiveRows
     private var writer: ShardWriter?
+    /// The shards whose new columns stand on the disk, and their rows.
+    private var written: [(shard: Int, rows: Int)] = []
     private var types: [ColumnName: ColumnType] = [:]
 
     /// - Parameters:
@@ -74,6 +76,8 @@ final class RowPass: @unchecked Sendable {
                 .ordered { [self] in try collect($0) },
             ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
         try conveyor.run(on: pool)
+        // Only now: other threads read the store while the pass goes on.
+        for (shard, rows) in written { store.add(shard: shard, rows: rows, types: types) }
         return remaining
     }
 
@@ -122,8 +126,7 @@ final class RowPass: @unchecked Sendable {
         for (name, column) in batch.written { types[name] = column.type }
         try writer.append(batch.written)
         if batch.endsShard {
-            let rows = try writer.commit()
-            store.add(shard: batch.shard, rows: rows, types: types)
+            written.append((batch.shard, try writer.commit()))
             self.writer = nil
         }
     }
