@@ -125,19 +125,14 @@ import Testing
 
     // MARK: Progress
 
-    /// Enough work for a second and a half, with one thread.
-    private func slowSpace() throws -> Workspace {
-        let space = try Workspace()
-        let line = Array((#"{"a": ""# + String(repeating: "some words of text ", count: 40) + #""}"# + "\n").utf8)
-        let bytes = (0..<60_000).flatMap { _ in line }
-        try space.write("in.jsonl", bytes)
-        try space.define(stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 2048}"], output: ["annotate: [empty_text]"])
-        return space
-    }
-
     @Test func progressAsJSON() throws {
-        let space = try slowSpace()
-        let outcome = try space.sluice("run", "run.yaml", "--progress", "json", "--threads", "1")
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: (0..<1000).map { #"{"a": "record \#($0)"}"# })
+        try space.define(files: "-", stages: [#"format: {template: "{a}"}"#])
+        // An input that takes its time, since progress is shown once a second.
+        let outcome = try Program.run(
+            ["-c", #"(cat in.jsonl; sleep 1.4; cat in.jsonl) | "$0" run run.yaml --progress json"#, Program.path],
+            program: "/bin/sh", in: space.path)
         #expect(outcome.status == 0, "\(outcome.errorText)")
         #expect(outcome.output == [])
         let lines = split(outcome.error).filter { $0.first == UInt8(ascii: "{") }

@@ -165,9 +165,10 @@ import Testing
             input: ["dedupe: {on: a}"],
             stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 256}", "cluster: {clusters: 16}", "coreset: {keep: 1%, per: cluster}"])
         let whole = try space.run(into: "whole")
-        // `timeout` sends SIGTERM; where the machine is so fast that the run ends before, there is nothing to test.
+        // `timeout` sends SIGTERM after half the time that the whole run took.
+        let half = (whole.manifest["timing"]?["seconds"]?.realValue ?? 0) / 2
         let stopped = try Program.run(
-            ["--preserve-status", "-s", "TERM", "0.4", Program.path, "run", "run.yaml", "--output", "cut", "--threads", "1", "--progress", "none"],
+            ["--preserve-status", "-s", "TERM", "\(half)", Program.path, "run", "run.yaml", "--output", "cut", "--threads", "1", "--progress", "none"],
             program: "/usr/bin/timeout", in: space.path)
         guard stopped.status != 0 else { return skip("the run ended before it could be stopped") }
         #expect(stopped.status == 143, "\(stopped.errorText)")
