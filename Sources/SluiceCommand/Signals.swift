@@ -27,6 +27,11 @@ enum Signals {
             if let lastWords { _ = Glibc.write(2, lastWords.bytes, lastWords.count) }
             _exit(128 + received.load(ordering: .relaxed))
         }
+        // Whoever started this process may have had them blocked, and children inherit that.
+        var heard = sigset_t()
+        sigemptyset(&heard)
+        for number in [SIGINT, SIGTERM, SIGALRM] { sigaddset(&heard, number) }
+        pthread_sigmask(SIG_UNBLOCK, &heard, nil)
         // A reader that went away is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
     }
