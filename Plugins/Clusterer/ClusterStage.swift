@@ -32,7 +32,9 @@ public struct ClusterStage: Stage {
             OptionSpec(
                 "reservoir", .either([.choice(["auto"]), .integer(1...16_777_216)]), default: "auto",
                 help: "how many records k-means runs on", example: "20000"),
-            OptionSpec("iterations", .integer(0...1000), default: 20, help: "at most so many of Lloyd's iterations", example: "20"),
+            OptionSpec(
+                "iterations", .integer(0...1000), default: 20, help: "at most so many of Lloyd's iterations",
+                example: "20"),
             OptionSpec(
                 "initial", .choice(["k-means++", "random"]), default: "k-means++",
                 help: "where k-means starts: spread out, or at records of the sample", example: "k-means++"),
@@ -55,7 +57,9 @@ public struct ClusterStage: Stage {
         iterations = try options.integer("iterations")
         startsRandom = try options.text("initial") == "random"
         if let clusters, let reservoir, reservoir < clusters {
-            throw .option("reservoir", "a reservoir of \(reservoir) records can't give \(clusters) clusters; make it larger or leave it out")
+            throw .option(
+                "reservoir",
+                "a reservoir of \(reservoir) records can't give \(clusters) clusters; make it larger or leave it out")
         }
     }
 
@@ -95,7 +99,8 @@ struct ReservoirSurvey: Survey {
         guard need <= memory else {
             throw StageError(
                 .memory,
-                "a reservoir of \(stage.capacity) vectors of \(vectors.dimension) dimensions needs \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or set `reservoir` to at most \(stage.capacity * max(0, memory) / need)")
+                "a reservoir of \(stage.capacity) vectors of \(vectors.dimension) dimensions needs \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or set `reservoir` to at most \(stage.capacity * max(0, memory) / need)"
+            )
         }
         for record in 0..<block.count where block.isLive(record) {
             let hash = block.hashes[record]
@@ -112,7 +117,8 @@ struct ReservoirSurvey: Survey {
         sample.settle()
         let rows = sample.keys.count
         guard rows > 0 else {
-            return SurveyResult(.transform(NearestCentre(centres: nil, dimension: 1)), report: ["records": 0, "clusters": 0])
+            return SurveyResult(
+                .transform(NearestCentre(centres: nil, dimension: 1)), report: ["records": 0, "clusters": 0])
         }
         let (wanted, reason) = number(records: sample.seen, sample: rows)
         let result = sample.vectors.withVectors(dimension: sample.dimension) { view in
@@ -140,7 +146,8 @@ struct ReservoirSurvey: Survey {
             "converged": .flag(result.converged),
             "mean_squared_distance": .real(result.inertia / Double(rows)),
             "sizes_in_reservoir": [
-                "least": .integer(sizes.first!), "median": .integer(sizes[sizes.count / 2]), "most": .integer(sizes.last!),
+                "least": .integer(sizes.first!), "median": .integer(sizes[sizes.count / 2]),
+                "most": .integer(sizes.last!),
                 "empty": .integer(sizes.count { $0 == 0 }),
             ],
         ]
@@ -164,7 +171,8 @@ struct ReservoirSurvey: Survey {
         var (clusters, reason) = KMeans.automaticClusters(records)
         if sample < records {
             while clusters > 1, ClusterStage.sampleSize(clusters) > sample { clusters /= 2 }
-            reason += clusters < KMeans.automaticClusters(records).clusters
+            reason +=
+                clusters < KMeans.automaticClusters(records).clusters
                 ? "; the most that a reservoir of \(sample) can feed is \(clusters)" : ""
         }
         if clusters > sample {

@@ -41,9 +41,15 @@ public struct CoresetStage: Stage, Selection {
             k-means makes the centres for all. Cost: group size times picks times dimension multiply-adds; `sluice plan` estimates it.
             """,
         options: [
-            OptionSpec("keep", .quantity, isRequired: true, help: "how many records to keep, of all that reach the stage", example: "5%"),
-            OptionSpec("per", .choice(["all", "cluster"]), default: "all", help: "among which records to choose", example: "cluster"),
-            OptionSpec("method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "how to choose", example: "medoids"),
+            OptionSpec(
+                "keep", .quantity, isRequired: true, help: "how many records to keep, of all that reach the stage",
+                example: "5%"),
+            OptionSpec(
+                "per", .choice(["all", "cluster"]), default: "all", help: "among which records to choose",
+                example: "cluster"),
+            OptionSpec(
+                "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "how to choose",
+                example: "medoids"),
             OptionSpec(
                 "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
                 help: "how the budget is parted among clusters", example: "square-root"),
@@ -52,23 +58,32 @@ public struct CoresetStage: Stage, Selection {
                 help: "per: cluster: so many records of every cluster stay at least, or all that it has", example: "3"),
             OptionSpec(
                 "trim", .quantity, default: .quantity(.count(0)),
-                help: "farthest-first: so many of the farthest records of a group, often noise, are passed over at each pick",
+                help:
+                    "farthest-first: so many of the farthest records of a group, often noise, are passed over at each pick",
                 example: "1%"),
             OptionSpec(
                 "rounds", .choice(["one", "composable"]), default: "one",
-                help: "farthest-first: in one round, or in parts and then among the picks of the parts", example: "composable"),
+                help: "farthest-first: in one round, or in parts and then among the picks of the parts",
+                example: "composable"),
             OptionSpec(
-                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records of a part (65536)", example: "65536"),
+                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records of a part (65536)",
+                example: "65536"),
             OptionSpec(
-                "already", .path, help: "farthest-first: a .npy file of vectors of records chosen earlier", example: "chosen.npy"),
+                "already", .path, help: "farthest-first: a .npy file of vectors of records chosen earlier",
+                example: "chosen.npy"),
             OptionSpec(
                 "reservoir", .integer(1...16_777_216),
-                help: "medoids, sensitivity, facility-location: look for centres, or picks, among a sample of so many records of a group (all; facility-location 65536)",
+                help:
+                    "medoids, sensitivity, facility-location: look for centres, or picks, among a sample of so many records of a group (all; facility-location 65536)",
                 example: "65536"),
-            OptionSpec("score", .text, help: "score-first: the column of scores, highest first", example: "row_variance"),
-            OptionSpec("score_field", .text, help: "score-first: the field of the record that holds the score", example: "quality"),
             OptionSpec(
-                "distance", .real(0...2), help: "score-first: 1 - cosine up to which two records are too near to keep both (0.1)", example: "0.1"),
+                "score", .text, help: "score-first: the column of scores, highest first", example: "row_variance"),
+            OptionSpec(
+                "score_field", .text, help: "score-first: the field of the record that holds the score",
+                example: "quality"),
+            OptionSpec(
+                "distance", .real(0...2),
+                help: "score-first: 1 - cosine up to which two records are too near to keep both (0.1)", example: "0.1"),
         ])
 
     private static let defaultPart = 65_536
@@ -106,12 +121,15 @@ public struct CoresetStage: Stage, Selection {
         let isComposable = try options.text("rounds") == "composable"
         part = isComposable ? (options["part"] == nil ? Self.defaultPart : try options.integer("part")) : nil
         already = options["already"] == nil ? nil : try options.text("already")
-        reservoir = options["reservoir"] == nil
+        reservoir =
+            options["reservoir"] == nil
             ? (method == .facilityLocation ? Self.defaultReservoir : nil) : try options.integer("reservoir")
         score = options["score"] == nil ? nil : ColumnName(try options.text("score"))
         scoreField = options["score_field"] == nil ? nil : FieldPath(try options.text("score_field"))
         distance = options["distance"] == nil ? 0.1 : try options.real("distance")
-        guard !keep.isZero else { throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage") }
+        guard !keep.isZero else {
+            throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
+        }
         if shares != .proportional, !isPerCluster {
             throw .option("shares", "`shares` part a budget among clusters; add `per: cluster`")
         }
@@ -132,13 +150,18 @@ public struct CoresetStage: Stage, Selection {
         try check("rounds", isComposable, with: [.farthestFirst])
         try check("already", options["already"] != nil, with: [.farthestFirst])
         try check("reservoir", options["reservoir"] != nil, with: [.medoids, .sensitivity, .facilityLocation])
-        for option in ["score", "score_field", "distance"] { try check(option, options[option] != nil, with: [.scoreFirst]) }
+        for option in ["score", "score_field", "distance"] {
+            try check(option, options[option] != nil, with: [.scoreFirst])
+        }
         if options["part"] != nil, !isComposable { throw .option("part", "`part` goes with `rounds: composable`") }
-        if trims, isComposable { throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds for all records alone") }
+        if trims, isComposable {
+            throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds for all records alone")
+        }
         if method == .scoreFirst, (options["score"] == nil) == (options["score_field"] == nil) {
             throw .option(
                 options["score"] == nil ? "method" : "score_field",
-                "`score-first` needs a score: `score`, a column, or `score_field`, a field of the record, one of the two")
+                "`score-first` needs a score: `score`, a column, or `score_field`, a field of the record, one of the two"
+            )
         }
     }
 
@@ -175,18 +198,22 @@ public struct CoresetStage: Stage, Selection {
         let budget = keep.resolve(of: total)
         guard budget <= total || total == 0 else {
             throw StageError(
-                .invalidData, "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
+                .invalidData,
+                "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
         }
         guard total > 0 else { return sizes }
         guard let quotas = shares.part(budget, among: sizes, floor: floor) else {
             let least = sizes.reduce(0) { $0 + min($1, floor) }
             throw StageError(
                 .invalidData,
-                "`floor: \(floor)` asks for \(least) records of \(sizes.count) clusters and `keep` for \(budget) in all; lower `floor` or raise `keep`")
+                "`floor: \(floor)` asks for \(least) records of \(sizes.count) clusters and `keep` for \(budget) in all; lower `floor` or raise `keep`"
+            )
         }
         if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir {
             throw StageError(
-                .invalidData, "`keep` asks for \(most) records of a group and `facility-location` looks at \(reservoir) of it; raise `reservoir`, or choose `medoids`")
+                .invalidData,
+                "`keep` asks for \(most) records of a group and `facility-location` looks at \(reservoir) of it; raise `reservoir`, or choose `medoids`"
+            )
         }
         return quotas
     }
@@ -195,7 +222,11 @@ public struct CoresetStage: Stage, Selection {
         // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; candidates.
         var bytes = rows * 48 + min(rows, keep.resolve(of: rows)) * 2 * dimension + (4 << 20)
         bytes += (earlier?.count ?? 0) * 2 * dimension
-        if let part, rows > part { bytes += part * (dimension + 24) + rows.quotientAndRemainder(dividingBy: part).quotient * min(part, keep.resolve(of: rows)) * dimension }
+        if let part, rows > part {
+            bytes +=
+                part * (dimension + 24) + rows.quotientAndRemainder(dividingBy: part).quotient
+                * min(part, keep.resolve(of: rows)) * dimension
+        }
         if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
         if method == .scoreFirst { bytes += rows * 24 }
         return bytes
@@ -209,20 +240,25 @@ public struct CoresetStage: Stage, Selection {
         let isResident = bytes <= context.memory
         func count(_ value: Double) -> String { Self.rounded(value) }
         let once = Double(size) * Double(picks) * Double(dimension) * Double(groups)
-        let place = isResident
-            ? "in memory" : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(context.memory)) held in memory at a time"
+        let place =
+            isResident
+            ? "in memory"
+            : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(context.memory)) held in memory at a time"
         var lines = [
             "rounds: one: up to \(count(once)) multiply-adds; reads the vectors a few times up to once a pick, \(place)"
         ]
         let part = part ?? Self.defaultPart
         guard size > part, picks < part else {
-            lines.append("rounds: composable: no gain; \(size > part ? "a part of \(part) records is no larger than the budget" : "a group fits in one part of \(part)")")
+            lines.append(
+                "rounds: composable: no gain; \(size > part ? "a part of \(part) records is no larger than the budget" : "a group fits in one part of \(part)")"
+            )
             return lines
         }
         let union = Double(size / part + (size % part == 0 ? 0 : 1)) * Double(picks)
         let twice = 2 * once + union * Double(picks) * Double(dimension) * Double(groups)
         lines.append(
-            "rounds: composable: up to \(count(twice)) multiply-adds; reads the vectors twice; \(isResident ? "not worth it while a group fits in memory" : "worth it here")")
+            "rounds: composable: up to \(count(twice)) multiply-adds; reads the vectors twice; \(isResident ? "not worth it while a group fits in memory" : "worth it here")"
+        )
         return lines
     }
 
@@ -239,12 +275,16 @@ public struct CoresetStage: Stage, Selection {
         let rows = Rows(source: try group.vectors(.embedding))
         if let earlier, earlier.dimension != rows.dimension {
             throw .option(
-                "already", "`already`: \(already ?? ""): its vectors have \(earlier.dimension) components where `embedding` has \(rows.dimension)")
+                "already",
+                "`already`: \(already ?? ""): its vectors have \(earlier.dimension) components where `embedding` has \(rows.dimension)"
+            )
         }
         let picker = Picker(
-            rows: rows, quota: min(quota, group.count), trim: trim.resolve(of: group.count), part: part, reservoir: reservoir,
+            rows: rows, quota: min(quota, group.count), trim: trim.resolve(of: group.count), part: part,
+            reservoir: reservoir,
             distance: distance, earlier: earlier, context: context,
-            hashes: { () throws(StageError) in try group.hashes }, scores: { () throws(StageError) in try scores(of: group) })
+            hashes: { () throws(StageError) in try group.hashes },
+            scores: { () throws(StageError) in try scores(of: group) })
         let choice = try picker.pick(method)
         var outcome = GroupOutcome(ranks: [Int32](repeating: -1, count: group.count), reason: "not-selected")
         for (rank, row) in choice.picks.enumerated() { outcome.ranks[row] = Int32(rank) }
@@ -317,11 +357,13 @@ public struct CoresetStage: Stage, Selection {
                 let factors = values("factor")
                 entries.append(
                     Report.Entry(
-                        "largest_factor_of_a_group", factors.count == covered.count ? .real(factors.max() ?? 1) : .null))
+                        "largest_factor_of_a_group", factors.count == covered.count ? .real(factors.max() ?? 1) : .null)
+                )
                 entries.append(
                     Report.Entry(
                         "certificate",
-                        "radius, lower_bound and factor of a group are about that group alone: how well its records are covered by its own picks"))
+                        "radius, lower_bound and factor of a group are about that group alone: how well its records are covered by its own picks"
+                    ))
             }
         }
         entries.append(

@@ -16,7 +16,9 @@ struct Earlier: Sendable {
         var state = Seed.mix(UInt64(dimension))
         for start in stride(from: 0, to: vectors.count, by: 8) {
             var word: UInt64 = 0
-            for value in vectors[start..<min(vectors.count, start + 8)] { word = word << 8 | UInt64(UInt8(bitPattern: value)) }
+            for value in vectors[start..<min(vectors.count, start + 8)] {
+                word = word << 8 | UInt64(UInt8(bitPattern: value))
+            }
             state = Seed.mix(state ^ word)
         }
         digest = state
@@ -30,13 +32,17 @@ struct Earlier: Sendable {
         let file: VectorFile
         do throws(VectorFileError) { file = try VectorFile(path) } catch { throw wrong(error.description) }
         if let dimension, file.dimension != dimension {
-            throw wrong("\(path): its vectors have \(file.dimension) components where `embedding` has \(dimension); make it with the same `embed` stage")
+            throw wrong(
+                "\(path): its vectors have \(file.dimension) components where `embedding` has \(dimension); make it with the same `embed` stage"
+            )
         }
         guard file.count > 0 else { throw wrong("\(path): it holds no vectors; leave `already` out") }
         let need = 2 * file.count * file.dimension
         guard need <= memory else {
             throw StageError(
-                .memory, "`already`: \(path) takes \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`")
+                .memory,
+                "`already`: \(path) takes \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`"
+            )
         }
         do throws(VectorFileError) {
             return Earlier(vectors: try file.read(), dimension: file.dimension)

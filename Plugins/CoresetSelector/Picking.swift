@@ -103,7 +103,8 @@ struct Picker {
             certificate: selection.certificate,
             notes: [
                 Report.Entry("passes", .integer(run.passes)),
-                Report.Entry("multiply_adds_at_most", .integer(rows.count * (quota + (earlier?.count ?? 0)) * rows.dimension)),
+                Report.Entry(
+                    "multiply_adds_at_most", .integer(rows.count * (quota + (earlier?.count ?? 0)) * rows.dimension)),
             ])
     }
 
@@ -127,7 +128,9 @@ struct Picker {
             parts += 1
             union += min(quota, range.count)
         }
-        let found = withEarlier { coreset.finish(first: start(0..<rows.count), already: $0, parallel: context.parallel) }
+        let found = withEarlier {
+            coreset.finish(first: start(0..<rows.count), already: $0, parallel: context.parallel)
+        }
         var choice = try covering(found.picks, separation: found.picks.count == rows.count ? 0 : found.separation)
         let beside = earlier?.count ?? 0
         choice.notes = [
@@ -155,7 +158,8 @@ struct Picker {
         // As many leading bits as an Int32 holds: the direction is what counts.
         let largest = sum.map(\.magnitude).max() ?? 0
         let shift = Int64(max(0, 34 - largest.leadingZeroBitCount))
-        let centre = Quantizer(dimension: rows.dimension).quantize(sums: sum.map { Int32(truncatingIfNeeded: $0 >> shift) })
+        let centre = Quantizer(dimension: rows.dimension).quantize(
+            sums: sum.map { Int32(truncatingIfNeeded: $0 >> shift) })
         var cosines = [Double](repeating: 0, count: rows.count)
         try rows.forEach { (range, view) throws(StageError) in
             let products = centre.withUnsafeBufferPointer { view.products(with: $0.baseAddress!, context.parallel) }
@@ -190,17 +194,22 @@ struct Picker {
         }
         var choice = try covering(picks)
         choice.notes = [
-            Report.Entry("looked_at", .integer(looked)), Report.Entry("too_near_to_a_pick", .integer(looked - picks.count)),
+            Report.Entry("looked_at", .integer(looked)),
+            Report.Entry("too_near_to_a_pick", .integer(looked - picks.count)),
             Report.Entry("short_of_the_budget", .integer(quota - picks.count)),
             Report.Entry("without_a_score", .integer(scores.count { $0 == ScoreTransform.missing })),
-            Report.Entry("lowest_score_kept", picks.last.map { scores[$0] == ScoreTransform.missing ? .null : .real(scores[$0]) } ?? .null),
+            Report.Entry(
+                "lowest_score_kept",
+                picks.last.map { scores[$0] == ScoreTransform.missing ? .null : .real(scores[$0]) } ?? .null),
         ]
         return choice
     }
 
     // MARK: By k-means and facility location
 
-    private func inMemory<Result>(_ method: Method, _ body: (VectorView) throws(StageError) -> Result) throws(StageError) -> Result {
+    private func inMemory<Result>(_ method: Method, _ body: (VectorView) throws(StageError) -> Result)
+        throws(StageError) -> Result
+    {
         try rows.withAll(memory: context.memory, for: "method `\(method.rawValue)`", body)
     }
 
@@ -246,7 +255,8 @@ struct Picker {
             picks = try medoids(from: sample)
         } else {
             picks = try inMemory(.medoids) { (view) throws(StageError) in
-                Medoids(seed: context.seed, flatLimit: Self.flatLimit).select(view, count: quota, parallel: context.parallel)
+                Medoids(seed: context.seed, flatLimit: Self.flatLimit).select(
+                    view, count: quota, parallel: context.parallel)
             }
         }
         var choice = try covering(picks)
@@ -291,7 +301,8 @@ struct Picker {
                 bytes += members[next].count * rows.dimension
                 next += 1
             } while next < members.count && bytes + members[next].count * rows.dimension <= context.memory / 4
-            for (cluster, vectors) in zip(first..<next, try rows.gather(Array(members[first..<next]))) where shares[cluster] > 0 {
+            for (cluster, vectors) in zip(first..<next, try rows.gather(Array(members[first..<next])))
+            where shares[cluster] > 0 {
                 let inside = vectors.withVectors(dimension: rows.dimension) {
                     Medoids(seed: context.seed.derived(for: "medoids", index: cluster), flatLimit: .max)
                         .select($0, count: shares[cluster], parallel: context.parallel)

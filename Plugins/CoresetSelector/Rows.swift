@@ -62,7 +62,8 @@ struct Rows {
         guard need <= memory else {
             throw StageError(
                 .memory,
-                "\(purpose) needs the \(MemorySize.describe(need)) of a group of \(count) vectors in memory and the stage's share is \(MemorySize.describe(memory)); raise `memory`, make more clusters, set `reservoir`, or choose `farthest-first`, which can read them in passes")
+                "\(purpose) needs the \(MemorySize.describe(need)) of a group of \(count) vectors in memory and the stage's share is \(MemorySize.describe(memory)); raise `memory`, make more clusters, set `reservoir`, or choose `farthest-first`, which can read them in passes"
+            )
         }
         var all: [Int8] = []
         all.reserveCapacity(need)

@@ -21,7 +21,8 @@ public struct EmbedStage: Stage, Transform {
             without a word is the zero vector and has 1 in the column `empty_text`. Memory: one byte a dimension and record.
             """,
         options: [
-            OptionSpec("model", .choice(["lexical"]), default: "lexical", help: "what makes the vectors", example: "lexical"),
+            OptionSpec(
+                "model", .choice(["lexical"]), default: "lexical", help: "what makes the vectors", example: "lexical"),
             OptionSpec(
                 "dimensions", .integer(16...8192), default: 384,
                 help: "components of a vector; more keep unrelated texts further apart", example: "384"),
@@ -60,7 +61,8 @@ public struct EmbedStage: Stage, Transform {
             }
             values.withUnsafeMutableBufferPointer { values in
                 sums.withUnsafeBufferPointer { sums in
-                    quantizer.quantize(sums: sums.baseAddress!, count: 1, into: values.baseAddress! + record * dimension)
+                    quantizer.quantize(
+                        sums: sums.baseAddress!, count: 1, into: values.baseAddress! + record * dimension)
                 }
             }
         }

@@ -154,7 +154,9 @@ struct LexicalModel: ~Copyable {
 
     private mutating func endWord(_ start: Int, _ length: inout Int, _ hash: inout UInt64) -> Int {
         letters[start + 1 + length] = Self.mark
-        if count(Self.finish(hash), start: UInt32(truncatingIfNeeded: start), length: UInt32(truncatingIfNeeded: length + 2)) {
+        if count(
+            Self.finish(hash), start: UInt32(truncatingIfNeeded: start), length: UInt32(truncatingIfNeeded: length + 2))
+        {
             letterCount = start + length + 2
         }
         length = 0
@@ -231,7 +233,8 @@ struct LexicalModel: ~Copyable {
 
     private static let wordFactor: UInt64 = 0x9FB2_1C65_1E98_DF25
     private static let factors: (UInt64, UInt64, UInt64, UInt64, UInt64) = (
-        0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x27D4_EB2F_1656_67C5, 0xD6E8_FEB8_6659_FD93
+        0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x27D4_EB2F_1656_67C5,
+        0xD6E8_FEB8_6659_FD93
     )
 
     @inline(__always)

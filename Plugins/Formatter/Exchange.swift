@@ -25,7 +25,11 @@ enum Schema: Sendable, Hashable {
     }
 
     var paths: [FieldPath] {
-        if case .request(let request, let context?, let response) = self { [request, context, response] } else { required }
+        if case .request(let request, let context?, let response) = self {
+            [request, context, response]
+        } else {
+            required
+        }
     }
 }
 

@@ -85,7 +85,8 @@ public struct FormatStage: Stage, Transform {
                 let guess = Registry.nearest(to: name, in: names).map { "did you mean `\($0)`? Known" } ?? "known"
                 throw .option(
                     "template",
-                    "there is no template `\(name)`; \(guess) are \(names.joined(separator: ", ")); one of your own names its fields in braces, such as `{prompt}`")
+                    "there is no template `\(name)`; \(guess) are \(names.joined(separator: ", ")); one of your own names its fields in braces, such as `{prompt}`"
+                )
             }
             guard (user == nil) == (assistant == nil) else {
                 throw .option(

@@ -70,7 +70,8 @@ struct Template: Sendable {
                 if isOptional { name.removeLast() }
                 guard !name.isEmpty, !name.unicodeScalars.contains("{") else {
                     throw fail(
-                        at: place, "a field's name must stand between the braces, such as `{instruction}` or `{input?}`")
+                        at: place, "a field's name must stand between the braces, such as `{instruction}` or `{input?}`"
+                    )
                 }
                 let path = FieldPath(name)
                 if let index = found.firstIndex(where: { $0.path == path }) {
@@ -104,7 +105,8 @@ struct Template: Sendable {
         }
         endLine()
         guard !fields.isEmpty else {
-            throw .option(option, "`\(option)` names no field, so every record would get the same text; write fields as `{name}`")
+            throw .option(
+                option, "`\(option)` names no field, so every record would get the same text; write fields as `{name}`")
         }
     }
 

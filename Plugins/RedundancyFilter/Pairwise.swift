@@ -60,11 +60,15 @@ struct PairwiseSelection: Selection {
         // With neighbours all clusters are one group: as many as `clusters: auto` makes are assumed.
         let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : groups
         guard rows > 0, groups > 1, isPerCluster else {
-            return ["up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds where nothing is dropped"]
+            return [
+                "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds where nothing is dropped"
+            ]
         }
         let size = Double(rows) / Double(groups)
         let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
-        return ["up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds where nothing is dropped and \(groups) clusters are of one size"]
+        return [
+            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds where nothing is dropped and \(groups) clusters are of one size"
+        ]
     }
 
     private func rounded(_ value: Double) -> String {
@@ -99,10 +103,13 @@ struct PairwiseSelection: Selection {
         let limit = quantizer.squaredLimit(cosine: 1 - distance)
         var filter: Filter
         if countsDropped || neighbours > 0 {
-            let centres = try neighbours > 0
+            let centres =
+                try neighbours > 0
                 ? centres(of: source, labels: group.integers(.cluster)) : [Int8](repeating: 0, count: source.dimension)
             filter = centres.withVectors(dimension: source.dimension) {
-                .near(NeighbourFilter(centres: $0, squaredLimit: limit, neighbours: neighbours, countsDropped: countsDropped))
+                .near(
+                    NeighbourFilter(
+                        centres: $0, squaredLimit: limit, neighbours: neighbours, countsDropped: countsDropped))
             }
         } else {
             filter = .kept(PairwiseFilter(dimension: source.dimension, squaredLimit: limit))
@@ -173,7 +180,9 @@ struct PairwiseSelection: Selection {
     private func centres(of source: any VectorSource, labels: [Int64]) throws(StageError) -> [Int8] {
         let dimension = source.dimension
         var numbers: [Int64: Int] = [:]
-        for (index, label) in labels.sorted().reduce(into: [Int64](), { if $0.last != $1 { $0.append($1) } }).enumerated() {
+        for (index, label) in labels.sorted().reduce(into: [Int64](), { if $0.last != $1 { $0.append($1) } })
+            .enumerated()
+        {
             numbers[label] = index
         }
         guard !numbers.isEmpty else { return [Int8](repeating: 0, count: dimension) }
@@ -231,7 +240,8 @@ struct PairwiseSelection: Selection {
         if neighbours > 0 {
             let open = groups.reduce(0) { $0 + ($1.report["records_with_more_near_clusters"]?.integerValue ?? 0) }
             entries += [
-                Report.Entry("neighbours", .integer(neighbours)), Report.Entry("records_with_more_near_clusters", .integer(open)),
+                Report.Entry("neighbours", .integer(neighbours)),
+                Report.Entry("records_with_more_near_clusters", .integer(open)),
                 Report.Entry("every_pair_considered", .flag(open == 0)),
             ]
         }

@@ -29,20 +29,32 @@ public struct RedundancyStage: Stage {
             Moments are exact integers, so no order or split of the records changes a bit. Memory: 8 · dimension² bytes a thread.
             """,
         options: [
-            OptionSpec("method", .choice(["pairwise", "semdedup", "lift", "leverage"]), default: "pairwise", help: "what counts as redundant", example: "lift"),
+            OptionSpec(
+                "method", .choice(["pairwise", "semdedup", "lift", "leverage"]), default: "pairwise",
+                help: "what counts as redundant", example: "lift"),
             OptionSpec("keep", .quantity, help: "lift, leverage: how many records to keep (20%)", example: "20%"),
-            OptionSpec("variance", .quantity, help: "lift, leverage: the variance that the components explain (95%)", example: "95%"),
+            OptionSpec(
+                "variance", .quantity, help: "lift, leverage: the variance that the components explain (95%)",
+                example: "95%"),
             OptionSpec(
                 "components", .choice(["all", "paper"]),
-                help: "lift, leverage: all that reach the variance (all), or one fewer as in the paper's code", example: "paper"),
-            OptionSpec("distance", .real(0...2), help: "pairwise, semdedup: 1 - cosine up to which two records are near duplicates (0.05)", example: "0.05"),
+                help: "lift, leverage: all that reach the variance (all), or one fewer as in the paper's code",
+                example: "paper"),
+            OptionSpec(
+                "distance", .real(0...2),
+                help: "pairwise, semdedup: 1 - cosine up to which two records are near duplicates (0.05)",
+                example: "0.05"),
             OptionSpec(
                 "order", .text,
-                help: "pairwise, semdedup: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), `hard` (farthest from the centre of its cluster), `easy` (nearest), or a column of scores, highest first (ordinal; semdedup hard)",
+                help:
+                    "pairwise, semdedup: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), `hard` (farthest from the centre of its cluster), `easy` (nearest), or a column of scores, highest first (ordinal; semdedup hard)",
                 example: "rank"),
-            OptionSpec("per", .choice(["all", "cluster"]), help: "pairwise: which records are compared (all; semdedup always cluster)", example: "cluster"),
             OptionSpec(
-                "neighbours", .integer(0...65_535), help: "pairwise per: cluster, semdedup: look into so many neighbouring clusters too (0)", example: "3"),
+                "per", .choice(["all", "cluster"]),
+                help: "pairwise: which records are compared (all; semdedup always cluster)", example: "cluster"),
+            OptionSpec(
+                "neighbours", .integer(0...65_535),
+                help: "pairwise per: cluster, semdedup: look into so many neighbouring clusters too (0)", example: "3"),
         ])
 
     private enum Method: Sendable {
@@ -70,10 +82,14 @@ public struct RedundancyStage: Stage {
                 case "easy": .easy
                 case let column: .score(ColumnName(column))
                 }
-            if isTransitive, options["per"] == "all" { throw .option("per", "`semdedup` works inside clusters; leave `per` out") }
+            if isTransitive, options["per"] == "all" {
+                throw .option("per", "`semdedup` works inside clusters; leave `per` out")
+            }
             let isPerCluster = isTransitive || options["per"] == "cluster"
             let neighbours = options["neighbours"] == nil ? 0 : try options.integer("neighbours")
-            if neighbours > 0, !isPerCluster { throw .option("neighbours", "`neighbours` are clusters; add `per: cluster`") }
+            if neighbours > 0, !isPerCluster {
+                throw .option("neighbours", "`neighbours` are clusters; add `per: cluster`")
+            }
             method = .pairwise(
                 PairwiseSelection(
                     distance: options["distance"] == nil ? 0.05 : try options.real("distance"), order: order,
@@ -81,7 +97,9 @@ public struct RedundancyStage: Stage {
             return
         }
         let keep = options["keep"] == nil ? Quantity.percent(20) : try options.quantity("keep")
-        guard !keep.isZero else { throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage") }
+        guard !keep.isZero else {
+            throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
+        }
         let variance = options["variance"] == nil ? Quantity.percent(95) : try options.quantity("variance")
         guard variance.isShare, !variance.isZero else {
             throw .option("variance", "`variance` is a percentage above 0, such as `95%`")

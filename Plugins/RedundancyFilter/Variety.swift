@@ -26,7 +26,8 @@ struct MomentsSurvey: Survey {
             guard need <= memory else {
                 throw StageError(
                     .memory,
-                    "the moments of vectors of \(dimension) dimensions need \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or embed in fewer dimensions")
+                    "the moments of vectors of \(dimension) dimensions need \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or embed in fewer dimensions"
+                )
             }
             summary = Moments(dimension: dimension)
         }
@@ -56,7 +57,8 @@ struct MomentsSurvey: Survey {
             return SurveyResult(.transform(FigureTransform(figure: nil, column: column)), report: ["records": 0])
         }
         let figure = RowVariance(
-            moments: moments, measure: measure, components: components, explained: explained, parallel: context.parallel)
+            moments: moments, measure: measure, components: components, explained: explained, parallel: context.parallel
+        )
         return SurveyResult(
             .transform(FigureTransform(figure: figure, column: column)),
             report: [
@@ -114,7 +116,8 @@ struct TopShareSelection: Selection {
         guard total > 0 else { return sizes }
         guard budget <= total else {
             throw StageError(
-                .invalidData, "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
+                .invalidData,
+                "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
         }
         return [budget]
     }

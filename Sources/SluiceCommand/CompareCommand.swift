@@ -56,10 +56,12 @@ struct CompareCommand: ParsableCommand {
                 reader, try RunDefinition.read(reader), registry: Environment.registry,
                 sample: poolSample == 0 ? .max / 4 : poolSample, label: label.map { FieldPath($0) }, threads: count)
             reports.append(
-                .object([
-                    .init("run", .text(directory)), .init("choice", .text(RunDefinition.choice(of: reader.manifest))),
-                    .init("pool", .text(RunDefinition.poolDigest(of: reader.manifest))),
-                ] + Measures.of(pool, clusters: clusters, parallel: workers.parallel).entries))
+                .object(
+                    [
+                        .init("run", .text(directory)),
+                        .init("choice", .text(RunDefinition.choice(of: reader.manifest))),
+                        .init("pool", .text(RunDefinition.poolDigest(of: reader.manifest))),
+                    ] + Measures.of(pool, clusters: clusters, parallel: workers.parallel).entries))
         }
         let pools = Set(reports.compactMap { $0["pool"]?.textValue })
         let result: Report = [
@@ -94,8 +96,11 @@ struct VectorsCommand: ParsableCommand {
     func run() throws {
         let reader = try RunReader(directory)
         let pool = try EmbeddedPool.read(
-            reader, try RunDefinition.read(reader), registry: Environment.registry, sample: 0, threads: try threads.count())
-        guard pool.kept > 0 else { throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write") }
+            reader, try RunDefinition.read(reader), registry: Environment.registry, sample: 0,
+            threads: try threads.count())
+        guard pool.kept > 0 else {
+            throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
+        }
         do {
             let writer = try NpyWriter<Int8>(output, width: pool.dimension)
             try writer.append(pool.chosen)
@@ -140,7 +145,9 @@ private enum RunDefinition {
             deciding.append(stage)
             if stage["embed"] != nil { break }
         }
-        let bytes = Array(Report.list((manifest["inputs"]?.elements ?? []) + [manifest["definition"]?["input"] ?? .null] + deciding).json.utf8)
+        let bytes = Array(
+            Report.list((manifest["inputs"]?.elements ?? []) + [manifest["definition"]?["input"] ?? .null] + deciding)
+                .json.utf8)
         return "xxh3-128:" + bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 }
@@ -172,7 +179,8 @@ private enum Measures {
                 entries.append(.init("effective_rank", .real(Yardsticks.effectiveRank(moments, parallel: parallel))))
                 moments = Moments(dimension: d)
                 moments.add(all, parallel: parallel)
-                entries.append(.init("effective_rank_of_pool", .real(Yardsticks.effectiveRank(moments, parallel: parallel))))
+                entries.append(
+                    .init("effective_rank_of_pool", .real(Yardsticks.effectiveRank(moments, parallel: parallel))))
             }
             entries += novelSum(pool, in: all, parallel)
             entries += reached(pool, all, clusters, parallel)
@@ -207,7 +215,8 @@ private enum Measures {
             Set(assigner.assign($0, parallel: parallel).labels)
         }
         return [
-            .init("clusters", .integer(peopled.count)), .init("clusters_reached", .integer(reached.intersection(peopled).count)),
+            .init("clusters", .integer(peopled.count)),
+            .init("clusters_reached", .integer(reached.intersection(peopled).count)),
         ]
     }
 }
@@ -236,12 +245,16 @@ private enum Table {
             ("  of the pool", real("effective_rank_of_pool", 1)), ("NovelSum", real("novel_sum", 4)),
             ("clusters reached", share("clusters_reached", "clusters")),
         ]
-        if reports.contains(where: { $0["labels"] != nil }) { rows.append(("labels reached", share("labels_reached", "labels"))) }
+        if reports.contains(where: { $0["labels"] != nil }) {
+            rows.append(("labels reached", share("labels_reached", "labels")))
+        }
         let cells = rows.map { row in [row.0] + reports.map(row.1) }
         let widths = (0...reports.count).map { column in cells.map { $0[column].count }.max() ?? 0 }
         return cells.map { row in
             var line = row[0] + String(repeating: " ", count: widths[0] - row[0].count)
-            for (cell, width) in zip(row, widths).dropFirst() { line += "  " + String(repeating: " ", count: width - cell.count) + cell }
+            for (cell, width) in zip(row, widths).dropFirst() {
+                line += "  " + String(repeating: " ", count: width - cell.count) + cell
+            }
             while line.last == " " { line.removeLast() }
             return line
         }

@@ -17,7 +17,8 @@ struct DefinitionOptions: ParsableArguments {
     var overrides: [String] = []
 
     @Option(
-        help: ArgumentHelp("Read these files instead; may be given several times. - is standard input.", valueName: "file"))
+        help: ArgumentHelp(
+            "Read these files instead; may be given several times. - is standard input.", valueName: "file"))
     var input: [String] = []
 
     @Option(help: ArgumentHelp("Write to this directory instead.", valueName: "directory"))

@@ -18,7 +18,8 @@ struct PlanCommand: ParsableCommand {
         }
         let definition = try source.definition()
         let plan = try Plan(definition, registry: Environment.registry, threads: try threads.count(), records: records)
-        Terminal.line("input: \(plan.files) \(plan.files == 1 ? "file" : "files"), \(MemorySize.describe(plan.inputBytes))")
+        Terminal.line(
+            "input: \(plan.files) \(plan.files == 1 ? "file" : "files"), \(MemorySize.describe(plan.inputBytes))")
         Terminal.line("\nphases:")
         for (index, phase) in plan.phases.enumerated() { Terminal.line("  \(index + 1). \(phase.name): \(phase.what)") }
         Terminal.line("\nmemory, \(MemorySize.describe(plan.memory)) in all:")
@@ -27,7 +28,9 @@ struct PlanCommand: ParsableCommand {
             Terminal.line("  \(String(repeating: " ", count: max(0, 10 - size.count)))\(size)  \(share.name)")
         }
         if let bytes = plan.workBytesPerRecord {
-            Terminal.line("\nwork files: \(bytes) bytes a record (\(plan.workColumns.joined(separator: ", "))), as much again while a selection runs")
+            Terminal.line(
+                "\nwork files: \(bytes) bytes a record (\(plan.workColumns.joined(separator: ", "))), as much again while a selection runs"
+            )
         } else {
             Terminal.line("\nwork files: none, unless the dedupe outgrows its share (24 bytes a record then)")
         }

@@ -78,16 +78,21 @@ enum Summary {
         for warning in result.warnings { Terminal.note("warning: \(warning)") }
         let manifest = result.manifest
         Terminal.note(
-            "read \(Format.count(result.read)) = kept \(Format.count(result.kept)) + dropped \(Format.count(result.dropped)) + quarantined \(Format.count(result.quarantined))")
+            "read \(Format.count(result.read)) = kept \(Format.count(result.kept)) + dropped \(Format.count(result.dropped)) + quarantined \(Format.count(result.quarantined))"
+        )
         for stage in manifest["stages"]?.elements ?? [] {
-            let drops = (stage["dropped"]?.entries ?? []).map { "\($0.key) \(Format.count($0.value.integerValue ?? 0))" }
+            let drops = (stage["dropped"]?.entries ?? []).map {
+                "\($0.key) \(Format.count($0.value.integerValue ?? 0))"
+            }
             guard !drops.isEmpty, let name = stage["stage"]?.textValue else { continue }
             Terminal.note(
-                "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0)) (\(drops.joined(separator: ", ")))")
+                "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0)) (\(drops.joined(separator: ", ")))"
+            )
         }
         let timing = manifest["timing"]
         let peak = timing?["memory_peak"]?.integerValue ?? 0
         Terminal.note(
-            "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))")
+            "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))"
+        )
     }
 }

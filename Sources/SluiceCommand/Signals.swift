@@ -22,7 +22,9 @@ enum Signals {
                 ualarm(700_000, 0)
             }
         }
-        if let words = strdup("\nsluice: \(stopped(by: "a signal", directory))\n") { lastWords = (words, strlen(words)) }
+        if let words = strdup("\nsluice: \(stopped(by: "a signal", directory))\n") {
+            lastWords = (words, strlen(words))
+        }
         signal(SIGALRM) { _ in
             if let lastWords { _ = Glibc.write(2, lastWords.bytes, lastWords.count) }
             _exit(128 + received.load(ordering: .relaxed))

@@ -24,11 +24,13 @@ struct VerifyCommand: ParsableCommand {
         var faults = try reader.verify()
         if rerun, faults.isEmpty { faults += try repeated(reader) }
         guard faults.isEmpty else {
-            throw CommandFailure.data("\(directory) does not verify:\n" + faults.map { "  \($0)" }.joined(separator: "\n"))
+            throw CommandFailure.data(
+                "\(directory) does not verify:\n" + faults.map { "  \($0)" }.joined(separator: "\n"))
         }
         let counts = reader.manifest["counts"]
         Terminal.line(
-            "\(directory): inputs, outputs and account verify (\(Format.count(counts?["read"]?.integerValue ?? 0)) read, \(Format.count(counts?["kept"]?.integerValue ?? 0)) kept)\(rerun ? "; the run came out the same again" : "")")
+            "\(directory): inputs, outputs and account verify (\(Format.count(counts?["read"]?.integerValue ?? 0)) read, \(Format.count(counts?["kept"]?.integerValue ?? 0)) kept)\(rerun ? "; the run came out the same again" : "")"
+        )
     }
 
     /// Runs the manifest's own definition again; says what came out otherwise.
@@ -38,7 +40,9 @@ struct VerifyCommand: ParsableCommand {
         let folder = timing?["folder"]?.textValue ?? "."
         var template = Array("/tmp/sluice-verify-XXXXXX".utf8CString)
         if let base = getenv("TMPDIR") { template = Array("\(String(cString: base))/sluice-verify-XXXXXX".utf8CString) }
-        guard mkdtemp(&template) != nil else { throw CommandFailure(status: 4, message: "no temporary directory can be made") }
+        guard mkdtemp(&template) != nil else {
+            throw CommandFailure(status: 4, message: "no temporary directory can be made")
+        }
         let target = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { try? FileSystem.local.removeTree(target) }
         let definition: Definition
@@ -48,12 +52,16 @@ struct VerifyCommand: ParsableCommand {
                 registry: Environment.registry,
                 overrides: [
                     Override(["output", "directory"], target, spelling: "output"),
-                    Override(["memory"], String(timing?["memory_budget"]?.integerValue ?? Definition.defaultMemory), spelling: "memory"),
+                    Override(
+                        ["memory"], String(timing?["memory_budget"]?.integerValue ?? Definition.defaultMemory),
+                        spelling: "memory"),
                 ])
         } catch {
             throw CommandFailure.usage("the run's definition can't be read any more: \(error)")
         }
-        let again = try Run(definition, registry: Environment.registry, options: RunOptions(threads: try threads.count())).run()
+        let again = try Run(
+            definition, registry: Environment.registry, options: RunOptions(threads: try threads.count())
+        ).run()
         return RunReader.differences(manifest, again.manifest)
     }
 }

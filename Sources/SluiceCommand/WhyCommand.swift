@@ -21,7 +21,10 @@ struct WhyCommand: ParsableCommand {
         }
         let reader = try RunReader(directory)
         let fate = try reader.fate(file: String(record[..<colon]), line: line)
-        Terminal.line(json ? Self.json(fate).json : Self.words(fate, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
+        Terminal.line(
+            json
+                ? Self.json(fate).json
+                : Self.words(fate, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
     }
 
     private static func json(_ fate: RunReader.Fate) -> Report {
@@ -37,7 +40,9 @@ struct WhyCommand: ParsableCommand {
             "\(entry?["file"]?.textValue ?? "?"):\(entry?["line"]?.integerValue ?? 0)"
         }
         func numbers(_ entry: Report, except known: [String]) -> [String] {
-            entry.entries.filter { !known.contains($0.key) }.map { "  \($0.key): \($0.value.textValue ?? $0.value.json)" }
+            entry.entries.filter { !known.contains($0.key) }.map {
+                "  \($0.key): \($0.value.textValue ?? $0.value.json)"
+            }
         }
         switch fate {
         case .kept(nil):
@@ -52,7 +57,8 @@ struct WhyCommand: ParsableCommand {
             if let partner = entry["kept"] { lines.append("  in favour of: \(place(partner))") }
             return (lines + numbers(entry, except: ["file", "line", "stage", "reason", "kept"])).joined(separator: "\n")
         case .quarantined(let entry):
-            return "\(place(entry)) was quarantined: \(entry["error"]?.textValue ?? "?") (byte \(entry["byte"]?.integerValue ?? 0) of the file)"
+            return
+                "\(place(entry)) was quarantined: \(entry["error"]?.textValue ?? "?") (byte \(entry["byte"]?.integerValue ?? 0) of the file)"
         }
     }
 }

@@ -40,7 +40,9 @@ public enum ColumnFlow {
                 findings.append(
                     Finding(
                         subject: .stage(index),
-                        message: "stage \(index + 1) `\(names[index])` reads `\(column)`, which no earlier stage writes\(remedy)"))
+                        message:
+                            "stage \(index + 1) `\(names[index])` reads `\(column)`, which no earlier stage writes\(remedy)"
+                    ))
             }
         }
         guard !stages.contains(where: { $0 == nil }) else { return findings }
@@ -57,12 +59,16 @@ public enum ColumnFlow {
             findings.append(
                 Finding(
                     subject: .record,
-                    message: "`record: \(definition.output.record.rawValue)` writes the column `\(needed)`, which no stage makes\(remedy)"))
+                    message:
+                        "`record: \(definition.output.record.rawValue)` writes the column `\(needed)`, which no stage makes\(remedy)"
+                ))
         }
         for (index, column) in definition.output.annotate.enumerated() where !all.contains(column) {
             let remedy = remedy(for: column, after: nil, stages, names, all, registry)
             findings.append(
-                Finding(subject: .annotation(index), message: "`annotate` names `\(column)`, which no stage writes\(remedy)"))
+                Finding(
+                    subject: .annotation(index), message: "`annotate` names `\(column)`, which no stage writes\(remedy)"
+                ))
         }
         return findings
     }
@@ -80,7 +86,9 @@ public enum ColumnFlow {
         var problems: [Problem] = []
         for column in asked where !declared.contains(column) && !stage.writes.contains(where: { $0.name == column }) {
             problems.append(
-                Problem("the selection of stage `\(name)` asks for the column `\(column)`, which the stage does not declare in `reads`"))
+                Problem(
+                    "the selection of stage `\(name)` asks for the column `\(column)`, which the stage does not declare in `reads`"
+                ))
         }
         if case .by(let column) = selection.grouping, let spec = written.last(where: { $0.name == column }),
             spec.type != .integer
@@ -88,7 +96,8 @@ public enum ColumnFlow {
             problems.append(Problem("stage `\(name)` groups by `\(column)`, which holds no integers"))
         }
         for column in selection.columns where written.last(where: { $0.name == column })?.type == .bytes {
-            problems.append(Problem("the selection of stage `\(name)` asks for `\(column)`; a selection can't be given bytes"))
+            problems.append(
+                Problem("the selection of stage `\(name)` asks for `\(column)`; a selection can't be given bytes"))
         }
         return problems
     }

@@ -53,7 +53,8 @@ public struct InputSpec: Sendable, Hashable {
     }
 
     public static func == (a: InputSpec, b: InputSpec) -> Bool {
-        a.files.map(a.name(of:)) == b.files.map(b.name(of:)) && a.dedupe == b.dedupe && a.malformed == b.malformed && a.maxRecord == b.maxRecord
+        a.files.map(a.name(of:)) == b.files.map(b.name(of:)) && a.dedupe == b.dedupe && a.malformed == b.malformed
+            && a.maxRecord == b.maxRecord
     }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(files.map(name(of:))) }

@@ -18,7 +18,9 @@ extension Definition {
     }
 
     /// A seed beyond the integers of a report stands as text.
-    private static func report(of seed: UInt64) -> Report { Int(exactly: seed).map { .integer($0) } ?? .text(String(seed)) }
+    private static func report(of seed: UInt64) -> Report {
+        Int(exactly: seed).map { .integer($0) } ?? .text(String(seed))
+    }
 
     /// Where two reports of definitions differ, each as `stages[2].coreset.keep: 5% → 1%`. Places in lists count from 1,
     /// as stages do in messages.

@@ -25,7 +25,8 @@ public final class MemoryBudget: Sendable {
         guard missing <= 0 else {
             throw StageError(
                 .memory,
-                "\(purpose) needs \(MemorySize.describe(bytes)) and \(MemorySize.describe(bytes - missing)) of the budget is left; raise `memory` by at least \(MemorySize.describe(missing))")
+                "\(purpose) needs \(MemorySize.describe(bytes)) and \(MemorySize.describe(bytes - missing)) of the budget is left; raise `memory` by at least \(MemorySize.describe(missing))"
+            )
         }
         return MemoryLease(budget: self, bytes: bytes)
     }
@@ -58,7 +59,9 @@ public enum MemorySize {
         let text = text.trimming()
         if let bytes = OptionKind.integer(text) { return bytes >= 0 ? bytes : nil }
         guard let unit = units.first(where: { text.hasSuffix($0.name) }) else {
-            guard text.hasSuffix("B"), let bytes = OptionKind.integer(text.dropLast().trimming()), bytes >= 0 else { return nil }
+            guard text.hasSuffix("B"), let bytes = OptionKind.integer(text.dropLast().trimming()), bytes >= 0 else {
+                return nil
+            }
             return bytes
         }
         let number = text.dropLast(unit.name.utf8.count).trimming()

@@ -231,7 +231,9 @@ package struct JSONScanner {
             switch byte {
             case UInt8(ascii: "\""):
                 offset += 1
-                guard let text = String(validating: content, as: UTF8.self) else { throw error("the string is no UTF-8") }
+                guard let text = String(validating: content, as: UTF8.self) else {
+                    throw error("the string is no UTF-8")
+                }
                 return text
             case UInt8(ascii: "\\"):
                 offset += 1

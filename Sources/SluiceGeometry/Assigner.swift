@@ -23,7 +23,8 @@ public struct Assigner: Sendable {
         _ vectors: VectorView, labels: UnsafeMutablePointer<UInt32>, squaredDistances: UnsafeMutablePointer<Int32>,
         parallel: Parallel = .serial
     ) {
-        precondition(vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), centres of \(dimension)")
+        precondition(
+            vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), centres of \(dimension)")
         let (labels, values) = (Shared(labels), Shared(squaredDistances))
         let packed = packed
         parallel.pieces(of: vectors.count) { range in
@@ -38,7 +39,9 @@ public struct Assigner: Sendable {
     }
 
     /// Each row's nearest centre and the squared distance to it.
-    public func assign(_ vectors: VectorView, parallel: Parallel = .serial) -> (labels: [UInt32], squaredDistances: [Int32]) {
+    public func assign(_ vectors: VectorView, parallel: Parallel = .serial) -> (
+        labels: [UInt32], squaredDistances: [Int32]
+    ) {
         let labels = Buffer<UInt32>(vectors.count)
         let distances = Buffer<Int32>(vectors.count)
         assign(vectors, labels: labels.base, squaredDistances: distances.base, parallel: parallel)

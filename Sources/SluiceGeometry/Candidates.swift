@@ -49,7 +49,8 @@ final class Candidates {
             all.removeSubrange(capacity...)
         }
         for (slot, entry) in all.enumerated() {
-            let source = entry.slot >= 0
+            let source =
+                entry.slot >= 0
                 ? UnsafePointer(vectors.base) + entry.slot * dimension : from + (keyRow(entry.key) - start) * dimension
             (spare.base + slot * dimension).update(from: source, count: dimension)
         }

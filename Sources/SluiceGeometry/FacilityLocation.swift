@@ -57,7 +57,8 @@ private struct Gains: Sendable {
         let out = Buffer<Int64>(vectors.count)
         // Columns in parallel: each panel goes over all rows by itself.
         parallel.pieces(of: vectors.count, size: Int(SVK_PANEL)) { columns in
-            let packed = Packed(vectors.row(columns.lowerBound), count: columns.count, dimension: vectors.dimension, norms: nil)
+            let packed = Packed(
+                vectors.row(columns.lowerBound), count: columns.count, dimension: vectors.dimension, norms: nil)
             add(packed, norms.base + columns.lowerBound, rows: 0..<vectors.count, to: out.base + columns.lowerBound)
         }
         return out.array
@@ -81,14 +82,17 @@ private struct Gains: Sendable {
         return (0..<width).map { c in (0..<pieces).reduce(0) { $0 + parts[$1 * width + c] } }
     }
 
-    private func add(_ packed: Packed, _ columnNorms: UnsafePointer<Int32>, rows: Range<Int>, to out: UnsafeMutablePointer<Int64>) {
+    private func add(
+        _ packed: Packed, _ columnNorms: UnsafePointer<Int32>, rows: Range<Int>, to out: UnsafeMutablePointer<Int64>
+    ) {
         let height = 96
         withUnsafeTemporaryAllocation(of: Int32.self, capacity: height * packed.count) { products in
             for start in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
                 let count = min(height, rows.upperBound - start)
                 packed.products(vectors.row(start), count: count, into: products.baseAddress!, stride: packed.count)
                 svk_gains(
-                    products.baseAddress!, packed.count, count, packed.count, norms.base + start, columnNorms, least.base + start, out)
+                    products.baseAddress!, packed.count, count, packed.count, norms.base + start, columnNorms,
+                    least.base + start, out)
             }
         }
     }
@@ -97,7 +101,8 @@ private struct Gains: Sendable {
         let products = Buffer<Int32>(vectors.count)
         parallel.pieces(of: vectors.count) { range in
             svk_current().pointee.dots(
-                vectors.row(pick), vectors.row(range.lowerBound), range.count, vectors.dimension, products.base + range.lowerBound)
+                vectors.row(pick), vectors.row(range.lowerBound), range.count, vectors.dimension,
+                products.base + range.lowerBound)
             for row in range {
                 least.base[row] = min(least.base[row], norms.base[row] + norms.base[pick] - 2 * products.base[row])
             }

@@ -87,7 +87,8 @@ public final class FarthestFirst {
             pick(first.row, vector: first.vector, distance: distance)
         }
         precondition(
-            state.centreCount > 0 || self.budget == 0, "farthest-first needs a first pick or earlier vectors to start from")
+            state.centreCount > 0 || self.budget == 0,
+            "farthest-first needs a first pick or earlier vectors to start from")
         if state.centreCount == 0 || rows == 0 { finished = true }
     }
 

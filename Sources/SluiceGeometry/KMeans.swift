@@ -65,7 +65,9 @@ public struct KMeans: Sendable {
         let run = Lloyd(vectors, parallel)
         if vectors.count == 0 { return run.result(iterations: 0, converged: true, parallel) }
         if let starting {
-            precondition(starting.count % dimension == 0 && !starting.isEmpty, "the centroids aren't whole vectors of \(dimension)")
+            precondition(
+                starting.count % dimension == 0 && !starting.isEmpty,
+                "the centroids aren't whole vectors of \(dimension)")
             run.centroids = starting
             run.assign(parallel)
         } else {
@@ -92,7 +94,8 @@ public struct KMeans: Sendable {
     /// One such cluster is missed with probability (1-p)^s <= e^(-ps); the union bound adds up all of them. The logarithm is
     /// `Elementary.log`, so the number is the same everywhere.
     public static func sampleSize(clusters: Int, minimumShare: Double, missProbability: Double) -> Int {
-        precondition(clusters > 0 && minimumShare > 0 && minimumShare <= 1 && missProbability > 0 && missProbability < 1)
+        precondition(
+            clusters > 0 && minimumShare > 0 && minimumShare <= 1 && missProbability > 0 && missProbability < 1)
         let size = Elementary.log(Double(clusters) / missProbability) / minimumShare
         return Int(size.rounded(.up))
     }
@@ -107,7 +110,10 @@ public struct KMeans: Sendable {
         // Powers of two by squares: k is next to √(n/2) on the logarithmic scale when k²/2 <= n/2 < 2 k².
         var clusters = 2
         while clusters < 4096, 2 * clusters * clusters <= count / 2 { clusters *= 2 }
-        return (clusters, "\(clusters) clusters: the power of two next to the square root of half of \(count) records, at most 4096")
+        return (
+            clusters,
+            "\(clusters) clusters: the power of two next to the square root of half of \(count) records, at most 4096"
+        )
     }
 }
 
@@ -191,7 +197,8 @@ private final class Lloyd {
                 guard size > 0 else { return }
                 withUnsafeTemporaryAllocation(of: Int64.self, capacity: dimension) { sum in
                     sum.initialize(repeating: 0)
-                    svk_current().pointee.sums(vectors.base, order.base + starts[cluster], size, dimension, sum.baseAddress!)
+                    svk_current().pointee.sums(
+                        vectors.base, order.base + starts[cluster], size, dimension, sum.baseAddress!)
                     let to = all.base + cluster * dimension
                     for j in 0..<dimension { to[j] = Int8(truncatingIfNeeded: roundedQuotient(sum[j], Int64(size))) }
                 }

@@ -146,7 +146,8 @@ private final class Judge {
         let parts = Buffer<Int64>((sample.count + pieceRows - 1) / pieceRows * width)
         parallel.pieces(of: sample.count) { range in
             withUnsafeTemporaryAllocation(of: Int32.self, capacity: range.count * width) { products in
-                packed.products(sample.row(range.lowerBound), count: range.count, into: products.baseAddress!, stride: width)
+                packed.products(
+                    sample.row(range.lowerBound), count: range.count, into: products.baseAddress!, stride: width)
                 svk_gains(
                     products.baseAddress!, width, range.count, width, norms.base + range.lowerBound, columnNorms.base,
                     least.base + range.lowerBound, parts.base + range.lowerBound / pieceRows * width)

@@ -25,8 +25,10 @@ public struct Medoids: Sendable {
         if count <= flatLimit { return flat(vectors, count: count, seed: seed, parallel) }
         var groups = 1
         while groups * groups < count { groups += 1 }
-        let first = KMeans(clusters: groups, maximumIterations: maximumIterations, seed: seed.derived(for: "medoid groups"))
-            .run(vectors, parallel: parallel)
+        let first = KMeans(
+            clusters: groups, maximumIterations: maximumIterations, seed: seed.derived(for: "medoid groups")
+        )
+        .run(vectors, parallel: parallel)
         let shares = Shares.proportional(sizes: first.sizes, total: count)
         var members = [[Int]](repeating: [], count: first.count)
         for (row, label) in first.labels.enumerated() { members[Int(label)].append(row) }
@@ -40,7 +42,8 @@ public struct Medoids: Sendable {
                 (gathered.base + t * dimension).update(from: vectors.row(row), count: dimension)
             }
             let view = VectorView(gathered.base, count: rows.count, dimension: dimension)
-            let inside = shares[group] >= rows.count
+            let inside =
+                shares[group] >= rows.count
                 ? Array(rows.indices)
                 : flat(view, count: shares[group], seed: seed.derived(for: "medoids", index: group), parallel)
             chosen.base[group] = inside.map { rows[$0] }
@@ -49,7 +52,8 @@ public struct Medoids: Sendable {
     }
 
     private func flat(_ vectors: VectorView, count: Int, seed: Seed, _ parallel: Parallel) -> [Int] {
-        let clusters = KMeans(clusters: count, maximumIterations: maximumIterations, seed: seed).run(vectors, parallel: parallel)
+        let clusters = KMeans(clusters: count, maximumIterations: maximumIterations, seed: seed).run(
+            vectors, parallel: parallel)
         return Self.nearestMembers(clusters)
     }
 
@@ -58,13 +62,16 @@ public struct Medoids: Sendable {
         var best = [Int](repeating: -1, count: clustering.count)
         for (row, label) in clustering.labels.enumerated() {
             let current = best[Int(label)]
-            if current < 0 || clustering.squaredDistances[row] < clustering.squaredDistances[current] { best[Int(label)] = row }
+            if current < 0 || clustering.squaredDistances[row] < clustering.squaredDistances[current] {
+                best[Int(label)] = row
+            }
         }
         var rows = best.filter { $0 >= 0 }
         if rows.count < clustering.count {
             var taken = [Bool](repeating: false, count: clustering.labels.count)
             for row in rows { taken[row] = true }
-            let keys = taken.indices.filter { !taken[$0] }.map { farKey(clustering.squaredDistances[$0], $0) }.sorted(by: >)
+            let keys = taken.indices.filter { !taken[$0] }.map { farKey(clustering.squaredDistances[$0], $0) }.sorted(
+                by: >)
             rows += keys.prefix(clustering.count - rows.count).map(keyRow)
         }
         return rows.sorted()

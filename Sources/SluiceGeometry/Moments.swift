@@ -25,7 +25,8 @@ public struct Moments: Sendable {
 
     /// Adds the rows of a block.
     public mutating func add(_ vectors: VectorView, parallel: Parallel = .serial) {
-        precondition(vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), moments of \(dimension)")
+        precondition(
+            vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), moments of \(dimension)")
         count += vectors.count
         let dimension = dimension
         let kernels = UncheckedPointer(svk_current())

@@ -63,7 +63,9 @@ final class NearestCentres {
     func begin(_ parallel: Parallel) {
         let packed = centres.withUnsafeBufferPointer { all in
             centreNorms.withUnsafeBufferPointer {
-                Packed(all.baseAddress! + folded * dimension, count: pending, dimension: dimension, norms: $0.baseAddress! + folded)
+                Packed(
+                    all.baseAddress! + folded * dimension, count: pending, dimension: dimension,
+                    norms: $0.baseAddress! + folded)
             }
         }
         self.packed = packed
@@ -103,13 +105,15 @@ final class NearestCentres {
                         packed.kernels.pointee.norms(from, range.count, dimension, norms.base + start)
                         packed.nearest(from, count: range.count, index: index, value: value)
                         svk_fold_least(
-                            nil, range.count, index, value, norms.base + start, least.base + start, owner.base + start, base)
+                            nil, range.count, index, value, norms.base + start, least.base + start, owner.base + start,
+                            base)
                     } else {
                         let open = svk_unsettled(
                             least.base + start, owner.base + start, range.count, reach.base, 0, select)
                         packed.nearest(from, select: select, count: open, index: index, value: value)
                         svk_fold_least(
-                            select, open, index, value, norms.base + start, least.base + start, owner.base + start, base)
+                            select, open, index, value, norms.base + start, least.base + start, owner.base + start, base
+                        )
                     }
                 }
             }

@@ -60,7 +60,9 @@ public struct NeighbourFilter {
         centreNorms = centres.squaredNorms()
         self.centres = Packed(centres.base, count: centres.count, dimension: centres.dimension, norms: nil)
         lists = [List](repeating: List(), count: centres.count)
-        spans = neighbours > 0 && centres.count <= Self.tableLimit ? Self.distances(centres, self.centres, centreNorms) : nil
+        spans =
+            neighbours > 0 && centres.count <= Self.tableLimit
+            ? Self.distances(centres, self.centres, centreNorms) : nil
     }
 
     /// Rounded up, so that a bound made of them hides no row.
@@ -70,7 +72,9 @@ public struct NeighbourFilter {
         let products = Buffer<Int32>(n)
         for a in 0..<n {
             packed.products(centres.row(a), count: 1, into: products.base, stride: n)
-            for b in 0..<n { spans[a * n + b] = Float(Double(norms[a] + norms[b] - 2 * products[b]).squareRoot()).nextUp }
+            for b in 0..<n {
+                spans[a * n + b] = Float(Double(norms[a] + norms[b] - 2 * products[b]).squareRoot()).nextUp
+            }
         }
         return spans
     }
@@ -100,7 +104,9 @@ public struct NeighbourFilter {
         let own = Packed(block.base, count: count, dimension: dimension, norms: nil)
         let looked = lists
         parallel.pieces(of: count, size: 256) { range in
-            own.products(block.row(range.lowerBound), count: range.count, into: mutual.base + range.lowerBound * count, stride: count)
+            own.products(
+                block.row(range.lowerBound), count: range.count, into: mutual.base + range.lowerBound * count,
+                stride: count)
             // The rows of the piece by the list they look into.
             var pairs = range.flatMap { row in (0..<width).map { (list: Int(probed[row * width + $0]), row: row) } }
             pairs.sort { ($0.list, $0.row) < ($1.list, $1.row) }
@@ -194,7 +200,9 @@ public struct NeighbourFilter {
                 let own = Double(first[0] >> 32)
                 open[row] = keys[take...].contains { key in
                     let other = Double(key >> 32)
-                    let span = spans.map { Double($0[Int(lists[row * width]) * centreCount + Int(UInt32(truncatingIfNeeded: key))]) }
+                    let span = spans.map {
+                        Double($0[Int(lists[row * width]) * centreCount + Int(UInt32(truncatingIfNeeded: key))])
+                    }
                     return other - own <= reach * (span ?? (own.squareRoot() + other.squareRoot()))
                 }
             }

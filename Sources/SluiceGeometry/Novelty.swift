@@ -11,7 +11,8 @@ extension Yardsticks {
     public static func novelSum(of chosen: VectorView, in pool: VectorView, parallel: Parallel = .serial) -> Double? {
         let (n, m) = (chosen.count, pool.count)
         if n < 2 || m < 2 { return nil }
-        precondition(chosen.dimension == pool.dimension, "vectors of dimension \(chosen.dimension), a pool of \(pool.dimension)")
+        precondition(
+            chosen.dimension == pool.dimension, "vectors of dimension \(chosen.dimension), a pool of \(pool.dimension)")
         let scale = Quantizer(dimension: chosen.dimension).scale
         let unit = 1 / (scale * scale)
         let norms = chosen.normBuffer(parallel)
@@ -33,7 +34,8 @@ extension Yardsticks {
             }
             packed.products(chosen.row(range.lowerBound), count: range.count, into: products.base, stride: n)
             for (t, row) in range.enumerated() {
-                let distances = (0..<n).map { norms.base[row] + norms.base[$0] - 2 * products.base[t * n + $0] }.sorted()
+                let distances = (0..<n).map { norms.base[row] + norms.base[$0] - 2 * products.base[t * n + $0] }
+                    .sorted()
                 var (sum, weights) = (0.0, 0.0)
                 for (rank, distance) in distances.enumerated() {
                     sum += Double(distance) * unit / 2 / Double(rank + 1)

@@ -107,7 +107,8 @@ public struct PairwiseFilter {
                     }
                 }
             }
-            own.products(block.row(range.lowerBound), count: height, into: mutual.base + range.lowerBound * count, stride: count)
+            own.products(
+                block.row(range.lowerBound), count: height, into: mutual.base + range.lowerBound * count, stride: count)
         }
         // Among themselves, in order.
         var keptHere: [Int] = []

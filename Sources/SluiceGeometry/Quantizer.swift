@@ -48,7 +48,8 @@ public struct Quantizer: Sendable, Hashable {
     ) throws(GeometryError) {
         let done = svk_quantise(input, count, dimension, scale, output)
         if done < count {
-            throw GeometryError(.notFinite, row: done, "the vector of row \(done) has a component that is NaN or infinite")
+            throw GeometryError(
+                .notFinite, row: done, "the vector of row \(done) has a component that is NaN or infinite")
         }
     }
 
@@ -57,7 +58,8 @@ public struct Quantizer: Sendable, Hashable {
     public func quantize(_ input: [Float]) throws(GeometryError) -> [Int8] {
         let (count, rest) = input.count.quotientAndRemainder(dividingBy: dimension)
         if rest != 0 {
-            throw GeometryError(.dimension, row: count, "the vector of row \(count) has \(rest) components, not \(dimension)")
+            throw GeometryError(
+                .dimension, row: count, "the vector of row \(count) has \(rest) components, not \(dimension)")
         }
         var output = [Int8](repeating: 0, count: input.count)
         let done = input.withUnsafeBufferPointer { from in
@@ -66,7 +68,8 @@ public struct Quantizer: Sendable, Hashable {
             }
         }
         if done < count {
-            throw GeometryError(.notFinite, row: done, "the vector of row \(done) has a component that is NaN or infinite")
+            throw GeometryError(
+                .notFinite, row: done, "the vector of row \(done) has a component that is NaN or infinite")
         }
         return output
     }

@@ -12,7 +12,8 @@ public enum Sensitivity {
     ///   - squaredDistances: of each row to its centroid.
     ///   - hashes: of each row's content; equal contents draw equal numbers, and ties go to the lowest row.
     public static func select(squaredDistances: [Int32], hashes: [ContentHash], count: Int, seed: Seed) -> [Int] {
-        precondition(squaredDistances.count == hashes.count, "\(hashes.count) hashes for \(squaredDistances.count) rows")
+        precondition(
+            squaredDistances.count == hashes.count, "\(hashes.count) hashes for \(squaredDistances.count) rows")
         let n = squaredDistances.count
         let count = min(max(0, count), n)
         if count == 0 { return [] }

@@ -116,7 +116,8 @@ private struct EigenSolver {
                         kernels.base.pointee.axpy(block.count, u[j], v.base + j * n + block.lowerBound, dots)
                     }
                     for j in 0..<k {
-                        kernels.base.pointee.axpy(block.count, -weights[k] * u[j], dots, v.base + j * n + block.lowerBound)
+                        kernels.base.pointee.axpy(
+                            block.count, -weights[k] * u[j], dots, v.base + j * n + block.lowerBound)
                     }
                 }
             }
@@ -145,7 +146,8 @@ private struct EigenSolver {
                     parallel.pieces(of: n, size: width) { block in
                         for sweep in sweepsNow {
                             kernels.base.pointee.rotate(
-                                v.base + block.lowerBound, n, block.count, sweep.first, sweep.count, c.base + sweep.start,
+                                v.base + block.lowerBound, n, block.count, sweep.first, sweep.count,
+                                c.base + sweep.start,
                                 s.base + sweep.start)
                         }
                     }

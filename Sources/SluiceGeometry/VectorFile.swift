@@ -38,7 +38,8 @@ public struct VectorFile: Sendable {
         guard let file = fopen(path, "rb") else { throw VectorFileError(path, "it can't be opened; check the name") }
         defer { fclose(file) }
         var head = [UInt8](repeating: 0, count: 12)
-        guard fread(&head, 1, 12, file) == 12, head[..<6].elementsEqual([0x93] + Array("NUMPY".utf8)), (1...3).contains(head[6])
+        guard fread(&head, 1, 12, file) == 12, head[..<6].elementsEqual([0x93] + Array("NUMPY".utf8)),
+            (1...3).contains(head[6])
         else { throw VectorFileError(path, "this is no .npy file; np.save writes one") }
         let prefix = head[6] == 1 ? 10 : 12
         let length = Int(head[8]) | Int(head[9]) << 8 | (prefix == 12 ? Int(head[10]) << 16 | Int(head[11]) << 24 : 0)
@@ -51,7 +52,8 @@ public struct VectorFile: Sendable {
             guard let at = header.firstRange(of: "'\(key)':") else { return nil }
             return header[at.upperBound...].drop { $0 == " " }
         }
-        guard let descriptor = value("descr")?.dropFirst().prefix(while: { $0 != "'" }), let order = value("fortran_order"),
+        guard let descriptor = value("descr")?.dropFirst().prefix(while: { $0 != "'" }),
+            let order = value("fortran_order"),
             let shape = value("shape"), shape.first == "("
         else { throw VectorFileError(path, "its .npy header can't be understood") }
         switch descriptor {
@@ -59,13 +61,15 @@ public struct VectorFile: Sendable {
         case "<f4": type = .float32
         case "<f8": type = .float64
         default:
-            throw VectorFileError(path, "it holds numbers of type \(descriptor); vectors are int8, float32 or float64 (|i1, <f4, <f8)")
+            throw VectorFileError(
+                path, "it holds numbers of type \(descriptor); vectors are int8, float32 or float64 (|i1, <f4, <f8)")
         }
         let numbers = shape.dropFirst().prefix { $0 != ")" }.split(separator: ",").compactMap { part in
             Int(String(part.filter { $0 != " " }))
         }
         guard numbers.count == 2 else {
-            throw VectorFileError(path, "it has \(numbers.count) dimensions; vectors are rows of an array of two, (rows, dimension)")
+            throw VectorFileError(
+                path, "it has \(numbers.count) dimensions; vectors are rows of an array of two, (rows, dimension)")
         }
         guard !order.hasPrefix("True") else {
             throw VectorFileError(path, "its numbers are in Fortran order; save it with numpy.ascontiguousarray")
@@ -78,7 +82,8 @@ public struct VectorFile: Sendable {
         fseek(file, 0, SEEK_END)
         let (size, need) = (ftell(file) - start, count * dimension * type.rawValue)
         guard size == need || size == need + Self.footerBytes else {
-            throw VectorFileError(path, "its shape (\(count), \(dimension)) needs \(need) bytes of numbers, and it has \(size)")
+            throw VectorFileError(
+                path, "its shape (\(count), \(dimension)) needs \(need) bytes of numbers, and it has \(size)")
         }
     }
 
@@ -92,7 +97,9 @@ public struct VectorFile: Sendable {
         defer { fclose(file) }
         var vectors = [Int8](repeating: 0, count: count * dimension)
         if type == .int8 {
-            guard fread(&vectors, 1, vectors.count, file) == vectors.count else { throw VectorFileError(path, "it became shorter") }
+            guard fread(&vectors, 1, vectors.count, file) == vectors.count else {
+                throw VectorFileError(path, "it became shorter")
+            }
             return vectors
         }
         let quantizer = Quantizer(dimension: dimension)
@@ -111,7 +118,9 @@ public struct VectorFile: Sendable {
                     return nil
                 } catch { return error }
             }
-            if let failure { throw VectorFileError(path, "row \(first + failure.row) has a component that is NaN or infinite") }
+            if let failure {
+                throw VectorFileError(path, "row \(first + failure.row) has a component that is NaN or infinite")
+            }
         }
         return vectors
     }
@@ -120,7 +129,9 @@ public struct VectorFile: Sendable {
     private static func narrow(_ doubles: [Double], _ count: Int, _ dimension: Int, _ floats: inout [Float]) {
         for start in stride(from: 0, to: count, by: dimension) {
             var largest = 0.0
-            for index in start..<(start + dimension) where doubles[index].magnitude > largest { largest = doubles[index].magnitude }
+            for index in start..<(start + dimension) where doubles[index].magnitude > largest {
+                largest = doubles[index].magnitude
+            }
             let divisor = largest > 0 ? largest : 1
             for index in start..<(start + dimension) { floats[index] = Float(doubles[index] / divisor) }
         }

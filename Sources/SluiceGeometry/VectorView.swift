@@ -40,7 +40,8 @@ public struct VectorView: @unchecked Sendable {
         let out = Buffer<Int32>(count)
         let vector = UncheckedPointer(vector)
         parallel.pieces(of: count) { range in
-            svk_current().pointee.dots(vector.base, row(range.lowerBound), range.count, dimension, out.base + range.lowerBound)
+            svk_current().pointee.dots(
+                vector.base, row(range.lowerBound), range.count, dimension, out.base + range.lowerBound)
         }
         return out.array
     }

@@ -3,10 +3,14 @@ public import SluiceCore
 /// What to hold a chosen set against its pool by. All deterministic, the same for every width.
 public enum Yardsticks {
     /// Radius, mean and quantile distances of the pool's rows to the nearest chosen vector; nil when either is empty. n·k·d multiply-adds.
-    public static func coverage(of pool: VectorView, by chosen: VectorView, parallel: Parallel = .serial) -> Certificate? {
+    public static func coverage(of pool: VectorView, by chosen: VectorView, parallel: Parallel = .serial)
+        -> Certificate?
+    {
         guard chosen.count > 0 else { return nil }
         let squared = Assigner(centres: chosen).assign(pool, parallel: parallel).squaredDistances
-        return Certificate(squaredDistances: squared, separation: 0, quantizer: Quantizer(dimension: pool.dimension), parallel: parallel)
+        return Certificate(
+            squaredDistances: squared, separation: 0, quantizer: Quantizer(dimension: pool.dimension),
+            parallel: parallel)
     }
 
     /// The effective rank of a set: the exponential of the entropy of the eigenvalues of X Xᵀ / n (Friedman and Dieng, «The Vendi Score», 2023), 1 to d.

@@ -48,7 +48,9 @@ struct DefinitionReader {
     var sortedProblems: [Problem] {
         problems.enumerated().sorted { a, b in
             let (first, second) = (a.element.place, b.element.place)
-            return (first?.line ?? .max, first?.column ?? .max, a.offset) < (second?.line ?? .max, second?.column ?? .max, b.offset)
+            return (first?.line ?? .max, first?.column ?? .max, a.offset) < (
+                second?.line ?? .max, second?.column ?? .max, b.offset
+            )
         }.map(\.element)
     }
 
@@ -111,7 +113,8 @@ struct DefinitionReader {
             return
         }
         if entry.value.text != "1" {
-            report("version \(entry.value.found) is not supported; this program reads `sluice: 1`", at: entry.value.place)
+            report(
+                "version \(entry.value.found) is not supported; this program reads `sluice: 1`", at: entry.value.place)
         }
     }
 
@@ -204,7 +207,9 @@ struct DefinitionReader {
             if case .scalar(let text, quoted: false) = entry.value.value, let level = OptionKind.integer(text) {
                 output.level = level
             } else {
-                report("`output.level` must be a whole number from 1 to 19, not \(entry.value.found)", at: entry.value.place)
+                report(
+                    "`output.level` must be a whole number from 1 to 19, not \(entry.value.found)",
+                    at: entry.value.place)
             }
         }
     }
@@ -238,7 +243,9 @@ struct DefinitionReader {
             }
             return StageSpec(first.key, options(first, index))
         }
-        report("stage \(index + 1) must be a name with its options, such as `- embed: {}`, not \(node.found)", at: node.place)
+        report(
+            "stage \(index + 1) must be a name with its options, such as `- embed: {}`, not \(node.found)",
+            at: node.place)
         broken.insert(.stage(index))
         return StageSpec("")
     }
@@ -283,7 +290,8 @@ struct DefinitionReader {
             } else {
                 let culprit = culprit(entry.value, option.kind)
                 report(
-                    descriptor.wrongOption(option, found: culprit.found, hint: hint(culprit, option.kind)), at: culprit.place)
+                    descriptor.wrongOption(option, found: culprit.found, hint: hint(culprit, option.kind)),
+                    at: culprit.place)
                 broken.insert(part)
             }
         }
@@ -338,7 +346,9 @@ struct DefinitionReader {
             entries = found
         } else {
             let subject = name.map { "`\($0)`" } ?? "a definition"
-            report("\(subject) must be a map with the keys \(keys.joined(separator: ", ")), not \(node.found)", at: node.place)
+            report(
+                "\(subject) must be a map with the keys \(keys.joined(separator: ", ")), not \(node.found)",
+                at: node.place)
             return nil
         }
         var known: [String: YAMLNode.Entry] = [:]
@@ -411,8 +421,11 @@ struct DefinitionReader {
     ) -> Choice? {
         if let choice = entry.value.text.flatMap({ Choice(rawValue: $0) }) { return choice }
         let words = Choice.allCases.map(\.rawValue)
-        let near = entry.value.text.flatMap { Registry.nearest(to: $0, in: words) }.map { "; did you mean `\($0)`?" } ?? ""
-        report("`\(name)` must be one of \(words.joined(separator: ", ")), not \(entry.value.found)\(near)", at: entry.value.place)
+        let near =
+            entry.value.text.flatMap { Registry.nearest(to: $0, in: words) }.map { "; did you mean `\($0)`?" } ?? ""
+        report(
+            "`\(name)` must be one of \(words.joined(separator: ", ")), not \(entry.value.found)\(near)",
+            at: entry.value.place)
         return nil
     }
 

@@ -84,7 +84,10 @@ struct DefinitionRules {
             report(.annotation(index), "`output.annotate` names `\(column)` twice")
         }
         if !Self.levels.contains(output.level) {
-            report(.level, "`output.level` is \(output.level) and must be from \(Self.levels.lowerBound) to \(Self.levels.upperBound)")
+            report(
+                .level,
+                "`output.level` is \(output.level) and must be from \(Self.levels.lowerBound) to \(Self.levels.upperBound)"
+            )
         }
     }
 
@@ -131,7 +134,9 @@ struct DefinitionRules {
     static func unknownStage(_ name: String, _ registry: Registry) -> String {
         guard !registry.names.isEmpty else { return "unknown stage `\(name)`; no stage is known here" }
         let known = "known are \(registry.names.map { "`\($0)`" }.joined(separator: ", "))"
-        guard let near = Registry.nearest(to: name, in: registry.names) else { return "unknown stage `\(name)`; \(known)" }
+        guard let near = Registry.nearest(to: name, in: registry.names) else {
+            return "unknown stage `\(name)`; \(known)"
+        }
         return "unknown stage `\(name)`; did you mean `\(near)`? (\(known))"
     }
 }

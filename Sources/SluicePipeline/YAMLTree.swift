@@ -19,7 +19,9 @@ struct YAMLTree {
         if problems.isEmpty, root.map({ $0.isNull && !$0.isExplicitNull }) ?? true {
             root = nil
             problems.append(
-                Problem("the definition is empty; it begins with `sluice: 1`", at: SourcePlace(file: path, line: 1, column: 1)))
+                Problem(
+                    "the definition is empty; it begins with `sluice: 1`",
+                    at: SourcePlace(file: path, line: 1, column: 1)))
         }
     }
 
@@ -96,7 +98,8 @@ struct YAMLTree {
             nodeCount += size(of: target)
             if nodeCount > Self.maximumNodes {
                 throw YAMLParser.Failure(
-                    message: "the definition has more than \(Self.maximumNodes) values", context: nil, mark: mark, offset: nil)
+                    message: "the definition has more than \(Self.maximumNodes) values", context: nil, mark: mark,
+                    offset: nil)
             }
             return target
         default: return YAMLNode(value: .scalar("", quoted: false), place: fallback)
@@ -155,9 +158,11 @@ struct YAMLTree {
         guard let mark = failure.mark else {
             let before = text.utf8.prefix(failure.offset ?? 0)
             let line = before.count { $0 == 0x0A } + 1
-            let lastLine = before.suffix(from: before.lastIndex(of: 0x0A).map { before.index(after: $0) } ?? before.startIndex)
+            let lastLine = before.suffix(
+                from: before.lastIndex(of: 0x0A).map { before.index(after: $0) } ?? before.startIndex)
             let column = String(decoding: lastLine, as: UTF8.self).unicodeScalars.count + 1
-            return Problem("this is not YAML: \(failure.message)", at: SourcePlace(file: path, line: line, column: column))
+            return Problem(
+                "this is not YAML: \(failure.message)", at: SourcePlace(file: path, line: line, column: column))
         }
         var sentence = "this is not YAML: \(failure.message)"
         if let context = failure.context {

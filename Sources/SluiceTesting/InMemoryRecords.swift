@@ -169,7 +169,8 @@ private struct ChunkedVectors: VectorSource {
             for start in stride(from: rows.lowerBound, to: rows.upperBound, by: chunkRows) {
                 let end = min(rows.upperBound, start + chunkRows)
                 let first = (start - rows.lowerBound) * dimension
-                try body(start..<end, UnsafeBufferPointer(rebasing: values[first..<(first + (end - start) * dimension)]))
+                try body(
+                    start..<end, UnsafeBufferPointer(rebasing: values[first..<(first + (end - start) * dimension)]))
             }
         }
     }

@@ -54,7 +54,8 @@ public struct InMemoryRun: Sendable {
         var counts: [String: Int] = [:]
         for spec in specs.map(\.stageSpec) {
             guard let type = registry[spec.name] else {
-                throw Problem("the registry has no stage `\(spec.name)`; it has \(registry.names.joined(separator: ", "))")
+                throw Problem(
+                    "the registry has no stage `\(spec.name)`; it has \(registry.names.joined(separator: ", "))")
             }
             let (options, problems) = type.descriptor.resolving(spec.options)
             if let problem = problems.first { throw problem }

@@ -40,7 +40,9 @@ public enum StageContract {
             flow = Flow(try InMemoryRecords(records))
             for (name, column) in columns {
                 guard column.count == records.count else {
-                    return [Violation(.works, "the column `\(name)` has \(column.count) rows for \(records.count) records")]
+                    return [
+                        Violation(.works, "the column `\(name)` has \(column.count) rows for \(records.count) records")
+                    ]
                 }
                 flow.columns[name] = TableColumn(type: column.type, cells: Cell.cells(of: column))
             }
@@ -89,7 +91,8 @@ struct ContractChecker {
                 breach(.descriptor, "the default of `\(option.name)` is no \(option.kind.description)")
             }
             if !option.example.isEmpty, option.exampleValue == nil {
-                breach(.descriptor, "the example `\(option.example)` of `\(option.name)` is no \(option.kind.description)")
+                breach(
+                    .descriptor, "the example `\(option.example)` of `\(option.name)` is no \(option.kind.description)")
             }
             if option.isRequired, option.defaultValue != nil {
                 breach(.descriptor, "the option `\(option.name)` is required and has a default")
@@ -161,7 +164,9 @@ struct ContractChecker {
         guard case .failure(let error) = outcome, violations.isEmpty else { return }
         if case .success = run(stage, flow, Variation(presence: .everything)) {
             breach(
-                .reads, "the stage fails with what it declares and works with all fields and columns: declare in `reads` all that it reads (\(error.message))")
+                .reads,
+                "the stage fails with what it declares and works with all fields and columns: declare in `reads` all that it reads (\(error.message))"
+            )
         } else {
             breach(.works, "the stage fails on the given records: \(error.message)")
         }
@@ -248,7 +253,8 @@ struct ContractChecker {
 
     // MARK: Comparing
 
-    private mutating func compare(_ outcome: Outcome, _ expected: Flow, _ rule: Violation.Rule, _ circumstance: String) {
+    private mutating func compare(_ outcome: Outcome, _ expected: Flow, _ rule: Violation.Rule, _ circumstance: String)
+    {
         guard !violations.contains(where: { $0.rule == rule }) else { return }
         switch outcome {
         case .failure(let error): breach(rule, "\(circumstance) the stage fails: \(error.message)")

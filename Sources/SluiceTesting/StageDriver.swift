@@ -122,7 +122,10 @@ struct StageDriver {
     let context: StageContext
     private(set) var flow: Flow
 
-    init(_ stage: any Stage, named name: String, index: Int = 0, seed: UInt64, memory: Int, _ flow: Flow, _ variation: Variation) {
+    init(
+        _ stage: any Stage, named name: String, index: Int = 0, seed: UInt64, memory: Int, _ flow: Flow,
+        _ variation: Variation
+    ) {
         self.stage = stage
         self.flow = flow
         self.variation = variation
@@ -242,7 +245,9 @@ struct StageDriver {
         for name in block.columnNames {
             if let column = block[name], before[name] != column { effect.columns[name] = column }
         }
-        effect.misfits = (block.misfits ?? []).map { "`\($0.name)` with \($0.rows) rows in a block of \(rows.count) records" }
+        effect.misfits = (block.misfits ?? []).map {
+            "`\($0.name)` with \($0.rows) rows in a block of \(rows.count) records"
+        }
         return effect
     }
 
@@ -253,7 +258,9 @@ struct StageDriver {
             for (rows, first) in zip(blocks, effects) where !rows.isEmpty {
                 let second = effect(of: transform, on: rows)
                 if first != second {
-                    breach(.repeats, "`apply` gives something else when it is called again with an equal block; it keeps state")
+                    breach(
+                        .repeats,
+                        "`apply` gives something else when it is called again with an equal block; it keeps state")
                     break
                 }
             }
@@ -391,7 +398,8 @@ struct StageDriver {
             outcome(of: selection, groups[order[piece]], quotas[order[piece]])
         }
         for outcome in shuffled where outcome.keepsState {
-            breach(.repeats, "`select` gives something else when it is called again with an equal group; it keeps state")
+            breach(
+                .repeats, "`select` gives something else when it is called again with an equal group; it keeps state")
         }
         var outcomes: [Result<GroupOutcome, StageError>?] = Array(repeating: nil, count: groups.count)
         for (piece, outcome) in shuffled.enumerated() { outcomes[order[piece]] = outcome.result }
@@ -416,7 +424,8 @@ struct StageDriver {
                     continue
                 }
                 let measures = Report.object(outcome.measures.map { .init($0.name, .real($0.values[row])) }).json
-                let partner = outcome.partners.isEmpty || outcome.partners[row] < 0 ? nil : rows[Int(outcome.partners[row])]
+                let partner =
+                    outcome.partners.isEmpty || outcome.partners[row] < 0 ? nil : rows[Int(outcome.partners[row])]
                 flow.losses[rows[row]] = Loss(reason: outcome.reason, measures: measures, partner: partner)
             }
         }
@@ -478,7 +487,10 @@ struct StageDriver {
         }
         let kept = outcome.ranks.filter { $0 >= 0 }
         if outcome.ranks.contains(where: { $0 < -1 }) || kept.sorted() != (0..<kept.count).map(Int32.init) {
-            breach(.selection, "the ranks of the kept records of \(name) are not 0 to \(kept.count - 1), each once, with -1 for the others")
+            breach(
+                .selection,
+                "the ranks of the kept records of \(name) are not 0 to \(kept.count - 1), each once, with -1 for the others"
+            )
         }
         if kept.count > quota {
             breach(.selection, "\(name) keeps \(kept.count) records where its quota is \(quota)")

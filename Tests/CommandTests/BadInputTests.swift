@@ -126,21 +126,28 @@ import Testing
 
     @Test func leavesFieldsThatAreMissingToTheStages() throws {
         let space = try Workspace()
-        let lines = [#"{"a": "x", "b": "1"}"#, #"{"b": "2"}"#, #"{"a": null, "b": "3"}"#, #"{"a": " ", "b": "4"}"#, #"{"a": [], "b": "5"}"#]
+        let lines = [
+            #"{"a": "x", "b": "1"}"#, #"{"b": "2"}"#, #"{"a": null, "b": "3"}"#, #"{"a": " ", "b": "4"}"#,
+            #"{"a": [], "b": "5"}"#,
+        ]
         try space.write("in.jsonl", lines: lines)
         try space.define(stages: [#"format: {template: "{a}{b}"}"#])
         let files = try space.run()
         #expect(files.keptLines.map { text($0) } == [lines[0]])
-        #expect(try files.drops.map { "\($0.line) \($0.stage) \($0.reason)" } == [
-            "2 format missing-field", "3 format missing-field", "4 format empty-field", "5 format not-a-text",
-        ])
+        #expect(
+            try files.drops.map { "\($0.line) \($0.stage) \($0.reason)" } == [
+                "2 format missing-field", "3 format missing-field", "4 format empty-field", "5 format not-a-text",
+            ])
         #expect(try files.drops.allSatisfy { $0.values["field"] as? String == "a" })
         try files.expectClosedAccount(["in.jsonl": lines.map { Array($0.utf8) }])
     }
 
     @Test func aFieldThatIsMissingIsADedupeValueOfItsOwn() throws {
         let space = try Workspace()
-        let lines = [#"{"b": "1"}"#, #"{"a": null, "b": "1"}"#, #"{"a": "", "b": "1"}"#, #"{"b": "1", "c": 2}"#, #"{"a": "null", "b": "1"}"#]
+        let lines = [
+            #"{"b": "1"}"#, #"{"a": null, "b": "1"}"#, #"{"a": "", "b": "1"}"#, #"{"b": "1", "c": 2}"#,
+            #"{"a": "null", "b": "1"}"#,
+        ]
         try space.write("in.jsonl", lines: lines)
         try space.define(input: ["dedupe: {on: [a, b]}"])
         let files = try space.run()
@@ -164,7 +171,10 @@ import Testing
 
     @Test func dedupeFieldsDontRunTogether() throws {
         let space = try Workspace()
-        let lines = [#"{"a": "ab", "b": "c"}"#, #"{"a": "a", "b": "bc"}"#, #"{"b": "c", "a": "ab"}"#, #"{"a": "\u0061b", "b": "c"}"#]
+        let lines = [
+            #"{"a": "ab", "b": "c"}"#, #"{"a": "a", "b": "bc"}"#, #"{"b": "c", "a": "ab"}"#,
+            #"{"a": "\u0061b", "b": "c"}"#,
+        ]
         try space.write("in.jsonl", lines: lines)
         try space.define(input: ["dedupe: {on: [a, b]}"])
         let files = try space.run()
@@ -238,7 +248,9 @@ import Testing
         var checksum = frame
         checksum[checksum.count - 1] ^= 1
         return [
-            BadStream(name: "truncated zst", file: "in.jsonl.zst", bytes: Array(frame.dropLast(100)), message: "the file ends inside"),
+            BadStream(
+                name: "truncated zst", file: "in.jsonl.zst", bytes: Array(frame.dropLast(100)),
+                message: "the file ends inside"),
             BadStream(
                 name: "truncated in the second frame", file: "in.jsonl.zst", bytes: frame + frame.prefix(500),
                 message: "the file ends inside"),
@@ -250,7 +262,9 @@ import Testing
             BadStream(
                 name: "something behind the frame", file: "in.jsonl.zst", bytes: frame + Array("garbage!".utf8),
                 message: "here should be a zstd frame"),
-            BadStream(name: "truncated gz", file: "in.jsonl.gz", bytes: Array(gzip(good).dropLast(30)), message: "the file ends inside"),
+            BadStream(
+                name: "truncated gz", file: "in.jsonl.gz", bytes: Array(gzip(good).dropLast(30)),
+                message: "the file ends inside"),
             BadStream(name: "no gz at all", file: "in.jsonl.gz", bytes: good, message: "named .gz but starts with"),
         ]
     }()

@@ -51,18 +51,23 @@ import Testing
         try space.define(stages: ["coreset: {keep: 5%}"])
         let outcome = try space.sluice("check", "run.yaml")
         #expect(outcome.status == 2)
-        #expect(outcome.errorText.contains("stage 1 `coreset` reads `embedding`, which no earlier stage writes; put an `embed` stage before it"), "\(outcome.errorText)")
+        #expect(
+            outcome.errorText.contains(
+                "stage 1 `coreset` reads `embedding`, which no earlier stage writes; put an `embed` stage before it"),
+            "\(outcome.errorText)")
     }
 
     @Test func overridesAreCheckedToo() throws {
         let space = try Workspace()
         try space.define(stages: ["format", "embed"])
         let outcome = try space.sluice(
-            "check", "run.yaml", "--set", "stages.embde.dimensions=64", "--set", "stages.embed.dimensions=7", "--seed", "x")
+            "check", "run.yaml", "--set", "stages.embde.dimensions=64", "--set", "stages.embed.dimensions=7", "--seed",
+            "x")
         #expect(outcome.status == 2)
         for expected in [
             "--set stages.embde.dimensions=64: the definition has no stage `embde`; did you mean `embed`?",
-            "--set stages.embed.dimensions=7: option `dimensions` of stage `embed` must be", "--seed x: `seed` must be a whole number",
+            "--set stages.embed.dimensions=7: option `dimensions` of stage `embed` must be",
+            "--seed x: `seed` must be a whole number",
         ] {
             #expect(outcome.errorText.contains(expected), "\(expected)\n--- in ---\n\(outcome.errorText)")
         }
@@ -70,8 +75,10 @@ import Testing
 
     @Test(arguments: [
         ["run"], ["run", "no-such.yaml"], ["run", "run.yaml", "--no-such-option"], ["no-such-command"], ["--no-such"],
-        ["run", "run.yaml", "--threads", "0"], ["run", "run.yaml", "--threads", "many"], ["run", "run.yaml", "more.yaml"],
-        ["run", "run.yaml", "--progress", "loud"], ["stages", "formt"], ["why", "out", "no-line"], ["why", "nowhere", "a:1"],
+        ["run", "run.yaml", "--threads", "0"], ["run", "run.yaml", "--threads", "many"],
+        ["run", "run.yaml", "more.yaml"],
+        ["run", "run.yaml", "--progress", "loud"], ["stages", "formt"], ["why", "out", "no-line"],
+        ["why", "nowhere", "a:1"],
         ["verify", "nowhere"],
     ])
     func wrongCommandLines(_ arguments: [String]) throws {
@@ -120,7 +127,8 @@ import Testing
             best = min(best, outcome.seconds)
         }
         #expect(best < 0.02, "\(best * 1000) ms")
-        print("sluice --version: \((best * 10_000).rounded() / 10) ms, \(Program.isRelease ? "release" : "debug") build")
+        print(
+            "sluice --version: \((best * 10_000).rounded() / 10) ms, \(Program.isRelease ? "release" : "debug") build")
     }
 
     // MARK: Progress

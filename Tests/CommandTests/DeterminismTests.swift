@@ -20,7 +20,9 @@ import Testing
             default:
                 // A third repeat an earlier one.
                 let subject = random.next(below: 2400)
-                return Array(#"{"prompt": "What is \#(subject) and \#(subject % 7)?", "completion": "It is \#(subject * subject)."}"#.utf8)
+                return Array(
+                    #"{"prompt": "What is \#(subject) and \#(subject % 7)?", "completion": "It is \#(subject * subject)."}"#
+                        .utf8)
             }
         }
     }()
@@ -45,7 +47,8 @@ import Testing
     func threadsAndBlocksLeaveNoTrace(dedupeOnly: Bool) throws {
         let space = try Workspace()
         for part in 0..<3 {
-            try space.write("in-\(part).jsonl.zst", lines: Array(Self.lines[(part * 1300)..<min(4000, part * 1300 + 1400)]))
+            try space.write(
+                "in-\(part).jsonl.zst", lines: Array(Self.lines[(part * 1300)..<min(4000, part * 1300 + 1400)]))
         }
         try Self.define(space, files: "in-*.zst", dedupeOnly: dedupeOnly)
         let first = try space.run(["--threads", "2"])
@@ -57,7 +60,9 @@ import Testing
             #expect(other.digests == first.digests, "\(variation)")
             // The files as they lie on disk, too.
             for name in ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] {
-                #expect(try readFile(space("out-\(number)/\(name)")) == readFile(space("out/\(name)")), "\(name) \(variation)")
+                #expect(
+                    try readFile(space("out-\(number)/\(name)")) == readFile(space("out/\(name)")),
+                    "\(name) \(variation)")
             }
         }
     }
@@ -76,7 +81,10 @@ import Testing
         try space.write("c/in.jsonl.zst", zstd(bytes, frameBytes: 10_007))
         try space.write("d/in.jsonl.gz", gzip(bytes))
         try space.write("e/in.jsonl", Array(bytes.dropLast()))  // no line end after the last line
-        let writer = try ZstdSeekableWriter({ try FileSystem.local.makeFolder(space("f")); return space("f/in.jsonl.zst") }(), frameBytes: 5000)
+        let writer = try ZstdSeekableWriter(
+            {
+                try FileSystem.local.makeFolder(space("f")); return space("f/in.jsonl.zst")
+            }(), frameBytes: 5000)
         for line in Self.lines { try writer.append(line + [0x0A]) }
         try writer.finish()
         let endings = [".jsonl", ".jsonl.zst", ".jsonl.gz"]

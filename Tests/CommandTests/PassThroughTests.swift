@@ -50,7 +50,10 @@ import Testing
         try space.write("in.jsonl", text)
         try space.define(input: ["dedupe: {on: line}"])
         let files = try space.run()
-        #expect(files.keptLines.map { String(decoding: $0, as: UTF8.self) } == [#"{"a": "1"}"#, #"{"a": "2\r"}"#, #"{"a": "3"}"#])
+        #expect(
+            files.keptLines.map { String(decoding: $0, as: UTF8.self) } == [
+                #"{"a": "1"}"#, #"{"a": "2\r"}"#, #"{"a": "3"}"#,
+            ])
         #expect(try files.drops.map { "\($0.line) \($0.partner ?? "")" } == ["4 in.jsonl:1"])
         #expect(files.count("blank_lines") == 1)
     }
@@ -59,18 +62,24 @@ import Testing
         let space = try Workspace()
         try space.write(
             "in.jsonl",
-            lines: [#"{"prompt": "p \"1\"", "completion": "c\n1"}"#, #"{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "é"}]}"#])
+            lines: [
+                #"{"prompt": "p \"1\"", "completion": "c\n1"}"#,
+                #"{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "é"}]}"#,
+            ])
         try space.define(stages: ["format"], output: ["record: messages"])
-        #expect(try space.run().keptLines.map { text($0) } == [
-            #"{"messages":[{"role":"user","content":"p \"1\""},{"role":"assistant","content":"c\n1"}]}"#,
-            #"{"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"é"}]}"#,
-        ])
+        #expect(
+            try space.run().keptLines.map { text($0) } == [
+                #"{"messages":[{"role":"user","content":"p \"1\""},{"role":"assistant","content":"c\n1"}]}"#,
+                #"{"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"é"}]}"#,
+            ])
         try space.define(stages: ["format"], output: ["record: formatted"])
-        #expect(try space.run(into: "out2").keptLines.map { text($0) } == [
-            #"{"text":"p \"1\"\n\nc\n1"}"#, #"{"text":"u\n\né"}"#,
-        ])
+        #expect(
+            try space.run(into: "out2").keptLines.map { text($0) } == [
+                #"{"text":"p \"1\"\n\nc\n1"}"#, #"{"text":"u\n\né"}"#,
+            ])
         try space.define(stages: ["format", "embed: {dimensions: 16}"], output: ["annotate: [text, empty_text]"])
-        #expect(try space.run(into: "out3").keptLines.first.map { text($0) } ==
-            #"{"prompt": "p \"1\"", "completion": "c\n1","_sluice":{"text":"p \"1\"\n\nc\n1","empty_text":0}}"#)
+        #expect(
+            try space.run(into: "out3").keptLines.first.map { text($0) }
+                == #"{"prompt": "p \"1\"", "completion": "c\n1","_sluice":{"text":"p \"1\"\n\nc\n1","empty_text":0}}"#)
     }
 }

@@ -4,7 +4,9 @@ import Testing
 
 /// The recipes in `examples/` run as they stand, and their promises hold.
 @Suite struct RecipeTests {
-    private func run(_ recipe: String, _ arguments: [String], in space: Workspace, into directory: String) throws -> RunFiles {
+    private func run(_ recipe: String, _ arguments: [String], in space: Workspace, into directory: String) throws
+        -> RunFiles
+    {
         let outcome = try space.sluice(
             ["run", "\(projectFolder)/examples/\(recipe)", "--output", directory, "--progress", "none"] + arguments)
         guard outcome.status == 0 else { throw Failure("exit status \(outcome.status): \(outcome.errorText)") }
@@ -39,7 +41,8 @@ import Testing
         let coreset = try #require(files.manifest["stages"]?.elements.last)
         #expect(coreset["stage"]?.textValue == "coreset")
         let reached = try #require(coreset["in"]?.integerValue)
-        let expected = count ?? (keep == "5%" ? roundedHalfToEven(reached * 5, by: 100) : roundedHalfToEven(reached * 5, by: 1000))
+        let expected =
+            count ?? (keep == "5%" ? roundedHalfToEven(reached * 5, by: 100) : roundedHalfToEven(reached * 5, by: 1000))
         #expect(files.count("kept") == expected)
         #expect(files.keptLines.count == expected)
         try files.expectClosedAccount()

@@ -103,7 +103,9 @@ import Testing
     @Test func namesAreRelativeToTheDefinition() throws {
         let space = try space()
         try space.write("deep/data/x.jsonl", lines: [#"{"a": 1}"#, #"{"a": 1}"#])
-        try space.write("deep/run.yaml", "sluice: 1\ninput: {files: [data/*.jsonl], dedupe: {on: a}}\noutput: {directory: results}\n")
+        try space.write(
+            "deep/run.yaml",
+            "sluice: 1\ninput: {files: [data/*.jsonl], dedupe: {on: a}}\noutput: {directory: results}\n")
         let outcome = try space.sluice("run", "deep/run.yaml")
         #expect(outcome.status == 0, "\(outcome.errorText)")
         let files = try RunFiles(space("deep/results"))
@@ -160,10 +162,17 @@ import Testing
     /// A signal ends the run in order; `--resume` goes on, and what comes out is what an undisturbed run gives.
     @Test func aStoppedRunGoesOn() throws {
         let space = try space()
-        try space.write("in.jsonl", lines: (0..<60_000).map { #"{"a": "some text of record \#($0 % 50_000) with \#($0 % 17) words", "b": \#($0)}"# })
+        try space.write(
+            "in.jsonl",
+            lines: (0..<60_000).map {
+                #"{"a": "some text of record \#($0 % 50_000) with \#($0 % 17) words", "b": \#($0)}"#
+            })
         try space.define(
             input: ["dedupe: {on: a}"],
-            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 256}", "cluster: {clusters: 16}", "coreset: {keep: 1%, per: cluster}"])
+            stages: [
+                #"format: {template: "{a}"}"#, "embed: {dimensions: 256}", "cluster: {clusters: 16}",
+                "coreset: {keep: 1%, per: cluster}",
+            ])
         let whole = try space.run(into: "whole")
         // `timeout` sends SIGTERM somewhere within the time that the whole run took.
         let seconds = whole.manifest["timing"]?["seconds"]?.realValue ?? 0
@@ -171,7 +180,10 @@ import Testing
         for part in [2.0, 4, 8, 16] where ended == nil {
             try? FileSystem.local.removeTree(space("cut"))
             let outcome = try Program.run(
-                ["--preserve-status", "-s", "TERM", "\(seconds / part)", Program.path, "run", "run.yaml", "--output", "cut", "--threads", "1", "--progress", "none"],
+                [
+                    "--preserve-status", "-s", "TERM", "\(seconds / part)", Program.path, "run", "run.yaml", "--output",
+                    "cut", "--threads", "1", "--progress", "none",
+                ],
                 program: "/usr/bin/timeout", in: space.path)
             if outcome.status != 0 { ended = outcome }
         }

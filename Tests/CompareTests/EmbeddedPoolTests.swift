@@ -20,7 +20,8 @@ import Testing
                 case 6: text += "{\"text\":\"the same again\",\"kind\":\"same\"}\n"
                 case 9: text += "\n"
                 default:
-                    text += "{\"text\":\"item \(file) \(line * line) of \(line % 9) things like \(line % 4)\",\"kind\":\"k\(line % 5)\"}\n"
+                    text +=
+                        "{\"text\":\"item \(file) \(line * line) of \(line % 9) things like \(line % 4)\",\"kind\":\"k\(line % 5)\"}\n"
                 }
             }
             let handle = try #require(fopen("\(folder)/in-\(file).jsonl", "w"))
@@ -92,7 +93,8 @@ import Testing
         made.output.record = .original
         _ = try Run(made, registry: .builtIn, options: RunOptions(threads: 1)).run()
         do {
-            _ = try EmbeddedPool.read(try RunReader("\(folder)/plain"), made, registry: .builtIn, sample: 10, threads: 1)
+            _ = try EmbeddedPool.read(
+                try RunReader("\(folder)/plain"), made, registry: .builtIn, sample: 10, threads: 1)
             Issue.record("there are no vectors")
         } catch {
             #expect("\(error)".contains("no stage of its definition writes `embedding`"))

@@ -24,7 +24,9 @@ struct DamageTests {
             work.remove("stopped")
             let faulty = FaultyFileSystem(failing: counter.calls * part / 100, with: .error(ENOSPC), .fromThenOn)
             guard (try? library.run("stopped", faulty.fileSystem)) == nil else { continue }
-            var names = try Workspace.files(under: work("stopped")).map { String($0.dropFirst(work("stopped").count + 1)) }
+            var names = try Workspace.files(under: work("stopped")).map {
+                String($0.dropFirst(work("stopped").count + 1))
+            }
             names = names.filter { $0.hasPrefix("work/") || $0.hasSuffix(".partial") }
             if !isSoak { names = names.shuffled(using: &random).prefix(5).sorted() }
             for name in names {
@@ -39,7 +41,8 @@ struct DamageTests {
                         #expect(try Snapshot(work("out")) == whole, "\(name) \(what), stopped at \(part) %")
                     } catch let error as EngineError {
                         tally.refused += 1
-                        let file = name == "work/plan.json" ? "/out" : name.split(separator: "/").last.map(String.init) ?? ""
+                        let file =
+                            name == "work/plan.json" ? "/out" : name.split(separator: "/").last.map(String.init) ?? ""
                         #expect(error.message.contains("--force"), "\(name) \(what), stopped at \(part) %: \(error)")
                         #expect(error.message.contains(file), "\(name) \(what), stopped at \(part) %: \(error)")
                         let left = try Snapshot(work("out"))
@@ -50,7 +53,9 @@ struct DamageTests {
                 }
             }
         }
-        note("\(kind): \(tally.damages) damaged work files: \(tally.refused) refused by name, \(tally.right) right results")
+        note(
+            "\(kind): \(tally.damages) damaged work files: \(tally.refused) refused by name, \(tally.right) right results"
+        )
         #expect(tally.damages > 20)
     }
 
@@ -111,7 +116,8 @@ struct DamageTests {
         while case let count = try bytes.withUnsafeMutableBytes({ try source.read(into: $0) }), count > 0 {
             picks += String(decoding: bytes[..<count], as: UTF8.self)
         }
-        let clusters = try Set(picks.split(separator: "\n").map { try Report(json: Array($0.utf8))["cluster"]?.integerValue })
+        let clusters = try Set(
+            picks.split(separator: "\n").map { try Report(json: Array($0.utf8))["cluster"]?.integerValue })
         #expect(clusters == [0, 1])
     }
 

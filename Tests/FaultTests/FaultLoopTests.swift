@@ -28,8 +28,10 @@ struct FaultLoopTests {
             Disturbance(
                 name: "disk full", operations: [.write, .flush, .makeFolder], fault: .error(ENOSPC),
                 extent: .fromThenOn, places: 8),
-            Disturbance(name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 8),
-            Disturbance(name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 8),
+            Disturbance(
+                name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 8),
+            Disturbance(
+                name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 8),
             Disturbance(
                 name: "disk gone", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .fromThenOn,
                 places: 8),
@@ -49,7 +51,8 @@ struct FaultLoopTests {
         var tally = Tally()
         var n = 1 + Int(testSeed) % step
         while true {
-            let faulty = FaultyFileSystem(failing: n, of: disturbance.operations, with: disturbance.fault, disturbance.extent)
+            let faulty = FaultyFileSystem(
+                failing: n, of: disturbance.operations, with: disturbance.fault, disturbance.extent)
             try survive(faulty, n, library, whole, &tally)
             if !faulty.hasFailed { break }
             n += step
@@ -68,7 +71,9 @@ struct FaultLoopTests {
         let counter = FaultyFileSystem(failing: 0)
         _ = try library.run("whole", counter.fileSystem, force: true)
         // What prepares the folder comes first, so that is looked at call by call.
-        let places = Array(1...(isSoak ? 40 : 12)) + stride(from: isSoak ? 41 : 13, through: counter.calls, by: isSoak ? 1 : max(1, counter.calls / 8))
+        let places =
+            Array(1...(isSoak ? 40 : 12))
+            + stride(from: isSoak ? 41 : 13, through: counter.calls, by: isSoak ? 1 : max(1, counter.calls / 8))
         var tally = Tally()
         for n in places {
             work.remove("out")
@@ -144,7 +149,8 @@ struct Library {
     }
 
     @discardableResult
-    func run(_ output: String, _ fileSystem: FileSystem, force: Bool = false, resume: Bool = false) throws -> RunResult {
+    func run(_ output: String, _ fileSystem: FileSystem, force: Bool = false, resume: Bool = false) throws -> RunResult
+    {
         var options = RunOptions(threads: threads)
         options.force = force
         options.resume = resume

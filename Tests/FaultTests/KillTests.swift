@@ -86,7 +86,9 @@ struct KillTests {
             #expect(now == whole, "\(now) after \(kills) kills")
             guard now == whole else { return }
         }
-        note("\(kind): \(kills) kills in \(rounds) runs of \(Int(seconds * 1000)) ms; every resumed run has digest \(whole.digest)")
+        note(
+            "\(kind): \(kills) kills in \(rounds) runs of \(Int(seconds * 1000)) ms; every resumed run has digest \(whole.digest)"
+        )
     }
 
     @Test(arguments: [SIGINT, SIGTERM])
@@ -139,7 +141,8 @@ struct KillTests {
         for more in [[], ["--resume"], ["--force"]] {
             let second = try Process.run(scene.arguments("out", more))
             #expect(second.status == 4, "\(more): \(second.error)")
-            #expect(second.error.contains("another process") && second.error.contains(scene.work("out")), "\(second.error)")
+            #expect(
+                second.error.contains("another process") && second.error.contains(scene.work("out")), "\(second.error)")
         }
         kill(first.pid, SIGCONT)
         let outcome = try first.wait()
@@ -152,7 +155,9 @@ struct KillTests {
         let scene = try Scene(.select, records: 1200)
         let (whole, seconds) = try scene.undisturbed()
         #expect(try scene.leaveWork(seconds))
-        func resume(_ more: [String]) throws -> Process.Outcome { try Process.run(scene.arguments("out", ["--resume"] + more)) }
+        func resume(_ more: [String]) throws -> Process.Outcome {
+            try Process.run(scene.arguments("out", ["--resume"] + more))
+        }
         func expectRefused(_ outcome: Process.Outcome, _ words: String...) {
             #expect(outcome.status == 2, "\(outcome.error)")
             for word in words + ["--force", scene.work("out")] {

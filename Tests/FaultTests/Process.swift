@@ -43,7 +43,8 @@ final class Process {
         var child: pid_t = 0
         let status = posix_spawnp(&child, program, &actions, nil, &words, environ)
         guard status == 0 else {
-            throw IOFailure(.cannotOpen, path: program, found: "it can't be started: \(String(cString: strerror(status)))")
+            throw IOFailure(
+                .cannotOpen, path: program, found: "it can't be started: \(String(cString: strerror(status)))")
         }
         pid = child
     }

@@ -16,7 +16,8 @@ final class Workspace: Sendable {
     }
 
     /// In memory where that can be: these tests wait for the disk thousands of times.
-    static let base = getenv("TMPDIR").map { String(cString: $0) } ?? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
+    static let base =
+        getenv("TMPDIR").map { String(cString: $0) } ?? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
 
     deinit { try? FileSystem.local.removeTree(path) }
 

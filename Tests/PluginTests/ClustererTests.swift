@@ -61,7 +61,8 @@ import Testing
         let options: OptionValues = ["clusters": 8, "reservoir": 300]
         let one = try cluster(options, vectors, dimension: 16, hashes: hashes)
         let many = try cluster(
-            options, vectors + copies + copies, dimension: 16, hashes: hashes + hashes[..<500] + hashes[..<500], size: 100)
+            options, vectors + copies + copies, dimension: 16, hashes: hashes + hashes[..<500] + hashes[..<500],
+            size: 100)
         #expect(many.labels.prefix(2000) == one.labels[...])
     }
 
@@ -103,7 +104,9 @@ import Testing
         let made = try cluster(["clusters": 8, "initial": "random", "iterations": 0], vectors, dimension: 16)
         #expect(made.report["iterations"]?.integerValue == 0)
         let moved = try cluster(["clusters": 8, "initial": "random", "iterations": 30], vectors, dimension: 16)
-        let (before, after) = (made.report["mean_squared_distance"]?.realValue, moved.report["mean_squared_distance"]?.realValue)
+        let (before, after) = (
+            made.report["mean_squared_distance"]?.realValue, moved.report["mean_squared_distance"]?.realValue
+        )
         #expect(try #require(after) < #require(before))
     }
 

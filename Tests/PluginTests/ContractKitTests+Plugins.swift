@@ -27,7 +27,8 @@ import Testing
 
     @Test(arguments: ["auto", "alpaca", "prompt-completion", "question-answer", "chatml", "{prompt}\n{completion?}"])
     func formatKeepsTheContract(template: String) {
-        #expect(StageContract.check(FormatStage.self, options: ["template": .text(template)], records: Self.records) == [])
+        #expect(
+            StageContract.check(FormatStage.self, options: ["template": .text(template)], records: Self.records) == [])
     }
 
     @Test(arguments: [64, 384])
@@ -47,23 +48,26 @@ import Testing
             after: [StageSpec("format"), StageSpec("embed", ["dimensions": 32])] + upstream, registry: Self.registry)
     }
 
-    @Test(arguments: [
-        [:], ["clusters": 5], ["clusters": 5, "reservoir": 20], ["clusters": 3, "initial": "random", "iterations": 0],
-        ["clusters": 500],
-    ] as [OptionValues])
+    @Test(
+        arguments: [
+            [:], ["clusters": 5], ["clusters": 5, "reservoir": 20],
+            ["clusters": 3, "initial": "random", "iterations": 0],
+            ["clusters": 500],
+        ] as [OptionValues])
     func clusterKeepsTheContract(options: OptionValues) {
         #expect(check(ClusterStage.self, options) == [])
     }
 
-    @Test(arguments: [
-        ["keep": "20%"], ["keep": 7, "per": "cluster"], ["keep": "20%", "per": "cluster", "shares": "square-root"],
-        ["keep": "100%", "per": "cluster"], ["keep": 5, "trim": 1],
-        ["keep": 12, "per": "cluster", "floor": 2], ["keep": 5, "rounds": "composable", "part": 9],
-        ["keep": 4, "method": "medoids", "reservoir": 11], ["keep": 4, "method": "sensitivity", "reservoir": 11],
-        ["keep": 4, "method": "facility-location", "reservoir": 11],
-        ["keep": 20, "method": "score-first", "score": "cluster_distance", "distance": 0.4],
-        ["keep": 6, "method": "score-first", "score_field": "x"],
-    ] as [OptionValues])
+    @Test(
+        arguments: [
+            ["keep": "20%"], ["keep": 7, "per": "cluster"], ["keep": "20%", "per": "cluster", "shares": "square-root"],
+            ["keep": "100%", "per": "cluster"], ["keep": 5, "trim": 1],
+            ["keep": 12, "per": "cluster", "floor": 2], ["keep": 5, "rounds": "composable", "part": 9],
+            ["keep": 4, "method": "medoids", "reservoir": 11], ["keep": 4, "method": "sensitivity", "reservoir": 11],
+            ["keep": 4, "method": "facility-location", "reservoir": 11],
+            ["keep": 20, "method": "score-first", "score": "cluster_distance", "distance": 0.4],
+            ["keep": 6, "method": "score-first", "score_field": "x"],
+        ] as [OptionValues])
     func coresetKeepsTheContract(options: OptionValues) {
         #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
     }
@@ -75,13 +79,16 @@ import Testing
         #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
     }
 
-    @Test(arguments: [
-        ["method": "lift"], ["method": "lift", "components": "paper", "keep": "15%"], ["method": "leverage"],
-        ["method": "pairwise"], ["method": "pairwise", "distance": 0.5], ["method": "pairwise", "distance": 0.5, "per": "cluster"],
-        ["method": "pairwise", "distance": 0.5, "order": "rank"], ["method": "lift", "keep": 5],
-        ["method": "pairwise", "distance": 0.5, "per": "cluster", "neighbours": 2],
-        ["method": "semdedup", "distance": 0.5], ["method": "semdedup", "distance": 0.4, "order": "easy", "neighbours": 3],
-    ] as [OptionValues])
+    @Test(
+        arguments: [
+            ["method": "lift"], ["method": "lift", "components": "paper", "keep": "15%"], ["method": "leverage"],
+            ["method": "pairwise"], ["method": "pairwise", "distance": 0.5],
+            ["method": "pairwise", "distance": 0.5, "per": "cluster"],
+            ["method": "pairwise", "distance": 0.5, "order": "rank"], ["method": "lift", "keep": 5],
+            ["method": "pairwise", "distance": 0.5, "per": "cluster", "neighbours": 2],
+            ["method": "semdedup", "distance": 0.5],
+            ["method": "semdedup", "distance": 0.4, "order": "easy", "neighbours": 3],
+        ] as [OptionValues])
     func redundancyKeepsTheContract(options: OptionValues) {
         let upstream = [StageSpec("cluster", ["clusters": 4]), StageSpec("coreset", ["keep": "90%"])]
         #expect(check(RedundancyStage.self, options, after: upstream) == [])

@@ -39,7 +39,9 @@ private struct Lengths: Stage, Transform {
                 continue
             }
             lengths[record] = Int64(prompt.count)
-            if prompt.count < 6 { block.drop(record, reason: "too-short", measures: [Measure("length", .integer(prompt.count))]) }
+            if prompt.count < 6 {
+                block.drop(record, reason: "too-short", measures: [Measure("length", .integer(prompt.count))])
+            }
         }
         let call = memory.calls.wrappingAdd(1, ordering: .relaxed).oldValue
         switch fault {
@@ -55,12 +57,15 @@ private struct Lengths: Stage, Transform {
         case "writes something else": block.write("other", .integers(lengths))
         case "changes what it reads": block.write("label", .integers(lengths))
         case "another dimension":
-            block.write("vector", .vectors(VectorColumn(dimension: 3, values: Array(repeating: 1, count: 3 * block.count))))
+            block.write(
+                "vector", .vectors(VectorColumn(dimension: 3, values: Array(repeating: 1, count: 3 * block.count))))
         case "too few rows": if block.count > 0 { lengths.removeLast() }
         case "no reason": for record in block.live.prefix(1) { block.drop(record, reason: "") }
         case "a sentence for a reason": for record in block.live.prefix(1) { block.drop(record, reason: "Too short!") }
         case "a measure that is no number":
-            for record in block.live.prefix(1) { block.drop(record, reason: "odd", measures: [Measure("x", .real(.nan))]) }
+            for record in block.live.prefix(1) {
+                block.drop(record, reason: "odd", measures: [Measure("x", .real(.nan))])
+            }
         case "looks at the line number": lengths = block.ordinals.map { Int64($0.line) }
         case "fails on nothing": if block.count == 0 { throw StageError(.invalidData, "no records") }
         case "fails": throw StageError(.invalidData, "never works")
@@ -159,7 +164,9 @@ private struct Best: Stage, Selection {
         fault = try options.text("fault")
     }
 
-    var reads: [Input] { fault == "declares too little" ? [.column("label")] : [.column("label"), .column("embedding")] }
+    var reads: [Input] {
+        fault == "declares too little" ? [.column("label")] : [.column("label"), .column("embedding")]
+    }
     let writes = [ColumnSpec(.rank, .integer)]
     let grouping = Grouping.by("label")
     var columns: [ColumnName] { ["embedding"] }
@@ -226,7 +233,9 @@ private struct Chain: Stage {
 
     func body(_ context: StageContext) throws(StageError) -> StageBody {
         let mean = try AboveMean(options: ["fault": ""])
-        return .sequence([.survey(mean), .transform(Halves()), .selection(try Best(options: ["keep": 3, "fault": ""]))])
+        return .sequence([
+            .survey(mean), .transform(Halves()), .selection(try Best(options: ["keep": 3, "fault": ""])),
+        ])
     }
 
     struct Halves: Transform {
@@ -331,7 +340,10 @@ private struct BadlyDescribed: Stage, Transform {
     }
 
     @Test func wrongOptionsAndRecordsAreNamed() {
-        #expect(check(Best.self, ["kep": 1]).map(\.message) == ["unknown option `kep` of stage `best`; did you mean `keep`?"])
+        #expect(
+            check(Best.self, ["kep": 1]).map(\.message) == [
+                "unknown option `kep` of stage `best`; did you mean `keep`?"
+            ])
         #expect(StageContract.check(Lengths.self, records: ["[1]"]).first?.rule == .works)
     }
 
@@ -367,7 +379,9 @@ private struct BadlyDescribed: Stage, Transform {
             #"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"r"}]}"#,
         ])
         let block = records.block(fields: ["a.b", "a.c", "n", "d\\.e", "missing", .chat], lines: true)
-        func text(_ path: FieldPath) -> String? { block.field(path)[0].string.map { String(decoding: $0, as: UTF8.self) } }
+        func text(_ path: FieldPath) -> String? {
+            block.field(path)[0].string.map { String(decoding: $0, as: UTF8.self) }
+        }
         #expect(text("a.b") == "x\n")
         #expect(block.field("a.c")[0] == .json(Array("[1, 2]".utf8)[...]))
         #expect(block.field("n")[0] == .null)

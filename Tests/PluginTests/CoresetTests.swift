@@ -1,14 +1,17 @@
-@testable import CoresetSelector
 import Glibc
 import SluiceCore
 import SluiceGeometry
 import Testing
 
+@testable import CoresetSelector
+
 @Suite struct SharesTests {
     @Test func everyBudgetIsPartedExactly() {
         var generator = Seed(3).generator()
         for _ in 0..<2000 {
-            let sizes = (0..<Int(generator.next(below: 20) + 1)).map { _ in Int(generator.next(below: 1 << generator.next(below: 12))) }
+            let sizes = (0..<Int(generator.next(below: 20) + 1)).map { _ in
+                Int(generator.next(below: 1 << generator.next(below: 12)))
+            }
             let total = sizes.reduce(0, +)
             let budget = Int(generator.next(below: UInt64(total + 1)))
             for shares in Shares.allCases {
@@ -26,7 +29,10 @@ import Testing
         #expect(Shares.equal.part(9, among: [2, 100, 1]) == [2, 6, 1])
         #expect(Shares.squareRoot.part(30, among: [100, 400]) == [10, 20])
         #expect(Shares.proportional.part(7, among: [0, 7, 0]) == [0, 7, 0])
-        #expect(Shares.proportional.part(3_000_000_000, among: [2_000_000_000, 2_000_000_000]) == [1_500_000_000, 1_500_000_000])
+        #expect(
+            Shares.proportional.part(3_000_000_000, among: [2_000_000_000, 2_000_000_000]) == [
+                1_500_000_000, 1_500_000_000,
+            ])
     }
 }
 
@@ -34,11 +40,13 @@ import Testing
     private let dimension = 24
 
     private func select(
-        _ options: OptionValues, _ vectors: [Int8], hashes given: [ContentHash]? = nil, isResident: Bool = true, seed: UInt64 = 7
+        _ options: OptionValues, _ vectors: [Int8], hashes given: [ContentHash]? = nil, isResident: Bool = true,
+        seed: UInt64 = 7
     ) throws -> (outcome: GroupOutcome, report: Report) {
         let stage = try CoresetStage.make(options)
         let count = vectors.count / dimension
-        let data = TestGroup(rows: given ?? hashes(count), vectors: vectors, dimension: dimension, isResident: isResident)
+        let data = TestGroup(
+            rows: given ?? hashes(count), vectors: vectors, dimension: dimension, isResident: isResident)
         let quota = try stage.quotas(for: [count])[0]
         let outcome = try stage.select(data.group(), quota: quota, context("coreset", seed: seed))
         #expect(outcome.ranks.count { $0 >= 0 } == quota)
@@ -53,7 +61,8 @@ import Testing
 
     /// The selection of a stage's body, as a run would make it.
     private func selection(_ options: OptionValues, columns: [ColumnSpec] = []) throws -> any Selection {
-        let context = StageContext(name: "coreset", seed: Seed(7).derived(for: "coreset"), memory: 1 << 30, columns: columns)
+        let context = StageContext(
+            name: "coreset", seed: Seed(7).derived(for: "coreset"), memory: 1 << 30, columns: columns)
         var body = try CoresetStage.make(options).body(context)
         if case .sequence(let parts) = body { body = parts[1] }
         guard case .selection(let selection) = body else { throw StageError(.fault, "no selection") }
@@ -74,7 +83,9 @@ import Testing
             while expected.count < 30 {
                 let next = least.indices.max { least[$0] != least[$1] ? least[$0] < least[$1] : $0 > $1 }!
                 expected.append(next)
-                for row in least.indices { least[row] = min(least[row], squaredDistance(vectors, row, next, dimension)) }
+                for row in least.indices {
+                    least[row] = min(least[row], squaredDistance(vectors, row, next, dimension))
+                }
             }
             let made = try select(["keep": .quantity(.count(30))], vectors)
             #expect(picks(made.outcome) == expected)
@@ -91,7 +102,9 @@ import Testing
 
     @Test func everyMethodGivesTheSameFromMemoryAndInChunks() throws {
         let vectors = clustered(300, dimension: dimension, centres: 6)
-        for method in ["farthest-first", "medoids", "random", "closest", "farthest", "mixed", "facility-location", "sensitivity"] {
+        for method in [
+            "farthest-first", "medoids", "random", "closest", "farthest", "mixed", "facility-location", "sensitivity",
+        ] {
             let options: OptionValues = ["keep": .quantity(.percent(7)), "method": .text(method)]
             let one = try select(options, vectors)
             let other = try select(options, vectors, isResident: false)
@@ -179,7 +192,8 @@ import Testing
         #expect(try quotas(.percent(50)).reduce(0, +) == 5)
         let over = stageError { _ = try quotas(.count(11)) }
         #expect(over?.code == .invalidData)
-        #expect(over?.message == "`keep` asks for 11 records and only 10 reach the stage; lower it, or give a percentage")
+        #expect(
+            over?.message == "`keep` asks for 11 records and only 10 reach the stage; lower it, or give a percentage")
         #expect(stageError { _ = try quotas(.count(0)) }?.option == "keep")
         #expect(try CoresetStage.make(["keep": 5]).quotas(for: []) == [])
         #expect(stageError { _ = try CoresetStage.make(["keep": 5, "shares": "equal"]) }?.option == "shares")
@@ -222,9 +236,13 @@ import Testing
             #expect(one.report["parts"]?.integerValue == (part < 250 ? (250 + part - 1) / part : nil))
             // Verified: the radius is what the picks give.
             let chosen = picks(one.outcome)
-            let worst = (0..<250).map { row in chosen.map { squaredDistance(vectors, row, $0, dimension) }.min()! }.max()!
-            #expect(one.report["radius"]?.realValue == Double(worst).squareRoot() / Quantizer(dimension: dimension).scale)
-            #expect(one.report["factor"]?.realValue == (one.report["radius"]?.realValue)! / (one.report["lower_bound"]?.realValue)!)
+            let worst = (0..<250).map { row in chosen.map { squaredDistance(vectors, row, $0, dimension) }.min()! }
+                .max()!
+            #expect(
+                one.report["radius"]?.realValue == Double(worst).squareRoot() / Quantizer(dimension: dimension).scale)
+            #expect(
+                one.report["factor"]?.realValue == (one.report["radius"]?.realValue)!
+                    / (one.report["lower_bound"]?.realValue)!)
         }
         // A budget not below the part goes in one round.
         let vectors = clustered(90, dimension: dimension, centres: 6)
@@ -235,7 +253,8 @@ import Testing
     @Test func earlierRecordsCountAsPicks() throws {
         let vectors = clustered(200, dimension: dimension, centres: 10)
         let first = try picks(select(["keep": 8], vectors).outcome)
-        let path = try writeVectors(first.flatMap { Array(vectors[($0 * dimension)..<(($0 + 1) * dimension)]) }, dimension)
+        let path = try writeVectors(
+            first.flatMap { Array(vectors[($0 * dimension)..<(($0 + 1) * dimension)]) }, dimension)
         defer { remove(path) }
         let data = TestGroup(rows: hashes(200), vectors: vectors, dimension: dimension)
         let streamed = TestGroup(rows: hashes(200), vectors: vectors, dimension: dimension, isResident: false)
@@ -266,7 +285,8 @@ import Testing
         let path = try writeVectors([1, 2, 3, 4, 5, 6], 3)
         defer { remove(path) }
         let other = stageError {
-            _ = try selection(["keep": 5, "already": .text(path)], columns: [ColumnSpec(.embedding, .vector(dimension: 24))])
+            _ = try selection(
+                ["keep": 5, "already": .text(path)], columns: [ColumnSpec(.embedding, .vector(dimension: 24))])
         }
         #expect(other?.option == "already")
         #expect(other?.message.contains("have 3 components where `embedding` has 24") == true)
@@ -281,15 +301,21 @@ import Testing
         let scores = (0..<300).map { $0 % 7 == 3 ? Double.nan : Double(($0 * 31) % 40) }
         let limit = Int(Quantizer(dimension: dimension).squaredLimit(cosine: 0.8))
         for keep in [12, 200] {
-            let selection = try selection(["keep": .quantity(.count(keep)), "method": "score-first", "score": "quality", "distance": 0.2])
+            let selection = try selection([
+                "keep": .quantity(.count(keep)), "method": "score-first", "score": "quality", "distance": 0.2,
+            ])
             #expect(selection.quotasAreLimits)
             let data = TestGroup(
-                rows: hashes(300), vectors: vectors, dimension: dimension, columns: ["quality": .reals(scores)], isResident: keep == 12)
+                rows: hashes(300), vectors: vectors, dimension: dimension, columns: ["quality": .reals(scores)],
+                isResident: keep == 12)
             let outcome = try selection.select(data.group(), quota: keep, context("coreset"))
             func value(_ row: Int) -> Double { scores[row].isNaN ? -1 : scores[row] }
             var expected: [Int] = []
-            for row in (0..<300).sorted(by: { value($0) != value($1) ? value($0) > value($1) : $0 < $1 }) where expected.count < keep {
-                if !expected.contains(where: { squaredDistance(vectors, $0, row, dimension) <= limit }) { expected.append(row) }
+            for row in (0..<300).sorted(by: { value($0) != value($1) ? value($0) > value($1) : $0 < $1 })
+            where expected.count < keep {
+                if !expected.contains(where: { squaredDistance(vectors, $0, row, dimension) <= limit }) {
+                    expected.append(row)
+                }
             }
             #expect(picks(outcome) == expected)
             #expect(outcome.report["short_of_the_budget"]?.integerValue == keep - expected.count)
@@ -301,11 +327,14 @@ import Testing
     @Test func scoresAreReadFromFields() throws {
         let stage = try CoresetStage.make(["keep": 1, "method": "score-first", "score_field": "q"])
         #expect(stage.reads == [.column(.embedding), .field("q")])
-        guard case .sequence(let parts) = try stage.body(context("coreset")), case .transform(let transform) = parts[0] else {
+        guard case .sequence(let parts) = try stage.body(context("coreset")), case .transform(let transform) = parts[0]
+        else {
             Issue.record("no transform")
             return
         }
-        let fields: [TestField?] = [.json("3.5"), .string("-2e1"), .json("true"), .null, nil, .string("nan"), .json("[1]")]
+        let fields: [TestField?] = [
+            .json("3.5"), .string("-2e1"), .json("true"), .null, nil, .string("nan"), .json("[1]"),
+        ]
         var block = makeBlock(fields.map { $0.map { ["q": $0] } ?? [:] }, paths: ["q"])
         try transform.apply(to: &block)
         #expect(try block.reals("score") == [3.5, -20] + [Double](repeating: -.infinity, count: 5))
@@ -325,7 +354,8 @@ import Testing
                 #expect(one.outcome.ranks == other.outcome.ranks, "\(method)")
                 #expect(one.report == other.report)
                 if method != "sensitivity", keep == 20 {
-                    let random = try #require(select(["keep": 20, "method": "random"], vectors).report["mean_distance"]?.realValue)
+                    let random = try #require(
+                        select(["keep": 20, "method": "random"], vectors).report["mean_distance"]?.realValue)
                     #expect(try #require(one.report["mean_distance"]?.realValue) < random)
                 }
             }
@@ -333,7 +363,9 @@ import Testing
         // More medoids than the sample has: two levels.
         let many = try select(["keep": 300, "method": "medoids", "reservoir": 150], vectors)
         #expect(picks(many.outcome).count == 300)
-        let over = stageError { _ = try select(["keep": 300, "method": "facility-location", "reservoir": 150], vectors) }
+        let over = stageError {
+            _ = try select(["keep": 300, "method": "facility-location", "reservoir": 150], vectors)
+        }
         #expect(over?.code == .invalidData)
     }
 
@@ -342,7 +374,9 @@ import Testing
             for values in [[Int8](repeating: 0, count: 40 * dimension), [Int8](repeating: -5, count: 40 * dimension)] {
                 for options in [[:], ["reservoir": 10], ["rounds": "composable", "part": 9]] as [OptionValues] {
                     var options = options
-                    if options["reservoir"] != nil, ![.medoids, .sensitivity, .facilityLocation].contains(method) { continue }
+                    if options["reservoir"] != nil, ![.medoids, .sensitivity, .facilityLocation].contains(method) {
+                        continue
+                    }
                     if options["rounds"] != nil, method != .farthestFirst { continue }
                     options["keep"] = 6
                     options["method"] = .text(method.rawValue)
@@ -410,8 +444,10 @@ private func writeVectors(_ values: [Int8], _ dimension: Int) throws -> String {
     var path = Array("/tmp/sluice-coreset-XXXXXX".utf8CString)
     let number = mkstemp(&path)
     defer { close(number) }
-    let header = Array("{'descr': '|i1', 'fortran_order': False, 'shape': (\(values.count / dimension), \(dimension)), }\n".utf8)
-    let bytes = [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.count), 0] + header + values.map { UInt8(bitPattern: $0) }
+    let header = Array(
+        "{'descr': '|i1', 'fortran_order': False, 'shape': (\(values.count / dimension), \(dimension)), }\n".utf8)
+    let bytes =
+        [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.count), 0] + header + values.map { UInt8(bitPattern: $0) }
     #expect(write(number, bytes, bytes.count) == bytes.count)
     return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -44,7 +44,8 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
     @Test func caseAccentsWidthAndMarksAreFolded() throws {
         let pairs = [
             ("Äpfel über Straßen", "äpfel ÜBER straßen"), ("caf\u{E9} cr\u{E8}me", "cafe\u{301} cre\u{300}me"),
-            ("ПРИВЕТ, мир", "привет мир"), ("ΑΘΗΝΑΣ", "αθηνας"), ("Ｈｅｌｌｏ １２", "hello 12"), ("Tiếng Việt", "TIÊ\u{301}NG VIÊ\u{323}T"),
+            ("ПРИВЕТ, мир", "привет мир"), ("ΑΘΗΝΑΣ", "αθηνας"), ("Ｈｅｌｌｏ １２", "hello 12"),
+            ("Tiếng Việt", "TIÊ\u{301}NG VIÊ\u{323}T"),
             ("zero\u{200B}width", "zerowidth"), ("٢٠٢٣ عام", "2023 عام"),
         ]
         for (a, b) in pairs { #expect(try similarity(a, b) == 1, "\(a) \(b)") }
@@ -60,7 +61,8 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
 
     /// The bytes may not change: they are part of what makes two runs equal.
     @Test func vectorsAreTheSameEverywhere() throws {
-        let vectors = try embed(["Hello, world! Hello again.", "数据 data 데이터", "naïve Ελλάδα Россия"], dimension: 16).vectors
+        let vectors = try embed(["Hello, world! Hello again.", "数据 data 데이터", "naïve Ελλάδα Россия"], dimension: 16)
+            .vectors
         #expect(Array(vectors[0]) == EmbedderTests.golden[0])
         #expect(Array(vectors[1]) == EmbedderTests.golden[1])
         #expect(Array(vectors[2]) == EmbedderTests.golden[2])
@@ -82,7 +84,8 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
     @Test func longWordsAndHugeTexts() throws {
         let blob = String(repeating: "x", count: 10_000)
         let words = (0..<150_000).map { "word\($0 * 7919)" }.joined(separator: " ")
-        let han = String(String.UnicodeScalarView((0..<20_000).map { Unicode.Scalar(0x4E00 + UInt32($0 * 31 % 20_000))! }))
+        let han = String(
+            String.UnicodeScalarView((0..<20_000).map { Unicode.Scalar(0x4E00 + UInt32($0 * 31 % 20_000))! }))
         let made = try embed([blob, words, words + " " + blob, han])
         #expect(made.empty == [0, 0, 0, 0])
         #expect(cosine(made.vectors[1], made.vectors[2]) > 0.9)
@@ -103,6 +106,7 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
         #expect(try similarity(en, #require(texts["en-case"]?.first)) == 1)
         #expect(try similarity(en, #require(texts["en-neardup"]?.first)) > 0.75)
         #expect(try similarity(en, #require(texts["en-unrel"]?.first)) < 0.3)
-        #expect(try similarity(zh, #require(texts["zh-para"]?.first)) > similarity(zh, #require(texts["zh-unrel"]?.first)))
+        #expect(
+            try similarity(zh, #require(texts["zh-para"]?.first)) > similarity(zh, #require(texts["zh-unrel"]?.first)))
     }
 }

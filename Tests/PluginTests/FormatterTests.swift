@@ -72,7 +72,8 @@ import Testing
         #expect(try text("question-answer", ["question": "q?", "answer": .json("4")]) == "Question: q?\nAnswer: 4")
         #expect(
             try text("chatml", [.chat: .chat([("system", "s"), ("user", "u"), ("assistant", "a")])])
-                == "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n")
+                == "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
+        )
         #expect(
             try text("chatml", ["instruction": "i", "input": "x", "output": "o"])
                 == "<|im_start|>user\ni\n\nx<|im_end|>\n<|im_start|>assistant\no<|im_end|>\n")
@@ -172,10 +173,19 @@ import Testing
         let mistakes = [
             ("{a", "`template`, character 1: `{` is never closed; write `{{` for a brace in the text"),
             ("é{a}}", "`template`, character 5: `}` closes nothing; write `}}` for a brace in the text"),
-            ("ab {}", "`template`, character 4: a field's name must stand between the braces, such as `{instruction}` or `{input?}`"),
-            ("{?}", "`template`, character 1: a field's name must stand between the braces, such as `{instruction}` or `{input?}`"),
+            (
+                "ab {}",
+                "`template`, character 4: a field's name must stand between the braces, such as `{instruction}` or `{input?}`"
+            ),
+            (
+                "{?}",
+                "`template`, character 1: a field's name must stand between the braces, such as `{instruction}` or `{input?}`"
+            ),
             ("{{a}}", "`template` names no field, so every record would get the same text; write fields as `{name}`"),
-            ("alpcaa", "there is no template `alpcaa`; did you mean `alpaca`? Known are auto, alpaca, prompt-completion, question-answer, chatml; one of your own names its fields in braces, such as `{prompt}`"),
+            (
+                "alpcaa",
+                "there is no template `alpcaa`; did you mean `alpaca`? Known are auto, alpaca, prompt-completion, question-answer, chatml; one of your own names its fields in braces, such as `{prompt}`"
+            ),
         ]
         for (template, message) in mistakes {
             let error = stageError { _ = try FormatStage.make(["template": .text(template)]) }

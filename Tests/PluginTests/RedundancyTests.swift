@@ -68,7 +68,8 @@ private struct PlainLift {
         let stage = try RedundancyStage.make(options)
         let count = vectors.count / dimension
         let context = context("redundancy")
-        var data = TestGroup(rows: hashes(count), vectors: vectors, dimension: dimension, columns: columns, isResident: isResident)
+        var data = TestGroup(
+            rows: hashes(count), vectors: vectors, dimension: dimension, columns: columns, isResident: isResident)
         var reports: [Report] = []
         var figures: [Double] = []
         var body = try stage.body(context)
@@ -101,20 +102,24 @@ private struct PlainLift {
     @Test func liftIsThePaperInPlainArithmetic() throws {
         for (seed, options, isPaper, whitens) in [
             (1, ["method": "lift"], false, false), (2, ["method": "lift", "components": "paper"], true, false),
-            (3, ["method": "lift", "variance": .quantity(.percent(80))], false, false), (4, ["method": "leverage"], false, true),
+            (3, ["method": "lift", "variance": .quantity(.percent(80))], false, false),
+            (4, ["method": "leverage"], false, true),
         ] as [(UInt64, OptionValues, Bool, Bool)] {
             let vectors = clustered(500, dimension: 20, centres: 4, spread: 1, seed: seed)
             let plain = PlainLift(
                 vectors, dimension: 20, explained: seed == 3 ? 0.8 : 0.95, isPaper: isPaper, whitens: whitens)
             let made = try filter(options, vectors, dimension: 20)
             #expect(made.reports[0]["components"]?.integerValue == plain.components)
-            for row in 0..<500 { #expect(abs(made.figures[row] - plain.figures[row]) < 1e-9 * (1 + plain.figures[row])) }
+            for row in 0..<500 {
+                #expect(abs(made.figures[row] - plain.figures[row]) < 1e-9 * (1 + plain.figures[row]))
+            }
             let best = (0..<500).sorted { plain.figures[$0] > plain.figures[$1] }.prefix(100)
             #expect(kept(made.outcome) == best.sorted())
             // numpy.percentile(figures, 80) and «strictly greater»: the same rows here.
             let sorted = plain.figures.sorted()
             let place = 0.8 * 499
-            let limit = sorted[Int(place)] + (sorted[Int(place) + 1] - sorted[Int(place)]) * (place - place.rounded(.down))
+            let limit =
+                sorted[Int(place)] + (sorted[Int(place) + 1] - sorted[Int(place)]) * (place - place.rounded(.down))
             #expect(plain.figures.indices.filter { plain.figures[$0] > limit } == kept(made.outcome))
             #expect(made.outcome.measures.map(\.name) == [whitens ? "leverage" : "row_variance", "threshold"])
         }
@@ -192,7 +197,9 @@ private struct PlainLift {
         var kept: [Int] = []
         var partner: [Int: Int] = [:]
         for row in order {
-            let near = kept.enumerated().map { (squaredDistance(vectors, row, $1, dimension), $0, $1) }.min { ($0.0, $0.1) < ($1.0, $1.1) }
+            let near = kept.enumerated().map { (squaredDistance(vectors, row, $1, dimension), $0, $1) }.min {
+                ($0.0, $0.1) < ($1.0, $1.1)
+            }
             if let near, near.0 <= limit { partner[row] = near.2 } else { kept.append(row) }
         }
         return partner
@@ -202,7 +209,7 @@ private struct PlainLift {
         let count = 300
         let vectors = clustered(count, dimension: 24, centres: 20, spread: 0.4)
         let ranks = (0..<count).map { Int64(($0 * 91) % count) }
-        let scores = (0..<count).map { Double(($0 * 17) % 50) } 
+        let scores = (0..<count).map { Double(($0 * 17) % 50) }
         let orders: [(String, [Int])] = [
             ("ordinal", Array(0..<count)), ("rank", (0..<count).sorted { ranks[$0] < ranks[$1] }),
             ("score", (0..<count).sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }),
@@ -219,7 +226,9 @@ private struct PlainLift {
                     #expect((outcome.ranks[row] < 0) == (plain[row] != nil))
                     #expect(Int(outcome.partners[row]) == plain[row] ?? -1)
                 }
-                #expect(order.filter { outcome.ranks[$0] >= 0 }.map { outcome.ranks[$0] } == (0..<Int32(count - plain.count)).map { $0 })
+                #expect(
+                    order.filter { outcome.ranks[$0] >= 0 }.map { outcome.ranks[$0] }
+                        == (0..<Int32(count - plain.count)).map { $0 })
                 for row in plain.keys { #expect(outcome.measures[0].values[row] <= 0.1) }
             }
         }
@@ -241,7 +250,9 @@ private struct PlainLift {
     // MARK: SemDeDup and borders
 
     /// Vectors with planted near-duplicates and their clusters by k-means, so that some pairs are parted by a border.
-    private func planted(_ count: Int, dimension: Int, clusters: Int, seed: UInt64) -> (vectors: [Int8], columns: [ColumnName: Column]) {
+    private func planted(_ count: Int, dimension: Int, clusters: Int, seed: UInt64) -> (
+        vectors: [Int8], columns: [ColumnName: Column]
+    ) {
         let originals = clustered(count, dimension: dimension, centres: count, spread: 1, seed: seed)
         var generator = Seed(seed).generator(9)
         let copies = originals.map { value -> Int8 in
@@ -267,7 +278,9 @@ private struct PlainLift {
         let limit = Int(Quantizer(dimension: d).squaredLimit(cosine: 1 - distance))
         var first: [Int: Int] = [:]
         for (place, row) in order.enumerated() {
-            let near = order[..<place].enumerated().map { (squaredDistance(vectors, row, $1, d), $0, $1) }.min { ($0.0, $0.1) < ($1.0, $1.1) }
+            let near = order[..<place].enumerated().map { (squaredDistance(vectors, row, $1, d), $0, $1) }.min {
+                ($0.0, $0.1) < ($1.0, $1.1)
+            }
             if let near, near.0 <= limit { first[row] = first[near.2] ?? near.2 }
         }
         return first
@@ -286,7 +299,8 @@ private struct PlainLift {
                 #expect(expected.count > 50)
                 for isResident in [true, false] {
                     let outcome = try filter(
-                        ["method": "semdedup", "order": .text(name), "distance": .real(distance)], vectors, dimension: d,
+                        ["method": "semdedup", "order": .text(name), "distance": .real(distance)], vectors,
+                        dimension: d,
                         columns: columns, isResident: isResident
                     ).outcome
                     for row in 0..<180 {
@@ -308,23 +322,29 @@ private struct PlainLift {
         #expect((0..<200).allSatisfy { all.ranks[$0] < 0 || all.ranks[200 + $0] < 0 })
         for isResident in [true, false] {
             let looked = try filter(
-                ["per": "cluster", "neighbours": 11, "distance": 0.1], vectors, dimension: d, columns: columns, isResident: isResident)
+                ["per": "cluster", "neighbours": 11, "distance": 0.1], vectors, dimension: d, columns: columns,
+                isResident: isResident)
             #expect(looked.outcome.ranks == all.ranks)
             #expect(looked.outcome.partners == all.partners)
             #expect(looked.reports.last?["every_pair_considered"] == .flag(true))
         }
         // Few neighbours find them all too here; whether that is certain, the report says.
-        let few = try filter(["per": "cluster", "neighbours": 3, "distance": 0.1], vectors, dimension: d, columns: columns)
+        let few = try filter(
+            ["per": "cluster", "neighbours": 3, "distance": 0.1], vectors, dimension: d, columns: columns)
         let open = try #require(few.reports.last?["records_with_more_near_clusters"]?.integerValue)
         #expect((open == 0) == (few.reports.last?["every_pair_considered"] == .flag(true)))
         #expect((0..<200).allSatisfy { few.outcome.ranks[$0] < 0 || few.outcome.ranks[200 + $0] < 0 })
-        let chains = try filter(["method": "semdedup", "neighbours": 11, "distance": 0.1], vectors, dimension: d, columns: columns).outcome
+        let chains = try filter(
+            ["method": "semdedup", "neighbours": 11, "distance": 0.1], vectors, dimension: d, columns: columns
+        ).outcome
         #expect((0..<200).allSatisfy { chains.ranks[$0] < 0 || chains.ranks[200 + $0] < 0 })
         for row in 0..<400 where chains.ranks[row] < 0 { #expect(chains.ranks[Int(chains.partners[row])] >= 0) }
     }
 
     @Test func nothingToChooseFromIsNoError() throws {
-        for options in [["method": "lift", "keep": 5], ["method": "semdedup"], ["per": "cluster", "neighbours": 2]] as [OptionValues] {
+        for options in [["method": "lift", "keep": 5], ["method": "semdedup"], ["per": "cluster", "neighbours": 2]]
+            as [OptionValues]
+        {
             let stage = try RedundancyStage.make(options)
             var body = try stage.body(context("redundancy"))
             if case .sequence(let parts) = body { body = parts[1] }
@@ -358,7 +378,8 @@ private struct PlainLift {
         let error = stageError {
             _ = try filter(["method": "lift", "keep": 12], clustered(10, dimension: 16, centres: 2), dimension: 16)
         }
-        #expect(error?.message == "`keep` asks for 12 records and only 10 reach the stage; lower it, or give a percentage")
+        #expect(
+            error?.message == "`keep` asks for 12 records and only 10 reach the stage; lower it, or give a percentage")
     }
 
     @Test func swiftSpellingGivesOnlyWhatWasSet() {

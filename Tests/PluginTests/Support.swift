@@ -50,7 +50,9 @@ func makeBlock(
 }
 
 /// A block without fields, with the columns that `fill` writes.
-func makeBlock(count: Int, hashes given: [ContentHash]? = nil, wanted: [ColumnName]? = nil, from first: Int = 0) -> Block {
+func makeBlock(count: Int, hashes given: [ContentHash]? = nil, wanted: [ColumnName]? = nil, from first: Int = 0)
+    -> Block
+{
     Block(
         ordinals: ordinals(count, from: first), hashes: given ?? hashes(count, from: first), wanted: wanted)
 }

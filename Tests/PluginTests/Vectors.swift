@@ -71,7 +71,9 @@ final class TestVectors: VectorSource {
         }
     }
 
-    func row(_ index: Int) throws(StageError) -> [Int8] { Array(memory[(index * dimension)..<((index + 1) * dimension)]) }
+    func row(_ index: Int) throws(StageError) -> [Int8] {
+        Array(memory[(index * dimension)..<((index + 1) * dimension)])
+    }
 }
 
 func context(_ name: String, seed: UInt64 = 7, memory: Int = 1 << 30) -> StageContext {
@@ -92,14 +94,16 @@ func forEachBlock(
             .embedding,
             .vectors(
                 VectorColumn(
-                    dimension: dimension, values: Array(vectors[(start * dimension)..<(range.upperBound * dimension)]))))
+                    dimension: dimension, values: Array(vectors[(start * dimension)..<(range.upperBound * dimension)])))
+        )
         try body(&block)
     }
 }
 
 /// Shows all blocks to a survey, in several summaries that are merged in a tree, and finishes it.
 func survey(
-    _ survey: any Survey, _ vectors: [Int8], dimension: Int, hashes: [ContentHash]? = nil, size: Int, isReversed: Bool = false,
+    _ survey: any Survey, _ vectors: [Int8], dimension: Int, hashes: [ContentHash]? = nil, size: Int,
+    isReversed: Bool = false,
     _ context: StageContext
 ) throws -> SurveyResult {
     func run<S: Survey>(_ survey: S) throws -> SurveyResult {

@@ -21,7 +21,9 @@ private struct Chooser: Stage, Selection {
     init(options: OptionValues) throws(StageError) {}
     func quotas(for sizes: [Int]) -> [Int] { sizes }
     func memory(rows: Int) -> Int { 0 }
-    func select(_ group: Group, quota: Int, _ context: StageContext) -> GroupOutcome { GroupOutcome(ranks: [], reason: "x") }
+    func select(_ group: Group, quota: Int, _ context: StageContext) -> GroupOutcome {
+        GroupOutcome(ranks: [], reason: "x")
+    }
     func report(_ groups: [GroupReport]) -> Report { [:] }
 }
 
@@ -29,7 +31,8 @@ private struct Chooser: Stage, Selection {
     private let registry = Registry([Writer.self, Chooser.self])
 
     private func problems(_ specs: [StageSpec], _ output: OutputSpec = OutputSpec(directory: "o")) throws -> [String] {
-        let stages = try specs.map { spec in try #require(registry[spec.name]).init(options: spec.options) as any Stage }
+        let stages = try specs.map { spec in try #require(registry[spec.name]).init(options: spec.options) as any Stage
+        }
         let definition = Definition(input: InputSpec(files: ["a"]), stages: specs, output: output)
         return ColumnFlow.check(stages, definition, registry: registry).map(\.message)
     }
@@ -57,10 +60,11 @@ private struct Chooser: Stage, Selection {
     @Test func aSelectionMayAskOnlyForWhatItsStageDeclares() throws {
         let stage = try Chooser(options: [:])
         #expect(
-            ColumnFlow.check(stage, of: stage, named: "chooser", written: [ColumnSpec("score", .bytes)]).map(\.message) == [
-                "the selection of stage `chooser` asks for the column `secret`, which the stage does not declare in `reads`",
-                "stage `chooser` groups by `score`, which holds no integers",
-                "the selection of stage `chooser` asks for `score`; a selection can't be given bytes",
-            ])
+            ColumnFlow.check(stage, of: stage, named: "chooser", written: [ColumnSpec("score", .bytes)]).map(\.message)
+                == [
+                    "the selection of stage `chooser` asks for the column `secret`, which the stage does not declare in `reads`",
+                    "stage `chooser` groups by `score`, which holds no integers",
+                    "the selection of stage `chooser` asks for `score`; a selection can't be given bytes",
+                ])
     }
 }

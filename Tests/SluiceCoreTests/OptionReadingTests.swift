@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct OptionReadingTests {
     @Test(arguments: [
-        (OptionKind.integer(1...9), "5", OptionValue.integer(5)), (.real(0...1), "1", .real(1)), (.real(0...1), "1e-3", .real(0.001)),
+        (OptionKind.integer(1...9), "5", OptionValue.integer(5)), (.real(0...1), "1", .real(1)),
+        (.real(0...1), "1e-3", .real(0.001)),
         (.flag, "true", .flag(true)), (.quantity, "5", .quantity(.count(5))), (.size, "1KiB", .integer(1024)),
         (.choice(["a", "b"]), "b", .text("b")), (.text, "5", .text("5")), (.path, "a/b", .text("a/b")),
         (.either([.choice(["auto"]), .integer(1...9)]), "auto", .text("auto")),
@@ -28,7 +29,9 @@ import Testing
         #expect(OptionKind.quantity.normalized(5) == .quantity(.count(5)))
         #expect(OptionKind.size.normalized("1KiB") == 1024)
         #expect(OptionKind.real(0...2).normalized(1) == 1.0)
-        #expect(OptionKind.list(.quantity).normalized(["5%", 3]) == .list([.quantity(Quantity("5%")!), .quantity(.count(3))]))
+        #expect(
+            OptionKind.list(.quantity).normalized(["5%", 3])
+                == .list([.quantity(Quantity("5%")!), .quantity(.count(3))]))
         #expect(OptionKind.list(.integer(0...5)).normalized([1, 6]) == nil)
         #expect(OptionKind.integer(0...5).normalized("1") == nil)
     }

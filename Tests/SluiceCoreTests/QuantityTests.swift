@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct QuantityTests {
     @Test(arguments: [
-        ("5%", "5%"), ("0.5%", "0.5%"), ("0.123456%", "0.123456%"), ("100%", "100%"), ("100.000%", "100%"), ("0%", "0%"),
+        ("5%", "5%"), ("0.5%", "0.5%"), ("0.123456%", "0.123456%"), ("100%", "100%"), ("100.000%", "100%"),
+        ("0%", "0%"),
         ("007", "7"), ("10000", "10000"), ("0", "0"),
     ])
     func isReadAsWritten(text: String, description: String) throws {
@@ -13,7 +14,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "%", "5 %", " 5%", "-5", "-0%", "+5", "+5%", "1.5", "0.05", "5.%", ".5%", "101%", "100.1%", "0.1234567%", "1_000",
+        "", "%", "5 %", " 5%", "-5", "-0%", "+5", "+5%", "1.5", "0.05", "5.%", ".5%", "101%", "100.1%", "0.1234567%",
+        "1_000",
         "1e3", "5%%", "five", "99999999999999999999",
     ])
     func refusesWhatIsNone(text: String) {
@@ -55,7 +57,9 @@ import Testing
         #expect(MemorySize.parse(text) == bytes)
     }
 
-    @Test(arguments: ["", "MiB", "512M", "512mib", "-5MiB", "-1", "+1", "0x10MiB", "1e3KiB", "nanGiB", "99999999999TiB", "1.2.3GiB"])
+    @Test(arguments: [
+        "", "MiB", "512M", "512mib", "-5MiB", "-1", "+1", "0x10MiB", "1e3KiB", "nanGiB", "99999999999TiB", "1.2.3GiB",
+    ])
     func refusesWhatIsNone(text: String) {
         #expect(MemorySize.parse(text) == nil)
     }
@@ -66,7 +70,9 @@ import Testing
         #expect(MemorySize.describe(1023) == "1023 bytes")
     }
 
-    @Test(arguments: [("512M", "write 512MiB"), ("512mb", "write 512MiB"), ("64k", "write 64KiB"), ("1_000", "write 1000")])
+    @Test(arguments: [
+        ("512M", "write 512MiB"), ("512mb", "write 512MiB"), ("64k", "write 64KiB"), ("1_000", "write 1000"),
+    ])
     func hintSaysWhatToWrite(text: String, hint: String) {
         #expect(MemorySize.hint(for: text) == hint)
     }

@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct ReportJSONTests {
     private static let sample: Report = [
-        "text": "a \"quoted\" \\ line\n\tend\u{1}\u{7f} é 😀 /", "whole": -42, "real": 0.1, "flag": true, "nothing": .null,
+        "text": "a \"quoted\" \\ line\n\tend\u{1}\u{7f} é 😀 /", "whole": -42, "real": 0.1, "flag": true,
+        "nothing": .null,
         "list": [1, [], [:], ["x": 2.5]], "empty": "",
     ]
 
@@ -63,8 +64,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "", " ", "{", "}", "[1,]", "[1 2]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "{\"a\":}", "01", "-", "1.", ".5", "+1", "1e", "0x1",
-        "NaN", "Infinity", "nul", "truth", "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
+        "", " ", "{", "}", "[1,]", "[1 2]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "{\"a\":}", "01", "-", "1.", ".5", "+1",
+        "1e", "0x1",
+        "NaN", "Infinity", "nul", "truth", "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800\\u0041\"",
+        "\"\\udc00\"",
         "\"a\nb\"", "1 2", "{} x", "1e999", "'a'", "[1]]",
     ])
     func refusesWhatIsNoJSON(text: String) {
@@ -114,7 +117,8 @@ import Testing
         case 4: return .text(text())
         case 5: return .list((0..<generator.next(below: 5)).map { _ in random(&generator, depth: depth - 1) })
         default:
-            return .object((0..<generator.next(below: 5)).map { _ in .init(text(), random(&generator, depth: depth - 1)) })
+            return .object(
+                (0..<generator.next(below: 5)).map { _ in .init(text(), random(&generator, depth: depth - 1)) })
         }
     }
 }
@@ -132,7 +136,8 @@ import Testing
             Self.definition.report.json
                 == #"{"sluice":1,"seed":7,"memory":1073741824,"input":{"files":["a.zst"],"dedupe":{"on":["prompt","completion"]},"#
                 + #""malformed":"quarantine","max_record":16777216},"stages":[{"embed":{"dimensions":64,"model":"lexical"}},"#
-                + #"{"coreset":{"keep":"5%"}}],"output":{"directory":"out","record":"original","annotate":["cluster"],"level":3}}"#)
+                + #"{"coreset":{"keep":"5%"}}],"output":{"directory":"out","record":"original","annotate":["cluster"],"level":3}}"#
+        )
     }
 
     @Test func memoryAndDirectoryDecideNothing() {

@@ -49,7 +49,9 @@ import Testing
     }
 
     @Test func isOrderedByFileThenLine() {
-        let ordinals = [Ordinal(file: 0, line: 1), .init(file: 0, line: 2), .init(file: 1, line: 1), .init(file: 200, line: 1)]
+        let ordinals = [
+            Ordinal(file: 0, line: 1), .init(file: 0, line: 2), .init(file: 1, line: 1), .init(file: 200, line: 1),
+        ]
         #expect(ordinals.sorted() == ordinals)
     }
 }

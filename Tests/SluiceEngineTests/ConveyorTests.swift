@@ -23,7 +23,11 @@ import Testing
     /// How many items are between the lanes and the end at a time.
     final class Gauge: Sendable {
         private let state = Mutex<(now: Int, most: Int)>((0, 0))
-        func enter() { state.withLock { $0.now += 1; $0.most = max($0.most, $0.now) } }
+        func enter() {
+            state.withLock {
+                $0.now += 1; $0.most = max($0.most, $0.now)
+            }
+        }
         func leave() { state.withLock { $0.now -= 1 } }
         var most: Int { state.withLock { $0.most } }
     }
@@ -44,10 +48,18 @@ import Testing
             let first = Log(), last = Log(), gauge = Gauge()
             let conveyor = Conveyor<Item>(
                 steps: [
-                    .parallel { Self.dawdle($0, seed: seed, step: 0); $0.trail += 1 },
-                    .ordered { first.items.append([$0.lane, $0.index]); $0.trail += 10 },
-                    .parallel { Self.dawdle($0, seed: seed, step: 1); $0.trail += 100 },
-                    .parallel { Self.dawdle($0, seed: seed, step: 2); $0.trail += 1000 },
+                    .parallel {
+                        Self.dawdle($0, seed: seed, step: 0); $0.trail += 1
+                    },
+                    .ordered {
+                        first.items.append([$0.lane, $0.index]); $0.trail += 10
+                    },
+                    .parallel {
+                        Self.dawdle($0, seed: seed, step: 1); $0.trail += 100
+                    },
+                    .parallel {
+                        Self.dawdle($0, seed: seed, step: 2); $0.trail += 1000
+                    },
                     .ordered { item in
                         #expect(item.trail == 1111)
                         last.items.append([item.lane, item.index])

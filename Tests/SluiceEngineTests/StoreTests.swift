@@ -25,7 +25,8 @@ import Testing
                 lines += line(number)
                 ends.append(lines.count)
             }
-            try runs.add(lines, ends: ends, ordinals: numbers.map { Ordinal(file: $0 / 1000, line: $0 % 1000 + 1).rawValue })
+            try runs.add(
+                lines, ends: ends, ordinals: numbers.map { Ordinal(file: $0 / 1000, line: $0 % 1000 + 1).rawValue })
         }
         let merged = try runs.merged()
         if count > 1000 { #expect(try FileSystem.local.entries(of: folder.path).count > 1) }
@@ -93,7 +94,8 @@ import Testing
             vectors.values += Row(row).vector
         }
         return [
-            ("text", .bytes(texts)), ("embedding", .vectors(vectors)), ("number", .integers(rows.map { Row($0).number })),
+            ("text", .bytes(texts)), ("embedding", .vectors(vectors)),
+            ("number", .integers(rows.map { Row($0).number })),
             ("real", .reals(rows.map { Row($0).real })),
         ]
     }
@@ -167,7 +169,9 @@ import Testing
                 all += values
             }
             #expect(all == rows.flatMap { Row($0).vector })
-            for (place, row) in rows.enumerated() where place % 7 == 0 { #expect(try vectors.row(place) == Row(row).vector) }
+            for (place, row) in rows.enumerated() where place % 7 == 0 {
+                #expect(try vectors.row(place) == Row(row).vector)
+            }
         }
         try store.remove()
         #expect(try FileSystem.local.status(of: folder.path + "/groups") == nil)

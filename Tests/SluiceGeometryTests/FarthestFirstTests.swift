@@ -47,7 +47,8 @@ struct PlainFarthestFirst {
         let ours = rows.withVectors(dimension: d) { view in
             already.withVectors(dimension: d) {
                 FarthestFirst.select(
-                    view, count: count, first: first, already: already.isEmpty ? nil : $0, trim: trim, candidates: candidates,
+                    view, count: count, first: first, already: already.isEmpty ? nil : $0, trim: trim,
+                    candidates: candidates,
                     parallel: parallel)
             }
         }
@@ -62,12 +63,17 @@ struct PlainFarthestFirst {
     @Test func equalsThePlainAlgorithm() {
         for (trial, candidates) in [nil, 1, 2, 3, 7, 20].enumerated() {
             let seed = UInt64(trial)
-            check(randomRows(150, 9, limit: 20, seed: seed), 9, count: 30, first: 5, candidates: candidates, parallel: threads(3))
+            check(
+                randomRows(150, 9, limit: 20, seed: seed), 9, count: 30, first: 5, candidates: candidates,
+                parallel: threads(3))
             check(clusteredRows(200, 17, centres: 6, seed: seed), 17, count: 60, first: 0, candidates: candidates)
             // Few distinct values: many ties, many equal rows.
-            check(randomRows(120, 2, limit: 2, seed: seed), 2, count: 60, first: 119, candidates: candidates, parallel: threads(2))
+            check(
+                randomRows(120, 2, limit: 2, seed: seed), 2, count: 60, first: 119, candidates: candidates,
+                parallel: threads(2))
             check(randomRows(80, 3, limit: 1, seed: seed), 3, count: 80, first: 7, trim: 4, candidates: candidates)
-            check(clusteredRows(150, 5, centres: 4, seed: seed), 5, count: 25, first: 3, trim: 11, candidates: candidates)
+            check(
+                clusteredRows(150, 5, centres: 4, seed: seed), 5, count: 25, first: 3, trim: 11, candidates: candidates)
         }
     }
 
@@ -110,14 +116,19 @@ struct PlainFarthestFirst {
     @Test func streamedChunksGiveTheSameResult() {
         let (n, d) = (5000, 12)
         let rows = clusteredRows(n, d, centres: 40, noise: 25, seed: 4)
-        let whole = rows.withVectors(dimension: d) { FarthestFirst.select($0, count: 120, first: 77, parallel: threads(2)) }
+        let whole = rows.withVectors(dimension: d) {
+            FarthestFirst.select($0, count: 120, first: 77, parallel: threads(2))
+        }
         for chunk in [701, 2048, 4999] {
             rows.withVectors(dimension: d) { view in
-                let run = FarthestFirst(rows: n, dimension: d, budget: 120, first: (77, view.row(77)), candidates: chunk / 20)
+                let run = FarthestFirst(
+                    rows: n, dimension: d, budget: 120, first: (77, view.row(77)), candidates: chunk / 20)
                 while run.needsPass {
                     // From the back, to show that the order of chunks is free.
                     for start in stride(from: 0, to: n, by: chunk).reversed() {
-                        run.update(rows: start..<min(n, start + chunk), vectors: view.row(start), parallel: threads(chunk % 3 + 1))
+                        run.update(
+                            rows: start..<min(n, start + chunk), vectors: view.row(start),
+                            parallel: threads(chunk % 3 + 1))
                     }
                     run.finishPass()
                 }
@@ -185,7 +196,8 @@ struct PlainFarthestFirst {
         rows.withVectors(dimension: 8) { view in
             let a = ComposableCoreset.select(view, count: 25, partSize: 200, first: 450)
             let b = ComposableCoreset.select(view, count: 25, partSize: 200, first: 450, parallel: threads(4))
-            #expect(a.picks == b.picks && a.certificate == b.certificate && a.picks[0] == 450 && Set(a.picks).count == 25)
+            #expect(
+                a.picks == b.picks && a.certificate == b.certificate && a.picks[0] == 450 && Set(a.picks).count == 25)
             let one = ComposableCoreset.select(view, count: 25, partSize: 900, first: 450)
             #expect(one.picks == FarthestFirst.select(view, count: 25, first: 450).picks)
         }
@@ -193,7 +205,8 @@ struct PlainFarthestFirst {
 
     @Test func quantilesAreNearestRanks() {
         let quantizer = Quantizer(dimension: 64)
-        let certificate = Certificate(squaredDistances: (1...200).map { $0 * $0 }.shuffled(), separation: 100, trim: 2, quantizer: quantizer)!
+        let certificate = Certificate(
+            squaredDistances: (1...200).map { $0 * $0 }.shuffled(), separation: 100, trim: 2, quantizer: quantizer)!
         #expect(certificate.radius == 200 / quantizer.scale)
         #expect(certificate.trimmedRadius == 198 / quantizer.scale)
         #expect(certificate.median == 100 / quantizer.scale)

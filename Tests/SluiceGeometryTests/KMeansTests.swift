@@ -9,7 +9,9 @@ import Testing
             let rows = seed % 2 == 0 ? randomRows(400, d, seed: seed) : clusteredRows(400, d, centres: 9, seed: seed)
             var inertias: [UInt64] = []
             let result = rows.withVectors(dimension: d) {
-                KMeans(clusters: 12, maximumIterations: 15, seed: Seed(seed)).run($0, starting: nil) { inertias.append($0) }
+                KMeans(clusters: 12, maximumIterations: 15, seed: Seed(seed)).run($0, starting: nil) {
+                    inertias.append($0)
+                }
             }
             #expect(zip(inertias, inertias.dropFirst()).allSatisfy { $0 >= $1 })
             #expect(inertias.count == result.iterations + 1 && inertias.last == result.squaredInertia)
@@ -35,7 +37,8 @@ import Testing
                 #expect(other.centroids == one.centroids && other.labels == one.labels)
                 #expect(other.squaredInertia == one.squaredInertia && other.iterations == one.iterations)
             }
-            #expect(kmeans.run(view).labels != KMeans(clusters: 70, maximumIterations: 6, seed: Seed(4)).run(view).labels)
+            #expect(
+                kmeans.run(view).labels != KMeans(clusters: 70, maximumIterations: 6, seed: Seed(4)).run(view).labels)
         }
     }
 
@@ -52,7 +55,8 @@ import Testing
         let same = [Int8](repeating: 9, count: 20 * 3)
         same.withVectors(dimension: 3) { view in
             let result = KMeans(clusters: 4, seed: Seed(1)).run(view)
-            #expect(result.count == 4 && result.sizes.reduce(0, +) == 20 && result.squaredInertia == 0 && result.converged)
+            #expect(
+                result.count == 4 && result.sizes.reduce(0, +) == 20 && result.squaredInertia == 0 && result.converged)
             #expect(result.sizes[0] == 20, "ties go to the lowest centroid")
             #expect(KMeans(clusters: 50, seed: Seed(1)).run(view).count == 20)
             let seeds = KMeans(clusters: 6, seed: Seed(1)).seeds(view)

@@ -6,7 +6,9 @@ import Testing
 /// Every path of the machine against plain loops. The memory is exactly as long as the vectors and starts at odd addresses.
 @Suite struct KernelTests {
     static let paths: [Int32] = (0..<4).filter { svk_path_kernels($0) != nil }
-    static let dimensions = [1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 129, 191, 255, 256, 300, 384, 768, 1536]
+    static let dimensions = [
+        1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 129, 191, 255, 256, 300, 384, 768, 1536,
+    ]
 
     /// All bytes, -128 too.
     private func bytes(_ count: Int, _ seed: UInt64) -> [Int8] {
@@ -114,7 +116,9 @@ import Testing
         let portable = svk_path_kernels(0)!.pointee
         let kernels = svk_path_kernels(path)!.pointee
         var generator = SplitMix64(state: 5)
-        func doubles(_ count: Int) -> [Double] { (0..<count).map { _ in Double(Int64(bitPattern: generator.next())) / 3e18 } }
+        func doubles(_ count: Int) -> [Double] {
+            (0..<count).map { _ in Double(Int64(bitPattern: generator.next())) / 3e18 }
+        }
         for (n, d, m) in [(1, 3, 8), (9, 33, 16), (21, 64, 24), (17, 65, 40), (8, 30, 56)] {
             let rows = bytes(n * d, 9)
             let (weights, offsets) = (doubles(d * m), doubles(m))

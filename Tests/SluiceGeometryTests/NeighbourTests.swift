@@ -19,7 +19,8 @@ import Testing
     }
 
     private func run(
-        _ rows: [Int8], _ d: Int, centres: [Int8], limit: Int, neighbours: Int, countsDropped: Bool, block: Int = 10_000, width: Int = 1
+        _ rows: [Int8], _ d: Int, centres: [Int8], limit: Int, neighbours: Int, countsDropped: Bool,
+        block: Int = 10_000, width: Int = 1
     ) -> (partners: [Int?], unsettled: Int) {
         centres.withVectors(dimension: d) { centres in
             var filter = NeighbourFilter(
@@ -27,7 +28,8 @@ import Testing
             var found: [Int?] = []
             rows.withVectors(dimension: d) { all in
                 for start in stride(from: 0, to: all.count, by: block) {
-                    found += filter.add(all[start..<min(all.count, start + block)], parallel: threads(width)).map(\.partner)
+                    found += filter.add(all[start..<min(all.count, start + block)], parallel: threads(width)).map(
+                        \.partner)
                 }
             }
             return (found, filter.unsettledCount)
@@ -45,7 +47,9 @@ import Testing
                     let one = run(rows, d, centres: centres, limit: limit, neighbours: 11, countsDropped: counts)
                     #expect(one.partners == expected)
                     #expect(one.unsettled == 0)
-                    let other = run(rows, d, centres: centres, limit: limit, neighbours: 11, countsDropped: counts, block: 97, width: 3)
+                    let other = run(
+                        rows, d, centres: centres, limit: limit, neighbours: 11, countsDropped: counts, block: 97,
+                        width: 3)
                     #expect(other.partners == expected)
                 }
             }
@@ -106,8 +110,10 @@ import Testing
             let k = Int(generator.next(below: 3)) + 1
             let part = k + 1 + Int(generator.next(below: 4))
             // Few values: many ties and equal rows; some on a line, far apart in powers.
-            let rows = seed % 3 == 0
-                ? (0..<n * d).map { Int8(truncatingIfNeeded: 1 << ($0 % 7)) } : randomRows(n, d, limit: seed % 2 == 0 ? 2 : 100, seed: seed)
+            let rows =
+                seed % 3 == 0
+                ? (0..<n * d).map { Int8(truncatingIfNeeded: 1 << ($0 % 7)) }
+                : randomRows(n, d, limit: seed % 2 == 0 ? 2 : 100, seed: seed)
             let beside: [Int8] = seed % 4 == 0 ? randomRows(2, d, limit: 50, seed: seed + 7) : []
             try rows.withVectors(dimension: d) { view in
                 var coreset = ComposableCoreset(dimension: d, budget: k)
@@ -119,12 +125,17 @@ import Testing
                 }
                 let found = beside.isEmpty ? build(nil) : beside.withVectors(dimension: d) { build($0) }
                 #expect(found.picks.count == k && Set(found.picks).count == k)
-                let squared = (beside + found.vectors).withVectors(dimension: d) { Assigner(centres: $0).assign(view).squaredDistances }
+                let squared = (beside + found.vectors).withVectors(dimension: d) {
+                    Assigner(centres: $0).assign(view).squaredDistances
+                }
                 let certificate = try #require(
-                    Certificate(squaredDistances: squared, separation: found.separation, quantizer: Quantizer(dimension: d)))
+                    Certificate(
+                        squaredDistances: squared, separation: found.separation, quantizer: Quantizer(dimension: d)))
                 let scale = Quantizer(dimension: d).scale
                 let earlier = (0..<n).map { row in
-                    stride(from: 0, to: beside.count, by: d).map { squaredDistance(rows.row(row, d), beside[$0..<($0 + d)]) }.min() ?? .max
+                    stride(from: 0, to: beside.count, by: d).map {
+                        squaredDistance(rows.row(row, d), beside[$0..<($0 + d)])
+                    }.min() ?? .max
                 }
                 let best = optimum(distanceTable(rows, d), k, already: earlier) / scale
                 #expect(certificate.lowerBound <= best * (1 + 1e-12))
@@ -139,7 +150,9 @@ import Testing
             let d = [3, 17, 40][Int(seed % 3)]
             var rows = clusteredRows(600, d, centres: 5 + Int(seed % 20), seed: seed)
             // Outliers, each alone in its part.
-            for row in stride(from: 10, to: 600, by: 130) { for j in 0..<d { rows[row * d + j] = Int8(truncatingIfNeeded: 3 * row + j) } }
+            for row in stride(from: 10, to: 600, by: 130) {
+                for j in 0..<d { rows[row * d + j] = Int8(truncatingIfNeeded: 3 * row + j) }
+            }
             try rows.withVectors(dimension: d) { view in
                 let found = ComposableCoreset.select(view, count: 8, partSize: 100, first: 5)
                 let factor = try #require(found.certificate?.factor)
@@ -155,7 +168,9 @@ import Testing
         let pool = clusteredRows(60, d, centres: 6, seed: 1)
         let chosen = Array(pool[..<(9 * d)]) + randomRows(3, d, limit: 40, seed: 2)
         let scale = Quantizer(dimension: d).scale
-        func chord(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double { Double(squaredDistance(a, b)) / (scale * scale) }
+        func chord(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
+            Double(squaredDistance(a, b)) / (scale * scale)
+        }
         var total = 0.0
         for i in 0..<12 {
             var near = (0..<60).map { chord(chosen.row(i, d), pool.row($0, d)) }.sorted()
@@ -218,7 +233,10 @@ import Testing
             (shape("|i1", "(2, 3)"), [1, 2, 3], "needs 6 bytes of numbers, and it has 3"),
             (shape("<i4", "(1, 1)"), [1, 2, 3, 4], "numbers of type <i4"),
             (shape("<f4", "(1, 2)", order: "True"), bytes([1, 2] as [Float]), "Fortran"),
-            (shape("<f4", "(2, 2)"), bytes([1, 2, .nan, 1] as [Float]), "row 1 has a component that is NaN or infinite"),
+            (
+                shape("<f4", "(2, 2)"), bytes([1, 2, .nan, 1] as [Float]),
+                "row 1 has a component that is NaN or infinite"
+            ),
             (shape("<f8", "(1, 2)"), bytes([1, .infinity]), "row 0 has a component that is NaN or infinite"),
             (shape("|i1", "(1, 9000)"), bytes([Int8](repeating: 0, count: 9000)), "none of vectors"),
             ("{}", [], "header can't be understood"),

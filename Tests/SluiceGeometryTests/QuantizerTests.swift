@@ -52,7 +52,8 @@ import Testing
         }
         let q = try quantizer.quantize(x)
         func length(_ v: ArraySlice<Float>) -> Double { v.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
-        let exact = zip(x[..<d], x[d...]).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } / length(x[..<d]) / length(x[d...])
+        let exact =
+            zip(x[..<d], x[d...]).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } / length(x[..<d]) / length(x[d...])
         #expect(abs(Double(dot(q[..<d], q[d...])) / (quantizer.scale * quantizer.scale) - exact) < 0.01)
     }
 }

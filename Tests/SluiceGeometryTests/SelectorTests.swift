@@ -31,7 +31,9 @@ import Testing
             var least = [Int](repeating: start, count: n)
             var picks: [Int] = []
             for _ in 0..<30 {
-                let gains = (0..<n).map { c in picks.contains(c) ? -1 : (0..<n).reduce(0) { $0 + max(0, least[$1] - table[$1][c]) } }
+                let gains = (0..<n).map { c in
+                    picks.contains(c) ? -1 : (0..<n).reduce(0) { $0 + max(0, least[$1] - table[$1][c]) }
+                }
                 picks.append(gains.firstIndex(of: gains.max()!)!)
                 for i in 0..<n { least[i] = min(least[i], table[i][picks.last!]) }
             }
@@ -59,7 +61,9 @@ import Testing
             let random = (0..<25).flatMap { Array(rows.row($0, d)) }
             chosen.withVectors(dimension: d) { a in
                 random.withVectors(dimension: d) { b in
-                    #expect(Yardsticks.coverage(of: view, by: a)!.meanDistance < 0.8 * Yardsticks.coverage(of: view, by: b)!.meanDistance)
+                    #expect(
+                        Yardsticks.coverage(of: view, by: a)!.meanDistance < 0.8
+                            * Yardsticks.coverage(of: view, by: b)!.meanDistance)
                 }
             }
         }
@@ -89,7 +93,10 @@ import Testing
         let reversed = Sensitivity.select(
             squaredDistances: distances.reversed(), hashes: hashes.reversed(), count: 400, seed: Seed(1))
         #expect(Set(reversed.map { n - 1 - $0 }) == Set(rows))
-        #expect(Sensitivity.select(squaredDistances: [0, 0], hashes: Array(hashes[..<2]), count: 5, seed: Seed(1)) == [0, 1])
+        #expect(
+            Sensitivity.select(squaredDistances: [0, 0], hashes: Array(hashes[..<2]), count: 5, seed: Seed(1)) == [
+                0, 1,
+            ])
     }
 
     @Test func effectiveRankOfKnownSets() throws {

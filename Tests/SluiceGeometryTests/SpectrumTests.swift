@@ -13,7 +13,9 @@ import Testing
             for i in 0..<d {
                 #expect(moments.sums[i] == (0..<n).reduce(0) { $0 + Int64(rows[$1 * d + i]) })
                 for j in stride(from: i, to: d, by: 7) {
-                    #expect(moments.product(i, j) == (0..<n).reduce(0) { $0 + Int64(rows[$1 * d + i]) * Int64(rows[$1 * d + j]) })
+                    #expect(
+                        moments.product(i, j)
+                            == (0..<n).reduce(0) { $0 + Int64(rows[$1 * d + i]) * Int64(rows[$1 * d + j]) })
                 }
             }
         }
@@ -105,7 +107,9 @@ import Testing
         let n = 5
         let matrix = (0..<n * n).map { i -> Double in i / n == i % n ? 2 : abs(i / n - i % n) == 1 ? -1 : 0 }
         let expected = [2 + 3.0.squareRoot(), 3, 2, 1, 2 - 3.0.squareRoot()]
-        for (value, known) in zip(SymmetricEigen(matrix, dimension: n).values, expected) { #expect(abs(value - known) < 1e-14) }
+        for (value, known) in zip(SymmetricEigen(matrix, dimension: n).values, expected) {
+            #expect(abs(value - known) < 1e-14)
+        }
     }
 }
 
@@ -168,7 +172,9 @@ import Testing
             let kept = Set(TopShare.rows(scores: variety.scores(view), count: 200).rows)
             let pairs = (0..<40).filter { kept.contains($0) }
             #expect(pairs.count > 5)
-            #expect(pairs.count { kept.contains(360 + $0) } >= pairs.count - 1, "only a tie at the threshold can part a pair")
+            #expect(
+                pairs.count { kept.contains(360 + $0) } >= pairs.count - 1,
+                "only a tie at the threshold can part a pair")
             let outcomes = PairwiseFilter.run(view, squaredLimit: 0)
             for pair in 0..<40 { #expect(outcomes[360 + pair] == .init(partner: pair, squaredDistance: 0)) }
             #expect(outcomes.count { $0.partner != nil } == 40)
@@ -179,7 +185,9 @@ import Testing
         let same = [Int8](repeating: 4, count: 10 * 6)
         let scores = same.withVectors(dimension: 6) { RowVariance(moments: moments(same, 6)).scores($0) }
         #expect(scores == [Double](repeating: 0, count: 10))
-        let leverage = same.withVectors(dimension: 6) { RowVariance(moments: moments(same, 6), measure: .leverage).scores($0) }
+        let leverage = same.withVectors(dimension: 6) {
+            RowVariance(moments: moments(same, 6), measure: .leverage).scores($0)
+        }
         #expect(leverage.allSatisfy { $0 == 0 })
     }
 
@@ -213,7 +221,9 @@ import Testing
                 let distance = squaredDistance(rows.row(order[place], d), rows.row(order[other], d))
                 if best == nil || distance < best!.distance { best = (distance, other) }
             }
-            if let best, best.distance <= limit { return .init(partner: best.place, squaredDistance: Int32(best.distance)) }
+            if let best, best.distance <= limit {
+                return .init(partner: best.place, squaredDistance: Int32(best.distance))
+            }
             kept.append(place)
             return .init(partner: nil, squaredDistance: best.map { Int32($0.distance) } ?? .max)
         }
@@ -228,7 +238,9 @@ import Testing
             order.shuffle(using: &generator)
             let expected = plain(rows, d, order, limit)
             rows.withVectors(dimension: d) { view in
-                #expect(PairwiseFilter.run(view, order: order, squaredLimit: Int32(limit), parallel: threads(2)) == expected)
+                #expect(
+                    PairwiseFilter.run(view, order: order, squaredLimit: Int32(limit), parallel: threads(2)) == expected
+                )
             }
         }
     }

@@ -50,7 +50,8 @@ func clusteredRows(_ count: Int, _ dimension: Int, centres: Int, noise: Int = 12
     for _ in 0..<count {
         let centre = Int(generator.next(below: UInt64(centres)))
         for j in 0..<dimension {
-            rows.append(middle[centre * dimension + j] + Int8(Int(generator.next(below: UInt64(2 * noise + 1))) - noise))
+            rows.append(
+                middle[centre * dimension + j] + Int8(Int(generator.next(below: UInt64(2 * noise + 1))) - noise))
         }
     }
     return rows

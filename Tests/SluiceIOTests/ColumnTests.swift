@@ -35,7 +35,8 @@ import Testing
         try writer.finish()
         func thrown(_ body: () throws -> Void) -> String { failure(body)?.found ?? "nothing" }
         #expect(thrown { _ = try NpyReader<Int64>(folder("a.npy")) } == "it holds numbers of type <i4, expected is <i8")
-        #expect(thrown { _ = try NpyReader<Int32>(folder("a.npy"), width: 3) } == "its rows have 2 numbers, expected are 3")
+        #expect(
+            thrown { _ = try NpyReader<Int32>(folder("a.npy"), width: 3) } == "its rows have 2 numbers, expected are 3")
         #expect(thrown { _ = try NpyReader<Int32>(folder("a.npy"), rows: 9) } == "it has 2 rows, expected are 9")
         try folder.write("b.npy", "no numbers here, none at all")
         #expect(thrown { _ = try NpyReader<Int32>(folder("b.npy")) } == "this is no .npy file")

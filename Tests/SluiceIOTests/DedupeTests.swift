@@ -12,7 +12,8 @@ import Testing
         return (0..<count).map { _ in
             let key = UInt64(random.below(distinct))
             return skew
-                ? ContentHash(high: key & 1, low: UInt64.max - key / 2) : ContentHash(high: Seed.mix(key), low: Seed.mix(key ^ 0xABCD))
+                ? ContentHash(high: key & 1, low: UInt64.max - key / 2)
+                : ContentHash(high: Seed.mix(key), low: Seed.mix(key ^ 0xABCD))
         }
     }
 
@@ -36,7 +37,9 @@ import Testing
             var table = DedupeTable()
             var got: [Duplicate] = []
             for (i, hash) in stream.enumerated() {
-                if let kept = table.insertOrFind(hash, UInt64(i)) { got.append(Duplicate(ordinal: UInt64(i), kept: kept)) }
+                if let kept = table.insertOrFind(hash, UInt64(i)) {
+                    got.append(Duplicate(ordinal: UInt64(i), kept: kept))
+                }
             }
             #expect(got == expected(stream))
             #expect(table.count == count - got.count)
@@ -53,7 +56,9 @@ import Testing
         var table = DedupeTable()
         for i in order { _ = table.insertLowest(stream[i], UInt64(i)) }
         for (i, hash) in stream.enumerated() { #expect(table.find(hash)! <= UInt64(i)) }
-        #expect(Set(stream.map { table.find($0)! }) == Set(stream.indices.map(UInt64.init)).subtracting(expected(stream).map(\.ordinal)))
+        #expect(
+            Set(stream.map { table.find($0)! })
+                == Set(stream.indices.map(UInt64.init)).subtracting(expected(stream).map(\.ordinal)))
     }
 
     @Test func memoryStaysNearTheRecords() {
@@ -70,7 +75,9 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func spillAgreesWithTheTable(skew: Bool) throws {
-        for (count, distinct, memory) in [(0, 1, 1), (100, 10, 1), (30_000, 20_000, 1), (30_000, 50, 100_000), (5000, 3000, 1 << 20)] {
+        for (count, distinct, memory) in [
+            (0, 1, 1), (100, 10, 1), (30_000, 20_000, 1), (30_000, 50, 100_000), (5000, 3000, 1 << 20),
+        ] {
             let stream = stream(count, distinct: distinct, seed: 11, skew: skew)
             var order = Array(stream.indices)
             var random = SplitMix64(state: 1)
@@ -111,7 +118,8 @@ import Testing
             }
             n += 7
             guard try FileSystem.local.status(of: folder("f")) != nil else { continue }
-            #expect(try FileSystem.local.entries(of: folder("f")).allSatisfy { !$0.hasSuffix(AtomicFile.temporarySuffix) })
+            #expect(
+                try FileSystem.local.entries(of: folder("f")).allSatisfy { !$0.hasSuffix(AtomicFile.temporarySuffix) })
             try FileSystem.local.removeTree(folder("f"))
         }
         #expect(survived)
@@ -136,18 +144,24 @@ import Testing
 
     /// Known answers for real data: shared/data/README.md beside the repository.
     @Test(arguments: [
-        ("p3-", ["prompt", "completion"], 35_570, 403, "f3b63aaf15a420cbea0b4f185819ce8c4c653591a32bcc139d85b6ddde726d27"),
+        (
+            "p3-", ["prompt", "completion"], 35_570, 403,
+            "f3b63aaf15a420cbea0b4f185819ce8c4c653591a32bcc139d85b6ddde726d27"
+        ),
         (
             "abilities", ["instruction", "input", "output"], 26_443, 26,
             "c0a501f39555fd496fc8c1350ececf2c18b9ecd78de2b8087b1144525b5d19f8"
         ),
     ])
-    func realDataGivesTheKnownAnswer(prefix: String, names: [String], records: Int, dropped: Int, digest: String) throws {
+    func realDataGivesTheKnownAnswer(prefix: String, names: [String], records: Int, dropped: Int, digest: String) throws
+    {
         guard let sharedFolder else {
             print("skipped: there is no ../shared/data beside the repository")
             return
         }
-        let files = try FileSystem.local.entries(of: sharedFolder).filter { $0.hasPrefix(prefix) && $0.hasSuffix(".zst") }
+        let files = try FileSystem.local.entries(of: sharedFolder).filter {
+            $0.hasPrefix(prefix) && $0.hasSuffix(".zst")
+        }
         let extractor = JSONExtractor(names.map { JSONPath($0) })
         let arena = FieldArena(width: names.count)
         var hasher = RecordHasher()

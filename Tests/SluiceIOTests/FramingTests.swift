@@ -68,7 +68,9 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
 
     @Test func linesAreThoseOfANaiveSplitter() throws {
         var random = SplitMix64(state: 42)
-        let pieces = ["\n", "\r\n", "\r", "a", "bc", "{\"k\":1}", " ", "\t", "é", "\u{2028}", "\u{85}", "xxxxxxxxxxxxxxxxx"]
+        let pieces = [
+            "\n", "\r\n", "\r", "a", "bc", "{\"k\":1}", " ", "\t", "é", "\u{2028}", "\u{85}", "xxxxxxxxxxxxxxxxx",
+        ]
         for round in 0..<400 {
             var text = round % 7 == 0 ? "\u{FEFF}" : ""
             // More than the reader looks at before it starts.
@@ -154,7 +156,8 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
     }
 
     @Test func elementsAreRecordsOnOneLine() throws {
-        let text = "\u{FEFF}\n[\n  {\n    \"a\": [1,\r\n 2],\n    \"b\": \"x ] } , \\\" y\"\n  },\n  {\"c\":{}} ,7,\"s\"\n, null ]\n\n"
+        let text =
+            "\u{FEFF}\n[\n  {\n    \"a\": [1,\r\n 2],\n    \"b\": \"x ] } , \\\" y\"\n  },\n  {\"c\":{}} ,7,\"s\"\n, null ]\n\n"
         for most: UInt64 in [1, 3, 1000] {
             for limits in [FramingLimits(), FramingLimits(blockBytes: 1), FramingLimits(blockRecords: 2)] {
                 let got = try framed(PiecewiseSource(Array(text.utf8), path: "a.json", most: most), limits)
@@ -173,7 +176,8 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
 
     @Test func arraysThatBreakGiveWhatCameBefore() throws {
         for (text, good) in [
-            ("[{\"a\":1},{\"b\":2", 1), ("[{\"a\":1} {\"b\":2}]", 1), ("[{\"a\":1},{\"b\":2]}]", 1), ("[{\"a\":1}]x", 1),
+            ("[{\"a\":1},{\"b\":2", 1), ("[{\"a\":1} {\"b\":2}]", 1), ("[{\"a\":1},{\"b\":2]}]", 1),
+            ("[{\"a\":1}]x", 1),
             ("[{\"a\":1},]", 1), ("[{},,{}]", 1), ("[{}", 1), ("[", 0), ("[{},", 1), ("[{},{\"a", 1), ("[{}][{}]", 1),
         ] {
             for most: UInt64 in [1, 1000] {

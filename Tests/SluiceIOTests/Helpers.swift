@@ -44,7 +44,8 @@ final class PiecewiseSource: ByteSource {
     var fileOffset: UInt64 { UInt64(at) }
 
     /// - Parameter failure: thrown at the end, in place of it.
-    init(_ bytes: [UInt8], path: String = "test.jsonl", seed: UInt64 = 1, most: UInt64 = 50, failure: IOFailure? = nil) {
+    init(_ bytes: [UInt8], path: String = "test.jsonl", seed: UInt64 = 1, most: UInt64 = 50, failure: IOFailure? = nil)
+    {
         self.bytes = bytes
         self.path = path
         self.most = most

@@ -6,7 +6,9 @@ import Testing
 /// Frames unpacked ahead by several threads against the plain source.
 struct ReadAheadTests {
     /// Bytes until the end or the error, the error, and the digest of the file as it was read.
-    private func drain(_ path: String, threads: Int, chunk: Int) -> (bytes: [UInt8], failure: IOFailure?, digest: ContentHash) {
+    private func drain(_ path: String, threads: Int, chunk: Int) -> (
+        bytes: [UInt8], failure: IOFailure?, digest: ContentHash
+    ) {
         let digest = FileDigest()
         var bytes: [UInt8] = []
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk, alignment: 16)

@@ -36,7 +36,8 @@ import Testing
     }
 
     @Test func framesAndMembersFollowOneAnother() throws {
-        let joined = skippable([9, 9]) + frame(text) + frame([]) + skippable([]) + frame(text, level: 1) + skippable([1])
+        let joined =
+            skippable([9, 9]) + frame(text) + frame([]) + skippable([]) + frame(text, level: 1) + skippable([1])
         for pieces in [1, 7, 1000, 65536] {
             #expect(try read("a.zst", joined, options: InputOptions(bufferBytes: 64), pieces: pieces) == text + text)
             #expect(

@@ -77,12 +77,15 @@ private func stage(_ line: String) -> String {
     }
 
     @Test func shortFormsMeanTheSame() throws {
-        let short = try parse("sluice: 1\ninput: {files: a}\nstages: [format, embed: , {cluster: {}}]\noutput: {directory: o}")
+        let short = try parse(
+            "sluice: 1\ninput: {files: a}\nstages: [format, embed: , {cluster: {}}]\noutput: {directory: o}")
         let long = try parse(
-            "sluice: 1\nmemory: null\ninput: {files: [a], dedupe: ~}\nstages:\n- format:\n- embed: null\n- cluster:\n    clusters: \"auto\"\noutput:\n  directory: o\n")
+            "sluice: 1\nmemory: null\ninput: {files: [a], dedupe: ~}\nstages:\n- format:\n- embed: null\n- cluster:\n    clusters: \"auto\"\noutput:\n  directory: o\n"
+        )
         #expect(short == long)
         #expect(try parse("sluice: 1\ninput: {files: a}\noutput: {directory: o}").stages.isEmpty)
-        #expect(try parse("sluice: 1\ninput: {files: a, dedupe: {on: line}}\noutput: {directory: o}").input.dedupe == .line)
+        #expect(
+            try parse("sluice: 1\ninput: {files: a, dedupe: {on: line}}\noutput: {directory: o}").input.dedupe == .line)
     }
 
     @Test func relativePathsAreRelativeToTheFile() throws {
@@ -161,38 +164,128 @@ private func stage(_ line: String) -> String {
     @Test(arguments: [
         ("", "1:1: the definition is empty; it begins with `sluice: 1`"),
         ("# nothing\n", "1:1: the definition is empty; it begins with `sluice: 1`"),
-        ("- a\n", "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, output, not a list"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: o}\nfiles: b\n", "4:1: unknown key `files`; it belongs under `input`"),
-        ("sluice: 1\ninput: {files: a, seed: 1}\noutput: {directory: o}\n", "2:19: unknown key `seed` of `input`; it belongs at the top"),
-        ("input: {files: a}\noutput: {directory: o}\n", "1:1: `sluice: 1` is missing; it says which version of the definition this is"),
-        ("sluice: 1\noutput: {directory: o}\n", "1:1: `input` is missing; say what to read, as `input: {files: [data/*.jsonl.zst]}`"),
-        ("sluice: 1\ninput: {files: a}\n", "1:1: `output` is missing; say where the results go, as `output: {directory: out}`"),
-        ("sluice: 1\ninput: a\noutput: {directory: o}\n", "2:8: `input` must be a map with the keys files, dedupe, malformed, max_record, not `a`"),
-        ("sluice: 1\ninput: {files: []}\noutput: {directory: o}\n", "2:16: `input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]"),
-        ("sluice: 1\ninput:\n  files:\noutput: {directory: o}\n", "3:3: `files` has no value; give it one or delete it"),
-        ("sluice: 1\ninput: {files: [a, [b]]}\noutput: {directory: o}\n", "2:20: `input.files` must hold texts, not a list"),
+        (
+            "- a\n",
+            "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, output, not a list"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o}\nfiles: b\n",
+            "4:1: unknown key `files`; it belongs under `input`"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, seed: 1}\noutput: {directory: o}\n",
+            "2:19: unknown key `seed` of `input`; it belongs at the top"
+        ),
+        (
+            "input: {files: a}\noutput: {directory: o}\n",
+            "1:1: `sluice: 1` is missing; it says which version of the definition this is"
+        ),
+        (
+            "sluice: 1\noutput: {directory: o}\n",
+            "1:1: `input` is missing; say what to read, as `input: {files: [data/*.jsonl.zst]}`"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\n",
+            "1:1: `output` is missing; say where the results go, as `output: {directory: out}`"
+        ),
+        (
+            "sluice: 1\ninput: a\noutput: {directory: o}\n",
+            "2:8: `input` must be a map with the keys files, dedupe, malformed, max_record, not `a`"
+        ),
+        (
+            "sluice: 1\ninput: {files: []}\noutput: {directory: o}\n",
+            "2:16: `input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]"
+        ),
+        (
+            "sluice: 1\ninput:\n  files:\noutput: {directory: o}\n",
+            "3:3: `files` has no value; give it one or delete it"
+        ),
+        (
+            "sluice: 1\ninput: {files: [a, [b]]}\noutput: {directory: o}\n",
+            "2:20: `input.files` must hold texts, not a list"
+        ),
         ("sluice: 1\ninput: {files: [a, \"\"]}\noutput: {directory: o}\n", "2:20: `input.files` holds an empty name"),
-        ("sluice: 1\ninput: {files: [\"-\", \"-\"]}\noutput: {directory: o}\n", "2:22: standard input `-` can be read only once"),
-        ("sluice: 1\ninput: {files: a, dedupe: line}\noutput: {directory: o}\n", "2:27: `input.dedupe` must be a map, not `line`; write `dedupe: {on: line}`"),
-        ("sluice: 1\ninput: {files: a, dedupe: {}}\noutput: {directory: o}\n", "2:19: `input.dedupe` needs `on`: field names, or `line`"),
-        ("sluice: 1\ninput: {files: a, dedupe: {on: [x, y, x]}}\noutput: {directory: o}\n", "2:39: `input.dedupe.on` names `x` twice"),
-        ("sluice: 1\ninput: {files: a, max_record: 2GiB}\noutput: {directory: o}\n", "2:31: `input.max_record` is 2147483648 bytes and must be from 1 byte to 1GiB"),
-        ("sluice: 1\nmemory: 512\ninput: {files: a}\noutput: {directory: o}\n", "2:9: `memory` is 512 bytes and must be at least 1MiB; did you mean `512MiB`?"),
-        ("sluice: 1\nseed: -1\ninput: {files: a}\noutput: {directory: o}\n", "2:7: `seed` must be a whole number from 0 to 18446744073709551615, not `-1`"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: \"\"}\n", "3:21: `output.directory` is empty; say where the results go"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: [o]}\n", "3:21: `output.directory` must be text, not a list"),
-        ("sluice: 1\ninput: {files: a}\nstages: embed\noutput: {directory: o}\n", "3:9: `stages` must be a list, not `embed`; begin each stage with `- ` and its name"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: o}\nseed: 1\nseed: 2\n", "5:1: key `seed` stands twice in this map; delete one"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: o, level: x}\n", "3:31: `output.level` must be a whole number from 1 to 19, not `x`"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: o, annotate: [clutser]}\n", "3:35: `annotate` names `clutser`, which no stage writes"),
-        ("sluice: 1\ninput: {files: a}\noutput: {directory: o, record: formatted}\n", "3:32: `record: formatted` writes the column `text`, which no stage makes; add a `format` stage"),
-        ("sluice: 1\ninput: {files: a}\nstages: [embed]\noutput: {directory: o}\n", "3:10: stage 1 `embed` reads `text`, which no earlier stage writes; put a `format` stage before it"),
-        ("sluice: 1\ninput: {files: a}\nstages: [embed, format]\noutput: {directory: o}\n", "3:10: stage 1 `embed` reads `text`, which no earlier stage writes; move stage 2 `format`, which writes it, before it"),
+        (
+            "sluice: 1\ninput: {files: [\"-\", \"-\"]}\noutput: {directory: o}\n",
+            "2:22: standard input `-` can be read only once"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, dedupe: line}\noutput: {directory: o}\n",
+            "2:27: `input.dedupe` must be a map, not `line`; write `dedupe: {on: line}`"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, dedupe: {}}\noutput: {directory: o}\n",
+            "2:19: `input.dedupe` needs `on`: field names, or `line`"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, dedupe: {on: [x, y, x]}}\noutput: {directory: o}\n",
+            "2:39: `input.dedupe.on` names `x` twice"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, max_record: 2GiB}\noutput: {directory: o}\n",
+            "2:31: `input.max_record` is 2147483648 bytes and must be from 1 byte to 1GiB"
+        ),
+        (
+            "sluice: 1\nmemory: 512\ninput: {files: a}\noutput: {directory: o}\n",
+            "2:9: `memory` is 512 bytes and must be at least 1MiB; did you mean `512MiB`?"
+        ),
+        (
+            "sluice: 1\nseed: -1\ninput: {files: a}\noutput: {directory: o}\n",
+            "2:7: `seed` must be a whole number from 0 to 18446744073709551615, not `-1`"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: \"\"}\n",
+            "3:21: `output.directory` is empty; say where the results go"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: [o]}\n",
+            "3:21: `output.directory` must be text, not a list"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\nstages: embed\noutput: {directory: o}\n",
+            "3:9: `stages` must be a list, not `embed`; begin each stage with `- ` and its name"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o}\nseed: 1\nseed: 2\n",
+            "5:1: key `seed` stands twice in this map; delete one"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o, level: x}\n",
+            "3:31: `output.level` must be a whole number from 1 to 19, not `x`"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o, annotate: [clutser]}\n",
+            "3:35: `annotate` names `clutser`, which no stage writes"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o, record: formatted}\n",
+            "3:32: `record: formatted` writes the column `text`, which no stage makes; add a `format` stage"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\nstages: [embed]\noutput: {directory: o}\n",
+            "3:10: stage 1 `embed` reads `text`, which no earlier stage writes; put a `format` stage before it"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\nstages: [embed, format]\noutput: {directory: o}\n",
+            "3:10: stage 1 `embed` reads `text`, which no earlier stage writes; move stage 2 `format`, which writes it, before it"
+        ),
         // YAML itself.
-        ("sluice: 1\ninput: {files: [a}\n", "2:18: this is not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2, column 16"),
-        ("sluice: 1\n\tseed: 2\n", "2:1: this is not YAML: found a tab character that violates indentation, while scanning a plain scalar from line 1, column 9; indent with blanks, not tabs"),
-        ("sluice: 1\ninput: {files: a}\nx: y: z\n", "3:5: this is not YAML: mapping values are not allowed in this context; check the indentation, or put a text with a colon in quotes"),
-        ("sluice: 1\n--- \nsluice: 1\n", "2:1: this is not YAML: but found another document, expected a single document in the stream from line 1, column 1; one file holds one definition"),
+        (
+            "sluice: 1\ninput: {files: [a}\n",
+            "2:18: this is not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2, column 16"
+        ),
+        (
+            "sluice: 1\n\tseed: 2\n",
+            "2:1: this is not YAML: found a tab character that violates indentation, while scanning a plain scalar from line 1, column 9; indent with blanks, not tabs"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\nx: y: z\n",
+            "3:5: this is not YAML: mapping values are not allowed in this context; check the indentation, or put a text with a colon in quotes"
+        ),
+        (
+            "sluice: 1\n--- \nsluice: 1\n",
+            "2:1: this is not YAML: but found another document, expected a single document in the stream from line 1, column 1; one file holds one definition"
+        ),
         ("sluice: 1\ninput: *nothing\n", "2:8: this is not YAML: found undefined alias"),
         ("sluice: 1\nseed: \u{7}\n", "2:7: this is not YAML: control characters are not allowed"),
     ])
@@ -205,25 +298,67 @@ private func stage(_ line: String) -> String {
         ("[cluster]", "6:5: stage 3 must be a name with its options, such as `- embed: {}`, not a list"),
         ("{}", "6:5: stage 3 must be a name with its options, such as `- embed: {}`, not a map"),
         ("", "6:4: stage 3 must be a name with its options, such as `- embed: {}`, not nothing"),
-        ("coreset: {keep: 1}\n    cluster: {}", "7:5: `coreset` and `cluster` stand in one map; begin each stage with its own `- `"),
-        ("coreset:\n    keep: 5%", "7:5: `keep` stands beside the stage `coreset`; indent its options further than its name"),
+        (
+            "coreset: {keep: 1}\n    cluster: {}",
+            "7:5: `coreset` and `cluster` stand in one map; begin each stage with its own `- `"
+        ),
+        (
+            "coreset:\n    keep: 5%",
+            "7:5: `keep` stands beside the stage `coreset`; indent its options further than its name"
+        ),
         ("coreset", "6:5: stage `coreset` needs the option `keep`: a count or percentage, such as `keep: 5%`"),
         ("coreset: 5%", "6:14: the options of stage `coreset` must be a map, not `5%`; it takes keep, per"),
-        ("coreset: {keep: }", "6:15: option `keep` of stage `coreset` must be a count or percentage, not nothing; leave the option out, or give it a value"),
-        ("coreset: {keep: 0.05}", "6:21: option `keep` of stage `coreset` must be a count or percentage, not `0.05`; write 5% for that share"),
+        (
+            "coreset: {keep: }",
+            "6:15: option `keep` of stage `coreset` must be a count or percentage, not nothing; leave the option out, or give it a value"
+        ),
+        (
+            "coreset: {keep: 0.05}",
+            "6:21: option `keep` of stage `coreset` must be a count or percentage, not `0.05`; write 5% for that share"
+        ),
         ("coreset: {keep: [5%]}", "6:21: option `keep` of stage `coreset` must be a count or percentage, not a list"),
         ("coreset: {keep: 5%, keep: 6%}", "6:25: key `keep` stands twice in this map; delete one"),
         ("coreset: {keep: 5%, per: clutser}", "6:5: stage 3 `coreset` reads `clutser`, which no earlier stage writes"),
-        ("coreset: {keep: 5%, per: cluster}", "6:5: stage 3 `coreset` reads `cluster`, which no earlier stage writes; put a `cluster` stage before it"),
-        ("cluster: {clusters: 300, reservoir: 200}", "6:25: stage 3 `cluster`: 300 clusters can't be learnt from fewer records; raise `reservoir`"),
-        ("cluster: {clusters: 20001}", "6:25: stage 3 `cluster`: 20001 clusters can't be learnt from fewer records; raise `reservoir`"),
-        ("format: {template: {prompt}}", "6:24: option `template` of stage `format` must be text, not a map; put a text with braces in quotes"),
-        ("embed: {dimensions: \"384\"}", "6:25: option `dimensions` of stage `embed` must be a whole number from 8 to 4096, not `384`; write it without quotes"),
-        ("embed: {dimensions: 1_024}", "6:25: option `dimensions` of stage `embed` must be a whole number from 8 to 4096, not `1_024`; write 1024"),
-        ("redundancy: {threshold: x}", "6:29: option `threshold` of stage `redundancy` must be a number from 0.0 to 2.0, not `x`"),
-        ("redundancy: {cache: 5M}", "6:25: option `cache` of stage `redundancy` must be a size such as 64MiB, not `5M`; write 5MiB"),
-        ("redundancy: {fields: a}", "6:26: option `fields` of stage `redundancy` must be a list of text, not `a`; write [a]"),
-        ("redundancy: {fields: [a, [b]]}", "6:30: option `fields` of stage `redundancy` must be a list of text, not a list"),
+        (
+            "coreset: {keep: 5%, per: cluster}",
+            "6:5: stage 3 `coreset` reads `cluster`, which no earlier stage writes; put a `cluster` stage before it"
+        ),
+        (
+            "cluster: {clusters: 300, reservoir: 200}",
+            "6:25: stage 3 `cluster`: 300 clusters can't be learnt from fewer records; raise `reservoir`"
+        ),
+        (
+            "cluster: {clusters: 20001}",
+            "6:25: stage 3 `cluster`: 20001 clusters can't be learnt from fewer records; raise `reservoir`"
+        ),
+        (
+            "format: {template: {prompt}}",
+            "6:24: option `template` of stage `format` must be text, not a map; put a text with braces in quotes"
+        ),
+        (
+            "embed: {dimensions: \"384\"}",
+            "6:25: option `dimensions` of stage `embed` must be a whole number from 8 to 4096, not `384`; write it without quotes"
+        ),
+        (
+            "embed: {dimensions: 1_024}",
+            "6:25: option `dimensions` of stage `embed` must be a whole number from 8 to 4096, not `1_024`; write 1024"
+        ),
+        (
+            "redundancy: {threshold: x}",
+            "6:29: option `threshold` of stage `redundancy` must be a number from 0.0 to 2.0, not `x`"
+        ),
+        (
+            "redundancy: {cache: 5M}",
+            "6:25: option `cache` of stage `redundancy` must be a size such as 64MiB, not `5M`; write 5MiB"
+        ),
+        (
+            "redundancy: {fields: a}",
+            "6:26: option `fields` of stage `redundancy` must be a list of text, not `a`; write [a]"
+        ),
+        (
+            "redundancy: {fields: [a, [b]]}",
+            "6:30: option `fields` of stage `redundancy` must be a list of text, not a list"
+        ),
         ("redundancy: {[a]: 1}", "6:18: a key must be a word; where this is a text with braces, put it in quotes"),
     ])
     func aMistakeInAStageIsNamedWithItsPlace(line: String, problem: String) {
@@ -231,7 +366,8 @@ private func stage(_ line: String) -> String {
     }
 
     @Test func severalDuplicateKeysAndOtherMistakesAreFoundTogether() {
-        let text = "sluice: 1\nseed: 1\ninput:\n  files: a\n  files: b\n  'files': c\nseed: 2\noutput: {directory: o, levl: 3}\n"
+        let text =
+            "sluice: 1\nseed: 1\ninput:\n  files: a\n  files: b\n  'files': c\nseed: 2\noutput: {directory: o, levl: 3}\n"
         #expect(
             problems(text) == [
                 "p.yaml:5:3: key `files` stands twice in this map; delete one",
@@ -252,21 +388,27 @@ private func stage(_ line: String) -> String {
 
 @Suite struct DamagedDefinitionTests {
     @Test func aliasesThatMultiplyAreRefused() {
-        let laughs = (1...9).map { "a\($0): &a\($0) [\(Array(repeating: $0 == 1 ? "x" : "*a\($0 - 1)", count: 10).joined(separator: ", "))]" }
+        let laughs = (1...9).map {
+            "a\($0): &a\($0) [\(Array(repeating: $0 == 1 ? "x" : "*a\($0 - 1)", count: 10).joined(separator: ", "))]"
+        }
         let found = problems("sluice: 1\n" + laughs.joined(separator: "\n"))
-        #expect(found.count == 1 && found[0].hasSuffix("the definition has more than 100000 values"), "\(found.prefix(3))")
+        #expect(
+            found.count == 1 && found[0].hasSuffix("the definition has more than 100000 values"), "\(found.prefix(3))")
     }
 
     @Test func anchorsAreRead() throws {
-        let text = "sluice: 1\ninput: {files: &f [a, b]}\nstages: [format, embed, redundancy: {fields: *f}]\noutput: {directory: o}"
+        let text =
+            "sluice: 1\ninput: {files: &f [a, b]}\nstages: [format, embed, redundancy: {fields: *f}]\noutput: {directory: o}"
         #expect(try parse(text).stages[2].options["fields"] == ["a", "b"])
     }
 
     /// Whatever is cut out of a definition, doubled or put into it, the answer is a definition, or mistakes with places.
     @Test func damageGivesMistakesWithPlaces() {
         let scalars = Array(designExample.unicodeScalars)
-        let extras: [[Unicode.Scalar]] = ["{", "}", "[", "]", ":", "- ", "\n", "\t", "\"", "'", "#", "&a ", "*a", "!!", "? ", "|", "%", "é"]
-            .map { Array(($0 as String).unicodeScalars) }
+        let extras: [[Unicode.Scalar]] = [
+            "{", "}", "[", "]", ":", "- ", "\n", "\t", "\"", "'", "#", "&a ", "*a", "!!", "? ", "|", "%", "é",
+        ]
+        .map { Array(($0 as String).unicodeScalars) }
         var generator = SplitMix64(state: 5)
         for _ in 0..<3_000 {
             var text = scalars
@@ -276,7 +418,9 @@ private func stage(_ line: String) -> String {
                 switch generator.next(below: 3) {
                 case 0: text.removeSubrange(place..<(place + length))
                 case 1: text.insert(contentsOf: extras[Int(generator.next(below: UInt64(extras.count)))], at: place)
-                default: text.insert(contentsOf: text[place..<(place + length)], at: Int(generator.next(below: UInt64(text.count))))
+                default:
+                    text.insert(
+                        contentsOf: text[place..<(place + length)], at: Int(generator.next(below: UInt64(text.count))))
                 }
                 if text.isEmpty { text = ["a"] }
             }
@@ -324,7 +468,8 @@ private func stage(_ line: String) -> String {
     }
 
     @Test func stagesOfOneNameAreToldApart() throws {
-        let text = "sluice: 1\ninput: {files: a}\nstages: [format, embed, embed: {dimensions: 16}]\noutput: {directory: o}"
+        let text =
+            "sluice: 1\ninput: {files: a}\nstages: [format, embed, embed: {dimensions: 16}]\noutput: {directory: o}"
         let definition = try parse(text, set: ["stages.embed#1.dimensions=32", "stages.embed#2.dimensions=64"])
         #expect(definition.stages[1].options["dimensions"] == 32 && definition.stages[2].options["dimensions"] == 64)
         #expect(
@@ -334,10 +479,19 @@ private func stage(_ line: String) -> String {
     }
 
     @Test(arguments: [
-        ("stages.corset.keep=1%", "the definition has no stage `corset`; did you mean `coreset`? (it has `format`, `embed`, `cluster`, `coreset`, `redundancy`)"),
+        (
+            "stages.corset.keep=1%",
+            "the definition has no stage `corset`; did you mean `coreset`? (it has `format`, `embed`, `cluster`, `coreset`, `redundancy`)"
+        ),
         ("stages.coreset.kep=1%", "unknown option `kep` of stage `coreset`; did you mean `keep`?"),
-        ("stages.coreset.keep=1 %", "option `keep` of stage `coreset` must be a count or percentage, not `1 %`; write 1%"),
-        ("stages.9.keep=1%", "the definition has no stage 9 (it has `format`, `embed`, `cluster`, `coreset`, `redundancy`)"),
+        (
+            "stages.coreset.keep=1 %",
+            "option `keep` of stage `coreset` must be a count or percentage, not `1 %`; write 1%"
+        ),
+        (
+            "stages.9.keep=1%",
+            "the definition has no stage 9 (it has `format`, `embed`, `cluster`, `coreset`, `redundancy`)"
+        ),
         ("stages.coreset#2.keep=1%", "`#2` must be from 1 to 1, the number of stages called `coreset`"),
         ("stages.coreset=1%", "name an option of the stage, as in `stages.coreset.OPTION=…`"),
         ("inptu.files=a", "unknown key `inptu`; did you mean `input`?"),
@@ -353,7 +507,11 @@ private func stage(_ line: String) -> String {
     }
 
     @Test func otherOptionsOfTheCommandNameThemselves() {
-        #expect(throws: DefinitionErrors([Problem("--seed x: `seed` must be a whole number from 0 to 18446744073709551615, not `x`")])) {
+        #expect(
+            throws: DefinitionErrors([
+                Problem("--seed x: `seed` must be a whole number from 0 to 18446744073709551615, not `x`")
+            ])
+        ) {
             try DefinitionFile.parse(
                 text: designExample, path: "p.yaml", registry: stages,
                 overrides: [Override(["seed"], "x", spelling: "--seed x")])
@@ -374,13 +532,17 @@ private func stage(_ line: String) -> String {
                 Problem("`output.directory` is empty; say where the results go"),
                 Problem("`output.level` is 0 and must be from 1 to 19"),
                 Problem("option `dimensions` of stage `embed` must be a whole number from 8 to 4096, not `1`"),
-                Problem("unknown stage `corset`; did you mean `coreset`? (known are `cluster`, `coreset`, `embed`, `format`, `redundancy`)"),
+                Problem(
+                    "unknown stage `corset`; did you mean `coreset`? (known are `cluster`, `coreset`, `embed`, `format`, `redundancy`)"
+                ),
             ])
         ) { try pipeline.definition(stages) }
     }
 
     @Test func columnsAreCheckedToo() {
-        let pipeline = Pipeline(input: InputSpec(files: ["a"]), output: OutputSpec(directory: "o")) { Embed(dimensions: 8) }
+        let pipeline = Pipeline(input: InputSpec(files: ["a"]), output: OutputSpec(directory: "o")) {
+            Embed(dimensions: 8)
+        }
         #expect(
             throws: DefinitionErrors([
                 Problem("stage 1 `embed` reads `text`, which no earlier stage writes; put a `format` stage before it")

@@ -34,7 +34,8 @@ struct InertCluster: InertStage {
     static let descriptor = Descriptor(
         name: "cluster", summary: "Groups.",
         options: [
-            OptionSpec("clusters", .either([.choice(["auto"]), .integer(1...65_536)]), default: "auto", help: "How many."),
+            OptionSpec(
+                "clusters", .either([.choice(["auto"]), .integer(1...65_536)]), default: "auto", help: "How many."),
             OptionSpec("reservoir", .integer(1...(.max)), default: 20_000, help: "How many records to learn from."),
         ])
     let options: OptionValues

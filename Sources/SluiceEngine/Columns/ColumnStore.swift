@@ -86,7 +86,8 @@ final class ColumnStore: @unchecked Sendable {
             try file.forEach(rows) { column.append($0) }
             return .bytes(column)
         case .vector(let dimension):
-            return .vectors(VectorColumn(dimension: dimension, values: try numbers(path, rows, of: count, width: dimension)))
+            return .vectors(
+                VectorColumn(dimension: dimension, values: try numbers(path, rows, of: count, width: dimension)))
         case .integer: return .integers(try numbers(path, rows, of: count, width: 1))
         case .real: return .reals(try numbers(path, rows, of: count, width: 1))
         }

@@ -43,7 +43,8 @@ final class ShardWriter {
             if case (.vectors(let writer), .vectors(let vectors)) = (known, column), writer.width != vectors.dimension {
                 throw EngineError(
                     .data,
-                    "column `\(name)` has vectors of \(vectors.dimension) dimensions after vectors of \(writer.width ?? 0)")
+                    "column `\(name)` has vectors of \(vectors.dimension) dimensions after vectors of \(writer.width ?? 0)"
+                )
             }
             return known
         }

@@ -50,7 +50,9 @@ final class LedgerRuns: @unchecked Sendable {
 
     private func numberAfter(_ runs: [String]) -> Int {
         let stem = "ledger-\(phase)-"
-        return 1 + (runs.filter { $0.hasPrefix(stem) }.compactMap { Int($0.dropFirst(stem.count).prefix { $0 != "." }) }.max() ?? -1)
+        return 1
+            + (runs.filter { $0.hasPrefix(stem) }.compactMap { Int($0.dropFirst(stem.count).prefix { $0 != "." }) }
+                .max() ?? -1)
     }
 
     /// Writes what has gathered; returns all runs so far.

@@ -125,7 +125,8 @@ final class OutputStream {
             try opened.truncate(to: UInt64(state.fileBytes))
             file = consume opened
             for frame in try fileSystem.zstdFrames(of: found) {
-                guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0) else {
+                guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0)
+                else {
                     throw Self.damaged(found, "a frame has an impossible size")
                 }
                 frames.append(ZstdSeekableWriter.Sizes(compressed: size, content: content))

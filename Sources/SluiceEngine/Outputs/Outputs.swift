@@ -26,7 +26,8 @@ final class Outputs: @unchecked Sendable {
         folder: String, level: Int, writesPicks: Bool, from checkpoint: [OutputStream.State]? = nil,
         fileSystem: FileSystem
     ) throws(IOFailure) {
-        let names = ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] + (writesPicks ? ["picks.jsonl.zst"] : [])
+        let names =
+            ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] + (writesPicks ? ["picks.jsonl.zst"] : [])
         let buffers = Spares { FrameBuffer() }
         var streams: [OutputStream] = []
         for (index, name) in names.enumerated() {

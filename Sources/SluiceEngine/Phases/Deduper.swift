@@ -97,7 +97,8 @@ final class Deduper: @unchecked Sendable {
     private static var astray: EngineError {
         EngineError(
             .data,
-            "the duplicates found in the first reading are not those of the second; the input changed while it was read: run again with --force when nothing writes to it")
+            "the duplicates found in the first reading are not those of the second; the input changed while it was read: run again with --force when nothing writes to it"
+        )
     }
 
     private func loss(_ kept: UInt64) -> Parcel.Loss {

@@ -25,7 +25,8 @@ final class EmitPass: @unchecked Sendable {
 
     init(
         input: InputPass, store: ColumnStore, live: LiveRows, keptEncoder: KeptEncoder, encoder: LineEncoder,
-        outputs: Outputs, ledger: LedgerMerge, pickColumns: [ColumnName], checkpoints: Checkpoints, base: Checkpoint, resumes: Bool
+        outputs: Outputs, ledger: LedgerMerge, pickColumns: [ColumnName], checkpoints: Checkpoints, base: Checkpoint,
+        resumes: Bool
     ) {
         self.resumes = resumes
         self.input = input
@@ -117,11 +118,15 @@ final class EmitPass: @unchecked Sendable {
         if !isAligned, resumes { return }
         if let next = try cursor.next() {
             throw EngineError(
-                .data, "\(input.catalog.files[next.ordinal.file].name):\(next.ordinal.line): the line was there at the first reading and is gone; the input changed while it was read")
+                .data,
+                "\(input.catalog.files[next.ordinal.file].name):\(next.ordinal.line): the line was there at the first reading and is gone; the input changed while it was read"
+            )
         }
         if let next = ledger.nextOrdinal {
             throw EngineError(
-                .data, "\(input.catalog.files[next.file].name):\(next.line): the line was there at the first reading and is gone; the input changed while it was read")
+                .data,
+                "\(input.catalog.files[next.file].name):\(next.line): the line was there at the first reading and is gone; the input changed while it was read"
+            )
         }
     }
 }
@@ -162,7 +167,8 @@ extension ColumnStore {
     /// Cuts ascending rows into ranges that lie in one shard each, with the rows counted from the range's start.
     func runs(of rows: [Int], _ span: ClosedRange<Int>) -> [(range: Range<Int>, rows: [Int])] {
         shards.compactMap { shard in
-            let low = max(shard.rows.lowerBound, span.lowerBound), high = min(shard.rows.upperBound, span.upperBound + 1)
+            let low = max(shard.rows.lowerBound, span.lowerBound),
+                high = min(shard.rows.upperBound, span.upperBound + 1)
             guard low < high else { return nil }
             let inside = rows.filter { $0 >= low && $0 < high }.map { $0 - low }
             return inside.isEmpty ? nil : (low..<high, inside)

@@ -42,7 +42,8 @@ final class InputPass: @unchecked Sendable {
     /// - Parameter stageFields: the fields that the parcels carry on for the stages.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil, replays: Bool = false
+        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil,
+        replays: Bool = false
     ) {
         // A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
         windowLogMax = min(27, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
@@ -127,7 +128,8 @@ final class InputPass: @unchecked Sendable {
         var failure = failure
         failure.path = file.path == "-" ? "standard input" : file.name
         if failure.code == .windowTooLarge {
-            failure.advice = "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
+            failure.advice =
+                "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }
         return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
@@ -212,7 +214,8 @@ final class InputPass: @unchecked Sendable {
         if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
             throw EngineError(
                 .data,
-                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; mend the line, or set `malformed: quarantine` to put such lines aside")
+                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; mend the line, or set `malformed: quarantine` to put such lines aside"
+            )
         }
         if let long {
             throw EngineError(.data, "\(name):\(long.line): \(Self.describe(long, limit: spec.maxRecord))")

@@ -160,7 +160,8 @@ final class SelectionPhase: @unchecked Sendable {
         guard need <= context.memory else {
             throw EngineError(
                 .resources,
-                "stage `\(context.name)` needs \(MemorySize.describe(need)) for a group of \(rows) records and its share is \(MemorySize.describe(context.memory)); raise `memory` by \(MemorySize.describe(need - context.memory)), or make more clusters")
+                "stage `\(context.name)` needs \(MemorySize.describe(need)) for a group of \(rows) records and its share is \(MemorySize.describe(context.memory)); raise `memory` by \(MemorySize.describe(need - context.memory)), or make more clusters"
+            )
         }
         return need
     }
@@ -227,7 +228,9 @@ final class SelectionPhase: @unchecked Sendable {
         guard outcome.ranks.count == count, outcome.partners.isEmpty || outcome.partners.count == count,
             outcome.measures.allSatisfy({ $0.values.count == count })
         else {
-            throw EngineError(.fault, "stage `\(context.name)` decided about another number of records than the \(count) of its group")
+            throw EngineError(
+                .fault, "stage `\(context.name)` decided about another number of records than the \(count) of its group"
+            )
         }
         let rows = try groups.integers(GroupStore.rowNumber, extent.rows)
         let ordinals = try groups.integers(GroupStore.ordinal, extent.rows)

@@ -31,7 +31,8 @@ package struct MemoryShares: Sendable, Equatable {
         guard total >= smallest else {
             throw EngineError(
                 .resources,
-                "`memory: \(MemorySize.describe(total))` does not suffice for \(threads) threads; the smallest budget that would do is \(MemorySize.describe(smallest))")
+                "`memory: \(MemorySize.describe(total))` does not suffice for \(threads) threads; the smallest budget that would do is \(MemorySize.describe(smallest))"
+            )
         }
         // Blocks take what a quarter of the rest allows, four at least: fewer only means less reading ahead.
         let forBlocks = max(4, min(blocks, (total - fixed) / 4 / Self.perBlock + 4))

@@ -116,12 +116,20 @@ public struct Plan: Sendable {
         _ definition: Definition, first: [(StageChain.Link, Kind)], later: [(StageChain.Link, Kind)]
     ) -> [Phase] {
         var steps = ["read and check every line"]
-        if definition.input.dedupe != nil { steps.append("dedupe (in memory; in partitions on disk if it outgrows its share)") }
+        if definition.input.dedupe != nil {
+            steps.append("dedupe (in memory; in partitions on disk if it outgrows its share)")
+        }
         steps += first.map { "`\($0.0.label)`" }
         if later.isEmpty {
-            return [Phase(name: "reading", what: (steps + ["write kept records, ledger and quarantine"]).joined(separator: ", "))]
+            return [
+                Phase(
+                    name: "reading",
+                    what: (steps + ["write kept records, ledger and quarantine"]).joined(separator: ", "))
+            ]
         }
-        var phases = [Phase(name: "reading", what: (steps + ["keep the columns that follow need"]).joined(separator: ", "))]
+        var phases = [
+            Phase(name: "reading", what: (steps + ["keep the columns that follow need"]).joined(separator: ", "))
+        ]
         for (link, kind) in later {
             let what =
                 switch kind {
@@ -141,7 +149,9 @@ extension MemoryShares {
         var list = [
             Plan.Share(name: "the program", bytes: Self.program),
             Plan.Share(name: "\(blocks) blocks under way", bytes: blocks * Self.perBlock),
-            Plan.Share(name: "threads: parsing and compressing", bytes: total - Self.program - blocks * Self.perBlock - stage - ledger),
+            Plan.Share(
+                name: "threads: parsing and compressing",
+                bytes: total - Self.program - blocks * Self.perBlock - stage - ledger),
         ]
         if usesDedupe { list.append(Plan.Share(name: "dedupe table, while reading", bytes: dedupe)) }
         if hasStages {

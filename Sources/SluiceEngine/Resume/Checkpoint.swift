@@ -91,35 +91,47 @@ extension Checkpoint {
             .init("phase", .text(phase.rawValue)),
             .init("file", .integer(position.file)), .init("byte", .integer(Int(position.byte))),
             .init("account", account.report),
-            .init("streams", .list(streams.map { stream in
-                [
-                    "file_bytes": .integer(stream.fileBytes), "file_digest": .text(stream.fileDigest),
-                    "content_bytes": .integer(stream.contentBytes),
-                    "lines": .integer(stream.lines), "pending": .integer(stream.pending.count),
-                ]
-            })),
-            .init("shards", .list(shards.map { shard in
-                [
-                    "rows": .integer(shard.rows),
-                    "types": .object(shard.types.keys.sorted().map { .init($0.name, shard.types[$0]?.report ?? .null) }),
-                ]
-            })),
+            .init(
+                "streams",
+                .list(
+                    streams.map { stream in
+                        [
+                            "file_bytes": .integer(stream.fileBytes), "file_digest": .text(stream.fileDigest),
+                            "content_bytes": .integer(stream.contentBytes),
+                            "lines": .integer(stream.lines), "pending": .integer(stream.pending.count),
+                        ]
+                    })),
+            .init(
+                "shards",
+                .list(
+                    shards.map { shard in
+                        [
+                            "rows": .integer(shard.rows),
+                            "types": .object(
+                                shard.types.keys.sorted().map { .init($0.name, shard.types[$0]?.report ?? .null) }),
+                        ]
+                    })),
             .init("runs", .list(runs.map { .text($0) })),
-            .init("files", .list(files.keys.sorted().map { index in
-                [
-                    "index": .integer(index), "lines": .integer(files[index]?.lines ?? 0),
-                    "high": .text(String(files[index]?.hash.high ?? 0)),
-                    "low": .text(String(files[index]?.hash.low ?? 0)),
-                ]
-            })),
+            .init(
+                "files",
+                .list(
+                    files.keys.sorted().map { index in
+                        [
+                            "index": .integer(index), "lines": .integer(files[index]?.lines ?? 0),
+                            "high": .text(String(files[index]?.hash.high ?? 0)),
+                            "low": .text(String(files[index]?.hash.low ?? 0)),
+                        ]
+                    })),
             .init("distinct", .integer(distinct)),
             .init("field_names", .list(fieldNames.map { .text($0) })),
         ])
     }
 
     init?(_ report: Report) {
-        guard let phase = report["phase"]?.textValue.flatMap(Phase.init(rawValue:)), let file = report["file"]?.integerValue,
-            let byte = report["byte"]?.integerValue, file >= 0, byte >= 0, let account = report["account"].flatMap(Account.init)
+        guard let phase = report["phase"]?.textValue.flatMap(Phase.init(rawValue:)),
+            let file = report["file"]?.integerValue,
+            let byte = report["byte"]?.integerValue, file >= 0, byte >= 0,
+            let account = report["account"].flatMap(Account.init)
         else { return nil }
         self.init(phase: phase)
         position = Position(file: file, byte: UInt64(byte))
@@ -177,9 +189,12 @@ extension Account {
         .object([
             .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
             .init("unkeyed", .integer(unkeyed)),
-            .init("drops", .list(drops.sorted { $0.key < $1.key }.map { key, count in
-                .list([.text(key.stage), .text(key.reason.name), .integer(count)])
-            })),
+            .init(
+                "drops",
+                .list(
+                    drops.sorted { $0.key < $1.key }.map { key, count in
+                        .list([.text(key.stage), .text(key.reason.name), .integer(count)])
+                    })),
             .init("faults", .object(faultCounts.map { .init($0.code, .integer($0.count)) })),
         ])
     }

@@ -28,8 +28,10 @@ struct SelectionFile: Sendable {
         let bytes = try fileSystem.contents(of: "\(path).json")
         let json = Array(bytes.prefix { $0 != 0x0A })
         let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
-        guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8), let facts = try? Report(json: json),
-            let account = facts["account"].flatMap(Account.init), let report = facts["report"], rows.count == ranks.count
+        guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8),
+            let facts = try? Report(json: json),
+            let account = facts["account"].flatMap(Account.init), let report = facts["report"],
+            rows.count == ranks.count
         else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }
         return (
             SelectionPhase.Result(

@@ -54,7 +54,8 @@ struct Account: Sendable, Equatable {
         guard read == kept + dropped + quarantined else {
             throw EngineError(
                 .fault,
-                "the account does not close: \(read) records read, but \(kept) kept + \(dropped) dropped + \(quarantined) quarantined = \(kept + dropped + quarantined); please report this with the definition")
+                "the account does not close: \(read) records read, but \(kept) kept + \(dropped) dropped + \(quarantined) quarantined = \(kept + dropped + quarantined); please report this with the definition"
+            )
         }
     }
 

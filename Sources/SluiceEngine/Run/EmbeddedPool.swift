@@ -30,7 +30,8 @@ public struct EmbeddedPool: Sendable {
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
-        let reading = try PoolReading(run, definition, registry: registry, sample: sample, label: label, threads: threads)
+        let reading = try PoolReading(
+            run, definition, registry: registry, sample: sample, label: label, threads: threads)
         return try reading.run(threads: threads, isStopped: isStopped)
     }
 }
@@ -58,7 +59,9 @@ private final class PoolReading: @unchecked Sendable {
     /// The same for every run, so that samples of one pool are the same.
     private static let seed = Seed(0).derived(for: "compare")
 
-    init(_ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int) throws {
+    init(_ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int)
+        throws
+    {
         path = run.path
         manifest = run.manifest
         self.label = label
@@ -71,20 +74,24 @@ private final class PoolReading: @unchecked Sendable {
             do throws(StageError) {
                 body = try link.stage.body(
                     StageContext(
-                        name: link.label, seed: link.seed, memory: shares.stage, columns: chain.written(before: link.index)))
+                        name: link.label, seed: link.seed, memory: shares.stage,
+                        columns: chain.written(before: link.index)))
             } catch {
                 throw EngineError(error, stage: link.label)
             }
             guard case .transform(let transform) = body else {
                 throw EngineError(
                     .definition,
-                    "\(run.path): its stages don't begin with what makes the vectors: `\(link.label)` comes before any stage that writes `embedding`")
+                    "\(run.path): its stages don't begin with what makes the vectors: `\(link.label)` comes before any stage that writes `embedding`"
+                )
             }
             links.append(TransformRun.Link(label: link.label, transform: transform, writes: link.stage.writes))
             used.append(link)
         }
         guard links.last?.writes.contains(where: { $0.name == .embedding }) == true else {
-            throw EngineError(.definition, "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
+            throw EngineError(
+                .definition,
+                "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
         }
         transforms = TransformRun(links: links)
         readsRecord = used.contains { $0.stage.reads.contains(.record) }
@@ -116,18 +123,22 @@ private final class PoolReading: @unchecked Sendable {
         try check()
         sample.settle()
         return EmbeddedPool(
-            dimension: dimension, records: records, sampled: sample.count, kept: chosenDraws.count, pool: sample.vectors,
-            chosen: chosen, chosenDraws: chosenDraws, labels: label == nil ? nil : (labels.all.count, labels.kept.count))
+            dimension: dimension, records: records, sampled: sample.count, kept: chosenDraws.count,
+            pool: sample.vectors,
+            chosen: chosen, chosenDraws: chosenDraws, labels: label == nil ? nil : (labels.all.count, labels.kept.count)
+        )
     }
 
     private func work(_ parcel: Parcel) throws {
         var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
-        try transforms.apply(to: &block) { block, first, stage in parcel.takeDrops(of: block, from: first, stage: stage) }
+        try transforms.apply(to: &block) { block, first, stage in parcel.takeDrops(of: block, from: first, stage: stage)
+        }
         let live = block.live
         if let column = block[.embedding] { parcel.columns.append((.embedding, column.selecting(live))) }
         if let label {
             let values = block.field(label)
-            parcel.columns.append((Self.labelHigh, .integers(live.map { Int64(bitPattern: Self.hash(values[$0]).high) })))
+            parcel.columns.append(
+                (Self.labelHigh, .integers(live.map { Int64(bitPattern: Self.hash(values[$0]).high) })))
             parcel.columns.append((Self.labelLow, .integers(live.map { Int64(bitPattern: Self.hash(values[$0]).low) })))
         }
         parcel.rows = live.map { parcel.rows[$0] }
@@ -145,9 +156,13 @@ private final class PoolReading: @unchecked Sendable {
     }
 
     private func collect(_ parcel: Parcel) throws {
-        guard case .vectors(let vectors)? = parcel.columns.first(where: { $0.name == .embedding })?.column else { return }
+        guard case .vectors(let vectors)? = parcel.columns.first(where: { $0.name == .embedding })?.column else {
+            return
+        }
         func integers(_ name: ColumnName) -> [Int64]? {
-            guard case .integers(let values)? = parcel.columns.first(where: { $0.name == name })?.column else { return nil }
+            guard case .integers(let values)? = parcel.columns.first(where: { $0.name == name })?.column else {
+                return nil
+            }
             return values
         }
         let (high, low) = (integers(Self.labelHigh), integers(Self.labelLow))
@@ -174,7 +189,9 @@ private final class PoolReading: @unchecked Sendable {
     /// The inputs are what was read, and the kept records are as many as were kept.
     private func check() throws {
         for (index, read) in input.readFiles {
-            let entry = (manifest["inputs"]?.elements ?? []).first { $0["file"]?.textValue == catalog.files[index].name }
+            let entry = (manifest["inputs"]?.elements ?? []).first {
+                $0["file"]?.textValue == catalog.files[index].name
+            }
             guard entry?["content"]?.textValue == "xxh3-128:" + hexadecimal(read.hash) else {
                 throw EngineError(.data, "\(path): input \(catalog.files[index].name) is not the file that was read")
             }
@@ -182,7 +199,9 @@ private final class PoolReading: @unchecked Sendable {
         let kept = manifest["counts"]?["kept"]?.integerValue ?? 0
         guard chosenDraws.count == kept else {
             throw EngineError(
-                .data, "\(path): \(kept) records were kept and \(chosenDraws.count) of them have vectors; `sluice verify` says what was changed")
+                .data,
+                "\(path): \(kept) records were kept and \(chosenDraws.count) of them have vectors; `sluice verify` says what was changed"
+            )
         }
     }
 }

@@ -93,7 +93,8 @@ final class Execution {
         guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
             throw EngineError(
                 .fault,
-                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) bad ones; please report this with the definition")
+                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) bad ones; please report this with the definition"
+            )
         }
         // The account of a checkpoint is that of the first pass: what came after is read again from its own files.
         base.phase = .finishing
@@ -190,7 +191,8 @@ final class Execution {
         guard !catalog.isStandardInput else {
             throw EngineError(
                 .resources,
-                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice")
+                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice"
+            )
         }
         begin("dedupe", bytes: Int(catalog.totalSize))
         if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
@@ -264,7 +266,8 @@ final class Execution {
         guard definition.input.dedupe != nil else { return }
         if account.unkeyed > 0, case .fields(let paths) = definition.input.dedupe {
             warnings.append(
-                "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)")
+                "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)"
+            )
         }
         let n = Double(account.read - account.quarantined)
         dedupeReport = [
@@ -292,7 +295,8 @@ final class Execution {
                 let link = next?.link ?? first.link
                 begin(link.label, rows: store.rows)
                 let (remaining, result) = try pass.run(
-                    survey: survey, context: context(link), on: pool, limit: shares.blocks, isStopped: options.isStopped)
+                    survey: survey, context: context(link), on: pool, limit: shares.blocks, isStopped: options.isStopped
+                )
                 live = remaining
                 if result.report != [:] { reports.append((link.label, result.report)) }
                 pending = Self.flatten(result.body, link) + pending
@@ -415,7 +419,9 @@ final class Execution {
             let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
             warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
         } else if after == before, chain.links.first(where: { $0.label == stage })?.stage.writes.isEmpty ?? false {
-            warnings.append("stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)")
+            warnings.append(
+                "stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)"
+            )
         }
     }
 

@@ -54,7 +54,10 @@ package struct InputCatalog: Sendable {
                     throw IOFailure(
                         .cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
                 }
-                files.append(File(path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified))
+                files.append(
+                    File(
+                        path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified)
+                )
             } catch {
                 throw EngineError(error)
             }

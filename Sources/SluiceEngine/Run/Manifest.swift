@@ -16,9 +16,12 @@ enum Manifest {
             .init("sluice", .text(sluiceVersion)),
             .init("definition", canonical),
             .init("definition_digest", .text(digest(of: canonical))),
-            .init("inputs", .list(catalog.files.map { file in
-                .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
-            })),
+            .init(
+                "inputs",
+                .list(
+                    catalog.files.map { file in
+                        .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
+                    })),
         ])
     }
 
@@ -26,12 +29,16 @@ enum Manifest {
     static func workIdentity(_ identity: Report, _ catalog: InputCatalog, _ options: RunOptions) -> Report {
         .object(
             identity.entries + [
-                .init("modified", .list(catalog.files.map { file in
-                    .object([
-                        .init("file", .text(file.name)), .init("nanoseconds", .integer(Int(file.modified))),
-                    ])
-                })),
-                .init("block_bytes", .integer(options.blockBytes)), .init("segment_bytes", .integer(options.segmentBytes)),
+                .init(
+                    "modified",
+                    .list(
+                        catalog.files.map { file in
+                            .object([
+                                .init("file", .text(file.name)), .init("nanoseconds", .integer(Int(file.modified))),
+                            ])
+                        })),
+                .init("block_bytes", .integer(options.blockBytes)),
+                .init("segment_bytes", .integer(options.segmentBytes)),
             ])
     }
 
@@ -52,15 +59,17 @@ enum Manifest {
         if let old = manifest["sluice"], old != identity["sluice"] {
             found.append("version: \(old.textValue ?? "unknown") → \(sluiceVersion)")
         }
-        return found + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
+        return found
+            + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
             + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
     }
 
     private static func inputDifferences(_ old: Report, _ new: Report) -> [String] {
         func sizes(_ report: Report) -> [String: Int] {
-            Dictionary(report.elements.compactMap { file in
-                file["file"]?.textValue.map { ($0, file["bytes"]?.integerValue ?? 0) }
-            }, uniquingKeysWith: { first, _ in first })
+            Dictionary(
+                report.elements.compactMap { file in
+                    file["file"]?.textValue.map { ($0, file["bytes"]?.integerValue ?? 0) }
+                }, uniquingKeysWith: { first, _ in first })
         }
         let (before, after) = (sizes(old), sizes(new))
         return Set(before.keys).union(after.keys).sorted().compactMap { name in
@@ -89,7 +98,9 @@ enum Manifest {
                 .object(
                     [
                         .init("stage", .text(name)), .init("in", .integer(remaining)),
-                        .init("dropped", .object(account.drops(of: name).map { .init($0.reason.name, .integer($0.count)) })),
+                        .init(
+                            "dropped",
+                            .object(account.drops(of: name).map { .init($0.reason.name, .integer($0.count)) })),
                         .init("out", .integer(remaining - dropped)),
                     ] + report))
             remaining -= dropped
@@ -108,20 +119,26 @@ enum Manifest {
         }
         return .object(
             identity.entries.map { $0.key == "inputs" ? .init("inputs", .list(inputs)) : $0 } + [
-                .init("counts", .object([
-                    .init("read", .integer(account.read)), .init("kept", .integer(account.kept)),
-                    .init("dropped", .integer(account.dropped)), .init("quarantined", .integer(account.quarantined)),
-                    .init("blank_lines", .integer(account.blank)),
-                ])),
+                .init(
+                    "counts",
+                    .object([
+                        .init("read", .integer(account.read)), .init("kept", .integer(account.kept)),
+                        .init("dropped", .integer(account.dropped)),
+                        .init("quarantined", .integer(account.quarantined)),
+                        .init("blank_lines", .integer(account.blank)),
+                    ])),
                 .init("quarantine", .object(account.faultCounts.map { .init($0.code, .integer($0.count)) })),
                 .init("stages", .list(stages)),
-                .init("outputs", .list(outputs.all.map { stream in
-                    .object([
-                        .init("file", .text(stream.name)), .init("lines", .integer(stream.lines)),
-                        .init("bytes", .integer(stream.contentBytes)),
-                        .init("content", .text("xxh3-128:" + stream.contentDigest)),
-                    ])
-                })),
+                .init(
+                    "outputs",
+                    .list(
+                        outputs.all.map { stream in
+                            .object([
+                                .init("file", .text(stream.name)), .init("lines", .integer(stream.lines)),
+                                .init("bytes", .integer(stream.contentBytes)),
+                                .init("content", .text("xxh3-128:" + stream.contentDigest)),
+                            ])
+                        })),
                 .init("warnings", .list(execution.warnings.map { .text($0) })),
                 .init("timing", timing(definition, threads: threads, seconds: seconds)),
             ])

@@ -99,7 +99,8 @@ package struct RunDirectory: ~Copyable {
     private func refuseOthers(_ names: [String], _ identity: Report) throws {
         if names.contains(Self.manifestName) {
             let manifest = try report("\(path)/\(Self.manifestName)")
-            let differences = manifest.map { Manifest.differences(identity, $0) } ?? ["\(Self.manifestName) can't be read"]
+            let differences =
+                manifest.map { Manifest.differences(identity, $0) } ?? ["\(Self.manifestName) can't be read"]
             guard differences.isEmpty else { throw EngineError.otherPlan(path, "the result", differences) }
         } else if let foreign = names.first(where: { !Self.isOurs($0) }) {
             throw EngineError.foreign(path, foreign)
@@ -156,12 +157,14 @@ extension EngineError {
         let shown = differences.prefix(5).map { "  \($0)" }.joined(separator: "\n")
         return EngineError(
             .definition,
-            "\(path) holds \(what) of another plan:\n\(shown)\nGive another output directory, or --force to replace it.")
+            "\(path) holds \(what) of another plan:\n\(shown)\nGive another output directory, or --force to replace it."
+        )
     }
 
     static func foreign(_ path: String, _ name: String) -> EngineError {
         EngineError(
             .definition,
-            "\(path) holds files that are not of a run (such as `\(name)`); give an empty or new directory, or --force to write into it.")
+            "\(path) holds files that are not of a run (such as `\(name)`); give an empty or new directory, or --force to write into it."
+        )
     }
 }

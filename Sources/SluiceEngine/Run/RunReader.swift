@@ -76,7 +76,8 @@ public struct RunReader: Sendable {
         guard let index = matches.first, matches.count == 1 else {
             if matches.count > 1 {
                 throw EngineError(
-                    .definition, "`\(file)` may be \(matches.map { names[$0] }.joined(separator: " or ")); give more of the path")
+                    .definition,
+                    "`\(file)` may be \(matches.map { names[$0] }.joined(separator: " or ")); give more of the path")
             }
             let near = Registry.nearest(to: file, in: names).map { "; did you mean `\($0)`?" } ?? ""
             throw EngineError(.definition, "the run read no file `\(file)`\(near)")
@@ -161,7 +162,9 @@ public struct RunReader: Sendable {
         }
         var faults: [String] = []
         if count("read") != count("kept") + count("dropped") + count("quarantined") {
-            faults.append("the account does not close: \(count("read")) read, \(count("kept")) kept, \(count("dropped")) dropped, \(count("quarantined")) quarantined")
+            faults.append(
+                "the account does not close: \(count("read")) read, \(count("kept")) kept, \(count("dropped")) dropped, \(count("quarantined")) quarantined"
+            )
         }
         for (name, key) in [("kept", "kept"), ("ledger", "dropped"), ("quarantine", "quarantined")]
         where lines("\(name).jsonl.zst") != count(key) {

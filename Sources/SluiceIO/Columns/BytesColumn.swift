@@ -108,7 +108,8 @@ public final class BytesColumnReader {
         let content = UInt64(littleEndian: head.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
         let frame = try reader.next(size)
         // Ask the frame itself before believing a size that may be damaged.
-        guard rowsLeft > 0, ZSTD_getFrameContentSize(frame.baseAddress, frame.count) == content, content < 1 << 33 else {
+        guard rowsLeft > 0, ZSTD_getFrameContentSize(frame.baseAddress, frame.count) == content, content < 1 << 33
+        else {
             throw broken("a block's header is damaged")
         }
         let wanted = Int(content)

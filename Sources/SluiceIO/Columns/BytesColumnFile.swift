@@ -67,7 +67,9 @@ public final class BytesColumnFile: Sendable {
                     guard at + 4 <= bytes.count else { return true }
                     let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
                     guard at + 4 + length <= bytes.count else { return true }
-                    if range.contains(row) { body(UnsafeRawBufferPointer(rebasing: bytes[(at + 4)..<(at + 4 + length)])) }
+                    if range.contains(row) {
+                        body(UnsafeRawBufferPointer(rebasing: bytes[(at + 4)..<(at + 4 + length)]))
+                    }
                     at += 4 + length
                 }
                 return false

@@ -300,7 +300,8 @@ public struct NpyHeader: Sendable, Equatable {
         rows = fields.shape[0]
         width = fields.shape.count == 2 ? fields.shape[1] : 1
         dataStart = UInt64(prefix + length)
-        guard rows.multipliedReportingOverflow(by: max(1, width)).partialValue < 1 << 48, rows < 1 << 48, width < 1 << 32
+        guard rows.multipliedReportingOverflow(by: max(1, width)).partialValue < 1 << 48, rows < 1 << 48,
+            width < 1 << 32
         else { throw wrong("its shape (\(rows), \(width)) is too large") }
     }
 }

@@ -85,7 +85,9 @@ public final class DedupeSpill {
                 }
             } catch {
                 sorter.removeRuns()
-                switch error { case .io(let failure), .body(let failure): throw failure }
+                switch error {
+                case .io(let failure), .body(let failure): throw failure
+                }
             }
             try fileSystem.remove(path)
         }
@@ -96,7 +98,9 @@ public final class DedupeSpill {
             try duplicates.merge { triple throws(IOFailure) in try writer.append(triple) }
         } catch {
             duplicates.removeRuns()
-            switch error { case .io(let failure), .body(let failure): throw failure }
+            switch error {
+            case .io(let failure), .body(let failure): throw failure
+            }
         }
         try writer.finish()
         return try DuplicateStream(path, fileSystem: fileSystem)

@@ -336,7 +336,9 @@ public struct OpenFile: ~Copyable, Sendable {
         while done < bytes.count {
             let (limit, then) = try fileSystem.allow(.write, path)
             if limit > 0 {
-                let put = retrying { Glibc.write(descriptor, bytes.baseAddress! + done, min(bytes.count - done, limit)) }
+                let put = retrying {
+                    Glibc.write(descriptor, bytes.baseAddress! + done, min(bytes.count - done, limit))
+                }
                 guard put >= 0 else { throw IOFailure(system: errno, doing: .write, path: path) }
                 done += put
             }

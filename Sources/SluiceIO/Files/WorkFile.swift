@@ -21,7 +21,9 @@ struct WorkFooter {
         var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         guard size >= UInt64(Self.size) else { throw broken(file.path, size, "it is too short") }
         let at = size - UInt64(Self.size)
-        let got = try withUnsafeMutableBytes(of: &words) { buffer throws(IOFailure) in try file.read(into: buffer, at: at) }
+        let got = try withUnsafeMutableBytes(of: &words) { buffer throws(IOFailure) in
+            try file.read(into: buffer, at: at)
+        }
         let hash = withUnsafeBytes(of: &words) { XXHash.hash64(UnsafeRawBufferPointer(rebasing: $0[..<24])) }
         guard got == Self.size, UInt64(littleEndian: words.0) == magic, UInt64(littleEndian: words.3) == hash else {
             throw broken(file.path, at, "its footer is missing or damaged")

@@ -41,7 +41,9 @@ public struct SHA256: Sendable {
         tail.append(0x80)
         while tail.count % 64 != 56 { tail.append(0) }
         let bits = total &* 8
-        for shift in stride(from: 56, through: 0, by: -8) { tail.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift))) }
+        for shift in stride(from: 56, through: 0, by: -8) {
+            tail.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift)))
+        }
         let last = tail.withUnsafeBytes { Self.compress(state, $0) }
         return (0..<8).flatMap { i in
             [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: last[i] >> UInt32($0)) }

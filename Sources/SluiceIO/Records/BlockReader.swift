@@ -261,7 +261,8 @@ public final class BlockReader {
         var length = UInt64(block.count - lineStart)
         var lastByte = block.memory[block.count - 1]
         long.head = Array(
-            UnsafeRawBufferPointer(rebasing: block.memory[lineStart..<(lineStart + min(Int(length), limits.overlongHead))]))
+            UnsafeRawBufferPointer(
+                rebasing: block.memory[lineStart..<(lineStart + min(Int(length), limits.overlongHead))]))
         block.count = lineStart
         var ended = false
         while !ended {

@@ -151,7 +151,9 @@ final class RawInput {
         let got: Int
         if let range {
             let room = Int(min(UInt64(target.count), range.upperBound - position))
-            got = room == 0 ? 0 : try file.read(into: UnsafeMutableRawBufferPointer(rebasing: target[..<room]), at: position)
+            got =
+                room == 0
+                ? 0 : try file.read(into: UnsafeMutableRawBufferPointer(rebasing: target[..<room]), at: position)
         } else {
             got = try file.read(into: target)
         }

@@ -144,7 +144,9 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
             slot.content.removeSubrange(size...)
         }
         let got = slot.content.withUnsafeMutableBytes { out in
-            slot.packed.withUnsafeBytes { ZSTD_decompressDCtx(context, out.baseAddress, out.count, $0.baseAddress, $0.count) }
+            slot.packed.withUnsafeBytes {
+                ZSTD_decompressDCtx(context, out.baseAddress, out.count, $0.baseAddress, $0.count)
+            }
         }
         return got == size
     }
@@ -170,7 +172,8 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
             let count = min(buffer.count, slot.content.count - offsetInCurrent)
             if count > 0 {
                 slot.content.withUnsafeBytes {
-                    buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offsetInCurrent..<(offsetInCurrent + count)]))
+                    buffer.copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: $0[offsetInCurrent..<(offsetInCurrent + count)]))
                 }
                 offsetInCurrent += count
             }

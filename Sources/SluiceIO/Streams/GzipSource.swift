@@ -70,7 +70,8 @@ final class GzipSource: ByteSource {
                     found: "the file ends inside the gzip member that begins at byte \(memberStart), after \(good) "
                         + "unpacked bytes", advice: "Copy or download it again.")
             }
-            stream.pointee.next_in = UnsafeMutablePointer(mutating: ready.baseAddress!.assumingMemoryBound(to: UInt8.self))
+            stream.pointee.next_in = UnsafeMutablePointer(
+                mutating: ready.baseAddress!.assumingMemoryBound(to: UInt8.self))
             stream.pointee.avail_in = UInt32(ready.count)
             let result = inflate(stream, Z_NO_FLUSH)
             input.use(ready.count - Int(stream.pointee.avail_in))

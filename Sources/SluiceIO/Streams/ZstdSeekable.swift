@@ -215,7 +215,9 @@ extension OpenFile {
     /// Fills an array from a place in the file; returns how many bytes there were.
     func read(into bytes: inout [UInt8], at offset: UInt64) throws(IOFailure) -> Int {
         let result = bytes.withUnsafeMutableBytes { buffer -> Result<Int, IOFailure> in
-            do throws(IOFailure) { return .success(try read(into: buffer, at: offset)) } catch { return .failure(error) }
+            do throws(IOFailure) { return .success(try read(into: buffer, at: offset)) } catch {
+                return .failure(error)
+            }
         }
         return try result.get()
     }

@@ -58,7 +58,8 @@ public final class ZstdSource: ByteSource {
             input.use(source.pos)
             if ZSTD_isError(hint) != 0 {
                 throw corrupt(
-                    "corrupt zstd data (\(String(cString: ZSTD_getErrorName(hint))))", good: produced + UInt64(output.pos))
+                    "corrupt zstd data (\(String(cString: ZSTD_getErrorName(hint))))",
+                    good: produced + UInt64(output.pos))
             }
             if hint == 0 {
                 insideFrame = false
@@ -171,7 +172,8 @@ extension FileSystem {
                 let block = UInt32(bytes[0]) | UInt32(bytes[1]) << 8 | UInt32(bytes[2]) << 16
                 let kind = block >> 1 & 3
                 if kind == 3 {
-                    throw IOFailure(.corruptStream, path: path, offset: at, found: "corrupt zstd data (unknown block type)")
+                    throw IOFailure(
+                        .corruptStream, path: path, offset: at, found: "corrupt zstd data (unknown block type)")
                 }
                 at += 3 + UInt64(kind == 1 ? 1 : block >> 3)
                 if at > size { throw ends(size, "a zstd frame") }

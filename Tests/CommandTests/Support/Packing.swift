@@ -24,7 +24,9 @@ func zstd(_ bytes: [UInt8], frameBytes: Int) -> [UInt8] {
 /// A gzip file of members of stored blocks.
 func gzip(_ bytes: [UInt8]) -> [UInt8] {
     guard !bytes.isEmpty else { return gzipMember(bytes[...]) }
-    return stride(from: 0, to: bytes.count, by: 60_000).flatMap { gzipMember(bytes[$0..<min(bytes.count, $0 + 60_000)]) }
+    return stride(from: 0, to: bytes.count, by: 60_000).flatMap {
+        gzipMember(bytes[$0..<min(bytes.count, $0 + 60_000)])
+    }
 }
 
 private func gzipMember(_ bytes: ArraySlice<UInt8>) -> [UInt8] {

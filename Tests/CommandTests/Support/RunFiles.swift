@@ -95,7 +95,8 @@ struct RunFiles {
 
         guard !lines.isEmpty else { return }
         let staying = lines.keys.sorted().flatMap { name in
-            (lines[name] ?? []).enumerated().filter { !$1.isEmpty && !gone.contains("\(name):\($0 + 1)") }.map(\.element)
+            (lines[name] ?? []).enumerated().filter { !$1.isEmpty && !gone.contains("\(name):\($0 + 1)") }.map(
+                \.element)
         }
         #expect(keptLines == staying, "kept is what is in neither list, byte for byte", sourceLocation: sourceLocation)
     }

@@ -21,7 +21,9 @@ public struct MinWords: Stage, Transform {
         for record in 0..<block.count where block.isLive(record) {
             let count = text[record].split(whereSeparator: { $0 == 0x20 || (0x09...0x0D).contains($0) }).count
             words[record] = Int64(count)
-            if count < least { block.drop(record, reason: "too-few-words", measures: [Measure("words", .integer(count))]) }
+            if count < least {
+                block.drop(record, reason: "too-few-words", measures: [Measure("words", .integer(count))])
+            }
         }
         block.write("words", .integers(words))
     }

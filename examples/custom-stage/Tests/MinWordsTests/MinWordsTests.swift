@@ -4,7 +4,9 @@ import SluiceTesting
 import Testing
 
 /// What an earlier stage would have written.
-private let texts = ["", " ", "one", "one two", "one  two\nthree", "a b c d", "\ta\u{3000}b ", "much longer than all the others are"]
+private let texts = [
+    "", " ", "one", "one two", "one  two\nthree", "a b c d", "\ta\u{3000}b ", "much longer than all the others are",
+]
 private let records = texts.indices.map { #"{"number": \#($0)}"# }
 
 private func column(_ texts: [String]) -> Column {
