@@ -29,7 +29,7 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
-        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .systemLibrary(name: "CMalloc"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
@@ -49,7 +49,7 @@ let package = Package(
         .target(
             name: "SluiceCommand",
             dependencies: [
-                "SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline",
+                "SluiceCore", "SluiceGeometry", "SluiceIO", "SluiceEngine", "SluicePipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + plugins),
         .executableTarget(name: "sluice", dependencies: ["SluiceCommand"]),
@@ -65,6 +65,7 @@ let package = Package(
             dependencies: [
                 "SluiceTesting", "SluiceEngine", "SluiceIO", "SluiceCore", "SluicePipeline", "SluiceCommand", "sluice",
             ]),
+        .testTarget(name: "CompareTests", dependencies: ["SluiceCommand", "SluiceEngine", "SluicePipeline"]),
         .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "sluice"]),
     ],
     swiftLanguageModes: [.v6],

@@ -36,7 +36,7 @@ def rows_of(path):
 
 
 def output_check(folder, name, counted):
-    def check():
+    def check(_):
         path = folder / name
         if name not in counted:
             counted[name] = rows_of(path)
@@ -47,7 +47,7 @@ def output_check(folder, name, counted):
 
 
 def sluice_check(folder):
-    def check():
+    def check(_):
         manifest = json.loads((folder / "sluice-out" / "run.json").read_text())
         kept = next(o for o in manifest["outputs"] if o["file"] == "kept.jsonl.zst")
         size = (folder / "sluice-out" / "kept.jsonl.zst").stat().st_size
@@ -97,16 +97,16 @@ def main():
     options.add_argument("--corpus", type=Path, required=True)
     options.add_argument("--repetitions", type=int, default=5)
     options.add_argument("--results", type=Path)
-    options.add_argument("--only", help="tasks whose name has this text")
+    options.add_argument("--only", help="tasks whose name has one of these texts, parted by commas")
     given = options.parse_args()
     corpus = given.corpus.resolve()
     folder = corpus.parent
     sluice = given.sluice.resolve()
-    work = [t for t in tasks(sluice, corpus, folder) if not given.only or given.only in t.name]
+    work = [t for t in tasks(sluice, corpus, folder) if not given.only or any(text in t.name for text in given.only.split(","))]
     about = {
         "date": datetime.date.today().isoformat(), "commit": measure.commit(HERE), "machine": measure.machine(),
         "versions": {
-            "sluice": measure.first_line([str(sluice), "--version"]), "polars": version("polars"),
+            "sluice": measure.first_line([str(sluice), "--version"]).removeprefix("sluice "), "polars": version("polars"),
             "duckdb": version("duckdb"), "zstd": measure.first_line(["zstd", "--version"]).split("v")[-1].split(",")[0],
             "awk": measure.first_line(["awk", "-W", "version"])},
         "corpus": {"file": corpus.name, "bytes": corpus.stat().st_size, "rows": rows_of(corpus)},

@@ -10,6 +10,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,8 @@ class Task:
     name: str
     command: str
     note: str = ""
-    # Called after each run; returns what to keep of it ({"rows": ...}).
-    check: Optional[Callable[[], dict]] = None
+    # Called after each run with what it printed; returns what to keep of it ({"rows": ...}).
+    check: Optional[Callable[[str], dict]] = None
     # Called before each run, untimed.
     prepare: Optional[Callable[[], None]] = None
     # Gets no row of the table of equals: it bounds what can be reached.
@@ -30,8 +31,24 @@ class Task:
     runs: list = field(default_factory=list)
 
 
+_helper = None
+
+
 def run(command, folder):
-    """Wall seconds, user and system seconds, peak KiB, exit status, output."""
+    """Wall seconds, user and system seconds, peak KiB, exit status; and the output.
+
+    Started by a helper process of its own: the kernel lets a child's peak begin with that of whoever started it.
+    """
+    global _helper
+    if _helper is None:
+        _helper = subprocess.Popen(
+            [sys.executable, "-S", "-E", __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    _helper.stdin.write(json.dumps([command, str(folder)]) + "\n")
+    _helper.stdin.flush()
+    return tuple(json.loads(_helper.stdout.readline()))
+
+
+def _run_here(command, folder):
     with open(os.devnull, "rb") as nothing:
         start = time.perf_counter()
         child = subprocess.Popen(
@@ -59,11 +76,12 @@ def alternate(tasks, folder, repetitions):
             if figures["status"] != 0:
                 figures["output"] = output[-400:]
             elif task.check:
-                figures.update(task.check())
+                figures.update(task.check(output))
             figures["load"] = round(os.getloadavg()[0], 2)
             task.runs.append(figures)
             print(f"  {turn + 1}/{repetitions} {task.name:<34} wall {figures['wall']:7.2f} s  cpu "
                   f"{figures['user'] + figures['system']:7.2f} s  peak {figures['peak_kib'] / 1024:8.0f} MiB"
+                  + (f"  work {figures['seconds']:.3f} s" if "seconds" in figures else "")
                   + (f"  FAILED: {figures['output']}" if figures["status"] else ""), flush=True)
 
 
@@ -141,3 +159,8 @@ def save(results, kind, about, tasks, text):
     stem.with_suffix(".json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     stem.with_suffix(".md").write_text(text + "\n")
     return stem
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--serve"]:
+    for request in sys.stdin:
+        print(json.dumps(_run_here(*json.loads(request))), flush=True)

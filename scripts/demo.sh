@@ -27,6 +27,6 @@ awk -v kept="$kept" -v all="$read_" \
     'BEGIN { printf "  %d of %d records stay (%.1f %%), and the account of the others closes\n", kept, all, 100 * kept / all }'
 echo "  ${duplicates:-0} exact duplicates were found, each with the record that it repeats"
 if [[ -n $radius && -n $factor ]]; then
-    echo "  $(short "$radius") is the farthest that a record left out is from a kept one (0 same, 1.41 unrelated, 2 opposite);" \
-        "proven at most $(short "$factor") times the best possible"
+    echo "  $(short "$radius") is the farthest that a record of a cluster is from a kept one of its cluster, as a distance on the"
+    echo "       unit sphere (0 same, 1.41 unrelated); $(short "$factor") times the best possible at most, which is proven, not estimated"
 fi

@@ -17,16 +17,28 @@ public struct CoresetStage: Stage, Selection {
             the radius, the lower bound and the factor between them. The first j picks are what a budget of j would keep.
               medoids         k-means with as many clusters as records are kept, in two levels over 1,024; of each the record \
             nearest to its centre. The least mean distance of all methods here
-              facility-location   lazy greedy on the sum of squared distances; group size squared times dimension to start
+              facility-location   lazy greedy on the sum of squared distances, among a sample of `reservoir` records (65,536) of \
+            a larger group; sample squared times dimension to start
               sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
+              score-first     by falling score, each record that is not within `distance` of a pick before it, until the budget is \
+            reached (DEITA, arXiv 2312.15685). The report says by how much it fell short
               random          uniform by content: the records whose hash and the seed draw the smallest numbers
               closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and mixed of \
             arXiv 2305.09246)
 
+            rounds: composable, of farthest-first: its picks among each `part` records, then farthest-first among those picks. Reads \
+            the vectors twice, where one round reads them several times up to once a pick, for at most twice the multiply-adds \
+            and those among the picks; the factor is at most 4 by construction. Worth it for groups larger than memory. \
+            A group of at most `part` records, or a budget not below it, goes in one round.
+
+            already: a .npy file of vectors of records chosen earlier, a row each: int8 as `sluice vectors` writes them, or \
+            float32 or float64. They count as picks from the start, in every group, and for no budget; a dropped record \
+            nearest to one of them names no partner. The bound then is one for `keep` records beside them.
+
             A budget per cluster is parted by shares (by size, by the root of the size, or equally) with largest remainders: \
             the parts sum to the budget exactly. All distances are chord distances of unit vectors, 0 to 2. Groups larger \
-            than memory are read in passes, with the same result; medoids, facility-location and sensitivity need a group in memory. Cost: group size times \
-            picks times dimension multiply-adds.
+            than memory are read in passes, with the same result; medoids and sensitivity then need a `reservoir`, whose \
+            k-means makes the centres for all. Cost: group size times picks times dimension multiply-adds; `sluice plan` estimates it.
             """,
         options: [
             OptionSpec("keep", .quantity, isRequired: true, help: "how many records to keep, of all that reach the stage", example: "5%"),
@@ -36,16 +48,48 @@ public struct CoresetStage: Stage, Selection {
                 "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
                 help: "how the budget is parted among clusters", example: "square-root"),
             OptionSpec(
+                "floor", .integer(0...Int(Int32.max)), default: 0,
+                help: "per: cluster: so many records of every cluster stay at least, or all that it has", example: "3"),
+            OptionSpec(
                 "trim", .quantity, default: .quantity(.count(0)),
                 help: "farthest-first: so many of the farthest records of a group, often noise, are passed over at each pick",
                 example: "1%"),
+            OptionSpec(
+                "rounds", .choice(["one", "composable"]), default: "one",
+                help: "farthest-first: in one round, or in parts and then among the picks of the parts", example: "composable"),
+            OptionSpec(
+                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records of a part (65536)", example: "65536"),
+            OptionSpec(
+                "already", .path, help: "farthest-first: a .npy file of vectors of records chosen earlier", example: "chosen.npy"),
+            OptionSpec(
+                "reservoir", .integer(1...16_777_216),
+                help: "medoids, sensitivity, facility-location: look for centres, or picks, among a sample of so many records of a group (all; facility-location 65536)",
+                example: "65536"),
+            OptionSpec("score", .text, help: "score-first: the column of scores, highest first", example: "row_variance"),
+            OptionSpec("score_field", .text, help: "score-first: the field of the record that holds the score", example: "quality"),
+            OptionSpec(
+                "distance", .real(0...2), help: "score-first: 1 - cosine up to which two records are too near to keep both (0.1)", example: "0.1"),
         ])
+
+    private static let defaultPart = 65_536
+    private static let defaultReservoir = 65_536
 
     private let keep: Quantity
     private let isPerCluster: Bool
     private let method: Method
     private let shares: Shares
+    private let floor: Int
     private let trim: Quantity
+    private let part: Int?
+    private let already: String?
+    private let reservoir: Int?
+    private let score: ColumnName?
+    private let scoreField: FieldPath?
+    private let distance: Double
+    /// What `already` names, read before the run begins.
+    private var earlier: Earlier?
+    /// Components of a vector, as far as known: for estimates.
+    private var dimension = 512
 
     public init(options: OptionValues) throws(StageError) {
         keep = try options.quantity("keep")
@@ -57,21 +101,74 @@ public struct CoresetStage: Stage, Selection {
             throw .option("shares", "there are no shares `\(try options.text("shares"))`")
         }
         (self.method, self.shares) = (method, shares)
+        floor = try options.integer("floor")
         trim = try options.quantity("trim")
+        let isComposable = try options.text("rounds") == "composable"
+        part = isComposable ? (options["part"] == nil ? Self.defaultPart : try options.integer("part")) : nil
+        already = options["already"] == nil ? nil : try options.text("already")
+        reservoir = options["reservoir"] == nil
+            ? (method == .facilityLocation ? Self.defaultReservoir : nil) : try options.integer("reservoir")
+        score = options["score"] == nil ? nil : ColumnName(try options.text("score"))
+        scoreField = options["score_field"] == nil ? nil : FieldPath(try options.text("score_field"))
+        distance = options["distance"] == nil ? 0.1 : try options.real("distance")
         guard !keep.isZero else { throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage") }
         if shares != .proportional, !isPerCluster {
             throw .option("shares", "`shares` part a budget among clusters; add `per: cluster`")
         }
-        if !trim.isZero, method != .farthestFirst {
-            throw .option("trim", "`trim` goes with `method: farthest-first`, not with `\(method.rawValue)`")
+        if floor > 0, !isPerCluster { throw .option("floor", "`floor` is about clusters; add `per: cluster`") }
+        try Self.checkCompany(of: method, options, isComposable: isComposable, trims: !trim.isZero)
+    }
+
+    /// Options that go with other methods only.
+    private static func checkCompany(
+        of method: Method, _ options: OptionValues, isComposable: Bool, trims: Bool
+    ) throws(StageError) {
+        func check(_ option: String, _ isGiven: Bool, with methods: [Method]) throws(StageError) {
+            guard isGiven, !methods.contains(method) else { return }
+            let names = methods.map { "`method: \($0.rawValue)`" }.joined(separator: " or ")
+            throw .option(option, "`\(option)` goes with \(names), not with `\(method.rawValue)`")
+        }
+        try check("trim", trims, with: [.farthestFirst])
+        try check("rounds", isComposable, with: [.farthestFirst])
+        try check("already", options["already"] != nil, with: [.farthestFirst])
+        try check("reservoir", options["reservoir"] != nil, with: [.medoids, .sensitivity, .facilityLocation])
+        for option in ["score", "score_field", "distance"] { try check(option, options[option] != nil, with: [.scoreFirst]) }
+        if options["part"] != nil, !isComposable { throw .option("part", "`part` goes with `rounds: composable`") }
+        if trims, isComposable { throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds for all records alone") }
+        if method == .scoreFirst, (options["score"] == nil) == (options["score_field"] == nil) {
+            throw .option(
+                options["score"] == nil ? "method" : "score_field",
+                "`score-first` needs a score: `score`, a column, or `score_field`, a field of the record, one of the two")
         }
     }
 
-    public var reads: [Input] { [.column(.embedding)] + (isPerCluster ? [.column(.cluster)] : []) }
-    public var writes: [ColumnSpec] { [ColumnSpec(.rank, .integer)] }
+    public var reads: [Input] {
+        [.column(.embedding)] + (isPerCluster ? [.column(.cluster)] : []) + (score.map { [.column($0)] } ?? [])
+            + (scoreField.map { [.field($0)] } ?? [])
+    }
+    public var writes: [ColumnSpec] {
+        [ColumnSpec(.rank, .integer)] + (scoreField == nil ? [] : [ColumnSpec(.score, .real)])
+    }
+
+    /// - Throws: where the file of `already` does not do; nothing else has been read then.
+    public func body(_ context: StageContext) throws(StageError) -> StageBody {
+        var selection = self
+        var known: Int?
+        if case .vector(let dimension)? = context.type(of: .embedding) {
+            known = dimension
+            selection.dimension = dimension
+        }
+        if let already { selection.earlier = try Earlier.read(already, dimension: known, memory: context.memory) }
+        guard let scoreField else { return .selection(selection) }
+        return .sequence([.transform(ScoreTransform(field: scoreField)), .selection(selection)])
+    }
 
     public var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
-    public var columns: [ColumnName] { [.embedding] }
+    public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
+    /// Where too many records lie near to each other, `score-first` can't reach its budget.
+    public var quotasAreLimits: Bool { method == .scoreFirst }
+
+    private var scoreColumn: ColumnName? { score ?? scoreField.map { _ in .score } }
 
     public func quotas(for sizes: [Int]) throws(StageError) -> [Int] {
         let total = sizes.reduce(0, +)
@@ -80,30 +177,100 @@ public struct CoresetStage: Stage, Selection {
             throw StageError(
                 .invalidData, "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
         }
-        return total == 0 ? sizes : shares.part(budget, among: sizes)
+        guard total > 0 else { return sizes }
+        guard let quotas = shares.part(budget, among: sizes, floor: floor) else {
+            let least = sizes.reduce(0) { $0 + min($1, floor) }
+            throw StageError(
+                .invalidData,
+                "`floor: \(floor)` asks for \(least) records of \(sizes.count) clusters and `keep` for \(budget) in all; lower `floor` or raise `keep`")
+        }
+        if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir {
+            throw StageError(
+                .invalidData, "`keep` asks for \(most) records of a group and `facility-location` looks at \(reservoir) of it; raise `reservoir`, or choose `medoids`")
+        }
+        return quotas
     }
 
     public func memory(rows: Int) -> Int {
-        // Nearest picks, distances, marks and the outcome; the picks' vectors; candidates.
-        rows * 48 + min(rows, keep.resolve(of: rows)) * 512 + (4 << 20)
+        // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; candidates.
+        var bytes = rows * 48 + min(rows, keep.resolve(of: rows)) * 2 * dimension + (4 << 20)
+        bytes += (earlier?.count ?? 0) * 2 * dimension
+        if let part, rows > part { bytes += part * (dimension + 24) + rows.quotientAndRemainder(dividingBy: part).quotient * min(part, keep.resolve(of: rows)) * dimension }
+        if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
+        if method == .scoreFirst { bytes += rows * 24 }
+        return bytes
+    }
+
+    public func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] {
+        guard method == .farthestFirst, rows > 0 else { return [] }
+        let size = max(1, rows / groups)
+        let picks = max(1, min(size, keep.resolve(of: rows) / groups)) + (earlier?.count ?? 0)
+        let bytes = size * dimension
+        let isResident = bytes <= context.memory
+        func count(_ value: Double) -> String { Self.rounded(value) }
+        let once = Double(size) * Double(picks) * Double(dimension) * Double(groups)
+        let place = isResident
+            ? "in memory" : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(context.memory)) held in memory at a time"
+        var lines = [
+            "rounds: one: up to \(count(once)) multiply-adds; reads the vectors a few times up to once a pick, \(place)"
+        ]
+        let part = part ?? Self.defaultPart
+        guard size > part, picks < part else {
+            lines.append("rounds: composable: no gain; \(size > part ? "a part of \(part) records is no larger than the budget" : "a group fits in one part of \(part)")")
+            return lines
+        }
+        let union = Double(size / part + (size % part == 0 ? 0 : 1)) * Double(picks)
+        let twice = 2 * once + union * Double(picks) * Double(dimension) * Double(groups)
+        lines.append(
+            "rounds: composable: up to \(count(twice)) multiply-adds; reads the vectors twice; \(isResident ? "not worth it while a group fits in memory" : "worth it here")")
+        return lines
+    }
+
+    /// `3.2e12`: an estimate has no more digits.
+    private static func rounded(_ value: Double) -> String {
+        guard value >= 1000 else { return String(Int(value)) }
+        var (figure, exponent) = (value, 0)
+        while figure >= 9.95 { (figure, exponent) = (figure / 10, exponent + 1) }
+        let tenths = Int((figure * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10)e\(exponent)"
     }
 
     public func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
         let rows = Rows(source: try group.vectors(.embedding))
-        let picker = Picker(rows: rows, quota: min(quota, group.count), trim: trim.resolve(of: group.count), context: context)
-        let choice = try picker.pick(method) { () throws(StageError) in try group.hashes }
+        if let earlier, earlier.dimension != rows.dimension {
+            throw .option(
+                "already", "`already`: \(already ?? ""): its vectors have \(earlier.dimension) components where `embedding` has \(rows.dimension)")
+        }
+        let picker = Picker(
+            rows: rows, quota: min(quota, group.count), trim: trim.resolve(of: group.count), part: part, reservoir: reservoir,
+            distance: distance, earlier: earlier, context: context,
+            hashes: { () throws(StageError) in try group.hashes }, scores: { () throws(StageError) in try scores(of: group) })
+        let choice = try picker.pick(method)
         var outcome = GroupOutcome(ranks: [Int32](repeating: -1, count: group.count), reason: "not-selected")
         for (rank, row) in choice.picks.enumerated() { outcome.ranks[row] = Int32(rank) }
         guard !choice.picks.isEmpty else { return outcome }
-        outcome.partners = choice.nearest.map { Int32(choice.picks[Int($0)]) }
+        outcome.partners = choice.nearest.map { $0 < 0 ? -1 : Int32(choice.picks[Int($0)]) }
         for row in choice.picks { outcome.partners[row] = -1 }
         let quantizer = Quantizer(dimension: rows.dimension)
         outcome.measures = [("distance", choice.squaredDistances.map { quantizer.chord(fromSquared: $0) })]
-        if let certificate = choice.certificate { outcome.report = Self.report(certificate, method, trim: trim) }
+        if let certificate = choice.certificate {
+            outcome.report = .object(Self.report(certificate, method, trim: trim) + choice.notes)
+        }
         return outcome
     }
 
-    private static func report(_ certificate: Certificate, _ method: Method, trim: Quantity) -> Report {
+    /// The scores of `score-first`; what is no number comes last.
+    private func scores(of group: Group) throws(StageError) -> [Double] {
+        guard let name = scoreColumn else { return [] }
+        do throws(StageError) {
+            return try group.reals(name).map { $0.isNaN ? ScoreTransform.missing : $0 }
+        } catch {
+            guard error.code == .fault else { throw error }
+            return try group.integers(name).map { Double($0) }
+        }
+    }
+
+    private static func report(_ certificate: Certificate, _ method: Method, trim: Quantity) -> [Report.Entry] {
         var entries: [Report.Entry] = [Report.Entry("radius", .real(certificate.radius))]
         if !trim.isZero { entries.append(Report.Entry("trimmed_radius", .real(certificate.trimmedRadius))) }
         if method == .farthestFirst {
@@ -116,7 +283,7 @@ public struct CoresetStage: Stage, Selection {
             Report.Entry("distance_90", .real(certificate.quantile90)),
             Report.Entry("distance_99", .real(certificate.quantile99)),
         ]
-        return .object(entries)
+        return entries
     }
 
     public func report(_ groups: [GroupReport]) -> Report {
@@ -125,10 +292,14 @@ public struct CoresetStage: Stage, Selection {
             Report.Entry("method", .text(method.rawValue)), Report.Entry("records", .integer(size)),
             Report.Entry("kept", .integer(kept)), Report.Entry("distance", "chord"),
         ]
+        if let part { entries += [Report.Entry("rounds", "composable"), Report.Entry("part", .integer(part))] }
+        if let earlier { entries.append(Report.Entry("already", earlier.report)) }
+        if let reservoir { entries.append(Report.Entry("reservoir", .integer(reservoir))) }
         guard isPerCluster else { return .object(entries + (groups.first?.report.entries ?? [])) }
 
         let covered = groups.filter { $0.kept > 0 }
         entries.append(Report.Entry("shares", .text(shares.rawValue)))
+        if floor > 0 { entries.append(Report.Entry("floor", .integer(floor))) }
         entries.append(Report.Entry("groups", .integer(groups.count)))
         entries.append(Report.Entry("groups_without_a_pick", .integer(groups.count - covered.count)))
         if !covered.isEmpty {
@@ -137,6 +308,10 @@ public struct CoresetStage: Stage, Selection {
             let sum = covered.reduce(0.0) { $0 + ($1.report["mean_distance"]?.realValue ?? 0) * Double($1.size) }
             entries.append(Report.Entry("largest_radius_of_a_group", .real(values("radius").max() ?? 0)))
             entries.append(Report.Entry("mean_distance_within_groups", .real(sum / Double(records))))
+            for key in ["short_of_the_budget", "without_a_score", "multiply_adds_at_most"] {
+                let numbers = covered.compactMap { $0.report[key]?.integerValue }
+                if !numbers.isEmpty { entries.append(Report.Entry(key, .integer(numbers.reduce(0, +)))) }
+            }
             if method == .farthestFirst {
                 // A group without a factor has a bound of 0 and a radius above it.
                 let factors = values("factor")
@@ -169,14 +344,24 @@ public struct Coreset: StageSpecConvertible {
     public let stageSpec: StageSpec
 
     public init(
-        keep: Quantity, per: String? = nil, method: String? = nil, shares: String? = nil, trim: Quantity? = nil
+        keep: Quantity, per: String? = nil, method: String? = nil, shares: String? = nil, floor: Int? = nil,
+        trim: Quantity? = nil, rounds: String? = nil, part: Int? = nil, already: String? = nil, reservoir: Int? = nil,
+        score: String? = nil, scoreField: String? = nil, distance: Double? = nil
     ) {
         var options = OptionValues()
         options["keep"] = .quantity(keep)
         options["per"] = per.map { .text($0) }
         options["method"] = method.map { .text($0) }
         options["shares"] = shares.map { .text($0) }
+        options["floor"] = floor.map { .integer($0) }
         options["trim"] = trim.map { .quantity($0) }
+        options["rounds"] = rounds.map { .text($0) }
+        options["part"] = part.map { .integer($0) }
+        options["already"] = already.map { .text($0) }
+        options["reservoir"] = reservoir.map { .integer($0) }
+        options["score"] = score.map { .text($0) }
+        options["score_field"] = scoreField.map { .text($0) }
+        options["distance"] = distance.map { .real($0) }
         stageSpec = StageSpec("coreset", options)
     }
 }

@@ -11,39 +11,55 @@ enum Method: String, CaseIterable, Sendable {
     case mixed
     case facilityLocation = "facility-location"
     case sensitivity
+    case scoreFirst = "score-first"
 }
 
 /// What a method chose in a group.
 struct Choice {
     /// The chosen rows in the order of picks.
     var picks: [Int]
-    /// For each row the number of its nearest pick, and the squared distance to it. Empty where nothing is picked.
+    /// For each row the number of its nearest pick, negative where an earlier record is nearer, and the squared distance to it. Empty where
+    /// nothing is picked.
     var nearest: [Int32] = []
     var squaredDistances: [Int32] = []
     var certificate: Certificate?
+    /// What a method says beside the certificate.
+    var notes: [Report.Entry] = []
 }
 
 struct Picker {
     let rows: Rows
     let quota: Int
     let trim: Int
+    /// Rows of a part in two rounds; nil for one round.
+    var part: Int?
+    /// Rows that the costly methods look at; nil for all.
+    var reservoir: Int?
+    /// Two picks of `score-first` are farther apart than this, as 1 - cosine.
+    var distance = 0.0
+    var earlier: Earlier?
     let context: StageContext
+    /// Of the rows; draws are keyed by them.
+    let hashes: () throws(StageError) -> [ContentHash]
+    /// Of the rows; for `score-first`.
+    let scores: () throws(StageError) -> [Double]
 
-    /// - Parameter hashes: of the rows; draws are keyed by them.
-    func pick(_ method: Method, hashes: () throws(StageError) -> [ContentHash]) throws(StageError) -> Choice {
+    /// The largest budget for which k-means makes as many clusters over all rows at once.
+    private static let flatLimit = 1024
+
+    func pick(_ method: Method) throws(StageError) -> Choice {
         guard quota > 0, rows.count > 0 else { return Choice(picks: []) }
         switch method {
-        case .farthestFirst: return try farthestFirst(start: lowestDraws(try hashes(), 1)[0])
+        case .farthestFirst:
+            if let part, rows.count > part, quota < part { return try composable(part) }
+            return try farthestFirst()
         case .medoids: return try medoids()
-        case .facilityLocation:
-            return try covering(
-                inMemory("facility-location") { FacilityLocation.select($0, count: quota, parallel: context.parallel) })
-        case .sensitivity: return try covering(sensitivity(try hashes()))
-        case .random: return try covering(lowestDraws(try hashes(), quota))
-        case .closest:
-            return try covering(Array(byCosine().prefix(quota)))
-        case .farthest:
-            return try covering(Array(byCosine().reversed().prefix(quota)))
+        case .facilityLocation: return try facilityLocation()
+        case .sensitivity: return try sensitivity()
+        case .scoreFirst: return try scoreFirst()
+        case .random: return try covering(lowestDraws(quota))
+        case .closest: return try covering(Array(byCosine().prefix(quota)))
+        case .farthest: return try covering(Array(byCosine().reversed().prefix(quota)))
         case .mixed:
             let order = try byCosine()
             return try covering((0..<quota).map { $0 % 2 == 0 ? order[$0 / 2] : order[order.count - 1 - $0 / 2] })
@@ -51,7 +67,8 @@ struct Picker {
     }
 
     /// The rows with the smallest draws, ascending; equal contents by row.
-    private func lowestDraws(_ hashes: [ContentHash], _ count: Int) -> [Int] {
+    private func lowestDraws(_ count: Int) throws(StageError) -> [Int] {
+        let hashes = try hashes()
         let draws = hashes.map { context.seed.draw($0) }
         func precedes(_ a: Int, _ b: Int) -> Bool {
             if draws[a] != draws[b] { return draws[a] < draws[b] }
@@ -61,11 +78,18 @@ struct Picker {
         return Array(draws.indices.sorted(by: precedes).prefix(count))
     }
 
-    private func farthestFirst(start: Int) throws(StageError) -> Choice {
-        let vector = try rows.gather([start])
+    // MARK: Farthest first
+
+    private func farthestFirst() throws(StageError) -> Choice {
+        // Beside earlier records the farthest from these comes first: a start of its own would cost the bound.
+        let start = earlier == nil ? try lowestDraws(1)[0] : nil
+        let vector = try rows.gather(start.map { [$0] } ?? [])
         let run = vector.withUnsafeBufferPointer { vector in
-            FarthestFirst(
-                rows: rows.count, dimension: rows.dimension, budget: quota, first: (start, vector.baseAddress!), trim: trim)
+            withEarlier { earlier in
+                FarthestFirst(
+                    rows: rows.count, dimension: rows.dimension, budget: quota,
+                    first: start.map { ($0, vector.baseAddress!) }, already: earlier, trim: trim)
+            }
         }
         while run.needsPass {
             try rows.forEach { (range, view) throws(StageError) in
@@ -76,8 +100,51 @@ struct Picker {
         let selection = run.selection(parallel: context.parallel)
         return Choice(
             picks: selection.picks, nearest: selection.nearest, squaredDistances: selection.squaredDistances,
-            certificate: selection.certificate)
+            certificate: selection.certificate,
+            notes: [
+                Report.Entry("passes", .integer(run.passes)),
+                Report.Entry("multiply_adds_at_most", .integer(rows.count * (quota + (earlier?.count ?? 0)) * rows.dimension)),
+            ])
     }
+
+    /// Farthest-first in each part, then among the picks of all parts, then one pass that says how far every row is.
+    private func composable(_ part: Int) throws(StageError) -> Choice {
+        let hashes = try hashes()
+        let draws = hashes.map { context.seed.draw($0) }
+        func start(_ range: Range<Int>) -> Int {
+            range.min { (draws[$0], hashes[$0], $0) < (draws[$1], hashes[$1], $1) } ?? range.lowerBound
+        }
+        var coreset = ComposableCoreset(dimension: rows.dimension, budget: quota)
+        var parts = 0
+        var union = 0
+        try rows.forEachPart(of: part) { (range, view) throws(StageError) in
+            withEarlier { earlier in
+                coreset.add(
+                    coreset.part(
+                        view, firstRow: range.lowerBound, first: start(range) - range.lowerBound, already: earlier,
+                        parallel: context.parallel))
+            }
+            parts += 1
+            union += min(quota, range.count)
+        }
+        let found = withEarlier { coreset.finish(first: start(0..<rows.count), already: $0, parallel: context.parallel) }
+        var choice = try covering(found.picks, separation: found.picks.count == rows.count ? 0 : found.separation)
+        let beside = earlier?.count ?? 0
+        choice.notes = [
+            Report.Entry("parts", .integer(parts)), Report.Entry("passes", 2),
+            Report.Entry(
+                "multiply_adds_at_most",
+                .integer((2 * rows.count * (quota + beside) + union * (quota + beside)) * rows.dimension)),
+        ]
+        return choice
+    }
+
+    private func withEarlier<Result>(_ body: (VectorView?) -> Result) -> Result {
+        guard let earlier else { return body(nil) }
+        return earlier.vectors.withVectors(dimension: earlier.dimension) { body($0) }
+    }
+
+    // MARK: By the centre
 
     /// The rows by falling cosine to the centre of the group, ties to the lowest row; a zero vector has cosine 0.
     private func byCosine() throws(StageError) -> [Int] {
@@ -100,14 +167,87 @@ struct Picker {
         return cosines.indices.sorted { cosines[$0] != cosines[$1] ? cosines[$0] > cosines[$1] : $0 < $1 }
     }
 
-    private func inMemory<Result>(_ method: String, _ body: (VectorView) -> Result) throws(StageError) -> Result {
-        try rows.withAll(memory: context.memory, for: "method `\(method)`") { (view) throws(StageError) in body(view) }
+    // MARK: By score
+
+    /// DEITA's rule: by falling score, ties to the lowest row, each that no pick before it is near to, until the budget is reached.
+    private func scoreFirst() throws(StageError) -> Choice {
+        let scores = try scores()
+        let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
+        let quantizer = Quantizer(dimension: rows.dimension)
+        var filter = PairwiseFilter(
+            dimension: rows.dimension, squaredLimit: quantizer.squaredLimit(cosine: 1 - distance))
+        var picks: [Int] = []
+        var looked = 0
+        for start in stride(from: 0, to: order.count, by: 4096) where picks.count < quota {
+            let batch = Array(order[start..<min(order.count, start + 4096)])
+            let found = try rows.gather(batch).withVectors(dimension: rows.dimension) {
+                filter.add($0, parallel: context.parallel)
+            }
+            for (row, outcome) in zip(batch, found) where picks.count < quota {
+                looked += 1
+                if outcome.partner == nil { picks.append(row) }
+            }
+        }
+        var choice = try covering(picks)
+        choice.notes = [
+            Report.Entry("looked_at", .integer(looked)), Report.Entry("too_near_to_a_pick", .integer(looked - picks.count)),
+            Report.Entry("short_of_the_budget", .integer(quota - picks.count)),
+            Report.Entry("without_a_score", .integer(scores.count { $0 == ScoreTransform.missing })),
+            Report.Entry("lowest_score_kept", picks.last.map { scores[$0] == ScoreTransform.missing ? .null : .real(scores[$0]) } ?? .null),
+        ]
+        return choice
+    }
+
+    // MARK: By k-means and facility location
+
+    private func inMemory<Result>(_ method: Method, _ body: (VectorView) throws(StageError) -> Result) throws(StageError) -> Result {
+        try rows.withAll(memory: context.memory, for: "method `\(method.rawValue)`", body)
+    }
+
+    /// The rows that a costly method looks at, ascending: uniform by content; nil for all.
+    private func sample() throws(StageError) -> [Int]? {
+        guard let reservoir, reservoir < rows.count else { return nil }
+        return try lowestDraws(reservoir).sorted()
+    }
+
+    private func facilityLocation() throws(StageError) -> Choice {
+        func choose(_ view: VectorView) -> [Int] {
+            FacilityLocation.select(view, count: quota, parallel: context.parallel)
+        }
+        guard let sample = try sample() else {
+            return try covering(inMemory(.facilityLocation) { (view) throws(StageError) in choose(view) })
+        }
+        let picks = try rows.gather(sample).withVectors(dimension: rows.dimension) { choose($0) }
+        return try covering(picks.map { sample[$0] })
+    }
+
+    /// Distances to the centroids of half as many clusters as records are wanted, at most 1,024; then the draw.
+    private func sensitivity() throws(StageError) -> Choice {
+        let means = KMeans(clusters: max(1, min(quota / 2, Self.flatLimit)), seed: context.seed)
+        let distances: [Int32]
+        if let sample = try sample() {
+            let centroids = try rows.gather(sample).withVectors(dimension: rows.dimension) {
+                means.run($0, parallel: context.parallel).centroids
+            }
+            distances = try assign(centroids).squaredDistances
+        } else {
+            distances = try inMemory(.sensitivity) { (view) throws(StageError) in
+                means.run(view, parallel: context.parallel).squaredDistances
+            }
+        }
+        return try covering(
+            Sensitivity.select(squaredDistances: distances, hashes: try hashes(), count: quota, seed: context.seed))
     }
 
     /// The medoids, those that most records are nearest to first.
     private func medoids() throws(StageError) -> Choice {
-        let picks = try inMemory("medoids") {
-            Medoids(seed: context.seed).select($0, count: quota, parallel: context.parallel)
+        let picks: [Int]
+        if quota < rows.count, let sample = try sample() {
+            picks = try medoids(from: sample)
+        } else {
+            picks = try inMemory(.medoids) { (view) throws(StageError) in
+                Medoids(seed: context.seed, flatLimit: Self.flatLimit).select(view, count: quota, parallel: context.parallel)
+            }
         }
         var choice = try covering(picks)
         var sizes = [Int](repeating: 0, count: picks.count)
@@ -120,29 +260,76 @@ struct Picker {
         return choice
     }
 
-    /// Distances to the centroids of half as many clusters as records are wanted, at most 1,024; then the draw.
-    private func sensitivity(_ hashes: [ContentHash]) throws(StageError) -> [Int] {
-        let means = KMeans(clusters: max(1, min(quota / 2, 1024)), seed: context.seed)
-        let distances = try inMemory("sensitivity") { means.run($0, parallel: context.parallel).squaredDistances }
-        return Sensitivity.select(squaredDistances: distances, hashes: hashes, count: quota, seed: context.seed)
-    }
+    /// Medoids whose centroids come from a sample; every row may be one. A large budget goes in two levels: about √quota clusters from the sample,
+    /// then medoids in each among all of its rows.
+    private func medoids(from sample: [Int]) throws(StageError) -> [Int] {
+        let isFlat = quota <= min(Self.flatLimit, sample.count)
+        var clusters = quota
+        if !isFlat {
+            clusters = 1
+            while clusters * clusters < quota { clusters += 1 }
+        }
+        let seed = isFlat ? context.seed : context.seed.derived(for: "medoid groups")
+        var clustering = try rows.gather(sample).withVectors(dimension: rows.dimension) {
+            KMeans(clusters: min(clusters, sample.count), seed: seed).run($0, parallel: context.parallel)
+        }
+        (clustering.labels, clustering.squaredDistances) = try assign(clustering.centroids)
+        clustering.sizes = [Int](repeating: 0, count: clustering.count)
+        for label in clustering.labels { clustering.sizes[Int(label)] += 1 }
+        if isFlat { return Medoids.nearestMembers(clustering) }
 
-    /// Every row's nearest pick, by one pass over the vectors.
-    private func covering(_ picks: [Int]) throws(StageError) -> Choice {
-        var choice = Choice(picks: picks)
-        let centres = try rows.gather(picks)
-        let assigner = centres.withVectors(dimension: rows.dimension) { Assigner(centres: $0) }
-        choice.nearest = [Int32](repeating: 0, count: rows.count)
-        choice.squaredDistances = [Int32](repeating: 0, count: rows.count)
-        try rows.forEach { (range, view) throws(StageError) in
-            let (labels, squared) = assigner.assign(view, parallel: context.parallel)
-            for (index, row) in range.enumerated() {
-                choice.nearest[row] = Int32(labels[index])
-                choice.squaredDistances[row] = squared[index]
+        let shares = SluiceGeometry.Shares.proportional(sizes: clustering.sizes, total: quota)
+        var members = [[Int]](repeating: [], count: clustering.count)
+        for (row, label) in clustering.labels.enumerated() { members[Int(label)].append(row) }
+        var picks: [Int] = []
+        var next = 0
+        while next < members.count {
+            // As many clusters at a time as fit, one at least: they are read in one pass.
+            let first = next
+            var bytes = 0
+            repeat {
+                bytes += members[next].count * rows.dimension
+                next += 1
+            } while next < members.count && bytes + members[next].count * rows.dimension <= context.memory / 4
+            for (cluster, vectors) in zip(first..<next, try rows.gather(Array(members[first..<next]))) where shares[cluster] > 0 {
+                let inside = vectors.withVectors(dimension: rows.dimension) {
+                    Medoids(seed: context.seed.derived(for: "medoids", index: cluster), flatLimit: .max)
+                        .select($0, count: shares[cluster], parallel: context.parallel)
+                }
+                picks += inside.map { members[cluster][$0] }
             }
         }
+        return picks.sorted()
+    }
+
+    // MARK: Covering
+
+    /// For each row its nearest centre, the lowest of equals, and the squared distance to it: one pass over the vectors.
+    private func assign(_ centres: [Int8]) throws(StageError) -> (labels: [UInt32], squaredDistances: [Int32]) {
+        let assigner = centres.withVectors(dimension: rows.dimension) { Assigner(centres: $0) }
+        var labels = [UInt32](repeating: 0, count: rows.count)
+        var distances = [Int32](repeating: 0, count: rows.count)
+        try rows.forEach { (range, view) throws(StageError) in
+            labels.withUnsafeMutableBufferPointer { labels in
+                distances.withUnsafeMutableBufferPointer { distances in
+                    assigner.assign(
+                        view, labels: labels.baseAddress! + range.lowerBound,
+                        squaredDistances: distances.baseAddress! + range.lowerBound, parallel: context.parallel)
+                }
+            }
+        }
+        return (labels, distances)
+    }
+
+    /// Every row's nearest pick, or earlier record, by one pass over the vectors.
+    private func covering(_ picks: [Int], separation: Int32 = 0) throws(StageError) -> Choice {
+        var choice = Choice(picks: picks)
+        let earlierCount = Int32(earlier?.count ?? 0)
+        let (labels, squared) = try assign((earlier?.vectors ?? []) + rows.gather(picks))
+        choice.nearest = labels.map { Int32($0) < earlierCount ? -1 - Int32($0) : Int32($0) - earlierCount }
+        choice.squaredDistances = squared
         choice.certificate = Certificate(
-            squaredDistances: choice.squaredDistances, separation: 0, trim: trim,
+            squaredDistances: squared, separation: separation, trim: trim,
             quantizer: Quantizer(dimension: rows.dimension), parallel: context.parallel)
         return choice
     }

@@ -55,4 +55,21 @@ enum Shares: String, CaseIterable, Sendable {
         }
         return quotas
     }
+
+    /// The same where every group keeps at least `floor` of its records, or all that it has: groups whose share would be less
+    /// get that, and the others part the rest.
+    ///
+    /// - Returns: nil where the floors alone are more than `total`.
+    func part(_ total: Int, among sizes: [Int], floor: Int) -> [Int]? {
+        let least = sizes.map { min($0, floor) }
+        guard least.reduce(0, +) <= total else { return nil }
+        var fixed = [Bool](repeating: false, count: sizes.count)
+        while true {
+            let rest = total - sizes.indices.reduce(0) { $0 + (fixed[$1] ? least[$1] : 0) }
+            let shares = part(rest, among: sizes.indices.map { fixed[$0] ? 0 : sizes[$0] })
+            let short = sizes.indices.filter { !fixed[$0] && shares[$0] < least[$0] }
+            if short.isEmpty { return sizes.indices.map { fixed[$0] ? least[$0] : shares[$0] } }
+            for index in short { fixed[index] = true }
+        }
+    }
 }

@@ -1,7 +1,12 @@
 import SluiceCore
 import SluiceGeometry
 
-/// Drops a record that lies within the distance of one that is kept before it.
+extension ColumnName {
+    /// The chord distance of a record to the centre of its cluster, as `cluster` writes it.
+    static let clusterDistance: ColumnName = "cluster_distance"
+}
+
+/// Drops a record that lies within the distance of one before it: of one that is kept (DEITA's rule), or of any (SemDeDup's).
 struct PairwiseSelection: Selection {
     enum Order: Sendable, Hashable {
         /// As in the input.
@@ -10,12 +15,17 @@ struct PairwiseSelection: Selection {
         case rank
         /// Highest first.
         case score(ColumnName)
+        /// Farthest from the centre of its cluster first.
+        case hard
+        /// Nearest to it first.
+        case easy
 
         var column: ColumnName? {
             switch self {
             case .ordinal: nil
             case .rank: .rank
             case .score(let name): name
+            case .hard, .easy: .clusterDistance
             }
         }
     }
@@ -24,57 +34,133 @@ struct PairwiseSelection: Selection {
     let distance: Double
     let order: Order
     let isPerCluster: Bool
+    /// Whether dropped records go on to drop others.
+    var countsDropped = false
+    /// Clusters beside a record's own that it is compared with.
+    var neighbours = 0
+    /// Components of a vector, as far as known: for estimates.
+    var dimension = 512
 
     /// Rows gathered at a time where the order is not that of the input.
     private static let batch = 4096
 
-    var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
-    var columns: [ColumnName] { [.embedding] + (order.column.map { [$0] } ?? []) }
+    var grouping: Grouping { isPerCluster && neighbours == 0 ? .by(.cluster) : .all }
+    var columns: [ColumnName] {
+        [.embedding] + (order.column.map { [$0] } ?? []) + (neighbours > 0 ? [.cluster] : [])
+    }
 
     func quotas(for sizes: [Int]) throws(StageError) -> [Int] { sizes }
 
-    /// The kept vectors, twice, of which the dimension is not known yet: 512 is assumed; and the outcome.
-    func memory(rows: Int) -> Int { rows * (2 * 512 + 64) }
+    /// The vectors that count, twice, a batch of them, and the outcome.
+    func memory(rows: Int) -> Int {
+        rows * (2 * dimension + 64) + min(rows, Self.batch) * (dimension + 4096) + (neighbours > 0 ? 16 << 20 : 0)
+    }
+
+    func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] {
+        // With neighbours all clusters are one group: as many as `clusters: auto` makes are assumed.
+        let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : groups
+        guard rows > 0, groups > 1, isPerCluster else {
+            return ["up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds where nothing is dropped"]
+        }
+        let size = Double(rows) / Double(groups)
+        let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
+        return ["up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds where nothing is dropped and \(groups) clusters are of one size"]
+    }
+
+    private func rounded(_ value: Double) -> String {
+        var (figure, exponent) = (value, 0)
+        while figure >= 9.95 { (figure, exponent) = (figure / 10, exponent + 1) }
+        let tenths = Int((figure * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10)e\(exponent)"
+    }
+
+    /// The rule, whichever way it is carried out.
+    private enum Filter {
+        case kept(PairwiseFilter)
+        case near(NeighbourFilter)
+
+        mutating func add(_ view: VectorView, _ parallel: Parallel) -> [PairwiseFilter.Outcome] {
+            switch self {
+            case .kept(var filter):
+                let found = filter.add(view, parallel: parallel)
+                self = .kept(filter)
+                return found
+            case .near(var filter):
+                let found = filter.add(view, parallel: parallel)
+                self = .near(filter)
+                return found
+            }
+        }
+    }
 
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
         let source = try group.vectors(.embedding)
         let quantizer = Quantizer(dimension: source.dimension)
-        var filter = PairwiseFilter(
-            dimension: source.dimension, squaredLimit: quantizer.squaredLimit(cosine: 1 - distance))
-        var found: [PairwiseFilter.Outcome] = []
-        found.reserveCapacity(group.count)
-        let rows = try rows(of: group)
-        if let rows {
-            for start in stride(from: 0, to: rows.count, by: Self.batch) {
-                var gathered: [Int8] = []
-                for row in rows[start..<min(rows.count, start + Self.batch)] {
-                    if let resident = source.resident {
-                        gathered += resident[(row * source.dimension)..<((row + 1) * source.dimension)]
-                    } else {
-                        gathered += try source.row(row)
-                    }
-                }
-                found += gathered.withVectors(dimension: source.dimension) { filter.add($0, parallel: context.parallel) }
+        let limit = quantizer.squaredLimit(cosine: 1 - distance)
+        var filter: Filter
+        if countsDropped || neighbours > 0 {
+            let centres = try neighbours > 0
+                ? centres(of: source, labels: group.integers(.cluster)) : [Int8](repeating: 0, count: source.dimension)
+            filter = centres.withVectors(dimension: source.dimension) {
+                .near(NeighbourFilter(centres: $0, squaredLimit: limit, neighbours: neighbours, countsDropped: countsDropped))
             }
-        } else if group.count > 0 {
-            try source.forEachChunk { (range, values) throws(StageError) in
-                let view = VectorView(values.baseAddress!, count: range.count, dimension: source.dimension)
-                found += filter.add(view, parallel: context.parallel)
-            }
+        } else {
+            filter = .kept(PairwiseFilter(dimension: source.dimension, squaredLimit: limit))
         }
+        let rows = try rows(of: group)
+        let found = try decide(source, in: rows, &filter, context.parallel)
+        var outcome = Self.outcome(found, rows, quantizer)
+        if neighbours > 0, case .near(let filter) = filter {
+            outcome.report = ["records_with_more_near_clusters": .integer(filter.unsettledCount)]
+        }
+        return outcome
+    }
 
+    private func decide(
+        _ source: any VectorSource, in rows: [Int]?, _ filter: inout Filter, _ parallel: Parallel
+    ) throws(StageError) -> [PairwiseFilter.Outcome] {
+        var found: [PairwiseFilter.Outcome] = []
+        found.reserveCapacity(source.count)
+        guard let rows else {
+            try source.forEachChunk { (range, values) throws(StageError) in
+                guard let base = values.baseAddress else { return }
+                found += filter.add(VectorView(base, count: range.count, dimension: source.dimension), parallel)
+            }
+            return found
+        }
+        for start in stride(from: 0, to: rows.count, by: Self.batch) {
+            var gathered: [Int8] = []
+            for row in rows[start..<min(rows.count, start + Self.batch)] {
+                if let resident = source.resident {
+                    gathered += resident[(row * source.dimension)..<((row + 1) * source.dimension)]
+                } else {
+                    gathered += try source.row(row)
+                }
+            }
+            found += gathered.withVectors(dimension: source.dimension) { filter.add($0, parallel) }
+        }
+        return found
+    }
+
+    private static func outcome(
+        _ found: [PairwiseFilter.Outcome], _ rows: [Int]?, _ quantizer: Quantizer
+    ) -> GroupOutcome {
         var outcome = GroupOutcome(
-            ranks: [Int32](repeating: -1, count: group.count), partners: [Int32](repeating: -1, count: group.count),
+            ranks: [Int32](repeating: -1, count: found.count), partners: [Int32](repeating: -1, count: found.count),
             reason: "near-duplicate")
-        var distances = [Double](repeating: 0, count: group.count)
+        var distances = [Double](repeating: 0, count: found.count)
+        // Where dropped records drop others, the first of the chain is the one that is kept.
+        var first = [Int](repeating: 0, count: found.count)
         var rank: Int32 = 0
         for (place, one) in found.enumerated() {
             let row = rows?[place] ?? place
             if let partner = one.partner {
-                outcome.partners[row] = Int32(rows?[partner] ?? partner)
+                first[place] = first[partner]
+                outcome.partners[row] = Int32(rows?[first[place]] ?? first[place])
                 let chord = quantizer.chord(fromSquared: one.squaredDistance)
                 distances[row] = chord * chord / 2
             } else {
+                first[place] = place
                 outcome.ranks[row] = rank
                 rank += 1
             }
@@ -83,10 +169,42 @@ struct PairwiseSelection: Selection {
         return outcome
     }
 
+    /// The means of the clusters' records, in the order of their numbers; empty ones are left out. One pass over the vectors.
+    private func centres(of source: any VectorSource, labels: [Int64]) throws(StageError) -> [Int8] {
+        let dimension = source.dimension
+        var numbers: [Int64: Int] = [:]
+        for (index, label) in labels.sorted().reduce(into: [Int64](), { if $0.last != $1 { $0.append($1) } }).enumerated() {
+            numbers[label] = index
+        }
+        guard !numbers.isEmpty else { return [Int8](repeating: 0, count: dimension) }
+        var sums = [Int64](repeating: 0, count: numbers.count * dimension)
+        var counts = [Int64](repeating: 0, count: numbers.count)
+        try source.forEachChunk { (range, values) throws(StageError) in
+            sums.withUnsafeMutableBufferPointer { sums in
+                for row in range {
+                    let cluster = numbers[labels[row]] ?? 0
+                    counts[cluster] += 1
+                    let from = (row - range.lowerBound) * dimension
+                    for index in 0..<dimension { sums[cluster * dimension + index] += Int64(values[from + index]) }
+                }
+            }
+        }
+        return sums.indices.map { index in
+            let (sum, count) = (sums[index], counts[index / dimension])
+            return Int8((2 * sum.magnitude + UInt64(count)) / UInt64(2 * count)) * (sum < 0 ? -1 : 1)
+        }
+    }
+
     /// The rows in the order in which they are looked at; nil for that of the input. Ties go to the lowest row.
     private func rows(of group: Group) throws(StageError) -> [Int]? {
         switch order {
         case .ordinal: return nil
+        case .hard, .easy:
+            let distances = try group.reals(.clusterDistance)
+            let sign = order == .hard ? -1.0 : 1.0
+            return distances.indices.sorted {
+                distances[$0] != distances[$1] ? sign * distances[$0] < sign * distances[$1] : $0 < $1
+            }
         case .rank:
             let ranks = try group.integers(.rank)
             return ranks.indices.sorted { ranks[$0] != ranks[$1] ? ranks[$0] < ranks[$1] : $0 < $1 }
@@ -105,11 +223,18 @@ struct PairwiseSelection: Selection {
     }
 
     func report(_ groups: [GroupReport]) -> Report {
-        [
-            "records": .integer(groups.reduce(0) { $0 + $1.size }),
-            "kept": .integer(groups.reduce(0) { $0 + $1.kept }),
-            "distance": .real(distance),
-            "groups": .integer(groups.count),
+        var entries: [Report.Entry] = [
+            Report.Entry("records", .integer(groups.reduce(0) { $0 + $1.size })),
+            Report.Entry("kept", .integer(groups.reduce(0) { $0 + $1.kept })),
+            Report.Entry("distance", .real(distance)), Report.Entry("groups", .integer(groups.count)),
         ]
+        if neighbours > 0 {
+            let open = groups.reduce(0) { $0 + ($1.report["records_with_more_near_clusters"]?.integerValue ?? 0) }
+            entries += [
+                Report.Entry("neighbours", .integer(neighbours)), Report.Entry("records_with_more_near_clusters", .integer(open)),
+                Report.Entry("every_pair_considered", .flag(open == 0)),
+            ]
+        }
+        return .object(entries)
     }
 }

@@ -1,7 +1,7 @@
 public import SluiceCore
 import SluiceGeometry
 
-/// Drops records that others make superfluous: by pairs, or by LIFT's variety of single records.
+/// Drops records that others make superfluous: by pairs, by SemDeDup's chains, or by LIFT's variety of single records.
 public struct RedundancyStage: Stage {
     public static let descriptor = Descriptor(
         name: "redundancy",
@@ -11,7 +11,13 @@ public struct RedundancyStage: Stage {
 
               pairwise  looks at the records in the stated order and drops one that lies within `distance` of a record \
             already kept, which it names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. With \
-            per: cluster only pairs inside a cluster are compared. Cost: records times kept records times dimension.
+            per: cluster only pairs inside a cluster are compared, and with `neighbours` also those with so many of the next \
+            nearest clusters: a second look that finds what a border parts. The report counts the records whose near duplicates may \
+            lie in yet another cluster; at 0 the result is that of comparing all. Cost: records times kept records \
+            compared times dimension.
+              semdedup  inside each cluster, from the record farthest from its centre to the nearest (order: hard; easy the other \
+            way), drops one that lies within `distance` of any record before it, kept or not, so of a chain its first \
+            stays (SemDeDup, arXiv 2303.09540). `neighbours` as with pairwise. The ledger names the first of the chain
               lift      variety curation of LIFT (arXiv 2312.11508): standardise every component, keep the principal \
             components that explain 95 % of the variance, and take the variance of each record's coordinates \
             (`row_variance`); the records with the highest stay. Exactly the budget is kept, ties to the lowest ordinal; the \
@@ -23,18 +29,20 @@ public struct RedundancyStage: Stage {
             Moments are exact integers, so no order or split of the records changes a bit. Memory: 8 · dimension² bytes a thread.
             """,
         options: [
-            OptionSpec("method", .choice(["pairwise", "lift", "leverage"]), default: "pairwise", help: "what counts as redundant", example: "lift"),
+            OptionSpec("method", .choice(["pairwise", "semdedup", "lift", "leverage"]), default: "pairwise", help: "what counts as redundant", example: "lift"),
             OptionSpec("keep", .quantity, help: "lift, leverage: how many records to keep (20%)", example: "20%"),
             OptionSpec("variance", .quantity, help: "lift, leverage: the variance that the components explain (95%)", example: "95%"),
             OptionSpec(
                 "components", .choice(["all", "paper"]),
                 help: "lift, leverage: all that reach the variance (all), or one fewer as in the paper's code", example: "paper"),
-            OptionSpec("distance", .real(0...2), help: "pairwise: 1 - cosine up to which two records are near duplicates (0.05)", example: "0.05"),
+            OptionSpec("distance", .real(0...2), help: "pairwise, semdedup: 1 - cosine up to which two records are near duplicates (0.05)", example: "0.05"),
             OptionSpec(
                 "order", .text,
-                help: "pairwise: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), or a column of scores, highest first (ordinal)",
+                help: "pairwise, semdedup: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), `hard` (farthest from the centre of its cluster), `easy` (nearest), or a column of scores, highest first (ordinal; semdedup hard)",
                 example: "rank"),
-            OptionSpec("per", .choice(["all", "cluster"]), help: "pairwise: which records are compared (all)", example: "cluster"),
+            OptionSpec("per", .choice(["all", "cluster"]), help: "pairwise: which records are compared (all; semdedup always cluster)", example: "cluster"),
+            OptionSpec(
+                "neighbours", .integer(0...65_535), help: "pairwise per: cluster, semdedup: look into so many neighbouring clusters too (0)", example: "3"),
         ])
 
     private enum Method: Sendable {
@@ -46,22 +54,30 @@ public struct RedundancyStage: Stage {
 
     public init(options: OptionValues) throws(StageError) {
         let name = try options.text("method")
-        let foreign = name == "pairwise" ? ["keep", "variance", "components"] : ["distance", "order", "per"]
+        let comparesPairs = name == "pairwise" || name == "semdedup"
+        let foreign = comparesPairs ? ["keep", "variance", "components"] : ["distance", "order", "per", "neighbours"]
         for option in foreign where options[option] != nil {
-            let home = name == "pairwise" ? "`method: lift` or `leverage`" : "`method: pairwise`"
+            let home = comparesPairs ? "`method: lift` or `leverage`" : "`method: pairwise` or `semdedup`"
             throw .option(option, "`\(option)` goes with \(home), not with `\(name)`")
         }
-        guard name != "pairwise" else {
+        guard !comparesPairs else {
+            let isTransitive = name == "semdedup"
             let order: PairwiseSelection.Order =
-                switch options["order"] == nil ? "ordinal" : try options.text("order") {
+                switch options["order"] == nil ? (isTransitive ? "hard" : "ordinal") : try options.text("order") {
                 case "ordinal": .ordinal
                 case "rank": .rank
+                case "hard": .hard
+                case "easy": .easy
                 case let column: .score(ColumnName(column))
                 }
+            if isTransitive, options["per"] == "all" { throw .option("per", "`semdedup` works inside clusters; leave `per` out") }
+            let isPerCluster = isTransitive || options["per"] == "cluster"
+            let neighbours = options["neighbours"] == nil ? 0 : try options.integer("neighbours")
+            if neighbours > 0, !isPerCluster { throw .option("neighbours", "`neighbours` are clusters; add `per: cluster`") }
             method = .pairwise(
                 PairwiseSelection(
                     distance: options["distance"] == nil ? 0.05 : try options.real("distance"), order: order,
-                    isPerCluster: options["per"] == "cluster"))
+                    isPerCluster: isPerCluster, countsDropped: isTransitive, neighbours: neighbours))
             return
         }
         let keep = options["keep"] == nil ? Quantity.percent(20) : try options.quantity("keep")
@@ -98,7 +114,9 @@ public struct RedundancyStage: Stage {
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         switch method {
-        case .pairwise(let selection): return .selection(selection)
+        case .pairwise(var selection):
+            if case .vector(let dimension)? = context.type(of: .embedding) { selection.dimension = dimension }
+            return .selection(selection)
         case .variety(let survey, let selection):
             return .sequence([
                 .survey(
@@ -117,10 +135,10 @@ public struct Redundancy: StageSpecConvertible {
 
     /// - Parameters:
     ///   - keep: with `lift` and `leverage`; likewise `variance` and `components`.
-    ///   - distance: with `pairwise`; likewise `order` and `per`.
+    ///   - distance: with `pairwise` and `semdedup`; likewise `order`, `per` and `neighbours`.
     public init(
         method: String? = nil, keep: Quantity? = nil, variance: Quantity? = nil, components: String? = nil,
-        distance: Double? = nil, order: String? = nil, per: String? = nil
+        distance: Double? = nil, order: String? = nil, per: String? = nil, neighbours: Int? = nil
     ) {
         var options = OptionValues()
         options["method"] = method.map { .text($0) }
@@ -130,6 +148,7 @@ public struct Redundancy: StageSpecConvertible {
         options["distance"] = distance.map { .real($0) }
         options["order"] = order.map { .text($0) }
         options["per"] = per.map { .text($0) }
+        options["neighbours"] = neighbours.map { .integer($0) }
         stageSpec = StageSpec("redundancy", options)
     }
 }

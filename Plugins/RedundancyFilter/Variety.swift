@@ -111,6 +111,7 @@ struct TopShareSelection: Selection {
     func quotas(for sizes: [Int]) throws(StageError) -> [Int] {
         guard let total = sizes.first else { return [] }
         let budget = keep.resolve(of: total)
+        guard total > 0 else { return sizes }
         guard budget <= total else {
             throw StageError(
                 .invalidData, "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")

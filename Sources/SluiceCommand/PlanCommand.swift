@@ -9,9 +9,15 @@ struct PlanCommand: ParsableCommand {
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
+    @Option(help: "Estimate the cost of selections for so many records.")
+    var records = 1_000_000
+
     func run() throws {
+        guard (1...1_000_000_000_000).contains(records) else {
+            throw CommandFailure.usage("--records \(records): give a number from 1 to 10^12")
+        }
         let definition = try source.definition()
-        let plan = try Plan(definition, registry: Environment.registry, threads: try threads.count())
+        let plan = try Plan(definition, registry: Environment.registry, threads: try threads.count(), records: records)
         Terminal.line("input: \(plan.files) \(plan.files == 1 ? "file" : "files"), \(MemorySize.describe(plan.inputBytes))")
         Terminal.line("\nphases:")
         for (index, phase) in plan.phases.enumerated() { Terminal.line("  \(index + 1). \(phase.name): \(phase.what)") }
@@ -24,6 +30,14 @@ struct PlanCommand: ParsableCommand {
             Terminal.line("\nwork files: \(bytes) bytes a record (\(plan.workColumns.joined(separator: ", "))), as much again while a selection runs")
         } else {
             Terminal.line("\nwork files: none, unless the dedupe outgrows its share (24 bytes a record then)")
+        }
+        if !plan.costs.isEmpty {
+            Terminal.line("\ncost, if \(Format.count(records)) records reach the selections:")
+            for cost in plan.costs {
+                Terminal.line("  `\(cost.stage)`")
+                for way in cost.ways { Terminal.line("    \(way)") }
+            }
+            Terminal.line()
         }
         Terminal.line("output: \(definition.output.directory)")
     }

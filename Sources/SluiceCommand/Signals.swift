@@ -19,9 +19,7 @@ enum Signals {
                 if received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
                 // A stage in the midst of a long piece of work, or a pipe that gives nothing, is not waited for: a run
                 // may end at any instant, so nothing is lost by it.
-                var patience = itimerval()
-                patience.it_value.tv_usec = 700_000
-                setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &patience, nil)
+                ualarm(700_000, 0)
             }
         }
         if let words = strdup("\nsluice: \(stopped(by: "a signal", directory))\n") { lastWords = (words, strlen(words)) }
@@ -29,6 +27,11 @@ enum Signals {
             if let lastWords { _ = Glibc.write(2, lastWords.bytes, lastWords.count) }
             _exit(128 + received.load(ordering: .relaxed))
         }
+        // Whoever started this process may have had them blocked, and children inherit that.
+        var heard = sigset_t()
+        sigemptyset(&heard)
+        for number in [SIGINT, SIGTERM, SIGALRM] { sigaddset(&heard, number) }
+        pthread_sigmask(SIG_UNBLOCK, &heard, nil)
         // A reader that went away is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
     }

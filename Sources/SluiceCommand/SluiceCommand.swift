@@ -63,6 +63,6 @@ struct Sluice: ParsableCommand {
         version: "sluice \(sluiceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, PlanCommand.self, StagesCommand.self, WhyCommand.self,
-            VerifyCommand.self,
+            VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
 }

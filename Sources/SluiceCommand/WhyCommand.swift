@@ -19,8 +19,9 @@ struct WhyCommand: ParsableCommand {
         guard let colon = record.lastIndex(of: ":"), let line = Int(record[record.index(after: colon)...]) else {
             throw CommandFailure.usage("`\(record)`: give a file and a line, such as data/a.jsonl.zst:17")
         }
-        let fate = try RunReader(directory).fate(file: String(record[..<colon]), line: line)
-        Terminal.line(json ? Self.json(fate).json : Self.words(fate))
+        let reader = try RunReader(directory)
+        let fate = try reader.fate(file: String(record[..<colon]), line: line)
+        Terminal.line(json ? Self.json(fate).json : Self.words(fate, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
     }
 
     private static func json(_ fate: RunReader.Fate) -> Report {
@@ -31,7 +32,7 @@ struct WhyCommand: ParsableCommand {
         }
     }
 
-    private static func words(_ fate: RunReader.Fate) -> String {
+    private static func words(_ fate: RunReader.Fate, blankLines: Int) -> String {
         func place(_ entry: Report?) -> String {
             "\(entry?["file"]?.textValue ?? "?"):\(entry?["line"]?.integerValue ?? 0)"
         }
@@ -39,7 +40,9 @@ struct WhyCommand: ParsableCommand {
             entry.entries.filter { !known.contains($0.key) }.map { "  \($0.key): \($0.value.textValue ?? $0.value.json)" }
         }
         switch fate {
-        case .kept(nil): return "kept"
+        case .kept(nil):
+            // Kept records are not listed by place, nor are blank lines.
+            return blankLines == 0 ? "kept" : "kept, unless it is one of the \(blankLines) blank lines of the input"
         case .kept(let entry?):
             return (["\(place(entry)) was kept"] + numbers(entry, except: ["file", "line"])).joined(separator: "\n")
         case .dropped(let entry):

@@ -54,13 +54,21 @@ public struct StageContext: Sendable {
     /// Bytes of memory that are the stage's to use.
     public let memory: Int
     public let parallel: Parallel
+    /// The columns that earlier stages write. Empty where nobody said.
+    public let columns: [ColumnSpec]
 
-    public init(name: String, seed: Seed, memory: Int, parallel: Parallel = .serial) {
+    public init(
+        name: String, seed: Seed, memory: Int, parallel: Parallel = .serial, columns: [ColumnSpec] = []
+    ) {
         self.name = name
         self.seed = seed
         self.memory = memory
         self.parallel = parallel
+        self.columns = columns
     }
+
+    /// The type of a column that an earlier stage writes; nil where none does, or nobody said.
+    public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }
 }
 
 /// Looks at one block at a time.
@@ -114,6 +122,14 @@ public protocol Selection: Sendable {
     /// A selection whose rule and not a budget decides how many stay returns the sizes.
     func quotas(for sizes: [Int]) throws(StageError) -> [Int]
 
+    /// Whether a group may keep fewer records than its quota, because a rule beside the budget lets no more pass.
+    var quotasAreLimits: Bool { get }
+
+    /// What choosing among `rows` records in `groups` groups of one size takes, where there is something to tell: one line for
+    /// each way of doing it that a definition can choose. For `sluice plan`, before anything is read: the context's memory is that of the vectors
+    /// that are held in memory at a time, beyond which a group is read in passes.
+    func costs(rows: Int, groups: Int, _ context: StageContext) -> [String]
+
     /// Memory that a group of `rows` records needs beside its columns, in bytes.
     func memory(rows: Int) -> Int
 
@@ -122,6 +138,11 @@ public protocol Selection: Sendable {
 
     /// What `run.json` says of the whole, given what each group reported, in ascending order of the keys.
     func report(_ groups: [GroupReport]) -> Report
+}
+
+extension Selection {
+    public var quotasAreLimits: Bool { false }
+    public func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] { [] }
 }
 
 /// How a selection cuts the records into groups.

@@ -31,9 +31,14 @@ public struct ComposableCoreset: Sendable {
     /// - Parameters:
     ///   - firstRow: the number of the part's first row in the pool.
     ///   - first: the first pick, as a number inside the part.
-    public func part(_ part: VectorView, firstRow: Int, first: Int = 0, parallel: Parallel = .serial) -> Part {
+    ///   - already: vectors that are centres from the start, the same for all parts and the union. The bound then is one for `budget` rows
+    ///     beside these, and `first` counts for nothing.
+    public func part(
+        _ part: VectorView, firstRow: Int, first: Int = 0, already: VectorView? = nil, parallel: Parallel = .serial
+    ) -> Part {
         guard part.count > 0, budget > 0 else { return Part(rows: [], vectors: [], separation: 0) }
-        let selection = FarthestFirst.select(part, count: budget, first: first, parallel: parallel)
+        let selection = FarthestFirst.select(
+            part, count: budget, first: already == nil ? first : nil, already: already, parallel: parallel)
         var vectors: [Int8] = []
         vectors.reserveCapacity(selection.picks.count * dimension)
         for row in selection.picks {
@@ -53,10 +58,14 @@ public struct ComposableCoreset: Sendable {
     /// The second round.
     /// - Parameter first: the pool row to start with; one of the parts' picks.
     /// - Returns: the chosen rows of the pool in order, their vectors, and the squared separation that certifies the lower bound.
-    public func finish(first: Int, parallel: Parallel = .serial) -> (picks: [Int], vectors: [Int8], separation: Int32) {
-        guard let start = rows.firstIndex(of: first) else { return ([], [], 0) }
+    public func finish(
+        first: Int, already: VectorView? = nil, parallel: Parallel = .serial
+    ) -> (picks: [Int], vectors: [Int8], separation: Int32) {
+        let start = already == nil ? rows.firstIndex(of: first) : nil
+        guard start != nil || already != nil else { return ([], [], 0) }
         return vectors.withVectors(dimension: dimension) { view in
-            let selection = FarthestFirst.select(view, count: budget, first: start, parallel: parallel)
+            let selection = FarthestFirst.select(
+                view, count: budget, first: start, already: already, parallel: parallel)
             var chosen: [Int8] = []
             for pick in selection.picks {
                 chosen.append(contentsOf: UnsafeBufferPointer(start: view.row(pick), count: dimension))

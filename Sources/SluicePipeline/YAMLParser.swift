@@ -6,7 +6,7 @@ struct YAMLParser: ~Copyable {
         var line: Int
         var column: Int
 
-        init(_ mark: yaml_mark_t) {
+        init(_ mark: sluice_yaml_mark) {
             line = mark.line + 1
             column = mark.column + 1
         }
@@ -34,66 +34,60 @@ struct YAMLParser: ~Copyable {
         let offset: Int?
     }
 
-    private let parser: UnsafeMutablePointer<yaml_parser_t>
+    /// Nil where memory was short; then there is no event.
+    private let yaml: OpaquePointer?
     private let bytes: UnsafeMutableBufferPointer<UInt8>
 
     init(_ text: String) {
-        parser = .allocate(capacity: 1)
-        yaml_parser_initialize(parser)
         let utf8 = Array(text.utf8)
         bytes = .allocate(capacity: utf8.count)
         _ = bytes.initialize(from: utf8)
-        yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
-        yaml_parser_set_input_string(parser, bytes.baseAddress, bytes.count)
+        yaml = sluice_yaml_create(bytes.baseAddress, bytes.count)
     }
 
     deinit {
-        yaml_parser_delete(parser)
-        parser.deallocate()
+        sluice_yaml_destroy(yaml)
         bytes.deallocate()
     }
 
     /// The next event that matters, and where it begins.
     mutating func next() throws(Failure) -> (event: Event, mark: Mark) {
+        guard let yaml else {
+            throw Failure(message: "there is no memory left to read it", context: nil, mark: nil, offset: 0)
+        }
         while true {
-            var event = yaml_event_t()
-            guard yaml_parser_parse(parser, &event) == 1 else { throw failure() }
-            defer { yaml_event_delete(&event) }
-            if let known = Self.event(event) { return (known, Mark(event.start_mark)) }
+            var event = sluice_yaml_event()
+            var failure = sluice_yaml_failure()
+            guard sluice_yaml_next(yaml, &event, &failure) == 1 else { throw Self.describe(failure) }
+            if let known = Self.event(event) { return (known, Mark(event.start)) }
         }
     }
 
-    private static func event(_ event: yaml_event_t) -> Event? {
-        switch event.type {
-        case YAML_STREAM_END_EVENT: .streamEnd
-        case YAML_DOCUMENT_START_EVENT: .documentStart
-        case YAML_DOCUMENT_END_EVENT: .documentEnd
-        case YAML_SCALAR_EVENT:
-            .scalar(
-                String(
-                    decoding: UnsafeBufferPointer(start: event.data.scalar.value, count: event.data.scalar.length),
-                    as: UTF8.self),
-                quoted: event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE, anchor: text(event.data.scalar.anchor))
-        case YAML_SEQUENCE_START_EVENT: .sequenceStart(anchor: text(event.data.sequence_start.anchor))
-        case YAML_SEQUENCE_END_EVENT: .sequenceEnd
-        case YAML_MAPPING_START_EVENT: .mapStart(anchor: text(event.data.mapping_start.anchor))
-        case YAML_MAPPING_END_EVENT: .mapEnd
-        case YAML_ALIAS_EVENT: .alias(text(event.data.alias.anchor) ?? "")
-        default: nil
+    private static func event(_ event: sluice_yaml_event) -> Event? {
+        let anchor = event.anchor.map { String(cString: $0) }
+        switch event.kind {
+        case SLUICE_YAML_STREAM_END: return .streamEnd
+        case SLUICE_YAML_DOCUMENT_START: return .documentStart
+        case SLUICE_YAML_DOCUMENT_END: return .documentEnd
+        case SLUICE_YAML_SCALAR:
+            let text = String(decoding: UnsafeBufferPointer(start: event.text, count: event.length), as: UTF8.self)
+            return .scalar(text, quoted: event.quoted != 0, anchor: anchor)
+        case SLUICE_YAML_SEQUENCE_START: return .sequenceStart(anchor: anchor)
+        case SLUICE_YAML_SEQUENCE_END: return .sequenceEnd
+        case SLUICE_YAML_MAP_START: return .mapStart(anchor: anchor)
+        case SLUICE_YAML_MAP_END: return .mapEnd
+        case SLUICE_YAML_ALIAS: return .alias(anchor ?? "")
+        default: return nil
         }
     }
 
-    private static func text(_ pointer: UnsafeMutablePointer<UInt8>?) -> String? {
-        pointer.map { String(cString: $0) }
-    }
-
-    private func failure() -> Failure {
-        let state = parser.pointee
-        let message = state.problem.map { String(cString: $0) } ?? "it can't be read"
-        guard state.error != YAML_READER_ERROR else {
-            return Failure(message: message, context: nil, mark: nil, offset: state.problem_offset)
+    private static func describe(_ failure: sluice_yaml_failure) -> Failure {
+        let message = failure.problem.map { String(cString: $0) } ?? "it can't be read"
+        guard failure.unreadable == 0 else {
+            return Failure(message: message, context: nil, mark: nil, offset: failure.offset)
         }
-        let context = state.context.map { (String(cString: $0), Mark(state.context_mark)) }
-        return Failure(message: message, context: context, mark: Mark(state.problem_mark), offset: nil)
+        return Failure(
+            message: message, context: failure.context.map { (String(cString: $0), Mark(failure.context_mark)) },
+            mark: Mark(failure.mark), offset: nil)
     }
 }

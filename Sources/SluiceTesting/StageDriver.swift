@@ -128,7 +128,10 @@ struct StageDriver {
         self.variation = variation
         context = StageContext(
             name: name, seed: Seed(seed).derived(for: name, index: index),
-            memory: Int(Double(memory) * variation.memory), parallel: variation.parallel)
+            memory: Int(Double(memory) * variation.memory), parallel: variation.parallel,
+            columns: flow.columns.keys.sorted().compactMap { name in
+                flow.columns[name].map { ColumnSpec(name, $0.type) }
+            })
         self.flow.reports = []
         self.flow.written = []
         self.flow.losses = [:]
@@ -401,7 +404,7 @@ struct StageDriver {
             let outcome = try result.get()
             let (key, rows) = groups[index]
             let name = key.map { "the group \($0)" } ?? "the group"
-            guard isSound(outcome, rows.count, quotas[index], name) else {
+            guard isSound(outcome, rows.count, quotas[index], name, isLimit: selection.quotasAreLimits) else {
                 throw StageError(.fault, "the outcome of the selection can't be used")
             }
             let keptCount = outcome.ranks.count { $0 >= 0 }
@@ -466,7 +469,9 @@ struct StageDriver {
             }
     }
 
-    private mutating func isSound(_ outcome: GroupOutcome, _ size: Int, _ quota: Int, _ name: String) -> Bool {
+    private mutating func isSound(
+        _ outcome: GroupOutcome, _ size: Int, _ quota: Int, _ name: String, isLimit: Bool
+    ) -> Bool {
         guard outcome.ranks.count == size else {
             breach(.selection, "`ranks` has \(outcome.ranks.count) rows for \(name) of \(size) records")
             return false
@@ -477,7 +482,7 @@ struct StageDriver {
         }
         if kept.count > quota {
             breach(.selection, "\(name) keeps \(kept.count) records where its quota is \(quota)")
-        } else if kept.count < quota, quota < size {
+        } else if kept.count < quota, quota < size, !isLimit {
             breach(.selection, "\(name) keeps \(kept.count) records where its quota is \(quota) of \(size)")
         }
         if kept.count < size { check(outcome.reason) }

@@ -26,7 +26,7 @@ struct DamageTests {
             guard (try? library.run("stopped", faulty.fileSystem)) == nil else { continue }
             var names = try Workspace.files(under: work("stopped")).map { String($0.dropFirst(work("stopped").count + 1)) }
             names = names.filter { $0.hasPrefix("work/") || $0.hasSuffix(".partial") }
-            if !isSoak { names = names.shuffled(using: &random).prefix(kind == .select ? 8 : 12).sorted() }
+            if !isSoak { names = names.shuffled(using: &random).prefix(5).sorted() }
             for name in names {
                 for _ in 0..<(isSoak ? 20 : kind == .select ? 1 : 2) {
                     work.remove("out")

@@ -24,15 +24,15 @@ struct FaultLoopTests {
         static let all = [
             Disturbance(
                 name: "any call: EIO", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .once,
-                places: 40),
+                places: 20),
             Disturbance(
                 name: "disk full", operations: [.write, .flush, .makeFolder], fault: .error(ENOSPC),
-                extent: .fromThenOn, places: 15),
-            Disturbance(name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 15),
-            Disturbance(name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 15),
+                extent: .fromThenOn, places: 8),
+            Disturbance(name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 8),
+            Disturbance(name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 8),
             Disturbance(
                 name: "disk gone", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .fromThenOn,
-                places: 15),
+                places: 8),
         ]
     }
 
@@ -68,7 +68,7 @@ struct FaultLoopTests {
         let counter = FaultyFileSystem(failing: 0)
         _ = try library.run("whole", counter.fileSystem, force: true)
         // What prepares the folder comes first, so that is looked at call by call.
-        let places = Array(1...40) + stride(from: 41, through: counter.calls, by: isSoak ? 1 : max(1, counter.calls / 20))
+        let places = Array(1...(isSoak ? 40 : 12)) + stride(from: isSoak ? 41 : 13, through: counter.calls, by: isSoak ? 1 : max(1, counter.calls / 8))
         var tally = Tally()
         for n in places {
             work.remove("out")

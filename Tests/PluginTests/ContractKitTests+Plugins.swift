@@ -58,6 +58,11 @@ import Testing
     @Test(arguments: [
         ["keep": "20%"], ["keep": 7, "per": "cluster"], ["keep": "20%", "per": "cluster", "shares": "square-root"],
         ["keep": "100%", "per": "cluster"], ["keep": 5, "trim": 1],
+        ["keep": 12, "per": "cluster", "floor": 2], ["keep": 5, "rounds": "composable", "part": 9],
+        ["keep": 4, "method": "medoids", "reservoir": 11], ["keep": 4, "method": "sensitivity", "reservoir": 11],
+        ["keep": 4, "method": "facility-location", "reservoir": 11],
+        ["keep": 20, "method": "score-first", "score": "cluster_distance", "distance": 0.4],
+        ["keep": 6, "method": "score-first", "score_field": "x"],
     ] as [OptionValues])
     func coresetKeepsTheContract(options: OptionValues) {
         #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
@@ -65,14 +70,17 @@ import Testing
 
     @Test(arguments: CoresetStage.descriptor.options.first { $0.name == "method" }?.kind.words ?? [])
     func everyMethodOfCoresetKeepsTheContract(method: String) {
-        let options: OptionValues = ["keep": "20%", "per": "cluster", "method": .text(method)]
+        var options: OptionValues = ["keep": "20%", "per": "cluster", "method": .text(method)]
+        if method == "score-first" { options["score"] = "cluster_distance" }
         #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
     }
 
     @Test(arguments: [
         ["method": "lift"], ["method": "lift", "components": "paper", "keep": "15%"], ["method": "leverage"],
         ["method": "pairwise"], ["method": "pairwise", "distance": 0.5], ["method": "pairwise", "distance": 0.5, "per": "cluster"],
-        ["method": "pairwise", "distance": 0.5, "order": "rank"],
+        ["method": "pairwise", "distance": 0.5, "order": "rank"], ["method": "lift", "keep": 5],
+        ["method": "pairwise", "distance": 0.5, "per": "cluster", "neighbours": 2],
+        ["method": "semdedup", "distance": 0.5], ["method": "semdedup", "distance": 0.4, "order": "easy", "neighbours": 3],
     ] as [OptionValues])
     func redundancyKeepsTheContract(options: OptionValues) {
         let upstream = [StageSpec("cluster", ["clusters": 4]), StageSpec("coreset", ["keep": "90%"])]

@@ -238,6 +238,102 @@ private struct PlainLift {
         #expect(reals.reason == "near-duplicate")
     }
 
+    // MARK: SemDeDup and borders
+
+    /// Vectors with planted near-duplicates and their clusters by k-means, so that some pairs are parted by a border.
+    private func planted(_ count: Int, dimension: Int, clusters: Int, seed: UInt64) -> (vectors: [Int8], columns: [ColumnName: Column]) {
+        let originals = clustered(count, dimension: dimension, centres: count, spread: 1, seed: seed)
+        var generator = Seed(seed).generator(9)
+        let copies = originals.map { value -> Int8 in
+            let step = Int8(Int(generator.next(below: 11)) - 5)
+            return max(-127, min(127, value.addingReportingOverflow(step).partialValue))
+        }
+        let vectors = originals + copies
+        return vectors.withVectors(dimension: dimension) { view in
+            let found = KMeans(clusters: clusters, seed: Seed(seed)).run(view)
+            let quantizer = Quantizer(dimension: dimension)
+            return (
+                vectors,
+                [
+                    .cluster: .integers(found.labels.map { Int64($0) }),
+                    "cluster_distance": .reals(found.squaredDistances.map { quantizer.chord(fromSquared: $0) }),
+                ]
+            )
+        }
+    }
+
+    /// SemDeDup's rule inside one group, plainly: who is dropped, and the first of its chain.
+    private func plainSemDeDup(_ vectors: [Int8], _ d: Int, order: [Int], distance: Double) -> [Int: Int] {
+        let limit = Int(Quantizer(dimension: d).squaredLimit(cosine: 1 - distance))
+        var first: [Int: Int] = [:]
+        for (place, row) in order.enumerated() {
+            let near = order[..<place].enumerated().map { (squaredDistance(vectors, row, $1, d), $0, $1) }.min { ($0.0, $0.1) < ($1.0, $1.1) }
+            if let near, near.0 <= limit { first[row] = first[near.2] ?? near.2 }
+        }
+        return first
+    }
+
+    @Test func semdedupIsThePlainRuleInBothOrders() throws {
+        let d = 20
+        let (vectors, columns) = planted(90, dimension: d, clusters: 1, seed: 3)
+        guard case .reals(let distances)? = columns["cluster_distance"] else { return }
+        for (name, sign) in [("hard", -1.0), ("easy", 1.0)] {
+            let order = (0..<180).sorted {
+                distances[$0] != distances[$1] ? sign * distances[$0] < sign * distances[$1] : $0 < $1
+            }
+            for distance in [0.05, 0.3] {
+                let expected = plainSemDeDup(vectors, d, order: order, distance: distance)
+                #expect(expected.count > 50)
+                for isResident in [true, false] {
+                    let outcome = try filter(
+                        ["method": "semdedup", "order": .text(name), "distance": .real(distance)], vectors, dimension: d,
+                        columns: columns, isResident: isResident
+                    ).outcome
+                    for row in 0..<180 {
+                        #expect((outcome.ranks[row] < 0) == (expected[row] != nil))
+                        #expect(Int(outcome.partners[row]) == expected[row] ?? -1)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func aSecondLookFindsThePairsThatABorderParts() throws {
+        let d = 8
+        let (vectors, columns) = planted(200, dimension: d, clusters: 12, seed: 5)
+        guard case .integers(let labels)? = columns[.cluster] else { return }
+        let parted = (0..<200).count { labels[$0] != labels[200 + $0] }
+        #expect(parted > 3)
+        let all = try filter(["distance": 0.1], vectors, dimension: d).outcome
+        #expect((0..<200).allSatisfy { all.ranks[$0] < 0 || all.ranks[200 + $0] < 0 })
+        for isResident in [true, false] {
+            let looked = try filter(
+                ["per": "cluster", "neighbours": 11, "distance": 0.1], vectors, dimension: d, columns: columns, isResident: isResident)
+            #expect(looked.outcome.ranks == all.ranks)
+            #expect(looked.outcome.partners == all.partners)
+            #expect(looked.reports.last?["every_pair_considered"] == .flag(true))
+        }
+        // Few neighbours find them all too here; whether that is certain, the report says.
+        let few = try filter(["per": "cluster", "neighbours": 3, "distance": 0.1], vectors, dimension: d, columns: columns)
+        let open = try #require(few.reports.last?["records_with_more_near_clusters"]?.integerValue)
+        #expect((open == 0) == (few.reports.last?["every_pair_considered"] == .flag(true)))
+        #expect((0..<200).allSatisfy { few.outcome.ranks[$0] < 0 || few.outcome.ranks[200 + $0] < 0 })
+        let chains = try filter(["method": "semdedup", "neighbours": 11, "distance": 0.1], vectors, dimension: d, columns: columns).outcome
+        #expect((0..<200).allSatisfy { chains.ranks[$0] < 0 || chains.ranks[200 + $0] < 0 })
+        for row in 0..<400 where chains.ranks[row] < 0 { #expect(chains.ranks[Int(chains.partners[row])] >= 0) }
+    }
+
+    @Test func nothingToChooseFromIsNoError() throws {
+        for options in [["method": "lift", "keep": 5], ["method": "semdedup"], ["per": "cluster", "neighbours": 2]] as [OptionValues] {
+            let stage = try RedundancyStage.make(options)
+            var body = try stage.body(context("redundancy"))
+            if case .sequence(let parts) = body { body = parts[1] }
+            guard case .selection(let selection) = body else { continue }
+            #expect(try selection.quotas(for: [0]) == [0])
+            #expect(try selection.quotas(for: []) == [])
+        }
+    }
+
     // MARK: Options
 
     @Test func readsAndWritesFollowTheMethod() throws {
@@ -253,7 +349,9 @@ private struct PlainLift {
     @Test func optionsOfAnotherMethodAreErrors() throws {
         for (options, option) in [
             (["keep": .quantity(.percent(10))], "keep"), (["method": "lift", "distance": 0.1], "distance"),
-            (["method": "lift", "keep": 0], "keep"), (["method": "lift", "variance": .quantity(.count(3))], "variance"),
+            (["method": "lift", "keep": 0], "keep"), (["neighbours": 2], "neighbours"),
+            (["method": "semdedup", "per": "all"], "per"), (["method": "lift", "neighbours": 1], "neighbours"),
+            (["method": "lift", "variance": .quantity(.count(3))], "variance"),
         ] as [(OptionValues, String)] {
             #expect(stageError { _ = try RedundancyStage.make(options) }?.option == option)
         }

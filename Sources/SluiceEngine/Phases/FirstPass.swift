@@ -56,7 +56,10 @@ final class FirstPass: @unchecked Sendable {
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .parallel { [input] in try input.parse($0) },
-                .ordered { [self] in try deduper?.mark($0) },
+                .ordered { [self] parcel in
+                    try input.refuseFaults(parcel)
+                    try deduper?.mark(parcel)
+                },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
                 .parallel { [outputs] in outputs.compress($0) },

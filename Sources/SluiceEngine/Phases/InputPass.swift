@@ -17,6 +17,8 @@ final class InputPass: @unchecked Sendable {
     let fields: [FieldPath]
     private let dedupeFields: [Int]
     private let keepsFields: Bool
+    private let windowLogMax: Int
+    private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
     private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
@@ -40,8 +42,12 @@ final class InputPass: @unchecked Sendable {
     /// - Parameter stageFields: the fields that the parcels carry on for the stages.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, from checkpoint: Checkpoint? = nil, replays: Bool = false
+        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil, replays: Bool = false
     ) {
+        // A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
+        windowLogMax = min(27, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
+        // With one or two threads unpacking is never what the others wait for.
+        readAheadThreads = threads >= 4 ? min(4, threads / 2) : 0
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
@@ -108,7 +114,10 @@ final class InputPass: @unchecked Sendable {
 
     private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
         do {
-            return try fileSystem.openInput(file.path, options: InputOptions(digest: digest))
+            return try fileSystem.openInput(
+                file.path,
+                options: InputOptions(
+                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads))
         } catch let failure as IOFailure {
             throw EngineError(failure, message: named(failure, file, nil))
         }
@@ -117,13 +126,14 @@ final class InputPass: @unchecked Sendable {
     private func named(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> String {
         var failure = failure
         failure.path = file.path == "-" ? "standard input" : file.name
+        if failure.code == .windowTooLarge {
+            failure.advice = "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
+        }
         guard let reader, reader.nextLine > 1 else { return failure.description }
         return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
     }
 
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
-    ///
-    /// - Throws: `EngineError` with code `.data` for the first bad line under policy `fail`.
     func parse(_ parcel: Parcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
@@ -160,7 +170,6 @@ final class InputPass: @unchecked Sendable {
         parcel.account.read = raw.lines.count + raw.overlong.count
         for fault in parcel.faults { parcel.account.countFault(fault.code) }
         for _ in raw.overlong { parcel.account.countFault("line-too-long") }
-        if spec.malformed == .fail { try failOnFirstFault(parcel) }
         progress.read(records: raw.lines.count)
     }
 
@@ -192,14 +201,20 @@ final class InputPass: @unchecked Sendable {
     /// The field names of the first good record, for messages.
     var fieldNames: [String] { firstFields.withLock { $0.names } }
 
-    private func failOnFirstFault(_ parcel: Parcel) throws(EngineError) {
+    /// Ends the run at the first bad line under policy `fail`. Belongs to an ordered step, so that the first one of the
+    /// input is named and not the first one that some thread came upon.
+    ///
+    /// - Throws: `EngineError` with code `.data`.
+    func refuseFaults(_ parcel: Parcel) throws(EngineError) {
+        guard spec.malformed == .fail else { return }
         let name = catalog.files[parcel.file].name
-        if let fault = parcel.faults.first {
+        let long = parcel.raw.overlong.first
+        if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
             throw EngineError(
                 .data,
                 "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; mend the line, or set `malformed: quarantine` to put such lines aside")
         }
-        if let long = parcel.raw.overlong.first {
+        if let long {
             throw EngineError(.data, "\(name):\(long.line): \(Self.describe(long, limit: spec.maxRecord))")
         }
     }
@@ -210,24 +225,30 @@ final class InputPass: @unchecked Sendable {
 
     func progressed(records: Int) { progress.read(records: records) }
 
-    /// Writes the parcel's bad lines as quarantine lines.
+    /// Writes the parcel's bad lines as quarantine lines, in the order of the input.
     func encodeFaults(_ parcel: Parcel, _ encoder: LineEncoder) {
         let raw = parcel.raw
+        var overlong = raw.overlong[...]
+        func encodeOverlong(before line: UInt64) {
+            while let long = overlong.first, long.line < line {
+                overlong.removeFirst()
+                long.head.withUnsafeBytes { head in
+                    encoder.appendFault(
+                        Ordinal(file: parcel.file, line: Int(long.line)), byte: Int(long.byte),
+                        error: Self.describe(long, limit: spec.maxRecord), raw: head, length: Int(long.length),
+                        to: &parcel.quarantine)
+                }
+            }
+        }
         for fault in parcel.faults {
+            encodeOverlong(before: raw.lineNumber(of: fault.line))
             let bytes = raw.bytes(of: fault.line)
             encoder.appendFault(
                 Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: fault.line))),
                 byte: Int(raw.byteOffset(of: fault.line)) + fault.byte, error: fault.message, raw: bytes,
                 length: bytes.count, to: &parcel.quarantine)
         }
-        for long in raw.overlong {
-            long.head.withUnsafeBytes { head in
-                encoder.appendFault(
-                    Ordinal(file: parcel.file, line: Int(long.line)), byte: Int(long.byte),
-                    error: Self.describe(long, limit: spec.maxRecord), raw: head, length: Int(long.length),
-                    to: &parcel.quarantine)
-            }
-        }
+        encodeOverlong(before: .max)
     }
 }
 

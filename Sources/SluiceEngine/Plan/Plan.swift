@@ -13,7 +13,15 @@ public struct Plan: Sendable {
         public let bytes: Int
     }
 
+    /// What a selection takes, estimated for a number of records.
+    public struct Cost: Sendable {
+        public let stage: String
+        /// One for each way that a definition can choose.
+        public let ways: [String]
+    }
+
     public let phases: [Phase]
+    public let costs: [Cost]
     public let shares: [Share]
     public let memory: Int
     public let files: Int
@@ -23,8 +31,9 @@ public struct Plan: Sendable {
     /// Columns and fields that are kept as work files.
     public let workColumns: [String]
 
+    /// - Parameter records: how many to estimate costs for; how many the input holds is known only when it has been read.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
-    public init(_ definition: Definition, registry: Registry, threads: Int) throws {
+    public init(_ definition: Definition, registry: Registry, threads: Int, records: Int = 1_000_000) throws {
         let chain = try StageChain(definition, registry: registry)
         let catalog = try InputCatalog(definition.input, fileSystem: .local)
         let shares = try MemoryShares(definition, threads: threads)
@@ -32,9 +41,11 @@ public struct Plan: Sendable {
         files = catalog.files.count
         inputBytes = Int(catalog.totalSize)
         self.shares = shares.described(usesDedupe: definition.input.dedupe != nil, hasStages: !chain.links.isEmpty)
-        let work = try chain.links.flatMap { link in
-            try Plan.kinds(of: link, memory: shares.stage).map { (link, $0) }
+        let bodies = try chain.links.map { ($0, try Plan.bodies(of: $0, chain, memory: shares.stage)) }
+        costs = bodies.flatMap { link, bodies in
+            bodies.compactMap { Plan.cost(of: $0, link, chain, records: records, memory: shares.resident) }
         }
+        let work = bodies.flatMap { link, bodies in bodies.map { (link, Kind($0)) } }
         let split = work.firstIndex { $0.1 != .transform } ?? work.endIndex
         phases = Plan.describe(definition, first: Array(work[..<split]), later: Array(work[split...]))
         guard split < work.endIndex else {
@@ -51,23 +62,54 @@ public struct Plan: Sendable {
         workColumns = columns.map(\.name.name) + fields.map(\.name)
     }
 
-    enum Kind { case transform, survey, selection }
+    enum Kind {
+        case transform, survey, selection
 
-    private static func kinds(of link: StageChain.Link, memory: Int) throws -> [Kind] {
-        let context = StageContext(name: link.label, seed: link.seed, memory: memory)
-        func kinds(_ body: StageBody) -> [Kind] {
+        init(_ body: StageBody) {
             switch body {
-            case .transform: [.transform]
-            case .survey: [.survey]
-            case .selection: [.selection]
-            case .sequence(let bodies): bodies.flatMap(kinds)
+            case .survey: self = .survey
+            case .selection: self = .selection
+            default: self = .transform
             }
         }
+    }
+
+    private static func context(_ link: StageChain.Link, _ chain: StageChain, memory: Int) -> StageContext {
+        StageContext(
+            name: link.label, seed: link.seed, memory: memory, columns: chain.written(before: link.index))
+    }
+
+    /// The pieces of work of a stage, none of them a sequence.
+    private static func bodies(of link: StageChain.Link, _ chain: StageChain, memory: Int) throws -> [StageBody] {
+        func flat(_ body: StageBody) -> [StageBody] {
+            if case .sequence(let bodies) = body { return bodies.flatMap(flat) }
+            return [body]
+        }
         do throws(StageError) {
-            return kinds(try link.stage.body(context))
+            return flat(try link.stage.body(context(link, chain, memory: memory)))
         } catch {
             throw EngineError(error, stage: link.label)
         }
+    }
+
+    private static func cost(
+        of body: StageBody, _ link: StageChain.Link, _ chain: StageChain, records: Int, memory: Int
+    ) -> Cost? {
+        guard case .selection(let selection) = body else { return nil }
+        let groups = groups(of: selection.grouping, chain, records: records)
+        let ways = selection.costs(rows: records, groups: groups, context(link, chain, memory: memory))
+        return ways.isEmpty ? nil : Cost(stage: link.label, ways: ways)
+    }
+
+    /// As many as the stage that writes the column was told to make, by an option with the column's name in the plural; else as many as
+    /// balance their number and their size.
+    private static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
+        guard case .by(let column) = grouping else { return 1 }
+        let writer = chain.links.last { $0.stage.writes.contains { $0.name == column } }
+        if case .integer(let count)? = writer?.spec.options["\(column)s"] { return max(1, min(count, records)) }
+        var groups = 1
+        while 4 * groups * groups <= records { groups *= 2 }
+        return groups
     }
 
     private static func describe(

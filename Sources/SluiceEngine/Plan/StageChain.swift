@@ -50,6 +50,11 @@ package struct StageChain: Sendable {
         return paths.sorted()
     }
 
+    /// The columns that the stages before stage `index` write.
+    package func written(before index: Int) -> [ColumnSpec] {
+        links.filter { $0.index < index }.flatMap(\.stage.writes)
+    }
+
     package var readsRecord: Bool { links.contains { $0.stage.reads.contains(.record) } }
 
     /// The columns that something after the work of stage `index` may still ask for: later stages, the stage's own

@@ -123,7 +123,9 @@ final class Execution {
     }
 
     private func context(_ link: StageChain.Link) -> StageContext {
-        StageContext(name: link.label, seed: link.seed, memory: shares.stage, parallel: pool.parallel)
+        StageContext(
+            name: link.label, seed: link.seed, memory: shares.stage, parallel: pool.parallel,
+            columns: chain.written(before: link.index))
     }
 
     private func takeTransforms(_ work: inout [Work]) -> TransformRun {
@@ -166,7 +168,8 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, from: checkpoint, replays: replays)
+            fileSystem: options.fileSystem, progress: progress, memory: definition.memory, threads: options.threads,
+            from: checkpoint, replays: replays)
     }
 
     // MARK: Dedupe beyond memory
@@ -197,6 +200,7 @@ final class Execution {
             steps: [
                 .parallel { try input.parse($0) },
                 .ordered { parcel in
+                    try input.refuseFaults(parcel)
                     for record in parcel.hashes.indices {
                         try spill.append(parcel.hashes[record], parcel.ordinals[record].rawValue)
                     }

@@ -92,7 +92,7 @@ extension EngineError {
         let isShort = failure.errno.map { [EMFILE, ENFILE, ENOMEM].contains($0) } ?? false
         let code: Code =
             switch failure.code {
-            case .diskFull, .cannotWrite: .resources
+            case .diskFull, .cannotWrite, .windowTooLarge: .resources
             default: isShort ? .resources : .data
             }
         // What the system refused once it may grant the next time; damaged work files are left for who wants to look.

@@ -1,4 +1,5 @@
 import SluiceCore
+import SluiceIO
 
 /// Moves items from lanes of a source through steps, on all threads of a pool, in bounded memory.
 ///

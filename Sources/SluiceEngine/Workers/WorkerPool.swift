@@ -1,5 +1,6 @@
 import Glibc
 public import SluiceCore
+import SluiceIO
 import Synchronization
 
 /// A fixed number of threads that share out numbered pieces of work.

@@ -52,6 +52,8 @@ public final class FileDigest: @unchecked Sendable {
 
     public func update(_ bytes: UnsafeRawBufferPointer) { stream.update(bytes) }
 
+    public func reset() { stream.reset() }
+
     public var value: ContentHash { stream.digest128 }
 }
 

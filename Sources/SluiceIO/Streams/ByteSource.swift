@@ -29,8 +29,13 @@ public struct InputOptions: Sendable {
     public var bufferBytes: Int
     /// Is given the bytes of the file as they lie on disk, while they are read.
     public var digest: FileDigest?
+    /// Threads that unpack a zstd file of many frames ahead of the reader; 0 and 1 mean none.
+    public var readAheadThreads: Int
 
-    public init(windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil) {
+    public init(
+        windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil, readAheadThreads: Int = 0
+    ) {
+        self.readAheadThreads = readAheadThreads
         self.windowLogMax = windowLogMax
         self.bufferBytes = max(64, bufferBytes)
         self.digest = digest
@@ -63,7 +68,15 @@ extension FileSystem {
     {
         try input.fill(atLeast: 4)
         let start = Array(input.available.prefix(8))
-        if isZstd(start) { return ZstdSource(input, options: options) }
+        if isZstd(start) {
+            if input.range == nil, options.readAheadThreads > 1, try input.file.status().isRegularFile,
+                let ahead = try FrameReadAhead(
+                    path, threads: options.readAheadThreads, options: options, fileSystem: input.file.fileSystem)
+            {
+                return ahead
+            }
+            return ZstdSource(input, options: options)
+        }
         if start.starts(with: [0x1F, 0x8B]) { return try GzipSource(input) }
         for (ending, name) in [(".zst", "zstd"), (".zstd", "zstd"), (".gz", "gzip")]
         where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && !start.isEmpty {

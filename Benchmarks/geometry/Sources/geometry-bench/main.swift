@@ -1,0 +1,71 @@
+// usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy
+//
+// Does the work on Int8 vectors with SluiceGeometry, writes what it found and prints one line of JSON: the seconds of the work
+// alone, without loading, and what is to be known about the result.
+import Dispatch
+import Glibc
+import SluiceCore
+import SluiceGeometry
+import Synchronization
+
+let (clusters, iterations, picks) = (256, 20, 500)
+
+guard CommandLine.arguments.count == 5, let threads = Int(CommandLine.arguments[3]), threads > 0 else {
+    Npy.fail("usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy")
+}
+let (work, source, target) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[4])
+
+/// As many threads as asked for, each taking the next piece.
+let parallel = Parallel(width: threads) { pieces, body in
+    if threads == 1 || pieces == 1 {
+        for piece in 0..<pieces { body(piece) }
+        return
+    }
+    let next = Atomic<Int>(0)
+    DispatchQueue.concurrentPerform(iterations: min(threads, pieces)) { _ in
+        while true {
+            let piece = next.add(1, ordering: .relaxed).oldValue
+            if piece >= pieces { return }
+            body(piece)
+        }
+    }
+}
+
+let loaded = Npy.readInt8(source)
+
+func timed<Result>(_ body: () -> Result) -> (Result, seconds: Double) {
+    let start = ContinuousClock.now
+    let result = body()
+    let took = ContinuousClock.now - start
+    return (result, Double(took.components.seconds) + Double(took.components.attoseconds) * 1e-18)
+}
+
+let (seconds, facts) = loaded.values.withVectors(dimension: loaded.dimension) { vectors -> (Double, String) in
+    switch work {
+    case "kmeans":
+        let (found, seconds) = timed {
+            KMeans(clusters: clusters, maximumIterations: iterations, seed: Seed(1)).run(vectors, parallel: parallel)
+        }
+        Npy.write(found.centroids, type: "|i1", shape: "(\(found.count), \(loaded.dimension))", to: target)
+        return (seconds, #""inertia_int8": \#(found.inertia), "iterations": \#(found.iterations)"#)
+    case "kcenter":
+        let (found, seconds) = timed { FarthestFirst.select(vectors, count: picks, first: 0, parallel: parallel) }
+        Npy.write(found.picks.map { Int64($0) }, type: "<i8", shape: "(\(found.picks.count),)", to: target)
+        let (radius, bound) = (found.certificate?.radius ?? 0, found.certificate?.lowerBound ?? 0)
+        return (seconds, #""radius_int8": \#(radius), "lower_bound": \#(bound)"#)
+    case "lift":
+        let ((components, rows), seconds) = timed { () -> (Int, [Int]) in
+            var moments = Moments(dimension: loaded.dimension)
+            moments.add(vectors, parallel: parallel)
+            let variance = RowVariance(moments: moments, parallel: parallel)
+            let scores = variance.scores(vectors, parallel: parallel)
+            // The fifth with the largest figures, ties to the lower row.
+            let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
+            return (variance.components, order[..<(scores.count / 5)].sorted())
+        }
+        Npy.write(rows.map { Int64($0) }, type: "<i8", shape: "(\(rows.count),)", to: target)
+        return (seconds, #""components": \#(components)"#)
+    default: Npy.fail("there is no work `\(work)`")
+    }
+}
+print(#"{"seconds": \#(seconds), \#(facts)}"#)

@@ -1,0 +1,54 @@
+import SluiceCore
+import SluiceGeometry
+
+/// The vectors of records that were chosen earlier: they count as picks from the start, and for no budget.
+struct Earlier: Sendable {
+    let vectors: [Int8]
+    let dimension: Int
+    /// Of the vectors and their order, so that `run.json` says which they were.
+    let digest: UInt64
+
+    var count: Int { vectors.count / dimension }
+
+    init(vectors: [Int8], dimension: Int) {
+        self.vectors = vectors
+        self.dimension = dimension
+        var state = Seed.mix(UInt64(dimension))
+        for start in stride(from: 0, to: vectors.count, by: 8) {
+            var word: UInt64 = 0
+            for value in vectors[start..<min(vectors.count, start + 8)] { word = word << 8 | UInt64(UInt8(bitPattern: value)) }
+            state = Seed.mix(state ^ word)
+        }
+        digest = state
+    }
+
+    /// Reads a file, before anything else of a run is read.
+    ///
+    /// - Parameter dimension: what the vectors of the run have, where that is known.
+    static func read(_ path: String, dimension: Int?, memory: Int) throws(StageError) -> Earlier {
+        func wrong(_ message: String) -> StageError { .option("already", "`already`: \(message)") }
+        let file: VectorFile
+        do throws(VectorFileError) { file = try VectorFile(path) } catch { throw wrong(error.description) }
+        if let dimension, file.dimension != dimension {
+            throw wrong("\(path): its vectors have \(file.dimension) components where `embedding` has \(dimension); make it with the same `embed` stage")
+        }
+        guard file.count > 0 else { throw wrong("\(path): it holds no vectors; leave `already` out") }
+        let need = 2 * file.count * file.dimension
+        guard need <= memory else {
+            throw StageError(
+                .memory, "`already`: \(path) takes \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`")
+        }
+        do throws(VectorFileError) {
+            return Earlier(vectors: try file.read(), dimension: file.dimension)
+        } catch {
+            throw wrong(error.description)
+        }
+    }
+
+    var report: Report {
+        let digits = String(digest, radix: 16)
+        return [
+            "vectors": .integer(count), "digest": .text(String(repeating: "0", count: 16 - digits.utf8.count) + digits),
+        ]
+    }
+}

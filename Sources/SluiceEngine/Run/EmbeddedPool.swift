@@ -1,0 +1,293 @@
+public import SluiceCore
+import SluiceIO
+
+/// The vectors of a finished run: of a sample of its pool, and of all records that it kept.
+///
+/// They are made again from the inputs by the definition's own stages up to the one that writes `embedding`, which is deterministic. The pool is what
+/// reaches the end of these stages, one record a content; the sample is uniform by content (those whose hash draws the smallest numbers), so
+/// it is the same for every split of the input. One pass over the input. Memory: `dimension + 32` bytes a record of the sample
+/// and `dimension` a kept one.
+public struct EmbeddedPool: Sendable {
+    public let dimension: Int
+    /// Records that have a vector, and how many of them are in the pool's sample.
+    public let records: Int
+    public let sampled: Int
+    public let kept: Int
+    /// Row after row; by draw, so that the first rows are as good a sample as any.
+    public let pool: [Int8]
+    /// Row after row, in input order.
+    public let chosen: [Int8]
+    /// The draws of the chosen records.
+    public let chosenDraws: [UInt64]
+    /// Distinct values of the label among all records and among the kept ones, where a label was asked for.
+    public let labels: (all: Int, kept: Int)?
+
+    /// - Parameters:
+    ///   - definition: the run's own, with input paths that can be opened.
+    ///   - sample: records of the pool to keep at most; 0 for none.
+    /// - Throws: `EngineError`: inputs that are not what was read, or stages that don't begin with what makes the vectors.
+    public static func read(
+        _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
+        threads: Int, isStopped: @escaping @Sendable () -> Bool = { false }
+    ) throws -> EmbeddedPool {
+        let reading = try PoolReading(run, definition, registry: registry, sample: sample, label: label, threads: threads)
+        return try reading.run(threads: threads, isStopped: isStopped)
+    }
+}
+
+/// One pass over the input of a finished run.
+private final class PoolReading: @unchecked Sendable {
+    // What `collect` touches belongs to the ordered step; everything else is constant.
+
+    private let path: String
+    private let manifest: Report
+    private let transforms: TransformRun
+    private let readsRecord: Bool
+    private let catalog: InputCatalog
+    private let input: InputPass
+    private let label: FieldPath?
+    private var lost: LostPlaces
+    private var sample: PoolSample
+    private var dimension = 0
+    private var records = 0
+    private var chosen: [Int8] = []
+    private var chosenDraws: [UInt64] = []
+    private var labels: (all: Set<ContentHash>, kept: Set<ContentHash>) = ([], [])
+    private let wanted: [ColumnName] = [.embedding]
+
+    /// The same for every run, so that samples of one pool are the same.
+    private static let seed = Seed(0).derived(for: "compare")
+
+    init(_ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int) throws {
+        path = run.path
+        manifest = run.manifest
+        self.label = label
+        let chain = try StageChain(definition, registry: registry)
+        let shares = try MemoryShares(definition, threads: threads)
+        var links: [TransformRun.Link] = []
+        var used: [StageChain.Link] = []
+        for link in chain.links where !links.contains(where: { $0.writes.contains { $0.name == .embedding } }) {
+            let body: StageBody
+            do throws(StageError) {
+                body = try link.stage.body(
+                    StageContext(
+                        name: link.label, seed: link.seed, memory: shares.stage, columns: chain.written(before: link.index)))
+            } catch {
+                throw EngineError(error, stage: link.label)
+            }
+            guard case .transform(let transform) = body else {
+                throw EngineError(
+                    .definition,
+                    "\(run.path): its stages don't begin with what makes the vectors: `\(link.label)` comes before any stage that writes `embedding`")
+            }
+            links.append(TransformRun.Link(label: link.label, transform: transform, writes: link.stage.writes))
+            used.append(link)
+        }
+        guard links.last?.writes.contains(where: { $0.name == .embedding }) == true else {
+            throw EngineError(.definition, "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
+        }
+        transforms = TransformRun(links: links)
+        readsRecord = used.contains { $0.stage.reads.contains(.record) }
+        catalog = try InputCatalog(definition.input, fileSystem: .local)
+        var fields: Set<FieldPath> = []
+        for link in used { for case .field(let path) in link.stage.reads { fields.insert(path) } }
+        if let label { fields.insert(label) }
+        input = InputPass(
+            catalog: catalog, spec: definition.input, stageFields: fields.sorted(),
+            limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
+            memory: definition.memory, threads: threads)
+        lost = try LostPlaces("\(run.path)/ledger.jsonl.zst", names: catalog.files.map(\.name))
+        self.sample = PoolSample(capacity: sample)
+    }
+
+    func run(threads: Int, isStopped: @escaping @Sendable () -> Bool) throws -> EmbeddedPool {
+        let workers = WorkerPool(threads: threads)
+        defer { workers.stop() }
+        let conveyor = Conveyor<Parcel>(
+            steps: [
+                .parallel { [input] in try input.parse($0) },
+                .parallel { [self] in try work($0) },
+                .ordered { [self] parcel in
+                    try collect(parcel)
+                    input.parcels.giveBack(parcel)
+                },
+            ], limit: 2 * threads + 2, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+        try conveyor.run(on: workers)
+        try check()
+        sample.settle()
+        return EmbeddedPool(
+            dimension: dimension, records: records, sampled: sample.count, kept: chosenDraws.count, pool: sample.vectors,
+            chosen: chosen, chosenDraws: chosenDraws, labels: label == nil ? nil : (labels.all.count, labels.kept.count))
+    }
+
+    private func work(_ parcel: Parcel) throws {
+        var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
+        try transforms.apply(to: &block) { block, first, stage in parcel.takeDrops(of: block, from: first, stage: stage) }
+        let live = block.live
+        if let column = block[.embedding] { parcel.columns.append((.embedding, column.selecting(live))) }
+        if let label {
+            let values = block.field(label)
+            parcel.columns.append((Self.labelHigh, .integers(live.map { Int64(bitPattern: Self.hash(values[$0]).high) })))
+            parcel.columns.append((Self.labelLow, .integers(live.map { Int64(bitPattern: Self.hash(values[$0]).low) })))
+        }
+        parcel.rows = live.map { parcel.rows[$0] }
+    }
+
+    private static let labelHigh: ColumnName = "label.high"
+    private static let labelLow: ColumnName = "label.low"
+
+    private static func hash(_ value: FieldValue) -> ContentHash {
+        switch value {
+        case .missing, .null: ContentHash(high: 0, low: 0)
+        case .string(let bytes), .json(let bytes): Array(bytes).withUnsafeBytes { XXHash.hash128($0) }
+        case .chat(let turns): Array(turns.encoded).withUnsafeBytes { XXHash.hash128($0) }
+        }
+    }
+
+    private func collect(_ parcel: Parcel) throws {
+        guard case .vectors(let vectors)? = parcel.columns.first(where: { $0.name == .embedding })?.column else { return }
+        func integers(_ name: ColumnName) -> [Int64]? {
+            guard case .integers(let values)? = parcel.columns.first(where: { $0.name == name })?.column else { return nil }
+            return values
+        }
+        let (high, low) = (integers(Self.labelHigh), integers(Self.labelLow))
+        dimension = vectors.dimension
+        records += parcel.rows.count
+        for (row, record) in parcel.rows.enumerated() {
+            let hash = parcel.hashes[Int(record)]
+            let draw = Self.seed.draw(hash)
+            sample.offer(draw, hash, vectors[row])
+            let isLost = try lost.holds(parcel.ordinals[Int(record)])
+            if !isLost {
+                chosen += vectors[row]
+                chosenDraws.append(draw)
+            }
+            if let high, let low {
+                let value = ContentHash(high: UInt64(bitPattern: high[row]), low: UInt64(bitPattern: low[row]))
+                guard value != ContentHash(high: 0, low: 0) else { continue }
+                labels.all.insert(value)
+                if !isLost { labels.kept.insert(value) }
+            }
+        }
+    }
+
+    /// The inputs are what was read, and the kept records are as many as were kept.
+    private func check() throws {
+        for (index, read) in input.readFiles {
+            let entry = (manifest["inputs"]?.elements ?? []).first { $0["file"]?.textValue == catalog.files[index].name }
+            guard entry?["content"]?.textValue == "xxh3-128:" + hexadecimal(read.hash) else {
+                throw EngineError(.data, "\(path): input \(catalog.files[index].name) is not the file that was read")
+            }
+        }
+        let kept = manifest["counts"]?["kept"]?.integerValue ?? 0
+        guard chosenDraws.count == kept else {
+            throw EngineError(
+                .data, "\(path): \(kept) records were kept and \(chosenDraws.count) of them have vectors; `sluice verify` says what was changed")
+        }
+    }
+}
+
+/// The places of dropped records, read from the ledger in the order of the input.
+private final class LostPlaces {
+    private let reader: BlockReader
+    private let names: [[UInt8]]
+    private let block = RawBlock()
+    private var next = 0
+    private var ended = false
+    private var current: Ordinal?
+    private let path: String
+
+    init(_ path: String, names: [String]) throws {
+        self.path = path
+        self.names = names.map { name in
+            var bytes = Array(#"{"file":"#.utf8)
+            bytes.appendJSONString(name)
+            return bytes + Array(#","line":"#.utf8)
+        }
+        reader = try Self.open(path)
+        try advance()
+    }
+
+    private static func open(_ path: String) throws(EngineError) -> BlockReader {
+        do throws(IOFailure) {
+            return BlockReader(try FileSystem.local.openInput(path), limits: FramingLimits())
+        } catch {
+            throw EngineError(error)
+        }
+    }
+
+    /// Ask in ascending order.
+    func holds(_ ordinal: Ordinal) throws -> Bool {
+        while let place = current, place < ordinal { try advance() }
+        return current == ordinal
+    }
+
+    private func advance() throws {
+        while next == block.lines.count {
+            do throws(IOFailure) {
+                if !ended { ended = !(try reader.next(into: block)) }
+            } catch {
+                throw EngineError(error)
+            }
+            if ended {
+                current = nil
+                return
+            }
+            next = 0
+        }
+        current = try place(block.bytes(of: block.lines[next]))
+        next += 1
+    }
+
+    private func place(_ line: UnsafeRawBufferPointer) throws -> Ordinal {
+        // Lines of one file follow each other: look at the file of the line before first.
+        let last = current?.file ?? 0
+        for file in [last] + Array(names.indices) where line.starts(with: names[file]) {
+            let digits = line[names[file].count...].prefix { (48...57).contains($0) }
+            if let number = Int(String(decoding: digits, as: UTF8.self)) { return Ordinal(file: file, line: number) }
+        }
+        throw EngineError(.data, "\(path): an entry names no place of the input")
+    }
+}
+
+/// The vectors of the contents with the smallest draws.
+private struct PoolSample {
+    private struct Key: Comparable {
+        let draw: UInt64
+        let hash: ContentHash
+        /// Of equal contents the first one seen counts.
+        let row: Int
+
+        static func < (a: Key, b: Key) -> Bool { (a.draw, a.hash, a.row) < (b.draw, b.hash, b.row) }
+    }
+
+    let capacity: Int
+    private var keys: [Key] = []
+    private(set) var vectors: [Int8] = []
+    private var limit = UInt64.max
+
+    init(capacity: Int) { self.capacity = capacity }
+
+    var count: Int { keys.count }
+
+    mutating func offer(_ draw: UInt64, _ hash: ContentHash, _ vector: ArraySlice<Int8>) {
+        guard capacity > 0, draw <= limit else { return }
+        keys.append(Key(draw: draw, hash: hash, row: keys.count))
+        vectors += vector
+        if keys.count >= capacity + max(1024, capacity / 4) { settle() }
+    }
+
+    /// Brings the rows into the order of their draws, one a content, and lets go of those over the capacity.
+    mutating func settle() {
+        guard !keys.isEmpty else { return }
+        let dimension = vectors.count / keys.count
+        var order: [Key] = []
+        for key in keys.sorted() where order.last?.hash != key.hash {
+            guard order.count < capacity else { break }
+            order.append(key)
+        }
+        vectors = order.flatMap { vectors[($0.row * dimension)..<(($0.row + 1) * dimension)] }
+        keys = order.enumerated().map { Key(draw: $1.draw, hash: $1.hash, row: $0) }
+        if keys.count == capacity, let last = keys.last { limit = last.draw }
+    }
+}

@@ -1,0 +1,165 @@
+import SluiceCore
+import SluiceIO
+import Testing
+
+/// Promise 1: the same bytes, whatever the threads, the block limits, the packing and the cut into files.
+@Suite struct DeterminismTests {
+    /// Lines with all that a corpus has: duplicates, bad lines, blank ones, records of very different lengths.
+    static let lines: [[UInt8]] = {
+        var random = Seed(11).generator()
+        return (0..<4000).map { number in
+            switch random.next(below: 40) {
+            case 0: return []
+            case 1: return Array(#"{"prompt": "cut"#.utf8)
+            case 2: return Array(#"{"prompt": "x", "completion": ""#.utf8) + [0xC3, 0x28] + Array(#""}"#.utf8)
+            case 3: return Array("[\(number)]".utf8)
+            case 4: return Array(#"{"prompt": "no answer \#(number)"}"#.utf8)
+            case 5:
+                let long = String(repeating: "long \(number) ", count: 1 + Int(random.next(below: 700)))
+                return Array(#"{"prompt": "\#(long)", "completion": "c"}"#.utf8)
+            default:
+                // A third repeat an earlier one.
+                let subject = random.next(below: 2400)
+                return Array(#"{"prompt": "What is \#(subject) and \#(subject % 7)?", "completion": "It is \#(subject * subject)."}"#.utf8)
+            }
+        }
+    }()
+
+    static let stages = [
+        #"format: {template: "{prompt} {completion}"}"#, "embed: {dimensions: 64}",
+        "redundancy: {method: pairwise, distance: 0.2}", "cluster: {clusters: 8}", "coreset: {keep: 200, per: cluster}",
+    ]
+
+    static let variations: [[String]] = [1, 2, 4, 8].flatMap { threads in
+        [1, 4096, 64 << 10, 1 << 20].map { ["--threads", "\(threads)", "--block-bytes", "\($0)"] }
+    }
+
+    private static func define(_ space: Workspace, files: String, dedupeOnly: Bool, maxRecord: String = "4KiB") throws {
+        try space.define(
+            files: files, input: ["dedupe: {on: [prompt, completion]}", "max_record: \(maxRecord)"],
+            stages: dedupeOnly ? [] : stages, output: dedupeOnly ? [] : ["annotate: [cluster, rank]"])
+    }
+
+    /// Everything in the run directory but `timing` is the same.
+    @Test(arguments: [true, false])
+    func threadsAndBlocksLeaveNoTrace(dedupeOnly: Bool) throws {
+        let space = try Workspace()
+        for part in 0..<3 {
+            try space.write("in-\(part).jsonl.zst", lines: Array(Self.lines[(part * 1300)..<min(4000, part * 1300 + 1400)]))
+        }
+        try Self.define(space, files: "in-*.zst", dedupeOnly: dedupeOnly)
+        let first = try space.run(["--threads", "2"])
+        try first.expectClosedAccount()
+        #expect(first.count("dropped") > 100)
+        #expect(first.count("quarantined") > 100)
+        for (number, variation) in Self.variations.enumerated() {
+            let other = try space.run(variation, into: "out-\(number)")
+            #expect(other.digests == first.digests, "\(variation)")
+            // The files as they lie on disk, too.
+            for name in ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] {
+                #expect(try readFile(space("out-\(number)/\(name)")) == readFile(space("out/\(name)")), "\(name) \(variation)")
+            }
+        }
+    }
+
+    /// The same lines in the same order are the same input, however they are cut and packed.
+    @Test(arguments: [true, false])
+    func cutsAndPackingLeaveTheKeptRecordsAlone(dedupeOnly: Bool) throws {
+        let space = try Workspace()
+        let bytes = joined(Self.lines)
+        try space.write("a/in.jsonl", bytes)
+        try Self.define(space, files: "a/in.jsonl", dedupeOnly: dedupeOnly)
+        let kept = try space.run().kept
+        #expect(!kept.isEmpty)
+
+        try space.write("b/in.jsonl.zst", zstd(bytes))
+        try space.write("c/in.jsonl.zst", zstd(bytes, frameBytes: 10_007))
+        try space.write("d/in.jsonl.gz", gzip(bytes))
+        try space.write("e/in.jsonl", Array(bytes.dropLast()))  // no line end after the last line
+        let writer = try ZstdSeekableWriter({ try FileSystem.local.makeFolder(space("f")); return space("f/in.jsonl.zst") }(), frameBytes: 5000)
+        for line in Self.lines { try writer.append(line + [0x0A]) }
+        try writer.finish()
+        let endings = [".jsonl", ".jsonl.zst", ".jsonl.gz"]
+        for (part, start) in [0, 1, 2, 1000, 1001, 2500, 3999].enumerated() {
+            let ends = [1, 2, 1000, 1001, 2500, 3999, 4000]
+            try space.write("g/in-\(part)\(endings[part % 3])", lines: Array(Self.lines[start..<ends[part]]))
+        }
+        for folder in ["b", "c", "d", "e", "f", "g"] {
+            try Self.define(space, files: "\(folder)/in*", dedupeOnly: dedupeOnly)
+            for threads in ["1", "4"] {
+                let files = try space.run(["--threads", threads], into: "out-\(folder)\(threads)")
+                #expect(files.kept == kept, "\(folder) with \(threads) threads")
+                try files.expectClosedAccount()
+            }
+        }
+        if dedupeOnly {
+            let piped = try space.run(["--input", "-"], into: "out-piped", input: bytes)
+            #expect(piped.kept == kept)
+            #expect(try piped.drops.first?.file == "-")
+            let packed = try space.run(["--input", "-"], into: "out-piped-zst", input: zstd(bytes, frameBytes: 9999))
+            #expect(packed.kept == kept)
+        }
+    }
+
+    @Test func standardInputIsRefusedWhereItWouldBeReadTwice() throws {
+        let space = try Workspace()
+        try Self.define(space, files: "-", dedupeOnly: false)
+        let outcome = try space.sluice(["run", "run.yaml"], input: joined(Self.lines))
+        #expect(outcome.status == 2)
+        #expect(outcome.errorText.contains("standard input can't be read twice"), "\(outcome.errorText)")
+        #expect(space.names(in: "out") == [])
+    }
+
+    /// A top-level array and JSON Lines in a file that is called .json.
+    @Test func arraysAndLinesInJSONFiles() throws {
+        let space = try Workspace()
+        let records = (0..<50).map { #"{"prompt": "p\#($0 % 40)", "completion": [1, "],[", {"a": "}"}]}"# }
+        try space.write("lines.json", lines: records)
+        try space.write("array.json", "[\n" + records.joined(separator: ",\n  ") + "\n]\n")
+        try space.write("packed.json.zst", zstd(Array(("[" + records.joined(separator: ",") + "]").utf8)))
+        for file in ["lines.json", "array.json", "packed.json.zst"] {
+            try space.define(files: file, input: ["dedupe: {on: prompt}"])
+            let files = try space.run(into: "out-\(file)")
+            #expect(files.keptLines.map { text($0) } == Array(records[..<40]), "\(file)")
+            #expect(files.count("dropped") == 10, "\(file)")
+        }
+    }
+
+    // MARK: Real data
+
+    struct Corpus: CustomTestStringConvertible {
+        let files: String
+        let dedupe: String
+        let read: Int
+        let dropped: Int
+        let digest: String
+        var testDescription: String { files }
+    }
+
+    static let corpora = [
+        Corpus(
+            files: "p3-*.jsonl.zst", dedupe: "[prompt, completion]", read: 35_570, dropped: 403,
+            digest: "f3b63aaf15a420cbea0b4f185819ce8c4c653591a32bcc139d85b6ddde726d27"),
+        Corpus(
+            files: "abilities.jsonl.zst", dedupe: "[instruction, input, output]", read: 26_443, dropped: 26,
+            digest: "c0a501f39555fd496fc8c1350ececf2c18b9ecd78de2b8087b1144525b5d19f8"),
+    ]
+
+    /// The answers were found by another program.
+    @Test(arguments: corpora)
+    func dedupesRealData(_ corpus: Corpus) throws {
+        guard let sharedData else { return skip("../shared/data is not there") }
+        let space = try Workspace()
+        try space.define(files: "\(sharedData)/\(corpus.files)", input: ["dedupe: {on: \(corpus.dedupe)}"])
+        let files = try space.run()
+        #expect(files.count("read") == corpus.read)
+        #expect(files.count("dropped") == corpus.dropped)
+        #expect(files.count("quarantined") == 0)
+        #expect(sha256(files.kept) == corpus.digest)
+        try files.expectClosedAccount()
+        for variation in [["--threads", "1"], ["--threads", "4", "--block-bytes", "65536"]] {
+            #expect(try space.run(variation, into: "out2").digests == files.digests)
+            try FileSystem.local.removeTree(space("out2"))
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import SluiceCore
+import SluiceIO
+import Testing
+
+/// The recipes in `examples/` run as they stand, and their promises hold.
+@Suite struct RecipeTests {
+    private func run(_ recipe: String, _ arguments: [String], in space: Workspace, into directory: String) throws -> RunFiles {
+        let outcome = try space.sluice(
+            ["run", "\(projectFolder)/examples/\(recipe)", "--output", directory, "--progress", "none"] + arguments)
+        guard outcome.status == 0 else { throw Failure("exit status \(outcome.status): \(outcome.errorText)") }
+        return try RunFiles(space(directory))
+    }
+
+    private static let variations = [
+        ["--threads", "1"], ["--threads", "4", "--block-bytes", "4096"], ["--threads", "8", "--memory", "1GiB"],
+    ]
+
+    @Test(arguments: ["quickstart.yaml", "ltd.yaml", "lift.yaml"])
+    func runsAsItStands(_ recipe: String) throws {
+        let space = try Workspace()
+        let files = try run(recipe, [], in: space, into: "out")
+        try files.expectClosedAccount()
+        // What examples/data/README.md says is in the data.
+        #expect(files.count("read") == 3575)
+        #expect(files.count("blank_lines") == 1)
+        #expect(files.count("quarantined") == 9)
+        #expect(files.manifest["stages"]?.elements.first?["dropped"]?["duplicate"]?.integerValue == 160)
+        for (number, variation) in Self.variations.enumerated() {
+            let again = try run(recipe, variation, in: space, into: "out\(number)")
+            #expect(again.digests == files.digests, "\(variation)")
+        }
+    }
+
+    /// The budget is met exactly, as a share of what reaches the stage, rounded half to even, and as a number.
+    @Test(arguments: [("5%", nil), ("300", 300), ("1", 1), ("0.5%", nil)] as [(String, Int?)])
+    func ltdMeetsItsBudget(keep: String, count: Int?) throws {
+        let space = try Workspace()
+        let files = try run("ltd.yaml", ["--set", "stages.coreset.keep=\(keep)"], in: space, into: "out")
+        let coreset = try #require(files.manifest["stages"]?.elements.last)
+        #expect(coreset["stage"]?.textValue == "coreset")
+        let reached = try #require(coreset["in"]?.integerValue)
+        let expected = count ?? (keep == "5%" ? roundedHalfToEven(reached * 5, by: 100) : roundedHalfToEven(reached * 5, by: 1000))
+        #expect(files.count("kept") == expected)
+        #expect(files.keptLines.count == expected)
+        try files.expectClosedAccount()
+        // Each pick is listed, and no rank stands twice in a cluster.
+        let picks = try split(files.picks ?? []).map { try RunFiles.Entry($0) }
+        #expect(picks.count == expected)
+        let ranks = picks.map { "\($0.values["cluster"] ?? "") \($0.values["rank"] ?? "")" }
+        #expect(Set(ranks).count == expected)
+    }
+
+    private func roundedHalfToEven(_ value: Int, by divisor: Int) -> Int {
+        let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
+        return quotient + (remainder * 2 > divisor || (remainder * 2 == divisor && quotient % 2 == 1) ? 1 : 0)
+    }
+
+    /// The selection does not move when the same lines are cut into other files.
+    @Test func ltdDoesNotMoveWithTheCut() throws {
+        let space = try Workspace()
+        var lines: [[UInt8]] = []
+        for part in 0..<3 { lines += split(try unpacked("\(projectFolder)/examples/data/demo-\(part).jsonl.zst")) }
+        try space.write("one/all.jsonl", lines: lines)
+        for part in 0..<10 {
+            let range = (part * lines.count / 10)..<((part + 1) * lines.count / 10)
+            try space.write("ten/part-\(part).jsonl.zst", lines: Array(lines[range]))
+        }
+        let kept = try run("ltd.yaml", [], in: space, into: "out").kept
+        #expect(try run("ltd.yaml", ["--input", "one/all.jsonl"], in: space, into: "out1").kept == kept)
+        #expect(try run("ltd.yaml", ["--input", "ten/*.zst", "--threads", "4"], in: space, into: "out10").kept == kept)
+    }
+
+    /// The issue's figure: the recipe on real P3 data, with everything varied that must leave no trace.
+    @Test func ltdOnP3() throws {
+        guard let sharedData else { return skip("../shared/data is not there") }
+        let space = try Workspace()
+        let arguments = [
+            "--set", "input.dedupe.on=[prompt,completion]", "--set", "stages.format.template=prompt-completion",
+            "--set", "stages.coreset.keep=5%",
+        ]
+        let p3 = ["--input", "\(sharedData)/p3-*.jsonl.zst"]
+        let files = try run("ltd.yaml", arguments + p3, in: space, into: "out")
+        #expect(files.count("read") == 35_570)
+        #expect(files.manifest["stages"]?.elements.first?["dropped"]?["duplicate"]?.integerValue == 403)
+        let reached = try #require(files.manifest["stages"]?.elements.last?["in"]?.integerValue)
+        #expect(files.count("kept") == roundedHalfToEven(reached * 5, by: 100))
+        try files.expectClosedAccount()
+        for (number, variation) in [["--threads", "1"], ["--threads", "4", "--block-bytes", "65536"]].enumerated() {
+            let again = try run("ltd.yaml", arguments + p3 + variation, in: space, into: "out\(number)")
+            #expect(again.digests == files.digests, "\(variation)")
+        }
+        var lines: [[UInt8]] = []
+        for part in 0..<4 { lines += split(try unpacked("\(sharedData)/p3-0\(part).jsonl.zst")) }
+        try space.write("cut/a.jsonl", lines: Array(lines[..<100]))
+        try space.write("cut/b.jsonl.zst", lines: Array(lines[100..<20_001]))
+        try space.write("cut/c.jsonl.zst", lines: Array(lines[20_001...]))
+        let cut = try run("ltd.yaml", arguments + ["--input", "cut/*"], in: space, into: "cut-out")
+        #expect(cut.kept == files.kept)
+        #expect(cut.count("dropped") == files.count("dropped"))
+    }
+}

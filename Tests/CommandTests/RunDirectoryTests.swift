@@ -1,0 +1,190 @@
+import Glibc
+import SluiceCore
+import SluiceIO
+import Testing
+
+/// The output directory: what may stand there before, and what stands there after.
+@Suite struct RunDirectoryTests {
+    private func space() throws -> Workspace {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: (0..<100).map { #"{"a": "text \#($0 % 60)", "b": \#($0)}"# })
+        try space.define(input: ["dedupe: {on: a}"])
+        return space
+    }
+
+    private static let outputs = ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "run.json"]
+
+    @Test func holdsTheOutputsAndNothingElse() throws {
+        let space = try space()
+        let files = try space.run()
+        #expect(space.names(in: "out") == Self.outputs)
+        #expect(files.keptLines.count == 60)
+        try space.define(
+            input: ["dedupe: {on: a}"],
+            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+        _ = try space.run(into: "out2")
+        #expect(space.names(in: "out2") == (Self.outputs + ["picks.jsonl.zst"]).sorted())
+    }
+
+    @Test func theSamePlanRunsAgain() throws {
+        let space = try space()
+        let first = try space.run()
+        let second = try space.run(["--threads", "1", "--memory", "1GiB"])
+        #expect(second.digests == first.digests)
+        #expect(space.names(in: "out") == Self.outputs)
+    }
+
+    /// A result of another plan stays whole and untouched, and the differences are named.
+    @Test func anotherPlanIsRefused() throws {
+        let space = try space()
+        _ = try space.run()
+        let before = try Self.outputs.map { try readFile(space("out/\($0)")) }
+        let refused: [([String], String)] = [
+            (["--seed", "8"], "seed: 7 → 8"), (["--set", "input.dedupe.on=b"], "input.dedupe.on"),
+            (["--set", "output.level=9"], "output.level: 3 → 9"), (["--input", "run.yaml"], "input run.yaml is new"),
+        ]
+        for (arguments, difference) in refused {
+            let outcome = try space.sluice(["run", "run.yaml"] + arguments)
+            #expect(outcome.status == 2)
+            #expect(outcome.errorText.contains("out holds the result of another plan"), "\(outcome.errorText)")
+            #expect(outcome.errorText.contains(difference), "\(outcome.errorText)")
+            #expect(outcome.errorText.contains("--force"), "\(outcome.errorText)")
+            #expect(try Self.outputs.map { try readFile(space("out/\($0)")) } == before)
+            #expect(space.names(in: "out") == Self.outputs)
+        }
+        #expect(try space.run(["--seed", "8", "--force"]).manifest["definition"]?["seed"]?.integerValue == 8)
+    }
+
+    @Test func changedInputIsAnotherPlan() throws {
+        let space = try space()
+        _ = try space.run()
+        try space.write("in.jsonl", "{}\n")
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 2)
+        #expect(outcome.errorText.contains("input in.jsonl had"), "\(outcome.errorText)")
+    }
+
+    @Test func foreignFilesAreRefusedAndStay() throws {
+        let space = try space()
+        try space.write("out/thesis.tex", "years of work")
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 2)
+        #expect(outcome.errorText.contains("thesis.tex"), "\(outcome.errorText)")
+        #expect(space.names(in: "out") == ["thesis.tex"])
+        _ = try space.run(["--force"])
+        #expect(try text(readFile(space("out/thesis.tex"))) == "years of work", "--force removes only what is ours")
+    }
+
+    /// A run that fails removes nothing but its own, and leaves no folder that it made.
+    @Test func aFailedRunLeavesNothing() throws {
+        let space = try space()
+        try space.write("bad.jsonl", "{}\n{\n")
+        let outcome = try space.sluice("run", "run.yaml", "--input", "bad.jsonl", "--set", "input.malformed=fail")
+        #expect(outcome.status == 3)
+        #expect(!space.names().contains("out"))
+        try FileSystem.local.makeFolder(space("out"))
+        _ = try space.sluice("run", "run.yaml", "--input", "bad.jsonl", "--set", "input.malformed=fail")
+        #expect(space.names(in: "out") == [])
+    }
+
+    /// Work files are what NumPy opens, and go unless they are asked for.
+    @Test func workFilesOnRequest() throws {
+        let space = try space()
+        try space.define(
+            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+        _ = try space.run(["--keep-work"])
+        let columns = space.names(in: "out/work/columns")
+        #expect(columns.contains { $0.hasPrefix("embedding") && $0.hasSuffix(".npy") }, "\(columns)")
+        for name in columns where name.hasPrefix("embedding") {
+            #expect(try readFile(space("out/work/columns/\(name)")).starts(with: [0x93] + Array("NUMPY".utf8)))
+        }
+    }
+
+    @Test func namesAreRelativeToTheDefinition() throws {
+        let space = try space()
+        try space.write("deep/data/x.jsonl", lines: [#"{"a": 1}"#, #"{"a": 1}"#])
+        try space.write("deep/run.yaml", "sluice: 1\ninput: {files: [data/*.jsonl], dedupe: {on: a}}\noutput: {directory: results}\n")
+        let outcome = try space.sluice("run", "deep/run.yaml")
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        let files = try RunFiles(space("deep/results"))
+        #expect(try files.drops.map { "\($0.place) \($0.partner ?? "")" } == ["data/x.jsonl:2 data/x.jsonl:1"])
+    }
+
+    // MARK: why and verify
+
+    @Test func whyTellsTheFateOfEveryLine() throws {
+        let space = try space()
+        try space.write("in.jsonl", lines: [#"{"a": 1}"#, #"{"a": 1}"#, "{", "", #"{"a": 2}"#])
+        _ = try space.run()
+        let fates: [(Int, String)] = [
+            (1, "kept"), (2, "was dropped by stage `dedupe`: duplicate\n  in favour of: in.jsonl:1"),
+            (3, "was quarantined: the line ends inside the object"), (5, "kept"),
+        ]
+        for (line, words) in fates {
+            let outcome = try space.sluice("why", "out", "in.jsonl:\(line)")
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+            #expect(outcome.outputText.contains(words), "\(line): \(outcome.outputText)")
+        }
+        for place in ["in.jsonl:99", "in.jsonl:0", "other.jsonl:1"] {
+            let outcome = try space.sluice("why", "out", place)
+            #expect(outcome.status == 2, "\(place): \(outcome.outputText)\(outcome.errorText)")
+        }
+    }
+
+    @Test func verifyFindsWhatChanged() throws {
+        let space = try space()
+        _ = try space.run()
+        let good = try space.sluice("verify", "out")
+        #expect(good.status == 0, "\(good.errorText)")
+        let again = try space.sluice("verify", "out", "--rerun")
+        #expect(again.status == 0, "\(again.errorText)")
+        #expect(again.outputText.contains("the run came out the same again"), "\(again.outputText)")
+
+        let kept = try readFile(space("out/kept.jsonl.zst"))
+        try space.write("out/kept.jsonl.zst", zstd(Array(try unpacked(space("out/kept.jsonl.zst")).dropLast(20))))
+        let changed = try space.sluice("verify", "out")
+        #expect(changed.status == 3)
+        #expect(changed.errorText.contains("kept.jsonl.zst"), "\(changed.errorText)")
+        try space.write("out/kept.jsonl.zst", kept)
+
+        var input = try readFile(space("in.jsonl"))
+        input[8] ^= 1
+        try space.write("in.jsonl", input)
+        let other = try space.sluice("verify", "out")
+        #expect(other.status == 3)
+        #expect(other.errorText.contains("in.jsonl"), "\(other.errorText)")
+    }
+
+    // MARK: Stop and resume
+
+    /// A signal ends the run in order; `--resume` goes on, and what comes out is what an undisturbed run gives.
+    @Test func aStoppedRunGoesOn() throws {
+        let space = try space()
+        try space.write("in.jsonl", lines: (0..<60_000).map { #"{"a": "some text of record \#($0 % 50_000) with \#($0 % 17) words", "b": \#($0)}"# })
+        try space.define(
+            input: ["dedupe: {on: a}"],
+            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 256}", "cluster: {clusters: 16}", "coreset: {keep: 1%, per: cluster}"])
+        let whole = try space.run(into: "whole")
+        // `timeout` sends SIGTERM somewhere within the time that the whole run took.
+        let seconds = whole.manifest["timing"]?["seconds"]?.realValue ?? 0
+        var ended: Outcome?
+        for part in [2.0, 4, 8, 16] where ended == nil {
+            try? FileSystem.local.removeTree(space("cut"))
+            let outcome = try Program.run(
+                ["--preserve-status", "-s", "TERM", "\(seconds / part)", Program.path, "run", "run.yaml", "--output", "cut", "--threads", "1", "--progress", "none"],
+                program: "/usr/bin/timeout", in: space.path)
+            if outcome.status != 0 { ended = outcome }
+        }
+        guard let stopped = ended else { return skip("the run ended before it could be stopped") }
+        #expect(stopped.status == 143, "\(stopped.errorText)")
+        #expect(stopped.errorText.contains("--resume"), "\(stopped.errorText)")
+        #expect(!space.names(in: "cut").contains { Self.outputs.contains($0) }, "\(space.names(in: "cut"))")
+        let unasked = try space.sluice("run", "run.yaml", "--output", "cut")
+        #expect(unasked.status == 2)
+        #expect(unasked.errorText.contains("--resume"), "\(unasked.errorText)")
+        let other = try space.sluice("run", "run.yaml", "--output", "cut", "--resume", "--seed", "99")
+        #expect(other.status == 2)
+        #expect(other.errorText.contains("seed: 7 → 99"), "\(other.errorText)")
+        #expect(try space.run(["--resume"], into: "cut").digests == whole.digests)
+    }
+}

@@ -1,0 +1,175 @@
+import SluiceCore
+import SluiceIO
+import Testing
+
+@testable import SluiceEngine
+
+/// The work files of the engine against what they stand for: arrays in memory.
+@Suite struct StoreTests {
+    // MARK: Ledger
+
+    /// Lines added in any order come out in the order of the input, in one run or in many.
+    @Test(arguments: [100, 40_000])
+    func ledgerRunsSort(count: Int) throws {
+        let folder = try TemporaryFolder()
+        // The least share is 1 MiB, so the greater number makes several runs.
+        let runs = LedgerRuns(folder: folder.path, shareBytes: 0, fileSystem: .local)
+        func line(_ number: Int) -> [UInt8] {
+            Array("{\"line\":\(number)}\(String(repeating: " ", count: number % 90))\n".utf8)
+        }
+        let order = shuffled(count, seed: 5)
+        for start in stride(from: 0, to: count, by: 37) {
+            let numbers = Array(order[start..<min(count, start + 37)])
+            var lines: [UInt8] = [], ends: [Int] = []
+            for number in numbers {
+                lines += line(number)
+                ends.append(lines.count)
+            }
+            try runs.add(lines, ends: ends, ordinals: numbers.map { Ordinal(file: $0 / 1000, line: $0 % 1000 + 1).rawValue })
+        }
+        let merged = try runs.merged()
+        if count > 1000 { #expect(try FileSystem.local.entries(of: folder.path).count > 1) }
+        for number in 0..<count {
+            #expect(merged.nextOrdinal == Ordinal(file: number / 1000, line: number % 1000 + 1))
+            guard let next = try merged.next(), next.line == line(number) else {
+                Issue.record("line \(number) is missing or another")
+                return
+            }
+        }
+        #expect(merged.nextOrdinal == nil)
+        #expect(try merged.next() == nil)
+    }
+
+    // MARK: Live rows
+
+    @Test(arguments: [0, 1, 63, 64, 65, 1000])
+    func liveRows(count: Int) {
+        var random = SplitMix64(state: UInt64(count))
+        var live = LiveRows(rows: count), other = LiveRows(rows: count)
+        var expected = Set(0..<count)
+        for _ in 0..<count {
+            let row = random.below(count)
+            live.remove(row)
+            expected.remove(row)
+            #expect(live.count == expected.count)
+        }
+        #expect((0..<count).filter { live[$0] } == expected.sorted())
+        for start in stride(from: 0, to: count, by: 29) {
+            let range = start..<min(count, start + 50)
+            #expect(live.local(range) == range.filter { expected.contains($0) }.map { $0 - start })
+        }
+        let restored = LiveRows(rows: count, bits: live.bits)
+        #expect(restored.count == live.count && restored.bits == live.bits)
+        for row in stride(from: 0, to: count, by: 3) {
+            other.remove(row)
+            expected.remove(row)
+        }
+        live.formIntersection(other)
+        #expect(live.count == expected.count)
+        #expect((0..<count).filter { live[$0] } == expected.sorted())
+    }
+
+    // MARK: Columns
+
+    private struct Row {
+        let text: [UInt8]
+        let vector: [Int8]
+        let number: Int64
+        let real: Double
+
+        init(_ row: Int) {
+            var random = SplitMix64(state: UInt64(row))
+            text = (0..<random.below(20)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            vector = (0..<6).map { _ in Int8(truncatingIfNeeded: random.next()) }
+            number = Int64(bitPattern: random.next())
+            real = Double(random.below(1000)) / 8
+        }
+    }
+
+    private func columns(_ rows: Range<Int>) -> [(name: ColumnName, column: Column)] {
+        var texts = BytesColumn(), vectors = VectorColumn(dimension: 6)
+        for row in rows {
+            texts.append(Row(row).text)
+            vectors.values += Row(row).vector
+        }
+        return [
+            ("text", .bytes(texts)), ("embedding", .vectors(vectors)), ("number", .integers(rows.map { Row($0).number })),
+            ("real", .reals(rows.map { Row($0).real })),
+        ]
+    }
+
+    private static let types: [ColumnName: ColumnType] = [
+        "text": .bytes, "embedding": .vector(dimension: 6), "number": .integer, "real": .real,
+    ]
+
+    /// What was written in shards and pieces is read back in ranges.
+    @Test func columnsRoundTrip() throws {
+        let folder = try TemporaryFolder()
+        let store = try ColumnStore(folder: folder.path, fileSystem: .local)
+        let lengths = [100, 1, 333]
+        var start = 0
+        for (shard, length) in lengths.enumerated() {
+            let writer = store.writer(shard: shard)
+            for piece in stride(from: start, to: start + length, by: 64) {
+                try writer.append(columns(piece..<min(piece + 64, start + length)))
+            }
+            let rows = try writer.commit()
+            #expect(rows == length)
+            store.add(shard: shard, rows: rows, types: Self.types)
+            start += length
+        }
+        #expect(store.rows == 434)
+        for range in [0..<100, 0..<1, 99..<100, 100..<101, 101..<434, 200..<333] {
+            let loaded = try store.load(Self.types.keys.sorted(), range)
+            let expected = columns(range).sorted { $0.name < $1.name }
+            #expect(loaded.map(\.name) == expected.map(\.name))
+            #expect(loaded.map(\.column) == expected.map(\.column), "\(range)")
+        }
+        // A column that comes later.
+        let writer = store.writer(shard: 1)
+        try writer.append([("late", .integers([7]))])
+        store.add(shard: 1, rows: try writer.commit(), types: ["late": .integer])
+        #expect(store.rows == 434)
+        #expect(try store.integers("late", 100..<101) == [7])
+    }
+
+    /// The grouped files hold each group's rows in row order, whatever the buffers; vectors that don't fit come in
+    /// chunks.
+    @Test(arguments: [1, 64, 100_000], [0, 700, 1 << 20])
+    func groups(bufferBytes: Int, residentBytes: Int) throws {
+        let folder = try TemporaryFolder()
+        let count = 500
+        // Groups of very different sizes, one of a single row, and rows that belong to none.
+        let group = (0..<count).map { row in [-1, 0, 0, 0, 0, 0, 2, 3][Row(row).text.count % 8] }
+            .enumerated().map { $0 == 321 ? 1 : $1 }
+        let keys = [2, 5, 7, 11]
+        let members = keys.indices.map { number in (0..<count).filter { group[$0] == number } }
+        let types = Self.types.filter { $0.key != "text" }
+        let store = try GroupStore(
+            sizes: zip(keys, members).map { ($0, $1.count) }, types: types, folder: folder.path + "/groups",
+            bufferBytes: bufferBytes, fileSystem: .local)
+        for start in stride(from: 0, to: count, by: 99) {
+            let rows = start..<min(count, start + 99)
+            try store.append(columns(rows), groups: Array(group[rows]))
+        }
+        try store.finish()
+        #expect(store.extents.map(\.key) == keys)
+        for (extent, rows) in zip(store.extents, members) {
+            #expect(extent.rows.count == rows.count)
+            #expect(try store.integers("number", extent.rows) == rows.map { Row($0).number })
+            #expect(try store.reals("real", extent.rows) == rows.map { Row($0).real })
+            let vectors = try store.vectors("embedding", extent, residentBytes: residentBytes)
+            #expect(vectors.count == rows.count && vectors.dimension == 6)
+            #expect((vectors.resident != nil) == (rows.count * 6 <= residentBytes))
+            var all: [Int8] = []
+            try vectors.forEachChunk { range, values in
+                #expect(range.lowerBound * 6 == all.count && values.count == range.count * 6)
+                all += values
+            }
+            #expect(all == rows.flatMap { Row($0).vector })
+            for (place, row) in rows.enumerated() where place % 7 == 0 { #expect(try vectors.row(place) == Row(row).vector) }
+        }
+        try store.remove()
+        #expect(try FileSystem.local.status(of: folder.path + "/groups") == nil)
+    }
+}

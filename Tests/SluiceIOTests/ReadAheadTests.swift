@@ -1,0 +1,87 @@
+import SluiceCore
+import Testing
+
+@testable import SluiceIO
+
+/// Frames unpacked ahead by several threads against the plain source.
+struct ReadAheadTests {
+    /// Bytes until the end or the error, the error, and the digest of the file as it was read.
+    private func drain(_ path: String, threads: Int, chunk: Int) -> (bytes: [UInt8], failure: IOFailure?, digest: ContentHash) {
+        let digest = FileDigest()
+        var bytes: [UInt8] = []
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk, alignment: 16)
+        defer { buffer.deallocate() }
+        do throws(IOFailure) {
+            let source = try FileSystem.local.openInput(
+                path, options: InputOptions(digest: digest, readAheadThreads: threads))
+            while true {
+                let count = try source.read(into: buffer)
+                if count == 0 { return (bytes, nil, digest.value) }
+                bytes += buffer[..<count]
+            }
+        } catch {
+            return (bytes, error, digest.value)
+        }
+    }
+
+    /// A seekable file of many frames, the last short, with a seek table behind them.
+    private func file(in folder: TemporaryFolder, seed: UInt64) throws -> (path: String, content: [UInt8]) {
+        var random = Seed(seed).generator()
+        let path = folder.path + "/many.zst"
+        let writer = try ZstdSeekableWriter(path, frameBytes: 3000)
+        var content: [UInt8] = []
+        for _ in 0..<400 {
+            let line = (0..<random.below(200)).map { _ in UInt8(97 + random.below(9)) } + [0x0A]
+            content += line
+            try writer.append(line)
+        }
+        try writer.finish()
+        return (path, content)
+    }
+
+    @Test(arguments: [UInt64(1), 2, 3])
+    func givesWhatThePlainSourceGives(seed: UInt64) throws {
+        let folder = TemporaryFolder()
+        let (path, content) = try file(in: folder, seed: seed)
+        let plain = drain(path, threads: 0, chunk: 4096)
+        #expect(plain.bytes == content)
+        for threads in [2, 3, 4] {
+            for chunk in [1, 777, 65536] {
+                let ahead = drain(path, threads: threads, chunk: chunk)
+                #expect(ahead.failure == nil)
+                #expect(ahead.bytes == content)
+                #expect(ahead.digest == plain.digest)
+            }
+        }
+    }
+
+    @Test func aDamagedFrameEndsInTheSameErrorAfterTheSameBytes() throws {
+        let folder = TemporaryFolder()
+        let (path, content) = try file(in: folder, seed: 7)
+        let packed = try FileSystem.local.contents(of: path)
+        for at in stride(from: 40, to: packed.count, by: 397) {
+            var damaged = packed
+            damaged[at] ^= 0x55
+            let other = folder.path + "/damaged.zst"
+            try FileSystem.local.write(damaged, to: other)
+            let plain = drain(other, threads: 0, chunk: 4096)
+            let ahead = drain(other, threads: 3, chunk: 4096)
+            #expect((ahead.failure == nil) == (plain.failure == nil))
+            #expect(ahead.failure?.code == plain.failure?.code)
+            if plain.failure == nil { #expect(ahead.bytes == content) }
+            #expect(content.starts(with: ahead.bytes))
+        }
+    }
+
+    @Test func isNotUsedWhereItIsNotWorthIt() throws {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/one.zst"
+        let writer = try ZstdSeekableWriter(path)
+        try writer.append(Array("{}\n".utf8))
+        try writer.finish()
+        let source = try FileSystem.local.openInput(path, options: InputOptions(readAheadThreads: 4))
+        #expect(source is ZstdSource)
+        let (many, _) = try file(in: folder, seed: 1)
+        #expect(try FileSystem.local.openInput(many, options: InputOptions(readAheadThreads: 4)) is FrameReadAhead)
+    }
+}

@@ -1,0 +1,4 @@
+import MinWords
+import SluiceCommand
+
+SluiceCommand.main(adding: [MinWords.self])
