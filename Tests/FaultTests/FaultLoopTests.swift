@@ -47,7 +47,7 @@ struct FaultLoopTests {
         let counter = FaultyFileSystem(failing: 0, of: disturbance.operations)
         _ = try library.run("counted", counter.fileSystem)
         let calls = counter.calls
-        let step = isSoak ? 1 : max(1, calls / disturbance.places)
+        let step = isSoak ? 1 : max(1, calls / (kind == .select ? disturbance.places / 2 : disturbance.places))
         var tally = Tally()
         var n = 1 + Int(testSeed) % step
         while true {

@@ -63,17 +63,19 @@ final class GzipSource: ByteSource {
                 insideMember = true
                 memberStart = input.offset
             }
-            if ready.isEmpty {
+            let before = stream.pointee.avail_out
+            stream.pointee.next_in = UnsafeMutablePointer(
+                mutating: ready.baseAddress!.assumingMemoryBound(to: UInt8.self))
+            stream.pointee.avail_in = UInt32(ready.count)
+            let result = inflate(stream, Z_NO_FLUSH)
+            // At a cut there may be bytes left in zlib that had no room in the call before.
+            if ready.isEmpty, stream.pointee.avail_out == before, result != Z_STREAM_END {
                 let good = produced + UInt64(room - Int(stream.pointee.avail_out))
                 throw IOFailure(
                     .truncatedStream, path: path, offset: input.offset,
                     found: "the file ends inside the gzip member that begins at byte \(memberStart), after \(good) "
                         + "unpacked bytes", advice: "Copy or download it again.")
             }
-            stream.pointee.next_in = UnsafeMutablePointer(
-                mutating: ready.baseAddress!.assumingMemoryBound(to: UInt8.self))
-            stream.pointee.avail_in = UInt32(ready.count)
-            let result = inflate(stream, Z_NO_FLUSH)
             input.use(ready.count - Int(stream.pointee.avail_in))
             let filled = room - Int(stream.pointee.avail_out)
             switch result {
