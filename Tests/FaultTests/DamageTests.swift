@@ -28,7 +28,7 @@ struct DamageTests {
                 String($0.dropFirst(work("stopped").count + 1))
             }
             names = names.filter { $0.hasPrefix("work/") || $0.hasSuffix(".partial") }
-            if !isSoak { names = names.shuffled(using: &random).prefix(5).sorted() }
+            if !isSoak { names = names.shuffled(using: &random).prefix(8).sorted() }
             for name in names {
                 for _ in 0..<(isSoak ? 20 : kind == .select ? 1 : 2) {
                     work.remove("out")
