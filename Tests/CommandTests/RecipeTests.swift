@@ -23,7 +23,7 @@ import Testing
         let files = try run(recipe, [], in: space, into: "out")
         try files.expectClosedAccount()
         // What examples/data/README.md says is in the data.
-        #expect(files.count("read") == 3575)
+        #expect(files.count("read") == 6575)
         #expect(files.count("blank_lines") == 1)
         #expect(files.count("quarantined") == 9)
         #expect(files.manifest["stages"]?.elements.first?["dropped"]?["duplicate"]?.integerValue == 160)
