@@ -133,6 +133,34 @@ import Testing
         }
     }
 
+    /// The elements of an array are chosen from as lines are, also where they all stand on one line of the file.
+    @Test(arguments: [",", ",\n", "\n,\n\n"])
+    func arraysAreChosenFromLikeLines(separator: String) throws {
+        let space = try Workspace()
+        let records = (0..<400).map { #"{"prompt": "What is \#($0 % 350) times \#($0 % 7)?", "completion": "\#($0)"}"# }
+        try space.write("lines/in.json", lines: records)
+        try space.write("array/in.json", "[" + records.joined(separator: separator) + "]")
+        func run(_ folder: String) throws -> RunFiles {
+            try space.define(files: "\(folder)/in.json", input: ["dedupe: {on: prompt}"], stages: Self.stages)
+            return try space.run(["--set", "stages.coreset.keep=30"], into: "out-\(folder)")
+        }
+        func places(_ files: RunFiles) throws -> [String] {
+            try files.drops.map { "\($0.line) \($0.stage) \($0.partner?.split(separator: ":").last ?? "")" }
+        }
+        let lines = try run("lines"), array = try run("array")
+        #expect(lines.keptLines.count == 30)
+        #expect(array.kept == lines.kept)
+        #expect(try places(array) == places(lines))
+        try array.expectClosedAccount(["array/in.json": records.map { Array($0.utf8) }])
+        for (number, record) in records.enumerated() where number % 97 == 0 {
+            let why = try space.sluice("why", "out-array", "in.json:\(number + 1)")
+            #expect(
+                why.outputText.contains("was kept") == array.keptLines.contains(Array(record.utf8)),
+                "\(why.outputText)\(why.errorText)")
+        }
+        #expect(try space.sluice("vectors", "out-array", "--output", "v.npy").status == 0)
+    }
+
     // MARK: Real data
 
     struct Corpus: CustomTestStringConvertible {

@@ -17,7 +17,9 @@ final class InputPass: @unchecked Sendable {
     let fields: [FieldPath]
     private let dedupeFields: [Int]
     private let keepsFields: Bool
+    /// A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
     private let windowLogMax: Int
+    private static let largestWindowLog = 27
     private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
@@ -45,8 +47,7 @@ final class InputPass: @unchecked Sendable {
         fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil,
         replays: Bool = false
     ) {
-        // A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
-        windowLogMax = min(27, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
+        windowLogMax = min(Self.largestWindowLog, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
         // With one or two threads unpacking is never what the others wait for.
         readAheadThreads = threads >= 4 ? min(4, threads / 2) : 0
         start = checkpoint?.position ?? Checkpoint.Position()
@@ -129,10 +130,13 @@ final class InputPass: @unchecked Sendable {
         failure.path = file.path == "-" ? "standard input" : file.name
         if failure.code == .windowTooLarge {
             failure.advice =
-                "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
+                windowLogMax < Self.largestWindowLog
+                ? "Raise `memory`: a quarter of it may be a window, up to 128 MiB."
+                : "Compress the file again, with `zstd --long=27` at most."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }
-        return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
+        let what = reader.layout == .array ? "elements" : "lines"
+        return "\(failure.description) The \(reader.nextLine - 1) \(what) before it are good."
     }
 
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
