@@ -36,6 +36,7 @@ struct CompareCommand: ParsableCommand {
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
+    @OptionGroup var budget: RunMemoryOption
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
@@ -50,10 +51,13 @@ struct CompareCommand: ParsableCommand {
         let workers = WorkerPool(threads: count)
         defer { workers.stop() }
         var reports: [Report] = []
+        var allowed = 0
         for directory in directories {
             let reader = try RunReader(directory)
+            let definition = try RunDefinition.read(reader, budget)
+            allowed = max(allowed, definition.memory)
             let pool = try EmbeddedPool.read(
-                reader, try RunDefinition.read(reader), registry: Environment.registry,
+                reader, definition, registry: Environment.registry,
                 sample: poolSample == 0 ? .max / 4 : poolSample, label: label.map { FieldPath($0) }, threads: count)
             reports.append(
                 .object(
@@ -67,9 +71,12 @@ struct CompareCommand: ParsableCommand {
         let result: Report = [
             "runs": .list(reports), "same_pool_and_embedding": .flag(pools.count == 1),
             "distance": "chord", "clusters_seed": .integer(Measures.seed),
+            "memory_budget": .integer(allowed), "memory_peak": .integer(peakMemory() ?? 0),
         ]
         if json { return Terminal.line(result.prettyJSON) }
         for line in Table.lines(reports) { Terminal.line(line) }
+        Terminal.note(
+            "peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
         if pools.count > 1 {
             Terminal.line("\nThe runs differ in input or in the stages up to `embed`: their figures can't be compared.")
         }
@@ -91,12 +98,13 @@ struct VectorsCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file(extensions: ["npy"]))
     var output: String
 
+    @OptionGroup var budget: RunMemoryOption
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
         let reader = try RunReader(directory)
         let pool = try EmbeddedPool.read(
-            reader, try RunDefinition.read(reader), registry: Environment.registry, sample: 0,
+            reader, try RunDefinition.read(reader, budget), registry: Environment.registry, sample: 0,
             threads: try threads.count())
         guard pool.kept > 0 else {
             throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
@@ -112,16 +120,28 @@ struct VectorsCommand: ParsableCommand {
     }
 }
 
+struct RunMemoryOption: ParsableArguments {
+    @Option(help: ArgumentHelp("Memory for the whole process (default: what the run had).", valueName: "size"))
+    var memory: String?
+}
+
 /// The definition of a finished run, read from its manifest.
 private enum RunDefinition {
-    static func read(_ reader: RunReader) throws -> Definition {
+    /// - Parameter budget: replaces the memory that the run had.
+    static func read(_ reader: RunReader, _ budget: RunMemoryOption) throws -> Definition {
         let timing = reader.manifest["timing"]
         let folder = timing?["folder"]?.textValue ?? "."
         do throws(DefinitionErrors) {
             return try DefinitionFile.parse(
                 text: (reader.manifest["definition"] ?? .null).json, path: "\(folder)/\(RunReader.definitionName)",
                 registry: Environment.registry,
-                overrides: [Override(["output", "directory"], reader.path, spelling: "output")])
+                overrides: [
+                    Override(["output", "directory"], reader.path, spelling: "output"),
+                    Override(
+                        ["memory"],
+                        budget.memory ?? String(timing?["memory_budget"]?.integerValue ?? Definition.defaultMemory),
+                        spelling: "--memory \(budget.memory ?? "")"),
+                ])
         } catch {
             throw CommandFailure.usage("\(reader.path): the run's definition can't be read any more: \(error)")
         }
