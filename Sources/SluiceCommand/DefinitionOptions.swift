@@ -53,12 +53,25 @@ struct DefinitionOptions: ParsableArguments {
         add(["seed"], seed, "seed")
         do throws(DefinitionErrors) {
             let definition = try DefinitionFile.parse(
-                text: text, path: file, registry: Environment.registry, overrides: all)
+                text: text, path: file, registry: Environment.registry, overrides: all,
+                folder: Self.folder(of: file))
             guard problems.isEmpty else { throw DefinitionErrors(problems) }
             return definition
         } catch {
             throw Self.failure(problems + error.problems, file: file)
         }
+    }
+
+    private static func folder(of file: String) -> DefinitionFolder? {
+        func real(_ path: String) -> String? {
+            guard let resolved = realpath(path, nil) else { return nil }
+            defer { free(resolved) }
+            let path = String(cString: resolved)
+            return path == "/" ? "" : path
+        }
+        let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? "."
+        guard let folder = real(folder), let working = real(".") else { return nil }
+        return DefinitionFolder(folder: folder, working: working)
     }
 
     private static func failure(_ problems: [Problem], file: String) -> CommandFailure {

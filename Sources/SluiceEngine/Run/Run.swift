@@ -80,7 +80,7 @@ public final class Run {
         let began = monotonicSeconds()
         let shares = try MemoryShares(definition, threads: options.threads)
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
-        let identity = Manifest.identity(definition, catalog)
+        let identity = Manifest.identity(definition, chain, catalog, options.fileSystem)
         let start: RunDirectory.Start
         do {
             start = try directory.prepare(
