@@ -93,6 +93,17 @@ import Testing
         #expect(space.names() == ["in.jsonl", "run.yaml"])
     }
 
+    @Test(arguments: [
+        ("runn", "there is no command `runn`; did you mean `run`?"),
+        ("verfiy", "there is no command `verfiy`; did you mean `verify`?"),
+        ("deduplicate", "there is no command `deduplicate`; known are run, check, plan, stages, why, verify"),
+    ])
+    func nearestCommandName(_ name: String, message: String) throws {
+        let outcome = try Workspace().sluice(name, "run.yaml", "--force")
+        #expect(outcome.status == 2)
+        #expect(outcome.errorText.contains(message), "\(outcome.errorText)")
+    }
+
     @Test func nearestStageName() throws {
         let outcome = try Workspace().sluice("stages", "formt")
         #expect(outcome.errorText.contains("did you mean `format`?"), "\(outcome.errorText)")
