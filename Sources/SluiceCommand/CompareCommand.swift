@@ -10,14 +10,20 @@ struct CompareCommand: ParsableCommand {
         commandName: "compare",
         abstract: "Hold what runs kept against what they chose from, side by side.",
         discussion: """
-            The vectors are made again from the inputs by each run's own stages up to `embed`; nothing is written. Distances are chord
-            distances, 0 to 2, of a sample of the pool (distinct records that reach the end of those stages) to the nearest kept
-            record. The figures of two runs can be compared where pool and embedding are the same.
-              radius, mean, median, 90 %, 99 %   how far the pool is from what was kept; less is better covered
-              effective rank    directions that the kept records use (Vendi score, 1 to the dimension); more is more diverse
-              NovelSum          distances among kept records, the nearest counting most, where the pool is sparse (arXiv 2502.17184)
-              clusters reached  of k-means clusters of the pool's sample, with a kept record in them
-              labels reached    of the values of --label in the pool, with a kept record among them
+            The vectors are made again from the inputs by each run's own stages up to `embed`; nothing is written. \
+            Distances are chord distances, 0 to 2, of a sample of the pool (distinct records that reach the end of those \
+            stages) to the nearest kept record. The figures of two runs can be compared where pool and embedding are the same.
+
+              radius, mean, median,
+              90 %, 99 % within  how far the pool is from what was kept; less covers better
+              effective rank     directions that the kept records use (Vendi score, 1 to
+                                 the dimension); more is more diverse
+              NovelSum           distances among kept records, the nearest counting most,
+                                 where the pool is sparse (arXiv 2502.17184)
+              clusters reached   k-means clusters of the pool's sample that have a kept
+                                 record in them
+              labels reached     values of --label in the pool that a kept record has
+
             No one of them is the truth: the smallest radius buys outliers. Look at them together.
             """)
 

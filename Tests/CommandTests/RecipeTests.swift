@@ -1,3 +1,4 @@
+import Glibc
 import SluiceCore
 import SluiceIO
 import Testing
@@ -100,5 +101,26 @@ import Testing
         let cut = try run("ltd.yaml", arguments + ["--input", "cut/*"], in: space, into: "cut-out")
         #expect(cut.kept == files.kept)
         #expect(cut.count("dropped") == files.count("dropped"))
+    }
+
+    /// What README.md shows is what the program prints; only time and memory differ.
+    @Test func theReadmeShowsWhatIsPrinted() throws {
+        guard let sharedData else { return skip("../shared/data is not there") }
+        let readme = split(try readFile("\(projectFolder)/README.md")).map { text($0) }
+        func block(_ kind: String) throws -> [String] {
+            let start = try #require(readme.firstIndex(of: "```\(kind)"))
+            return Array(readme[(start + 1)...].prefix { $0 != "```" })
+        }
+        let space = try Workspace()
+        try space.write("ltd.yaml", lines: try block("yaml"))
+        symlink(sharedData, space("data"))
+        var printed: [String] = []
+        for line in try block("console") where line.hasPrefix("$ sluice ") {
+            let outcome = try space.sluice(line.dropFirst("$ sluice ".count).split(separator: " ").map(String.init))
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+            printed += [line] + split(outcome.output + outcome.error).map { text($0) }.filter { !$0.hasPrefix("step ") }
+        }
+        func lasting(_ line: String) -> String { line.contains("peak memory") ? "out:" : line }
+        #expect(printed.map(lasting) == (try block("console").map(lasting)))
     }
 }

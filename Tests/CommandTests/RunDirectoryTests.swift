@@ -139,12 +139,17 @@ import Testing
         #expect(before.manifest["stage_files"]?.elements.first?["file"]?.textValue == "earlier.npy")
         // Elsewhere, from elsewhere: the same run.
         rename(space("a"), space("b"))
+        let gone = try space.sluice("verify", "b/out")
+        #expect(gone.status == 3)
+        #expect(gone.errorText.contains("a/in.jsonl: opening failed"), "\(gone.errorText)")
+        let found = try space.sluice("verify", "b/out", "--folder", "b", "--rerun")
+        #expect(found.status == 0, "\(found.errorText)")
         let moved = try space.sluice("run", "\(space.path)/b/run.yaml", "--resume")
         #expect(moved.status == 0, "\(moved.errorText)")
         #expect(moved.errorText.contains("complete already"), "\(moved.errorText)")
         #expect(try space.sluice("run", "b/run.yaml").status == 0)
         #expect(try RunFiles(space("b/out")).digests == before.digests)
-        #expect(try space.sluice("verify", "b/out", "--rerun").status == 0)
+        #expect(try space.sluice("verify", "b/out", "--rerun").status == 0, "it was run again where it lies now")
 
         // The same name with other content: another run.
         var file = try readFile(space("b/earlier.npy"))
