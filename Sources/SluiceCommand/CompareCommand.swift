@@ -115,12 +115,12 @@ struct VectorsCommand: ParsableCommand {
         guard pool.kept > 0 else {
             throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
         }
-        do {
+        do throws(IOFailure) {
             let writer = try NpyWriter<Int8>(output, width: pool.dimension)
             try writer.append(pool.chosen)
             try writer.finish()
-        } catch let failure as IOFailure {
-            throw CommandFailure(status: 4, message: failure.description)
+        } catch {
+            throw CommandFailure(status: 4, message: error.description)
         }
         Terminal.line("\(output): \(Format.count(pool.kept)) vectors of \(pool.dimension) components")
     }

@@ -47,7 +47,10 @@ struct DefinitionOptions: ParsableArguments {
             guard let value else { return }
             all.append(Override(path, value, spelling: "--\(option) \(value)"))
         }
-        if !input.isEmpty { add(["input", "files"], Self.list(input), "input") }
+        if !input.isEmpty {
+            let spelling = input.map { "--input \($0)" }.joined(separator: " ")
+            all.append(Override(["input", "files"], list: input, spelling: spelling))
+        }
         add(["output", "directory"], output, "output")
         add(["memory"], memory, "memory")
         add(["seed"], seed, "seed")
@@ -80,11 +83,6 @@ struct DefinitionOptions: ParsableArguments {
         let lines = unique.map(\.description).joined(separator: "\n")
         let count = unique.count == 1 ? "1 mistake" : "\(unique.count) mistakes"
         return .usage("\(file): \(count); nothing was read\n\(lines)")
-    }
-
-    /// A list as an override spells it.
-    private static func list(_ values: [String]) -> String {
-        values.count == 1 ? values[0] : values.joined(separator: ",")
     }
 }
 

@@ -121,6 +121,23 @@ import Testing
         }
     }
 
+    /// A shell completes names, whatever is in them; each `--input` is one.
+    @Test(arguments: [
+        (["--input", "a,b.jsonl"], "a,b.jsonl"), (["--input", "d e.jsonl"], "d e.jsonl"),
+        (["--input", "null"], "null"),
+        (["--input", "{c,d e}.jsonl"], "c.jsonl d e.jsonl"),
+        (["--input", "[cd]*.jsonl", "--input", "a,b.jsonl"], "a,b.jsonl c.jsonl d e.jsonl"),
+        (["--set", "input.files={c,d e}.jsonl,nul*"], "c.jsonl d e.jsonl null"),
+        (["--set", "input.files=[c.jsonl, \"a,b.jsonl\"]"], "a,b.jsonl c.jsonl"),
+    ])
+    func inputsByName(_ arguments: [String], files: String) throws {
+        let space = try Workspace()
+        for name in ["a,b.jsonl", "c.jsonl", "d e.jsonl", "null"] { try space.write(name, "{}\n") }
+        try space.define(files: "none.jsonl")
+        let names = try space.run(arguments).manifest["inputs"]?.elements.compactMap { $0["file"]?.textValue }
+        #expect(names?.joined(separator: " ") == files)
+    }
+
     @Test(arguments: ["--help", "help"])
     func helps(_ word: String) throws {
         let outcome = try Workspace().sluice(word)
