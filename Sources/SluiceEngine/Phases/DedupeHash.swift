@@ -10,7 +10,7 @@ struct DedupeHash: Sendable {
     @inline(__always)
     func callAsFunction(_ hash: ContentHash) -> ContentHash {
         guard let bits else { return hash }
-        let few = hash.low & (1 << UInt64(bits) - 1)
+        let few = hash.low & ((1 << UInt64(max(0, bits))) &- 1)
         // Spread over all bits again, so that tables and partitions are filled evenly.
         return ContentHash(high: Seed.mix(few), low: Seed.mix(~few))
     }

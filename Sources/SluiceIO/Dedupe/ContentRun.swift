@@ -147,7 +147,9 @@ final class FrameUnpacker {
     fileprivate let packed = Scratch(0)
 
     init() {
-        guard let made = ZSTD_createDCtx() else { fatalError("no memory for a zstd decompressor") }  // lint:allow: malloc failed
+        guard let made = ZSTD_createDCtx() else {
+            fatalError("no memory for a zstd decompressor")  // lint:allow: malloc failed
+        }
         context = made
     }
 

@@ -55,22 +55,16 @@ public struct ContentTable: ~Copyable {
     public mutating func insertOrFind(
         _ hash: ContentHash, _ ordinal: UInt64, _ content: UnsafeRawBufferPointer
     ) -> Answer {
-        let made = make(ordinal, content)
-        let known = table.insertOrFind(hash, UInt64(UInt(bitPattern: made)))
-        guard let known, var at = UnsafeMutablePointer<Header>(bitPattern: UInt(known)) else {
-            count += 1
+        guard let known = table.find(hash), var at = UnsafeMutablePointer<Header>(bitPattern: UInt(known)) else {
+            _ = table.insertOrFind(hash, UInt64(UInt(bitPattern: make(ordinal, content))))
             return .first
         }
         while true {
-            if Self.content(of: at).hasSameBytes(as: content) {
-                takeBack(made)
-                return .duplicate(of: at.pointee.ordinal)
-            }
+            if Self.content(of: at).hasSameBytes(as: content) { return .duplicate(of: at.pointee.ordinal) }
             guard let next = at.pointee.next else { break }
             at = next
         }
-        at.pointee.next = made
-        count += 1
+        at.pointee.next = make(ordinal, content)
         return .collision
     }
 
@@ -88,13 +82,8 @@ public struct ContentTable: ~Copyable {
             (place + MemoryLayout<Header>.size).copyMemory(from: base, byteCount: content.count)
         }
         room = UnsafeMutableRawBufferPointer(rebasing: room[needed...])
+        count += 1
         return header
-    }
-
-    /// Gives the place of what was made last back.
-    private mutating func takeBack(_ header: UnsafeMutablePointer<Header>) {
-        let size = MemoryLayout<Header>.size + (header.pointee.length + 7) & ~7
-        room = UnsafeMutableRawBufferPointer(start: header, count: room.count + size)
     }
 
     private mutating func addPiece(_ bytes: Int) {
