@@ -42,6 +42,9 @@ struct RunCommand: ParsableCommand {
     @Option(help: .hidden)
     var dedupeBytes: Int?
 
+    @Option(help: .hidden)
+    var dedupeHashBits: Int?
+
     func run() throws {
         let definition = try source.definition()
         var options = RunOptions(threads: try threads.count())
@@ -52,6 +55,7 @@ struct RunCommand: ParsableCommand {
         if let segmentBytes { options.segmentBytes = segmentBytes }
         if let checkpointSeconds { options.checkpointSeconds = checkpointSeconds }
         options.dedupeBytes = dedupeBytes
+        options.dedupeHashBits = dedupeHashBits
         options.isStopped = Signals.isStopped
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)

@@ -71,6 +71,7 @@ struct DefinitionReader {
     // MARK: The definition
 
     private static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
+    private static let dedupeKeys = ["on", "verify"]
     private static let inputKeys = ["files", "dedupe", "malformed", "max_record"]
     private static let outputKeys = ["directory", "record", "annotate", "level"]
 
@@ -170,17 +171,21 @@ struct DefinitionReader {
             report("`input.dedupe` must be a map, not `\(text)`; write `dedupe: {on: \(text)}`", at: entry.value.place)
             return nil
         }
-        guard let keys = map(entry.value, named: "input.dedupe", keys: ["on"]) else { return nil }
+        guard let keys = map(entry.value, named: "input.dedupe", keys: Self.dedupeKeys) else { return nil }
+        var verify = DedupeSpec.Verification.hash
+        if let entry = given(keys["verify"]) {
+            verify = choice(entry, "input.dedupe.verify", DedupeSpec.Verification.self) ?? verify
+        }
         guard let on = keys["on"] else {
             report("`input.dedupe` needs `on`: field names, or `line`", at: entry.keyPlace)
             return nil
         }
         guard let given = given(on) else { return nil }
         places[.dedupe] = given.value.place
-        if given.value.text == "line" { return .line }
+        if given.value.text == "line" { return DedupeSpec(on: .line, verify: verify) }
         guard let fields = texts(given, "input.dedupe.on") else { return nil }
         for (index, field) in fields.enumerated() { places[.dedupeField(index)] = field.place }
-        return .fields(fields.map { FieldPath($0.text ?? "") })
+        return .fields(fields.map { FieldPath($0.text ?? "") }, verify: verify)
     }
 
     private mutating func readOutput(_ entry: YAMLNode.Entry, _ output: inout OutputSpec) {
@@ -371,7 +376,9 @@ struct DefinitionReader {
     private static func unknownKey(_ key: String, of name: String?, _ keys: [String]) -> String {
         let start = "unknown key `\(key)`" + (name.map { " of `\($0)`" } ?? "")
         if let near = Registry.nearest(to: key, in: keys) { return "\(start); did you mean `\(near)`?" }
-        let homes: [(keys: [String], of: String?)] = [(Self.keys, nil), (inputKeys, "input"), (outputKeys, "output")]
+        let homes: [(keys: [String], of: String?)] = [
+            (Self.keys, nil), (inputKeys, "input"), (dedupeKeys, "input.dedupe"), (outputKeys, "output"),
+        ]
         if let home = homes.first(where: { $0.of != name && $0.keys.contains(key) }) {
             return "\(start); it belongs \(home.of.map { "under `\($0)`" } ?? "at the top")"
         }

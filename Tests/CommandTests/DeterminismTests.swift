@@ -118,6 +118,23 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
+    /// A pipe is read once: contents are compared as long as they fit.
+    @Test func comparesContentsOfAPipe() throws {
+        let space = try Workspace()
+        let bytes = joined(Self.lines)
+        try space.define(files: "-", input: ["dedupe: {on: [prompt, completion]}"])
+        let hashed = try space.run(input: bytes)
+        let compare = ["--set", "input.dedupe.verify=bytes", "--dedupe-hash-bits", "6"]
+        let compared = try space.run(compare, into: "out2", input: bytes)
+        #expect(compared.kept == hashed.kept && compared.ledger == hashed.ledger)
+        #expect(compared.manifest["stages"]?.elements.first?["collisions"]?.integerValue ?? 0 > 100)
+        let outgrown = try space.sluice(
+            ["run", "run.yaml", "--output", "out3", "--dedupe-bytes", "300000"] + compare, input: bytes)
+        #expect(outgrown.status == 4)
+        #expect(outgrown.errorText.contains("standard input outgrew its 293 KiB"), "\(outgrown.errorText)")
+        #expect(outgrown.errorText.contains("`verify: bytes`"), "\(outgrown.errorText)")
+    }
+
     /// A top-level array and JSON Lines in a file that is called .json.
     @Test func arraysAndLinesInJSONFiles() throws {
         let space = try Workspace()
@@ -196,6 +213,13 @@ import Testing
         for variation in [["--threads", "1"], ["--threads", "4", "--block-bytes", "65536"]] {
             #expect(try space.run(variation, into: "out2").digests == files.digests)
             try FileSystem.local.removeTree(space("out2"))
+        }
+        // Compared byte by byte, in memory and on disk.
+        for variation in [[], ["--dedupe-bytes", "1"]] {
+            let compared = try space.run(["--set", "input.dedupe.verify=bytes"] + variation, into: "out3")
+            #expect(compared.kept == files.kept && compared.ledger == files.ledger)
+            #expect(compared.manifest["stages"]?.elements.first?["collisions"] == 0)
+            try FileSystem.local.removeTree(space("out3"))
         }
     }
 }

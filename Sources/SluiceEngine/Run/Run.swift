@@ -18,6 +18,9 @@ public struct RunOptions: Sendable {
     public var checkpointSeconds = 10.0
     /// Memory of the dedupe's table in place of its share; for tests likewise.
     public var dedupeBytes: Int?
+    /// Bits of the hash that the dedupe goes by, 1 to 64, in place of 128, so that contents share hashes; for tests
+    /// likewise. Changes results unless contents are compared.
+    package var dedupeHashBits: Int?
     public var fileSystem = FileSystem.local
     /// Asked often; where it says yes the run ends with `EngineError.Code.stopped`.
     public var isStopped: @Sendable () -> Bool = { false }
