@@ -1,7 +1,8 @@
 // usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy
+//        geometry-bench starts VECTORS.i8.npy THREADS CLUSTERS...
 //
 // Does the work on Int8 vectors with SluiceGeometry, writes what it found and prints one line of JSON: the seconds of the work
-// alone, without loading, and what is to be known about the result.
+// alone, without loading, and what is to be known about the result. `starts` prints a line for each start of k-means.
 import Dispatch
 import Glibc
 import SluiceCore
@@ -10,7 +11,7 @@ import Synchronization
 
 let (clusters, iterations, picks) = (256, 20, 500)
 
-guard CommandLine.arguments.count == 5, let threads = Int(CommandLine.arguments[3]), threads > 0 else {
+guard CommandLine.arguments.count >= 5, let threads = Int(CommandLine.arguments[3]), threads > 0 else {
     Npy.fail("usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy")
 }
 let (work, source, target) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[4])
@@ -38,6 +39,13 @@ func timed<Result>(_ body: () -> Result) -> (Result, seconds: Double) {
     let result = body()
     let took = ContinuousClock.now - start
     return (result, Double(took.components.seconds) + Double(took.components.attoseconds) * 1e-18)
+}
+
+if work == "starts" {
+    loaded.values.withVectors(dimension: loaded.dimension) {
+        compareStarts($0, clusters: CommandLine.arguments.dropFirst(4).compactMap { Int($0) }, parallel: parallel)
+    }
+    exit(0)
 }
 
 let (seconds, facts) = loaded.values.withVectors(dimension: loaded.dimension) { vectors -> (Double, String) in
