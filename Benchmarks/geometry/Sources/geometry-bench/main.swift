@@ -1,8 +1,10 @@
 // usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy
 //        geometry-bench starts VECTORS.i8.npy THREADS CLUSTERS...
+//        geometry-bench rounds VECTORS.i8.npy THREADS PICKS PART...
 //
 // Does the work on Int8 vectors with SluiceGeometry, writes what it found and prints one line of JSON: the seconds of the work
-// alone, without loading, and what is to be known about the result. `starts` prints a line for each start of k-means.
+// alone, without loading, and what is to be known about the result. `starts` prints a line for each start of k-means, `rounds` one for
+// k-center in one round and for each size of a part.
 import Dispatch
 import Glibc
 import SluiceCore
@@ -41,9 +43,14 @@ func timed<Result>(_ body: () -> Result) -> (Result, seconds: Double) {
     return (result, Double(took.components.seconds) + Double(took.components.attoseconds) * 1e-18)
 }
 
-if work == "starts" {
+if work == "starts" || work == "rounds" {
+    let numbers = CommandLine.arguments.dropFirst(4).compactMap { Int($0) }
     loaded.values.withVectors(dimension: loaded.dimension) {
-        compareStarts($0, clusters: CommandLine.arguments.dropFirst(4).compactMap { Int($0) }, parallel: parallel)
+        if work == "starts" {
+            compareStarts($0, clusters: numbers, parallel: parallel)
+        } else {
+            compareRounds($0, picks: numbers[0], parts: Array(numbers.dropFirst()), parallel: parallel)
+        }
     }
     exit(0)
 }
