@@ -138,8 +138,14 @@ struct PlainSelectors {
         let all = Array(0..<count)
         if keep >= count { return all }
         if keep <= flatLimit { return nearestMembers(clusters(keep, among: all, seed: seed), of: all) }
-        let groups = Int(Double(keep).squareRoot().rounded(.up))
-        let first = clusters(groups, among: all, seed: seed.derived(for: "medoid groups"))
+        return twoLevels(keep, from: clusters(groups(keep), among: all, seed: seed.derived(for: "medoid groups")))
+    }
+
+    private func groups(_ keep: Int) -> Int { Int(Double(keep).squareRoot().rounded(.up)) }
+
+    /// Shares of the clusters by their sizes, largest remainders, and medoids in each.
+    private func twoLevels(_ keep: Int, from first: Clusters) -> [Int] {
+        let all = Array(0..<count)
         let members = first.centroids.indices.map { group in all.filter { first.labels[$0] == group } }
         var shares = members.map { $0.count * keep / count }
         let byRest = members.indices.sorted {
@@ -156,6 +162,47 @@ struct PlainSelectors {
         }.sorted()
     }
 
+    // MARK: Centres from a sample
+
+    private func sample(_ reservoir: Int) -> [Int] { random(reservoir).sorted() }
+
+    /// Every row with the nearest of the centroids that a sample gave.
+    private func assigned(_ clusters: Clusters) -> Clusters {
+        let nearest = (0..<count).map(row).map { row in
+            clusters.centroids.indices.map { (Self.squared(row, clusters.centroids[$0]), $0) }.min { $0 < $1 }!
+        }
+        return Clusters(
+            centroids: clusters.centroids, labels: nearest.map(\.1), distances: nearest.map(\.0))
+    }
+
+    func medoids(_ keep: Int, reservoir: Int) -> [Int] {
+        let sample = sample(reservoir)
+        if keep <= min(1024, sample.count) {
+            return nearestMembers(
+                assigned(clusters(keep, among: sample, seed: seed)), of: Array(0..<count))
+        }
+        let wanted = min(groups(keep), sample.count)
+        return twoLevels(
+            keep, from: assigned(clusters(wanted, among: sample, seed: seed.derived(for: "medoid groups"))))
+    }
+
+    func sensitivity(_ keep: Int, reservoir: Int) -> [Int] {
+        sensitivity(
+            keep, assigned(clusters(max(1, min(keep / 2, 1024)), among: sample(reservoir), seed: seed)))
+    }
+
+    /// Plain greedy among the sample, for the sample.
+    func facilityLocation(_ keep: Int, reservoir: Int) -> [Int] {
+        let sample = sample(reservoir)
+        let part = PlainSelectors(
+            vectors: sample.flatMap { row($0).map { Int8($0) } }, dimension: dimension,
+            hashes: sample.map { hashes[$0] },
+            seed: seed)
+        return part.facilityLocation(keep).map { sample[$0] }
+    }
+
+    // MARK: Order
+
     /// In the order of `coreset`: those that most rows are nearest to first.
     func bySize(_ picks: [Int]) -> [Int] {
         var sizes = [Int](repeating: 0, count: picks.count)
@@ -170,7 +217,10 @@ struct PlainSelectors {
 
     /// Axiotis et al.: without replacement, weights d²/Σd² + 1/n, as an exponential race; ascending.
     func sensitivity(_ keep: Int) -> [Int] {
-        let found = clusters(max(1, min(keep / 2, 1024)), among: Array(0..<count), seed: seed)
+        sensitivity(keep, clusters(max(1, min(keep / 2, 1024)), among: Array(0..<count), seed: seed))
+    }
+
+    private func sensitivity(_ keep: Int, _ found: Clusters) -> [Int] {
         let total = found.distances.reduce(0, +)
         let keys = (0..<count).map { row -> Double in
             let share = total == 0 ? 0 : Double(found.distances[row]) / Double(total)

@@ -45,8 +45,12 @@ import Testing
         return pools
     }()
 
-    private func picks(_ method: Method, _ pool: Pool, _ keep: Int, isResident: Bool) throws -> [Int] {
-        let stage = try CoresetStage.make(["keep": .quantity(.count(keep)), "method": .text(method.rawValue)])
+    private func picks(
+        _ method: Method, _ pool: Pool, _ keep: Int, reservoir: Int? = nil, isResident: Bool
+    ) throws -> [Int] {
+        var options: OptionValues = ["keep": .quantity(.count(keep)), "method": .text(method.rawValue)]
+        options["reservoir"] = reservoir.map { .integer($0) }
+        let stage = try CoresetStage.make(options)
         let data = TestGroup(
             rows: pool.hashes, vectors: pool.vectors, dimension: pool.dimension, isResident: isResident)
         let ranks = try stage.select(data.group(), quota: keep, context("coreset")).ranks
@@ -91,6 +95,24 @@ import Testing
                 #expect(
                     Medoids(seed: Seed(5), flatLimit: limit).select(view, count: keep)
                         == plain.medoids(keep, flatLimit: limit))
+            }
+        }
+    }
+
+    /// Centres, or candidates, from a sample of 21 records: one level, and two where more are wanted than it has.
+    @Test(arguments: pools) func aReservoirGivesWhatThePlainReferenceGives(pool: Pool) throws {
+        let plain = PlainSelectors(
+            vectors: pool.vectors, dimension: pool.dimension, hashes: pool.hashes, seed: context("coreset").seed)
+        for keep in [1, 6, 21, 30] where keep < pool.hashes.count {
+            for isResident in [true, false] {
+                func check(_ method: Method, _ expected: [Int]) throws {
+                    #expect(
+                        try picks(method, pool, keep, reservoir: 21, isResident: isResident) == expected,
+                        "\(method) of \(keep)")
+                }
+                try check(.medoids, plain.bySize(plain.medoids(keep, reservoir: 21)))
+                try check(.sensitivity, plain.sensitivity(keep, reservoir: 21))
+                if keep <= 21 { try check(.facilityLocation, plain.facilityLocation(keep, reservoir: 21)) }
             }
         }
     }
