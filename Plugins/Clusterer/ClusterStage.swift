@@ -28,7 +28,7 @@ public struct ClusterStage: Stage {
             feed. reservoir auto: large enough that a cluster with a twentieth of the average share is met with \
             probability .99, s ≥ ln(k/δ)/p with p = 1/(20 k) and δ = .01 for each of k clusters, from 10,000 to 131,072 \
             records; 65,536 where the number of clusters is auto too. A rarer one may be missed: its records then \
-            go to the nearest other cluster. Memory: about (dimension + 32) · 1.25 bytes a record of the reservoir and thread.
+            go to the nearest other cluster. Memory: about (dimension + 32) · 1.25 bytes a record of the reservoir and thread; for k-means|| 6 · dimension bytes a cluster more.
             """,
         options: [
             OptionSpec(
