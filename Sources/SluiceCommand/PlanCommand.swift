@@ -32,8 +32,9 @@ struct PlanCommand: ParsableCommand {
                 "\nwork files: \(bytes) bytes a record (\(plan.workColumns.joined(separator: ", "))), as much again while a selection runs"
             )
         } else {
-            Terminal.line("\nwork files: none, unless the dedupe outgrows its share (24 bytes a record then)")
+            Terminal.line("\nwork files: none")
         }
+        if let bytes = plan.dedupeWork { Terminal.line("work files of a dedupe that outgrows its share: \(bytes)") }
         if !plan.costs.isEmpty {
             Terminal.line("\ncost, if \(Format.count(records)) records reach the selections:")
             for cost in plan.costs {

@@ -9,6 +9,11 @@ package struct MemoryShares: Sendable, Equatable {
     /// Compression and parsing contexts of a thread.
     package static let perThread = 6 << 20
 
+    /// What reading takes whatever is read: the program, its threads, and as many blocks under way as they keep busy.
+    package static func reading(threads: Int) -> Int {
+        program + threads * perThread + max(4, 2 * threads + 2) * perBlock
+    }
+
     package let total: Int
     /// Blocks that may be under way at a time.
     package let blocks: Int

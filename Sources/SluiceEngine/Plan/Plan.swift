@@ -30,6 +30,8 @@ public struct Plan: Sendable {
     public let workBytesPerRecord: Int?
     /// Columns and fields that are kept as work files.
     public let workColumns: [String]
+    /// What a dedupe beyond its share keeps as work files, and so long as it is at it; nil where there is no dedupe.
+    public let dedupeWork: String?
 
     /// - Parameter records: how many to estimate costs for; how many the input holds is known only when it has been read.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
@@ -40,7 +42,8 @@ public struct Plan: Sendable {
         memory = definition.memory
         files = catalog.files.count
         inputBytes = Int(catalog.totalSize)
-        self.shares = shares.described(usesDedupe: definition.input.dedupe != nil, hasStages: !chain.links.isEmpty)
+        dedupeWork = definition.input.dedupe?.heldOnDisk
+        self.shares = shares.described(dedupe: definition.input.dedupe, hasStages: !chain.links.isEmpty)
         let bodies = try chain.links.map { ($0, try Plan.bodies(of: $0, chain, memory: shares.stage)) }
         costs = bodies.flatMap { link, bodies in
             bodies.compactMap { Plan.cost(of: $0, link, chain, records: records, memory: shares.resident) }
@@ -116,9 +119,7 @@ public struct Plan: Sendable {
         _ definition: Definition, first: [(StageChain.Link, Kind)], later: [(StageChain.Link, Kind)]
     ) -> [Phase] {
         var steps = ["read and check every line"]
-        if definition.input.dedupe != nil {
-            steps.append("dedupe (in memory; in partitions on disk if it outgrows its share)")
-        }
+        if let dedupe = definition.input.dedupe { steps.append(dedupe.planned) }
         steps += first.map { "`\($0.0.label)`" }
         if later.isEmpty {
             return [
@@ -145,7 +146,7 @@ public struct Plan: Sendable {
 }
 
 extension MemoryShares {
-    func described(usesDedupe: Bool, hasStages: Bool) -> [Plan.Share] {
+    func described(dedupe spec: DedupeSpec?, hasStages: Bool) -> [Plan.Share] {
         var list = [
             Plan.Share(name: "the program", bytes: Self.program),
             Plan.Share(name: "\(blocks) blocks under way", bytes: blocks * Self.perBlock),
@@ -153,7 +154,7 @@ extension MemoryShares {
                 name: "threads: parsing and compressing",
                 bytes: total - Self.program - blocks * Self.perBlock - stage - ledger),
         ]
-        if usesDedupe { list.append(Plan.Share(name: "dedupe table, while reading", bytes: dedupe)) }
+        if let spec { list.append(Plan.Share(name: spec.heldInMemory, bytes: dedupe)) }
         if hasStages {
             list.append(Plan.Share(name: "a stage's state and groups, after reading", bytes: stage))
             list.append(Plan.Share(name: "ledger lines to be sorted", bytes: ledger))
