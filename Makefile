@@ -37,10 +37,13 @@ bench: build ## measure against other programs (they are installed into a virtua
 clean: ## remove what was built and what the demo wrote
 	rm -rf .build $(CUSTOM)/.build demo-out
 
-.PHONY: fuzz soak
+.PHONY: fuzz soak neon
 
 fuzz: ## fuzz the readers, FUZZ_SECONDS (60) each
 	@scripts/fuzz.sh
 
 soak: ## the long loops of the fault tests: every fault, hundreds of kills
 	@scripts/soak.sh
+
+neon: ## compare the NEON kernels with the portable ones, emulated (takes two Debian packages)
+	@scripts/neon.sh

@@ -58,11 +58,7 @@ struct Picker {
         case .sensitivity: return try sensitivity()
         case .scoreFirst: return try scoreFirst()
         case .random: return try covering(lowestDraws(quota))
-        case .closest: return try covering(Array(byCosine().prefix(quota)))
-        case .farthest: return try covering(Array(byCosine().reversed().prefix(quota)))
-        case .mixed:
-            let order = try byCosine()
-            return try covering((0..<quota).map { $0 % 2 == 0 ? order[$0 / 2] : order[order.count - 1 - $0 / 2] })
+        case .closest, .farthest, .mixed: return try covering(byCosine(method))
         }
     }
 
@@ -149,26 +145,50 @@ struct Picker {
 
     // MARK: By the centre
 
-    /// The rows by falling cosine to the centre of the group, ties to the lowest row; a zero vector has cosine 0.
-    private func byCosine() throws(StageError) -> [Int] {
+    /// The rows closest to the centre of the group, farthest from it, or by turns; ties to the lowest row.
+    private func byCosine(_ method: Method) throws(StageError) -> [Int] {
+        let cosines = try cosinesToCentre()
+        func closest(_ count: Int) -> [Int] {
+            let order = cosines.indices.sorted { cosines[$0] != cosines[$1] ? cosines[$0] > cosines[$1] : $0 < $1 }
+            return Array(order.prefix(count))
+        }
+        func farthest() -> [Int] {
+            cosines.indices.sorted { cosines[$0] != cosines[$1] ? cosines[$0] < cosines[$1] : $0 < $1 }
+        }
+        switch method {
+        case .closest: return closest(quota)
+        case .farthest: return Array(farthest().prefix(quota))
+        default:
+            let near = closest((quota + 1) / 2)
+            let taken = Set(near)
+            // Where rows tie, both ends are the same rows.
+            let far = farthest().lazy.filter { !taken.contains($0) }.prefix(quota / 2)
+            var picks: [Int] = []
+            var next = far.makeIterator()
+            for row in near {
+                picks.append(row)
+                if let other = next.next() { picks.append(other) }
+            }
+            return picks
+        }
+    }
+
+    /// Each row's cosine to the exact sum of all, but for a common factor; that of a zero vector is 0. Products are exact integers, so
+    /// the order is the same everywhere.
+    private func cosinesToCentre() throws(StageError) -> [Double] {
         var sum = [Int64](repeating: 0, count: rows.dimension)
         try rows.forEach { (_, view) throws(StageError) in
             for (index, part) in view.sum(context.parallel).enumerated() { sum[index] += part }
         }
-        // As many leading bits as an Int32 holds: the direction is what counts.
-        let largest = sum.map(\.magnitude).max() ?? 0
-        let shift = Int64(max(0, 34 - largest.leadingZeroBitCount))
-        let centre = Quantizer(dimension: rows.dimension).quantize(
-            sums: sum.map { Int32(truncatingIfNeeded: $0 >> shift) })
         var cosines = [Double](repeating: 0, count: rows.count)
         try rows.forEach { (range, view) throws(StageError) in
-            let products = centre.withUnsafeBufferPointer { view.products(with: $0.baseAddress!, context.parallel) }
+            let products = view.products(with: sum, context.parallel)
             let norms = view.squaredNorms(context.parallel)
             for (index, row) in range.enumerated() where norms[index] > 0 {
                 cosines[row] = Double(products[index]) / Double(norms[index]).squareRoot()
             }
         }
-        return cosines.indices.sorted { cosines[$0] != cosines[$1] ? cosines[$0] > cosines[$1] : $0 < $1 }
+        return cosines
     }
 
     // MARK: By score

@@ -26,7 +26,7 @@ public struct Clustering: Sendable {
 
 /// Lloyd's k-means over Int8 vectors, exact and the same on every machine.
 ///
-/// Start: k-means++ (Arthur and Vassilvitskii, 2007), by exact integer draws; see `seeds`. Then: every row to its nearest
+/// Start: k-means++ (Arthur and Vassilvitskii, 2007), by exact integer draws, or k-means||; see `Start`. Then: every row to its nearest
 /// centroid (ties to the lowest), every centroid to the mean of its rows, rounded half to even per component from exact
 /// sums. The rounded mean is the best of all integer points, so the inertia never rises. A cluster that lost all its rows is
 /// moved to the row farthest from its centroid (ties to the lowest row; several in this order), unless that distance is 0.
@@ -40,11 +40,24 @@ public struct KMeans: Sendable {
     /// How many draws each start is the best of; nil is 2 + ⌊log2 clusters⌋, 1 is plain k-means++. On real text vectors the default ended
     /// 4 % lower than plain starts.
     public var trials: Int?
+    public var start: Start
 
-    public init(clusters: Int, maximumIterations: Int = 20, seed: Seed, trials: Int? = nil) {
+    /// Where the centroids are at first.
+    public enum Start: Sendable, Hashable {
+        /// k-means++ among all rows; see `seeds`.
+        case plusPlus
+        /// k-means||: `KMeansCandidates` of so many `rounds`, each with about `factor` candidates a cluster, then k-means++ among these, each
+        /// counted as often as rows are nearest to it.
+        case parallel(factor: Double = 1, rounds: Int = 5)
+    }
+
+    public init(
+        clusters: Int, maximumIterations: Int = 20, seed: Seed, trials: Int? = nil, start: Start = .plusPlus
+    ) {
         precondition(clusters > 0, "k-means needs at least one cluster")
         precondition(trials ?? 1 > 0, "a start needs at least one draw")
         self.trials = trials
+        self.start = start
         self.clusters = clusters
         self.maximumIterations = maximumIterations
         self.seed = seed
@@ -69,6 +82,9 @@ public struct KMeans: Sendable {
                 starting.count % dimension == 0 && !starting.isEmpty,
                 "the centroids aren't whole vectors of \(dimension)")
             run.centroids = starting
+            run.assign(parallel)
+        } else if case .parallel(let factor, let rounds) = start {
+            run.centroids = parallelStart(vectors, factor: factor, rounds: rounds, parallel)
             run.assign(parallel)
         } else {
             var generator = seed.generator()

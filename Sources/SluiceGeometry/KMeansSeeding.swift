@@ -15,38 +15,51 @@ extension KMeans {
     /// k-means++ in few passes, with exactly its distribution. A draw is made with the distances of the last pass, which are too
     /// large by now, and accepted in the share that the row's true distance has in them; only that row's distance to the centres since
     /// the last pass must be known for it. The generator gives integers under integer bounds, so nothing is rounded. The next pass comes when
-    /// there are a quarter more centres (32 at least) or as many refusals: a rule of the data alone. All k starts cost about one Lloyd iteration,
-    /// which is why there's no need of k-means|| even where k is large; the choice among the draws costs as much as 8,192 · 64 · k products.
+    /// there are a quarter more centres (32 at least) or as many refusals: a rule of the data alone. All k starts cost about one Lloyd iteration, and
+    /// the choice among the draws as much as 8,192 · 64 · k products.
+    ///
+    /// - Parameters:
+    ///   - weights: how many rows each row stands for; a draw is then in proportion to the squared distance times that, the first one to
+    ///     the weight alone. Sum below 2^31, not 0.
+    ///   - pool: the rows that the choice among draws is judged by; nil for `vectors` themselves.
     static func start(
-        _ vectors: VectorView, count clusters: Int, trials: Int? = nil, generator: inout SplitMix64, parallel: Parallel
+        _ vectors: VectorView, weights: Buffer<Int32>? = nil, judgedBy pool: VectorView? = nil, count clusters: Int,
+        trials: Int? = nil, generator: inout SplitMix64, parallel: Parallel
     ) -> (rows: [Int], centres: NearestCentres) {
         let count = min(clusters, vectors.count)
         let state = NearestCentres(rows: vectors.count, dimension: vectors.dimension)
         let pieces = (vectors.count + pieceRows - 1) / pieceRows
-        let sums = Buffer<UInt64>(pieces)
+        var sums = Buffer<UInt64>(pieces)
         var rows: [Int] = []
 
-        let judge = Judge(vectors)
+        let judge = Judge(pool ?? vectors)
         let trials = trials ?? 2 + (Int.bitWidth - 1 - count.leadingZeroBitCount)
         func choose(_ row: Int) {
             rows.append(row)
             state.add(vectors.row(row))
             judge.add(vectors.row(row), parallel)
         }
+        func weight(_ row: Int) -> UInt64 { weights.map { UInt64($0[row]) } ?? 1 }
         func pass() {
             guard state.pending > 0 else { return }
             state.begin(parallel)
             state.fold(0..<vectors.count, vectors.base, parallel)
             state.end()
-            let least = state.least
-            parallel.pieces(of: vectors.count) { range in
-                var sum: UInt64 = 0
-                for row in range { sum &+= UInt64(UInt32(bitPattern: least.base[row])) }
-                sums[range.lowerBound / pieceRows] = sum
-            }
+            sums = state.pieceSums(weights: weights, parallel)
         }
 
-        choose(Int(generator.next(below: UInt64(vectors.count))))
+        var place = generator.next(
+            below: weights.map { weights in (0..<weights.count).reduce(0) { $0 + UInt64(weights[$1]) } }
+                ?? UInt64(vectors.count))
+        if let weights {
+            var row = 0
+            while place >= UInt64(weights[row]) {
+                place -= UInt64(weights[row])
+                row += 1
+            }
+            place = UInt64(row)
+        }
+        choose(Int(place))
         let scratch = Buffer<Int32>(count + 32)
         while rows.count < count {
             pass()
@@ -77,18 +90,18 @@ extension KMeans {
                 }
                 if low > 0 { rest -= ends[low - 1] }
                 var row = low * pieceRows
-                while rest >= UInt64(state.least[row]) {
-                    rest -= UInt64(state.least[row])
+                while rest >= UInt64(state.least[row]) * weight(row) {
+                    rest -= UInt64(state.least[row]) * weight(row)
                     row += 1
                 }
                 let distance = state.leastToPending(vectors.row(row), norm: state.norm(row), scratch: scratch.base)
-                guard rest < UInt64(min(distance, state.least[row])) else {
+                guard rest < UInt64(min(distance, state.least[row])) * weight(row) else {
                     refusals += 1
                     continue
                 }
                 drawn.append(row)
                 if drawn.count == trials {
-                    choose(judge.best(of: drawn, parallel))
+                    choose(judge.best(of: drawn, in: vectors, parallel))
                     drawn.removeAll(keepingCapacity: true)
                 }
             }
@@ -98,16 +111,41 @@ extension KMeans {
     }
 }
 
+extension KMeans {
+    /// The centroids that k-means|| starts from, min(clusters, rows) of them.
+    func parallelStart(_ vectors: VectorView, factor: Double, rounds: Int, _ parallel: Parallel) -> [Int8] {
+        let candidates = KMeansCandidates(
+            vectors, factor: max(1, Int((factor * Double(clusters)).rounded())), rounds: rounds, distinct: clusters,
+            seed: seed, parallel: parallel)
+        var rows = candidates.rows
+        if rows.count < clusters {
+            // Every row equals a candidate; the lowest rows left come beside these.
+            let taken = Set(rows)
+            rows += (0..<vectors.count).lazy.filter { !taken.contains($0) }.prefix(clusters - rows.count)
+        }
+        let (count, dimension) = (rows.count, vectors.dimension)
+        let gathered = Buffer<Int8>(count * dimension)
+        let weights = Buffer<Int32>(count)
+        for (place, row) in rows.enumerated() {
+            (gathered.base + place * dimension).update(from: vectors.row(row), count: dimension)
+            weights[place] = place < candidates.weights.count ? Int32(candidates.weights[place]) : 0
+        }
+        var generator = seed.derived(for: "candidates").generator()
+        return Self.start(
+            VectorView(gathered.base, count: count, dimension: dimension), weights: weights, judgedBy: vectors,
+            count: clusters, trials: trials, generator: &generator, parallel: parallel
+        ).centres.centres
+    }
+}
+
 /// Tells which of some rows would be the best next centre, by a sample of rows at equal steps.
 private final class Judge {
     private let sample: VectorView
     private let memory: Buffer<Int8>
     private let norms: Buffer<Int32>
     private let least: Buffer<Int32>
-    private let vectors: VectorView
 
     init(_ vectors: VectorView) {
-        self.vectors = vectors
         let d = vectors.dimension
         let count = min(vectors.count, 8192)
         memory = Buffer(count * d)
@@ -136,7 +174,7 @@ private final class Judge {
     }
 
     /// The row with the largest gain, the first of equals.
-    func best(of rows: [Int], _ parallel: Parallel) -> Int {
+    func best(of rows: [Int], in vectors: VectorView, _ parallel: Parallel) -> Int {
         let d = vectors.dimension
         let gathered = Buffer<Int8>(rows.count * d)
         for (t, row) in rows.enumerated() { (gathered.base + t * d).update(from: vectors.row(row), count: d) }

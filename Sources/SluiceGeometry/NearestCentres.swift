@@ -126,6 +126,29 @@ final class NearestCentres {
         packed = nil
     }
 
+    /// The sum of the squared distances to the nearest centres, each counted as often as its weight says. At most 2^62, as n and every
+    /// squared distance are below 2^31.
+    func potential(weights: Buffer<Int32>? = nil, _ parallel: Parallel) -> UInt64 {
+        let sums = pieceSums(weights: weights, parallel)
+        return (0..<sums.count).reduce(0) { $0 + sums[$1] }
+    }
+
+    /// The same for each piece of `pieceRows` rows.
+    func pieceSums(weights: Buffer<Int32>? = nil, _ parallel: Parallel) -> Buffer<UInt64> {
+        let sums = Buffer<UInt64>((least.count + pieceRows - 1) / pieceRows)
+        let least = least
+        parallel.pieces(of: least.count) { range in
+            var sum: UInt64 = 0
+            if let weights {
+                for row in range { sum &+= UInt64(least.base[row]) &* UInt64(weights.base[row]) }
+            } else {
+                for row in range { sum &+= UInt64(UInt32(bitPattern: least.base[row])) }
+            }
+            sums[range.lowerBound / pieceRows] = sum
+        }
+        return sums
+    }
+
     func norm(_ row: Int) -> Int32 { norms[row] }
     var normBase: UnsafeMutablePointer<Int32> { norms.base }
 }

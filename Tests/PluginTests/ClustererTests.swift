@@ -110,6 +110,18 @@ import Testing
         #expect(try #require(after) < #require(before))
     }
 
+    @Test func theStartOfManyCandidatesFindsSeparatedClusters() throws {
+        let vectors = clustered(600, dimension: 32, centres: 5, spread: 0.05)
+        let made = try cluster(["clusters": 5, "initial": "k-means||"], vectors, dimension: 32)
+        #expect(made.report["initial"]?.textValue == "k-means||")
+        #expect(made.distances.allSatisfy { $0 < 0.2 } && Set(made.labels).count == 5)
+        // It is another start, and no more than that: with as many iterations as it takes both end here.
+        let other = try cluster(["clusters": 5], vectors, dimension: 32)
+        #expect(other.report["mean_squared_distance"] == made.report["mean_squared_distance"])
+        let few = try cluster(["clusters": 10, "initial": "k-means||"], Array(vectors[..<96]), dimension: 32)
+        #expect(few.report["clusters"]?.integerValue == 3)
+    }
+
     @Test func tooSmallAReservoirAndTooLittleMemoryAreErrors() throws {
         #expect(stageError { _ = try ClusterStage.make(["clusters": 50, "reservoir": 10]) }?.option == "reservoir")
         let stage = try ClusterStage.make(["clusters": 5])

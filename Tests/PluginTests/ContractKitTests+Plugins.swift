@@ -52,7 +52,7 @@ import Testing
         arguments: [
             [:], ["clusters": 5], ["clusters": 5, "reservoir": 20],
             ["clusters": 3, "initial": "random", "iterations": 0],
-            ["clusters": 500],
+            ["clusters": 5, "initial": "k-means||"], ["clusters": 500],
         ] as [OptionValues])
     func clusterKeepsTheContract(options: OptionValues) {
         #expect(check(ClusterStage.self, options) == [])

@@ -129,26 +129,6 @@ import Testing
         }
     }
 
-    @Test func cosineMethodsFollowTheCentre() throws {
-        let vectors = clustered(200, dimension: dimension, centres: 1, spread: 0.8)
-        var centre = [Int](repeating: 0, count: dimension)
-        for row in 0..<200 { for index in 0..<dimension { centre[index] += Int(vectors[row * dimension + index]) } }
-        func cosine(_ row: Int) -> Double {
-            let part = vectors[(row * dimension)..<((row + 1) * dimension)].map { Int($0) }
-            let dot = zip(part, centre).reduce(0) { $0 + $1.0 * $1.1 }, norm = part.reduce(0) { $0 + $1 * $1 }
-            return Double(dot) / Double(norm).squareRoot()
-        }
-        let order = (0..<200).sorted { cosine($0) > cosine($1) }
-        // The centre is rounded, so neighbours in the order may swap: compare sets with slack.
-        let closest = try picks(select(["keep": 20, "method": "closest"], vectors).outcome)
-        #expect(Set(closest).isSubset(of: order.prefix(26)))
-        let farthest = try picks(select(["keep": 20, "method": "farthest"], vectors).outcome)
-        #expect(Set(farthest).isSubset(of: order.suffix(26)))
-        let mixed = try picks(select(["keep": 21, "method": "mixed"], vectors).outcome)
-        #expect(mixed.count { order.prefix(100).contains($0) } == 11)
-        #expect(mixed[0] == closest[0] && mixed[1] == farthest[0])
-    }
-
     @Test func medoidsLieCloserOnAverageThanRandomOnes() throws {
         let vectors = clustered(1000, dimension: dimension, centres: 30)
         func mean(_ method: String) throws -> Double {
@@ -432,7 +412,9 @@ import Testing
         }
         let small = try lines(["keep": 1000], memory: 64 << 20)
         #expect(small[0].contains("up to 2.6e11 multiply-adds") && small[0].contains("on disk"))
-        #expect(small[1].contains("up to 5.2e11 multiply-adds") && small[1].hasSuffix("worth it here"))
+        #expect(
+            small[1].contains("up to 5.2e11 multiply-adds")
+                && small[1].contains("worth it where one reading takes longer than 3.3e10 multiply-adds"))
         #expect(try lines(["keep": 1000], memory: 1 << 30)[1].contains("not worth it"))
         #expect(try lines(["keep": .quantity(.percent(10))], memory: 64 << 20)[1].contains("no gain"))
         #expect(try lines(["keep": 10, "method": "random"], memory: 1).isEmpty)

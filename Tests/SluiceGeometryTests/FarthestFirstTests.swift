@@ -172,21 +172,48 @@ struct PlainFarthestFirst {
         }
     }
 
-    @Test func certifiedFactorsHoldAgainstTheOptimum() {
+    @Test func certifiedFactorsHoldAgainstTheOptimum() throws {
         var generator = SplitMix64(state: 11)
-        for trial in 0..<400 {
-            let rows = trial % 2 == 0 ? adversarial(trial / 2, &generator) : randomRows(9, 2, seed: UInt64(trial))
+        for trial in 0..<3000 {
+            let d = trial % 2 == 0 ? 2 : 1 + trial / 2 % 5
+            let rows =
+                trial % 2 == 0
+                ? adversarial(trial / 2, &generator)
+                : randomRows(9, d, limit: trial % 3 == 0 ? 2 : 127, seed: UInt64(trial))
             let k = 1 + Int(generator.next(below: 4))
-            let best = Double(optimum(distanceTable(rows, 2), k)).squareRoot() / Quantizer(dimension: 2).scale
-            rows.withVectors(dimension: 2) { view in
-                let one = FarthestFirst.select(view, count: k, first: Int(generator.next(below: 9))).certificate!
+            let best = Double(optimum(distanceTable(rows, d), k)).squareRoot() / Quantizer(dimension: d).scale
+            try rows.withVectors(dimension: d) { view in
+                let one = try #require(
+                    FarthestFirst.select(view, count: k, first: Int(generator.next(below: 9))).certificate)
                 #expect(one.lowerBound <= best && best <= one.radius)
-                #expect(one.radius <= 2 * best && one.factor ?? 1 <= 2)
-                let two = ComposableCoreset.select(view, count: k, partSize: 4, first: trial % 9).certificate!
+                #expect(one.radius <= 2 * best)
+                #expect(try #require(one.factor) <= 2)
+                let two = try #require(
+                    ComposableCoreset.select(view, count: k, partSize: 3 + trial % 3, first: trial % 9).certificate)
                 #expect(two.lowerBound <= best && best <= two.radius)
-                #expect(two.radius <= 4 * best && two.factor ?? 1 <= 4)
-                let trimmed = FarthestFirst.select(view, count: k, first: 0, trim: 1).certificate!
+                #expect(two.radius <= 4 * best)
+                #expect(try #require(two.factor) <= 4)
+                let trimmed = try #require(FarthestFirst.select(view, count: k, first: 0, trim: 1).certificate)
                 #expect(trimmed.lowerBound <= best && trimmed.trimmedRadius <= trimmed.radius)
+            }
+        }
+    }
+
+    /// Larger sets than an optimum can be found for: the factor is at most 2 all the same, and with trim the bound still is one.
+    @Test func theFactorStaysAtTwoOnLargerSets() throws {
+        var generator = SplitMix64(state: 12)
+        for trial in 0..<1500 {
+            let (n, d) = (20 + Int(generator.next(below: 120)), 1 + Int(generator.next(below: 40)))
+            let rows =
+                trial % 3 == 0
+                ? randomRows(n, d, limit: [1, 5, 127][trial / 3 % 3], seed: UInt64(trial))
+                : clusteredRows(n, d, centres: 1 + trial % 9, noise: 1 + trial % 25, seed: UInt64(trial))
+            let k = 1 + Int(generator.next(below: 19))
+            try rows.withVectors(dimension: d) { view in
+                let certificate = try #require(
+                    FarthestFirst.select(view, count: k, first: trial % n, candidates: 1 + trial % 6).certificate)
+                let factor = try #require(certificate.factor)
+                #expect(factor >= 1 && factor <= 2)
             }
         }
     }

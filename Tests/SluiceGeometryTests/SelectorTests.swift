@@ -3,23 +3,20 @@ import SluiceGeometry
 import Testing
 
 @Suite struct SelectorTests {
-    @Test func centreSelectionRanksByTheExactProduct() {
+    @Test func productsWithWideVectorsAreExact() {
         let (n, d) = (300, 9)
-        let rows = clusteredRows(n, d, centres: 7, seed: 3)
-        let centre = (0..<d).map { j in (0..<n).reduce(0) { $0 + Int(rows[$1 * d + j]) } }
-        let products = (0..<n).map { i in (0..<d).reduce(0) { $0 + centre[$1] * Int(rows[i * d + $1]) } }
-        let near = (0..<n).sorted { (-products[$0], $0) < (-products[$1], $1) }
-        let far = (0..<n).sorted { (products[$0], $0) < (products[$1], $1) }
-        rows.withVectors(dimension: d) { view in
-            #expect(CentreSelection.productsWithCentre(view, parallel: threads(2)) == products.map { Int64($0) })
-            #expect(CentreSelection.closest.select(view, count: 20) == Array(near[..<20]))
-            #expect(CentreSelection.farthest.select(view, count: 20) == Array(far[..<20]))
-            #expect(CentreSelection.mixed.select(view, count: 5) == [near[0], far[0], near[1], far[1], near[2]])
-            #expect(Set(CentreSelection.mixed.select(view, count: 900)).count == n)
-            #expect(CentreSelection.closest.select(view, count: 0).isEmpty)
+        let rows = randomRows(n, d, seed: 3)
+        var generator = SplitMix64(state: 4)
+        for bits in [1, 8, 9, 16, 31, 40] as [UInt64] {
+            let vector = (0..<d).map { _ in Int64(generator.next(below: 2 << bits)) - 1 << bits }
+            let expected = (0..<n).map { i in (0..<d).reduce(0) { $0 + vector[$1] * Int64(rows[i * d + $1]) } }
+            rows.withVectors(dimension: d) { view in
+                #expect(view.products(with: vector, threads(2)) == expected)
+            }
         }
-        let same = [Int8](repeating: 3, count: 24)
-        same.withVectors(dimension: 4) { #expect(Set(CentreSelection.mixed.select($0, count: 5)).count == 5) }
+        rows.withVectors(dimension: d) { view in
+            #expect(view.products(with: [Int64](repeating: 0, count: d)) == [Int64](repeating: 0, count: n))
+        }
     }
 
     @Test func facilityLocationEqualsPlainGreedy() {

@@ -4,10 +4,7 @@
 // Every path computes the same bits: integer results are exact, and the floating-point kernels fix the order of every
 // sum, never contract a multiply and an add, and use + - * / sqrt alone. No kernel reads or writes outside its arguments.
 //
-// One core of an AMD Zen 5 server, d = 256 to 1,536 (multiply-adds a second): nearest and products 420 to 500 G with AVX-512 VNNI, whose
-// limit is 128 a cycle (nearly all of it at the core's clock), 105 G with AVX2, 15 G portable; gram 310 to 460 G, 70 to 90 G, 13 G;
-// project 53 G, 15 G, 8 G (Double; no fused multiply-add, by rule). dots and norms read 20 to 40 GB/s with either, which is the memory's
-// limit rather than theirs.
+// `Benchmarks/kernels.sh` measures each beside what a core of the machine can do at most; docs/architecture.md has the figures.
 //
 // Limits: 1 <= d <= SVK_MAX_DIMENSION, so that every product fits Int32; components may be anything, -128 too.
 #include <stddef.h>

@@ -1,7 +1,10 @@
 // usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy
+//        geometry-bench starts VECTORS.i8.npy THREADS CLUSTERS...
+//        geometry-bench rounds VECTORS.i8.npy THREADS PICKS PART...
 //
 // Does the work on Int8 vectors with SluiceGeometry, writes what it found and prints one line of JSON: the seconds of the work
-// alone, without loading, and what is to be known about the result.
+// alone, without loading, and what is to be known about the result. `starts` prints a line for each start of k-means, `rounds` one for
+// k-center in one round and for each size of a part.
 import Dispatch
 import Glibc
 import SluiceCore
@@ -10,7 +13,7 @@ import Synchronization
 
 let (clusters, iterations, picks) = (256, 20, 500)
 
-guard CommandLine.arguments.count == 5, let threads = Int(CommandLine.arguments[3]), threads > 0 else {
+guard CommandLine.arguments.count >= 5, let threads = Int(CommandLine.arguments[3]), threads > 0 else {
     Npy.fail("usage: geometry-bench {kmeans,kcenter,lift} VECTORS.i8.npy THREADS OUT.npy")
 }
 let (work, source, target) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[4])
@@ -38,6 +41,18 @@ func timed<Result>(_ body: () -> Result) -> (Result, seconds: Double) {
     let result = body()
     let took = ContinuousClock.now - start
     return (result, Double(took.components.seconds) + Double(took.components.attoseconds) * 1e-18)
+}
+
+if work == "starts" || work == "rounds" {
+    let numbers = CommandLine.arguments.dropFirst(4).compactMap { Int($0) }
+    loaded.values.withVectors(dimension: loaded.dimension) {
+        if work == "starts" {
+            compareStarts($0, clusters: numbers, parallel: parallel)
+        } else {
+            compareRounds($0, picks: numbers[0], parts: Array(numbers.dropFirst()), parallel: parallel)
+        }
+    }
+    exit(0)
 }
 
 let (seconds, facts) = loaded.values.withVectors(dimension: loaded.dimension) { vectors -> (Double, String) in

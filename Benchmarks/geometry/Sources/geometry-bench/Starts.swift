@@ -1,0 +1,28 @@
+import SluiceCore
+import SluiceGeometry
+
+/// The two starts of k-means beside each other: the seconds of the start alone, the least of three runs, and the inertia after it and
+/// after 20 iterations, each the mean of three seeds.
+func compareStarts(_ vectors: VectorView, clusters: [Int], parallel: Parallel) {
+    let seeds: [UInt64] = [1, 2, 3]
+    for clusters in clusters {
+        for (name, start) in [("k-means++", .plusPlus), ("k-means||", .parallel())] as [(String, KMeans.Start)] {
+            var (seconds, all, first, last) = (Double.infinity, Double.infinity, 0.0, 0.0)
+            for seed in seeds {
+                func run(_ iterations: Int) -> (Clustering, seconds: Double) {
+                    timed {
+                        KMeans(clusters: clusters, maximumIterations: iterations, seed: Seed(seed), start: start)
+                            .run(vectors, parallel: parallel)
+                    }
+                }
+                let (begun, ended) = (run(0), run(20))
+                (seconds, all) = (min(seconds, begun.seconds), min(all, ended.seconds))
+                first += begun.0.inertia / Double(seeds.count)
+                last += ended.0.inertia / Double(seeds.count)
+            }
+            print(
+                #"{"clusters": \#(clusters), "start": "\#(name)", "start_seconds": \#(seconds), "seconds": \#(all), "inertia_of_start": \#(first), "inertia": \#(last)}"#
+            )
+        }
+    }
+}
