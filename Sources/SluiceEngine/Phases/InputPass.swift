@@ -18,6 +18,7 @@ final class InputPass: @unchecked Sendable {
     private let dedupeFields: [Int]
     private let keepsFields: Bool
     private let windowLogMax: Int
+    private let readAhead: Int
     private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
@@ -39,16 +40,19 @@ final class InputPass: @unchecked Sendable {
         }
     }
 
-    /// - Parameter stageFields: the fields that the parcels carry on for the stages.
+    /// - Parameters:
+    ///   - stageFields: the fields that the parcels carry on for the stages.
+    ///   - window: the largest zstd window that is unpacked, in bytes.
+    ///   - readAhead: bytes of frames of a file that may be unpacked ahead of the reader; 0 for none.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil,
+        fileSystem: FileSystem, progress: ProgressMeter, window: Int, readAhead: Int,
+        from checkpoint: Checkpoint? = nil,
         replays: Bool = false
     ) {
-        // A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
-        windowLogMax = min(27, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
-        // With one or two threads unpacking is never what the others wait for.
-        readAheadThreads = threads >= 4 ? min(4, threads / 2) : 0
+        windowLogMax = max(20, Int.bitWidth - 1 - max(1, window).leadingZeroBitCount)
+        self.readAhead = readAhead
+        readAheadThreads = max(0, readAhead / MemoryShares.perFrameAhead - 1)
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
@@ -118,7 +122,8 @@ final class InputPass: @unchecked Sendable {
             return try fileSystem.openInput(
                 file.path,
                 options: InputOptions(
-                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads))
+                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads,
+                    readAheadBytes: readAhead))
         } catch let failure as IOFailure {
             throw EngineError(failure, message: named(failure, file, nil))
         }
@@ -129,7 +134,7 @@ final class InputPass: @unchecked Sendable {
         failure.path = file.path == "-" ? "standard input" : file.name
         if failure.code == .windowTooLarge {
             failure.advice =
-                "Raise `memory` (a quarter of it may be a window, up to 128 MiB), or compress the file again without --long."
+                "Raise `memory` (`sluice plan` shows how large a window may be; 128 MiB at most), or compress the file again without --long."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }
         return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
