@@ -13,7 +13,7 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let definition = try source.definition()
-        try Plan.checkMemory(definition, registry: Environment.registry, threads: try threads.count())
+        try Plan.checkMemory(definition, registry: Environment.registry, threads: try threads.count(for: definition))
         let stages = definition.stages.map(\.name).joined(separator: ", ")
         Terminal.line("\(source.file): good (\(stages.isEmpty ? "no stages" : stages))")
     }

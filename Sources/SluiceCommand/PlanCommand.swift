@@ -21,7 +21,8 @@ struct PlanCommand: ParsableCommand {
             throw CommandFailure.usage("--records \(records): give a number from 1 to 10^12")
         }
         let definition = try source.definition()
-        let plan = try Plan(definition, registry: Environment.registry, threads: try threads.count(), records: records)
+        let plan = try Plan(
+            definition, registry: Environment.registry, threads: try threads.count(for: definition), records: records)
         showInput(plan)
         showPhases(plan)
         showMemory(plan)

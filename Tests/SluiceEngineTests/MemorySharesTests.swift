@@ -136,6 +136,23 @@ import Testing
         }
     }
 
+    /// What nobody said about threads is no reason to refuse: fewer change nothing but the time.
+    @Test func asManyThreadsAsThereIsRoomFor() throws {
+        var definition = Definition(
+            memory: 256 << 20, input: InputSpec(files: ["a"], dedupe: .line), output: OutputSpec(directory: "out"))
+        func most(_ wanted: Int) throws -> Int { try Plan.threads(definition, registry: Registry(), atMost: wanted) }
+        #expect(try most(2) == 2)
+        let threads = try most(64)
+        #expect((2..<64).contains(threads))
+        #expect(throws: Never.self) { _ = try MemoryShares(definition, threads: threads) }
+        #expect(throws: EngineError.self) { _ = try MemoryShares(definition, threads: threads + 1) }
+        definition.memory = 1 << 30
+        #expect(try most(64) == 64)
+        // Where not even one fits, the run says so.
+        definition.memory = 1 << 20
+        #expect(try most(64) == 1)
+    }
+
     @Test(arguments: [1, 2, 3]) func noMoreSummariesThanThereIsRoomFor(most: Int) {
         let made = Atomic<Int>(0)
         let spares = Spares<Int>(most: most) { made.add(1, ordering: .relaxed).newValue }

@@ -92,15 +92,41 @@ public struct Plan: Sendable {
         _ = try StageChain(definition, registry: registry).work(definition, threads: threads)
     }
 
+    /// The most threads that a budget has room for, at least 1.
+    ///
+    /// - Throws: `EngineError` where a stage finds fault with its options; too little memory is for the run to tell.
+    public static func threads(_ definition: Definition, registry: Registry, atMost wanted: Int) throws -> Int {
+        let chain = try StageChain(definition, registry: registry)
+        func fit(_ threads: Int) throws(EngineError) -> Bool {
+            do throws(EngineError) {
+                _ = try chain.work(definition, threads: threads)
+                return true
+            } catch {
+                guard error.code == .resources else { throw error }
+                return false
+            }
+        }
+        if try fit(wanted) { return wanted }
+        var (low, high) = (1, max(1, wanted))
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if try fit(middle) { low = middle } else { high = middle }
+        }
+        return low
+    }
+
     /// A record of instruction data, in bytes: what estimates go by.
     private static let typicalRecord = 1024
+
+    private static let largestLookedThrough = 32 << 20
 
     /// What the input holds when it is unpacked: what frames of zstd say of themselves, else as text usually packs.
     private static func contentBytes(_ catalog: InputCatalog) -> Int {
         catalog.files.reduce(0) { sum, file in
             if file.path.hasSuffix(".zst") || file.path.hasSuffix(".zstd") {
-                // Only an estimate: a file that is no such thing is the run's business.
-                let frames = (try? FileSystem.local.zstdFrames(of: file.path)) ?? []
+                // Only an estimate: a file that is no such thing is the run's business, and a large one takes long to go through.
+                let frames =
+                    file.size > Self.largestLookedThrough ? [] : (try? FileSystem.local.zstdFrames(of: file.path)) ?? []
                 let known = frames.reduce(0) { $0 + Int($1.contentSize ?? 0) }
                 return sum + (known > 0 ? known : Int(file.size) * 5)
             }

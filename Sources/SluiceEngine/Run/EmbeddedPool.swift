@@ -30,6 +30,8 @@ public struct EmbeddedPool: Sendable {
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
+        // The run's own budget may have room for fewer threads than there are here.
+        let threads = try Plan.threads(definition, registry: registry, atMost: threads)
         let reading = try PoolReading(
             run, definition, registry: registry, sample: sample, label: label, threads: threads)
         return try reading.run(threads: threads, isStopped: isStopped)
