@@ -7,6 +7,7 @@ import argparse
 import datetime
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 from importlib.metadata import version
@@ -58,19 +59,19 @@ def sluice_check(folder):
     return check
 
 
-def tasks(sluice, corpus, folder):
+def tasks(sluice, corpus, folder, memory):
     python = sys.executable
     name = corpus.name
     for level in (3, 1):
-        (folder / f"dedupe-{level}.yaml").write_text(DEFINITION.format(memory="128MiB", corpus=name, level=level))
+        (folder / f"dedupe-{level}.yaml").write_text(DEFINITION.format(memory=memory, corpus=name, level=level))
     counted = {}
     out = lambda file: {"check": output_check(folder, file, counted)}
     return [
         measure.Task(
-            "Sluice", f"{sluice} run --progress none dedupe-3.yaml", "zst level 3, with a ledger; `memory: 128MiB`",
+            "Sluice", f"{sluice} run --progress none dedupe-3.yaml", f"zst level 3, with a ledger; `memory: {memory}`",
             check=sluice_check(folder)),
         measure.Task(
-            "Sluice, level 1", f"{sluice} run --progress none dedupe-1.yaml", "zst level 1, with a ledger; `memory: 128MiB`",
+            "Sluice, level 1", f"{sluice} run --progress none dedupe-1.yaml", f"zst level 1, with a ledger; `memory: {memory}`",
             check=sluice_check(folder)),
         measure.Task(
             "zstd + awk + zstd", f"zstd -dcq {name} | awk '!s[$0]++' | zstd -3 -q -f -T2 -o awk.jsonl.zst",
@@ -91,18 +92,38 @@ def tasks(sluice, corpus, folder):
     ]
 
 
+def share_of_limit(work):
+    """How near the copy by `zstd -dc` and `zstd -3` we come, run by run."""
+    named = {t.name: t.runs for t in work}
+    pairs = [(c, o) for c, o in zip(named.get("limit: zstd -dc, zstd -3", []), named.get("Sluice", []))
+             if c["status"] == 0 and o["status"] == 0]
+    if not pairs:
+        return []
+    def median(figure):
+        return statistics.median(figure(c) / figure(o) for c, o in pairs)
+    wall, cpu = median(lambda r: r["wall"]), median(lambda r: r["user"] + r["system"])
+    return [f"Throughput of Sluice as a share of the copy by `zstd -dc` and `zstd -3`, median of pairs: {wall:.0%} by the clock, "
+            f"{cpu:.0%} by processor time. (The copy writes every row, Sluice those it keeps and a ledger of the others.)"]
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--sluice", type=Path, required=True)
     options.add_argument("--corpus", type=Path, required=True)
     options.add_argument("--repetitions", type=int, default=5)
     options.add_argument("--results", type=Path)
+    options.add_argument("--memory", default="128MiB", help="the budget that Sluice is given")
+    options.add_argument("--cap", type=int, help="GiB of address space that every task may use at most")
+    options.add_argument("--kind", default="dedupe", help="the name of the result")
     options.add_argument("--only", help="tasks whose name has one of these texts, parted by commas")
     given = options.parse_args()
     corpus = given.corpus.resolve()
     folder = corpus.parent
     sluice = given.sluice.resolve()
-    work = [t for t in tasks(sluice, corpus, folder) if not given.only or any(text in t.name for text in given.only.split(","))]
+    work = [t for t in tasks(sluice, corpus, folder, given.memory) if not given.only or any(text in t.name for text in given.only.split(","))]
+    if given.cap:
+        for task in work:
+            task.command = f"ulimit -v {given.cap << 20}; {task.command}"
     about = {
         "date": datetime.date.today().isoformat(), "commit": measure.commit(HERE), "machine": measure.machine(),
         "versions": {
@@ -115,21 +136,25 @@ def main():
     # The input lies in the page cache for all of them.
     subprocess.run(["cat", str(corpus)], stdout=subprocess.DEVNULL, check=True)
     measure.alternate(work, folder, given.repetitions)
+    for leftover in ("awk.jsonl.zst", "polars.jsonl", "polars.jsonl.zst", "duckdb.jsonl.zst", "copy.jsonl.zst"):
+        (folder / leftover).unlink(missing_ok=True)
 
     rows = {r["rows"] for t in work if not t.is_limit for r in t.runs if "rows" in r}
     agreement = f"All kept the same number of rows: {rows.pop():,}." if len(rows) == 1 else f"THE ROWS DIFFER: {sorted(rows)}."
+    notes = ["CPU is user and system time of all processes; peak memory is that of the largest process."]
+    if given.cap:
+        notes.append(f"No task may use more than {given.cap} GiB of address space, so that none takes the machine down.")
     text = "\n\n".join([
         f"# Read, dedupe, write: {about['corpus']['rows']:,} records",
         f"One run, the tasks in turns, {given.repetitions} times each. {measure.describe(about)}",
-        measure.table(work), agreement,
-        "CPU is user and system time of all processes; peak memory is that of the largest process."])
+        measure.table(work), agreement, *share_of_limit(work), *notes])
     text = text.replace(str(sys.executable), "python3").replace(str(sluice), "sluice").replace(str(HERE), "Benchmarks")
     print("\n" + text)
     if given.results:
         for task in work:
             for path, short in ((sys.executable, "python3"), (str(sluice), "sluice"), (str(HERE), "Benchmarks")):
                 task.command = task.command.replace(path, short)
-        measure.save(given.results, "dedupe", about, work, text)
+        measure.save(given.results, given.kind, about, work, text)
     return 0 if agreement.startswith("All") else 1
 
 

@@ -127,12 +127,22 @@ def commit(root):
     return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
 
 
+def failed(task):
+    """How a task ended that did not do its work."""
+    if not task.runs:
+        return f"| {task.name} | not run | | | | | {task.note} |"
+    last = task.runs[-1]
+    said = [line for line in last["output"].splitlines() if line.strip()]
+    return (f"| {task.name} | failed after {last['wall']:.0f} s | | | {last['peak_kib'] / 1024:.0f} MiB | | "
+            f"exit status {last['status']}: {said[-1].strip()[:160] if said else 'no message'} |")
+
+
 def table(tasks):
     rows = ["| | wall, min | wall, median | CPU, median | peak memory | rows | |", "|---|--:|--:|--:|--:|--:|---|"]
     for task in tasks:
         found = summary(task)
         if not found:
-            rows.append(f"| {task.name} | failed | | | | | {task.note} |")
+            rows.append(failed(task))
             continue
         kept = next((r["rows"] for r in task.runs if "rows" in r), "")
         rows.append(

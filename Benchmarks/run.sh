@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and leaves raw numbers in Benchmarks/results. Called by `make bench`.
 #
-#   Benchmarks/run.sh [DATA]        everything
+#   Benchmarks/run.sh [DATA]        dedupe and geometry
 #   Benchmarks/run.sh dedupe        only reading, deduping, writing
 #   Benchmarks/run.sh geometry      only k-means, k-center and redundancy
+#   Benchmarks/run.sh growth        the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
+#   Benchmarks/run.sh large         10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py; ../shared beside the repository
 # unless said otherwise. Without it nothing is run, and the reason is printed.
@@ -15,7 +17,7 @@ what=all
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        dedupe | geometry | all) what=$word ;;
+        dedupe | geometry | growth | large | all) what=$word ;;
         *) data=$word ;;
     esac
 done
@@ -46,17 +48,33 @@ echo "bench: building sluice"
 swift build -c release --product sluice --static-swift-stdlib > $here/.data/build.log 2>&1 || { tail -20 $here/.data/build.log; exit 1; }
 sluice=$(swift build -c release --show-bin-path)/sluice
 
-if [ $what != geometry ]; then
-    corpus=$here/.data/corpus-$records.jsonl.zst
-    if [ ! -f "$corpus" ]; then
-        echo "bench: making a corpus of $records records"
-        python3 "$data/tools/big_corpus.py" "$corpus.making" "$records" "$data/data"
-        mv "$corpus.making" "$corpus"
+# corpus RECORDS: makes it where it isn't there, and says its path.
+corpus() {
+    local path=$here/.data/corpus-$1.jsonl.zst
+    if [ ! -f "$path" ]; then
+        echo "bench: making a corpus of $1 records" >&2
+        python3 "$data/tools/big_corpus.py" "$path.making" "$1" "$data/data" >&2
+        mv "$path.making" "$path"
     fi
-    $python $here/dedupe.py --sluice "$sluice" --corpus "$corpus" --repetitions "$repetitions" --results $here/results
+    echo "$path"
+}
+
+if [ $what = all ] || [ $what = dedupe ]; then
+    $python $here/dedupe.py --sluice "$sluice" --corpus "$(corpus "$records")" --repetitions "$repetitions" --results $here/results
 fi
 
-if [ $what != dedupe ]; then
+if [ $what = growth ]; then
+    corpora=
+    for n in 250000 1000000 4000000; do corpora+=${corpora:+,}$n=$(corpus $n); done
+    $python $here/growth.py --sluice "$sluice" --examples examples --corpora "$corpora" --repetitions "$repetitions" --results $here/results
+fi
+
+if [ $what = large ]; then
+    $python $here/dedupe.py --sluice "$sluice" --corpus "$(corpus 10000000)" --repetitions 1 --memory 256MiB --cap "${CAP:-16}" \
+        --kind dedupe-large --results $here/results
+fi
+
+if [ $what = all ] || [ $what = geometry ]; then
     echo "bench: building geometry-bench"
     swift build -c release --package-path $here/geometry > $here/.data/build-geometry.log 2>&1 \
         || { tail -20 $here/.data/build-geometry.log; exit 1; }

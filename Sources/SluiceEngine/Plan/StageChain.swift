@@ -58,13 +58,14 @@ package struct StageChain: Sendable {
 
     package var readsRecord: Bool { links.contains { $0.stage.reads.contains(.record) } }
 
-    /// The columns that something after the work of stage `index` may still ask for: later stages, the stage's own
-    /// next pieces of work, and the output.
-    func wanted(from index: Int, output: OutputSpec) -> [ColumnName] {
+    /// The columns that something after the work of stage `index` may still ask for: later stages, the next pieces of
+    /// work of the stages in `unfinished` (nil is stage `index`), and the output.
+    func wanted(from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil) -> [ColumnName] {
         var names = Set(output.columns)
+        let unfinished = unfinished ?? [index]
         for link in links where link.index >= index {
             for case .column(let name) in link.stage.reads { names.insert(name) }
-            if link.index == index { names.formUnion(link.stage.writes.map(\.name)) }
+            if unfinished.contains(link.index) { names.formUnion(link.stage.writes.map(\.name)) }
         }
         return names.sorted()
     }

@@ -76,13 +76,17 @@ final class Execution {
     private func process(duplicates: DuplicateStream?) throws -> Outputs {
         let checkpoint = try checkpointFile.read()
         var pending = pieces
+        // Stages of several pieces: what one piece writes, the next may read.
+        let severalPieces = Set(
+            zip(pending, pending.dropFirst()).filter { $0.link.index == $1.link.index }.map(\.0.link.index))
         let transforms = takeTransforms(&pending)
         let picks = pending.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         let outputs = try Outputs(
             folder: output, level: definition.output.level, writesPicks: !picks.isEmpty, from: checkpoint?.streams,
             fileSystem: options.fileSystem)
         let keeping = try pending.first.map { try self.keeping($0.link, pending, picks, checkpoint) }
-        var base = try firstPass(transforms, keeping, outputs, duplicates, checkpoint)
+        let wanted = chain.wanted(from: 0, output: definition.output, unfinished: severalPieces)
+        var base = try firstPass(transforms, wanted, keeping, outputs, duplicates, checkpoint)
         if let keeping {
             let live = try rowPhases(&pending, keeping, picks: picks)
             try emit(keeping, live, outputs, picks, base: base, checkpoint)
@@ -204,8 +208,8 @@ final class Execution {
     // MARK: The first pass
 
     private func firstPass(
-        _ transforms: TransformRun, _ keeping: FirstPass.Keeping?, _ outputs: Outputs, _ duplicates: DuplicateStream?,
-        _ checkpoint: Checkpoint?
+        _ transforms: TransformRun, _ wanted: [ColumnName], _ keeping: FirstPass.Keeping?, _ outputs: Outputs,
+        _ duplicates: DuplicateStream?, _ checkpoint: Checkpoint?
     ) throws -> Checkpoint {
         if keeping != nil, catalog.isStandardInput {
             throw EngineError(
@@ -235,8 +239,8 @@ final class Execution {
         let input = inputPass(stageFields: chain.fields, from: checkpoint, replays: replays)
         let pass = FirstPass(
             input: input, deduper: deduper, transforms: transforms, readsRecord: chain.readsRecord,
-            wanted: chain.wanted(from: 0, output: definition.output), encoder: encoder, keptEncoder: keptEncoder,
-            outputs: outputs, keeping: keeping, checkpoints: checkpoints, account: checkpoint?.account ?? Account())
+            wanted: wanted, encoder: encoder, keptEncoder: keptEncoder, outputs: outputs, keeping: keeping,
+            checkpoints: checkpoints, account: checkpoint?.account ?? Account())
         try pass.run(on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
