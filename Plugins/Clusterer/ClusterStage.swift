@@ -94,11 +94,12 @@ struct ReservoirSurvey: Survey {
     func memory(_ context: StageContext) -> SurveyMemory {
         let dimension = context.dimension(of: .embedding) ?? 0
         func memory(_ capacity: Int) -> SurveyMemory {
-            // The sample in order, k-means' labels, distances and start, the centres and what is packed of them.
+            // The sample in order, k-means' labels, distances and start with the 8,192 rows that it judges by, the centres and what is packed of
+            // them.
             let centres = min(stage.clusters ?? 4096, capacity)
             return SurveyMemory(
                 summary: Reservoir.bytes(capacity: capacity, dimension: dimension),
-                finish: capacity * (dimension + 96) + centres * (dimension + 64) * 4)
+                finish: capacity * (dimension + 96) + min(capacity, 8192) * dimension + centres * (dimension + 64) * 4)
         }
         var need = memory(stage.capacity)
         // The largest that would do, by halves: what is lost by that is less than what a rounder number gains.

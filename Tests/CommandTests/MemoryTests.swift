@@ -51,6 +51,34 @@ import Testing
         #expect(try #require(timing["memory_peak"]?.integerValue) <= enough << 20)
     }
 
+    /// What is declared is what is used: a reservoir that fills up, in the smallest budget, stays below it.
+    @Test(arguments: [(1, 384), (2, 4096), (3, 2048)])
+    func thePeakStaysBelowTheSmallestBudget(_ threads: Int, dimensions: Int) throws {
+        guard Program.isRelease else { return skip("a debug build takes minutes") }
+        let space = try Workspace()
+        let words = "the of stone river answer below explain why winter sort numbers".split(separator: " ")
+        try space.write(
+            "in.jsonl.zst",
+            lines: (0..<14_000).map { number in
+                let text = (0..<90).map { words[(number * 7 + $0 * $0 * (number % 13 + 1)) % words.count] }
+                return #"{"prompt":"\#(text.joined(separator: " "))","completion":"\#(number)"}"#
+            })
+        try space.define(
+            files: "in.jsonl.zst", input: ["dedupe: {on: line}"],
+            stages: [
+                "format: {template: auto}", "embed: {dimensions: \(dimensions)}", "cluster: {clusters: 8}",
+                "coreset: {keep: 2%, per: cluster}",
+            ])
+        let plan = try space.sluice("plan", "run.yaml", "--threads", "\(threads)", "--memory", "8GiB")
+        let enough = try smallest(plan.outputText) >> 20
+        let run = try space.run(["--threads", "\(threads)", "--memory", "\(enough)MiB"])
+        let peak = try #require(run.manifest["timing"]?["memory_peak"]?.integerValue)
+        #expect(peak <= enough << 20, "\(peak >> 20) MiB of \(enough) MiB")
+        print(
+            "  \(threads) threads, \(dimensions) dimensions: peak \(peak >> 20) MiB in the smallest budget, \(enough) MiB"
+        )
+    }
+
     @Test func theAdvisedReservoirFits() throws {
         let space = try space(["cluster: {clusters: 5, reservoir: 3000000}"], dimensions: 384)
         let outcome = try space.sluice("plan", "run.yaml", "--memory", "200MiB")

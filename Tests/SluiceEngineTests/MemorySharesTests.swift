@@ -11,6 +11,7 @@ import Testing
         var definition: Definition
         let threads: Int
         let inputs: Int
+        let width: Int
         let needs: [MemoryShares.Need]
 
         init(_ random: inout SplitMix64) {
@@ -20,6 +21,7 @@ import Testing
                 stages: hasStages ? [StageSpec("some")] : [], output: OutputSpec(directory: "out"))
             threads = [1, 2, 3, 4, 8, 16, 64][Int(random.next(below: 7))]
             inputs = [1, 2, 5, 100, .max][Int(random.next(below: 5))]
+            width = [0, 384, 1024, 8192, 30_000][Int(random.next(below: 5))]
             var needs: [MemoryShares.Need] = []
             for number in 0..<(hasStages ? 1 + random.next(below: 4) : 0) {
                 func bytes() -> Int { Int(random.next(below: 1 << (10 + random.next(below: 22)))) }
@@ -37,10 +39,12 @@ import Testing
         func shares(_ memory: Int) throws(EngineError) -> MemoryShares {
             var definition = definition
             definition.memory = memory
-            return try MemoryShares(definition, threads: threads, inputs: inputs, needs: needs)
+            return try MemoryShares(definition, threads: threads, inputs: inputs, width: width, needs: needs)
         }
 
-        var description: String { "\(threads) threads, \(inputs) inputs, \(definition.stages.count) stages, \(needs)" }
+        var description: String {
+            "\(threads) threads, \(inputs) inputs, rows of \(width), \(definition.stages.count) stages, \(needs)"
+        }
     }
 
     private func smallest(in message: String) -> Int? {

@@ -9,6 +9,9 @@ package struct MemoryShares: Sendable {
     package static let program = 40 << 20
     /// A block under way: its bytes, what is made of them, and the frames they are packed into.
     package static let perBlock = 3 << 20
+    /// What the columns that a block gets while it is read add to it, for each byte of a row beyond 512: lines have half a KiB, and values are
+    /// there twice while rows leave.
+    static let perBlockWidth = 2 << 10
     /// Compression and parsing contexts of a thread.
     package static let perThread = 6 << 20
     /// An input that is open: its buffers and a window of zstd up to level 16.
@@ -73,46 +76,57 @@ package struct MemoryShares: Sendable {
     private let room: Int
     private let definition: Definition
     private let inputs: Int
+    /// Bytes of a row's vectors.
+    private let width: Int
+    /// A block in the pass that makes the columns.
+    private let readingBlock: Int
     private let needs: [Need]
 
     /// - Parameters:
     ///   - inputs: files that will be read, where that is known.
+    ///   - width: bytes of the vectors that stages write, a row.
     ///   - needs: of all pieces of work, as far as they are known.
     /// - Throws: `EngineError` with code `.resources`: who asks for how much, what is there, and the smallest budget that would do.
     package init(
-        _ definition: Definition, threads: Int, inputs: Int = .max, needs: [Need] = []
+        _ definition: Definition, threads: Int, inputs: Int = .max, width: Int = 0, needs: [Need] = []
     ) throws(EngineError) {
-        self.init(definition, total: definition.memory, threads: threads, inputs: inputs, needs: needs)
+        self.init(definition, total: definition.memory, threads: threads, inputs: inputs, width: width, needs: needs)
         guard !fits else { return }
         throw refusal(least: smallest { $0.fits })
     }
 
-    private init(_ definition: Definition, total: Int, threads: Int, inputs: Int, needs: [Need]) {
+    private init(_ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, needs: [Need]) {
         self.total = total
         self.threads = threads
         self.inputs = inputs
+        self.width = width
+        readingBlock = Self.perBlock + Self.perBlockWidth * max(0, width - 512)
         self.definition = definition
         self.needs = needs
         room = total - total / Self.spareDivisor - Self.program - threads * Self.perThread
         // Blocks take what a quarter of the rest allows, four at least: fewer only means less reading ahead.
         let most = max(4, 2 * threads + 2)
-        blocks = max(4, min(most, (room - 4 * Self.perBlock) / 4 / Self.perBlock + 4))
-        streams = max(1, min(threads, inputs, room / 8 / Self.perStream))
+        let beyond = max(0, room - 4 * readingBlock)
+        blocks = min(most, 4 + beyond / 4 / readingBlock)
+        streams = max(1, min(threads, inputs, beyond / 8 / Self.perStream))
         // With few threads unpacking is never what the others wait for.
         let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
-        readAhead = min(ahead, max(0, room) / 8 / streams)
-        let rest = max(0, room - blocks * Self.perBlock - streams * (Self.perStream + readAhead))
+        readAhead = min(ahead, beyond / 8 / streams)
+        let open = streams * (Self.perStream + readAhead)
+        let rest = max(0, room - blocks * Self.perBlock - open)
+        let restOfReading = max(0, room - blocks * readingBlock - open)
         stage = rest * 3 / 8
         resident = rest / 6
         let keeps = needs.contains { !$0.isTransform }
-        ledger = keeps ? Self.ledger(rest: rest, room: room, needs) : 0
+        ledger = keeps ? Self.ledger(rest: restOfReading, room: room, needs) : 0
         let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
         // A plain dedupe may fill the rest with its table. Before stages it spills early instead: the extra pass costs
         // little beside them, and the peak does not grow with the input.
         dedupe =
-            isDeduped ? min(isPlain ? rest * 3 / 4 : rest / 4, max(1 << 20, rest - ledger - Self.leastWindow)) : 0
+            isDeduped
+            ? min(restOfReading * (isPlain ? 3 : 1) / 4, max(1 << 20, restOfReading - ledger - Self.leastWindow)) : 0
         // What zstd --long makes is 128 MiB.
-        let free = min(128 << 20, total / 4, rest - dedupe - ledger)
+        let free = min(128 << 20, total / 4, restOfReading - dedupe - ledger)
         window = max(Self.leastWindow, free < 1 ? 0 : 1 << (Int.bitWidth - 1 - free.leadingZeroBitCount))
     }
 
@@ -128,7 +142,7 @@ package struct MemoryShares: Sendable {
     private var missing: (need: Need?, bytes: Int) {
         let blocks = 4 * Self.perBlock
         // Reading: a window, a table and ledger lines of some size, and room for what grows with the threads.
-        var worst: (need: Need?, bytes: Int) = (nil, blocks + Self.perStream + (24 << 20) - room)
+        var worst: (need: Need?, bytes: Int) = (nil, 4 * readingBlock + Self.perStream + (24 << 20) - room)
         for need in needs {
             let bytes = need.least + Self.leastLedger + (need.isSelection ? 0 : blocks) - room
             if bytes > max(0, worst.bytes) { worst = (need, bytes) }
@@ -163,7 +177,8 @@ package struct MemoryShares: Sendable {
     private func smallest(_ isGood: (MemoryShares) -> Bool) -> Int {
         func isGoodAt(_ size: Int) -> Bool {
             isGood(
-                MemoryShares(definition, total: size << 20, threads: threads, inputs: inputs, needs: needs))
+                MemoryShares(
+                    definition, total: size << 20, threads: threads, inputs: inputs, width: width, needs: needs))
         }
         var (low, high) = (0, 1)
         while high < 1 << 40, !isGoodAt(high) { (low, high) = (high, high * 2) }
@@ -190,15 +205,15 @@ package struct MemoryShares: Sendable {
         ]
     }
 
-    private func blocksPart(_ count: Int) -> Part {
-        Part(name: "\(count) blocks under way", bytes: count * Self.perBlock)
+    private func blocksPart(_ count: Int, of size: Int = perBlock) -> Part {
+        Part(name: "\(count) blocks under way", bytes: count * size)
     }
 
-    /// What every pass over the input takes.
-    private var input: [Part] {
+    /// What a pass over the input takes.
+    private func input(block size: Int = perBlock) -> [Part] {
         let name = streams == 1 ? "1 input open" : "\(streams) inputs open"
         return [
-            blocksPart(blocks),
+            blocksPart(blocks, of: size),
             Part(
                 name: name + (readAhead > 0 ? ", frames unpacked ahead" : ""),
                 bytes: streams * (Self.perStream + readAhead)),
@@ -211,13 +226,14 @@ package struct MemoryShares: Sendable {
 
     /// - Parameter hasTable: whether duplicates are told by a table, or were found before and are read from disk.
     package func reading(hasTable: Bool = true) -> [Part] {
-        input + (hasTable && dedupe > 0 ? [Part(name: "dedupe table", bytes: dedupe)] : []) + ledgerPart
+        input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: "dedupe table", bytes: dedupe)] : [])
+            + ledgerPart
     }
 
     /// The pass that puts all hashes on disk.
-    package var spilling: [Part] { input + [Part(name: "hashes to be sorted", bytes: dedupe)] }
+    package var spilling: [Part] { input() + [Part(name: "hashes to be sorted", bytes: dedupe)] }
 
-    package var writing: [Part] { input + ledger("ledger lines to be merged") }
+    package var writing: [Part] { input() + ledger("ledger lines to be merged") }
 
     /// A pass over the kept columns with nothing but transforms.
     package var rows: [Part] { [blocksPart(blocks)] + ledgerPart }

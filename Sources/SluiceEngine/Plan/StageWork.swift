@@ -35,7 +35,8 @@ extension StageChain {
     package func work(
         _ definition: Definition, threads: Int, inputs: Int = .max, parallel: Parallel = .serial
     ) throws(EngineError) -> (pieces: [StageWork], shares: MemoryShares) {
-        let most = try MemoryShares(definition, threads: threads).most
+        let width = written.reduce(0) { if case .vector(let dimension) = $1.type { $0 + dimension } else { $0 } }
+        let most = try MemoryShares(definition, threads: threads, width: width).most
         var work: [StageWork] = []
         var needs: [MemoryShares.Need] = []
         for link in links {
@@ -49,6 +50,6 @@ extension StageChain {
             work += pieces
             needs += pieces.map { $0.need(context) }
         }
-        return (work, try MemoryShares(definition, threads: threads, inputs: inputs, needs: needs))
+        return (work, try MemoryShares(definition, threads: threads, inputs: inputs, width: width, needs: needs))
     }
 }
