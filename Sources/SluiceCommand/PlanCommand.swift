@@ -37,7 +37,8 @@ struct PlanCommand: ParsableCommand {
         let size = plan.inputBytes > 0 ? ", \(MemorySize.describe(plan.inputBytes))" : ""
         let files = plan.files == 1 ? "1 file" : "\(plan.files) files"
         Terminal.line("input: \(files)\(size), read \(plan.passes == 1 ? "once" : "twice")")
-        let source = plan.isRecordsGiven ? "as --records says" : "guessed by the size; --records N says it better"
+        let guess = plan.inputBytes > 0 ? "guessed by the size" : "a guess"
+        let source = plan.isRecordsGiven ? "as --records says" : "\(guess); --records N says it better"
         Terminal.line("estimates are for \(Format.count(plan.records)) records (\(source))")
     }
 

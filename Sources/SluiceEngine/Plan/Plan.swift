@@ -58,7 +58,8 @@ public struct Plan: Sendable {
         files = catalog.files.count
         inputBytes = Int(catalog.totalSize)
         let content = Self.contentBytes(catalog)
-        let records = given ?? max(1, content / Self.typicalRecord)
+        // Nobody knows how much a pipe will give.
+        let records = given ?? (content > 0 ? max(1, content / Self.typicalRecord) : 1_000_000)
         self.records = records
         isRecordsGiven = given != nil
         self.shares = shares.always.map(Share.init)
@@ -82,7 +83,9 @@ public struct Plan: Sendable {
         }
         let spills = Spills(definition, shares, later, chain, width: width, records: records)
         self.spills = spills.lines
-        disk = Disk(work: spills.bytes, outputs: inputBytes + records * Spills.packedLedgerLine)
+        // Kept records are packed at least as well as the input was; of a pipe as text usually is.
+        let kept = inputBytes > 0 ? inputBytes : records * Self.typicalRecord / Self.typicalRatio
+        disk = Disk(work: spills.bytes, outputs: kept + records * Spills.packedLedgerLine)
     }
 
     /// Compares what the stages are known to need to the budget. Looks at no input.
@@ -118,6 +121,8 @@ public struct Plan: Sendable {
     /// A record of instruction data, in bytes: what estimates go by.
     private static let typicalRecord = 1024
 
+    /// How many times smaller zstd makes such records.
+    private static let typicalRatio = 5
     private static let largestLookedThrough = 32 << 20
 
     /// What the input holds when it is unpacked: what frames of zstd say of themselves, else as text usually packs.
@@ -128,7 +133,7 @@ public struct Plan: Sendable {
                 let frames =
                     file.size > Self.largestLookedThrough ? [] : (try? FileSystem.local.zstdFrames(of: file.path)) ?? []
                 let known = frames.reduce(0) { $0 + Int($1.contentSize ?? 0) }
-                return sum + (known > 0 ? known : Int(file.size) * 5)
+                return sum + (known > 0 ? known : Int(file.size) * Self.typicalRatio)
             }
             return sum + Int(file.size) * (file.path.hasSuffix(".gz") ? 4 : 1)
         }
