@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .PHONY: help setup build test demo lint format bench clean
 
-RELEASE := swift build -c release --product sluice --static-swift-stdlib
+RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
 CUSTOM := examples/custom-stage
 

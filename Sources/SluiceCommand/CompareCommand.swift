@@ -10,14 +10,20 @@ struct CompareCommand: ParsableCommand {
         commandName: "compare",
         abstract: "Hold what runs kept against what they chose from, side by side.",
         discussion: """
-            The vectors are made again from the inputs by each run's own stages up to `embed`; nothing is written. Distances are chord
-            distances, 0 to 2, of a sample of the pool (distinct records that reach the end of those stages) to the nearest kept
-            record. The figures of two runs can be compared where pool and embedding are the same.
-              radius, mean, median, 90 %, 99 %   how far the pool is from what was kept; less is better covered
-              effective rank    directions that the kept records use (Vendi score, 1 to the dimension); more is more diverse
-              NovelSum          distances among kept records, the nearest counting most, where the pool is sparse (arXiv 2502.17184)
-              clusters reached  of k-means clusters of the pool's sample, with a kept record in them
-              labels reached    of the values of --label in the pool, with a kept record among them
+            The vectors are made again from the inputs by each run's own stages up to `embed`; nothing is written. \
+            Distances are chord distances, 0 to 2, of a sample of the pool (distinct records that reach the end of those \
+            stages) to the nearest kept record. The figures of two runs can be compared where pool and embedding are the same.
+
+              radius, mean, median,
+              90 %, 99 % within  how far the pool is from what was kept; less covers better
+              effective rank     directions that the kept records use (Vendi score, 1 to
+                                 the dimension); more is more diverse
+              NovelSum           distances among kept records, the nearest counting most,
+                                 where the pool is sparse (arXiv 2502.17184)
+              clusters reached   k-means clusters of the pool's sample that have a kept
+                                 record in them
+              labels reached     values of --label in the pool that a kept record has
+
             No one of them is the truth: the smallest radius buys outliers. Look at them together.
             """)
 
@@ -36,6 +42,7 @@ struct CompareCommand: ParsableCommand {
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
+    @OptionGroup var budget: RunMemoryOption
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
@@ -50,10 +57,13 @@ struct CompareCommand: ParsableCommand {
         let workers = WorkerPool(threads: count)
         defer { workers.stop() }
         var reports: [Report] = []
+        var allowed = 0
         for directory in directories {
             let reader = try RunReader(directory)
+            let definition = try RunDefinition.read(reader, budget)
+            allowed = max(allowed, definition.memory)
             let pool = try EmbeddedPool.read(
-                reader, try RunDefinition.read(reader), registry: Environment.registry,
+                reader, definition, registry: Environment.registry,
                 sample: poolSample == 0 ? .max / 4 : poolSample, label: label.map { FieldPath($0) }, threads: count)
             reports.append(
                 .object(
@@ -67,9 +77,12 @@ struct CompareCommand: ParsableCommand {
         let result: Report = [
             "runs": .list(reports), "same_pool_and_embedding": .flag(pools.count == 1),
             "distance": "chord", "clusters_seed": .integer(Measures.seed),
+            "memory_budget": .integer(allowed), "memory_peak": .integer(peakMemory() ?? 0),
         ]
         if json { return Terminal.line(result.prettyJSON) }
         for line in Table.lines(reports) { Terminal.line(line) }
+        Terminal.note(
+            "peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
         if pools.count > 1 {
             Terminal.line("\nThe runs differ in input or in the stages up to `embed`: their figures can't be compared.")
         }
@@ -91,37 +104,50 @@ struct VectorsCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file(extensions: ["npy"]))
     var output: String
 
+    @OptionGroup var budget: RunMemoryOption
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
         let reader = try RunReader(directory)
         let pool = try EmbeddedPool.read(
-            reader, try RunDefinition.read(reader), registry: Environment.registry, sample: 0,
+            reader, try RunDefinition.read(reader, budget), registry: Environment.registry, sample: 0,
             threads: try threads.count())
         guard pool.kept > 0 else {
             throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
         }
-        do {
+        do throws(IOFailure) {
             let writer = try NpyWriter<Int8>(output, width: pool.dimension)
             try writer.append(pool.chosen)
             try writer.finish()
-        } catch let failure as IOFailure {
-            throw CommandFailure(status: 4, message: failure.description)
+        } catch {
+            throw CommandFailure(status: 4, message: error.description)
         }
         Terminal.line("\(output): \(Format.count(pool.kept)) vectors of \(pool.dimension) components")
     }
 }
 
+struct RunMemoryOption: ParsableArguments {
+    @Option(help: ArgumentHelp("Memory for the whole process (default: what the run had).", valueName: "size"))
+    var memory: String?
+}
+
 /// The definition of a finished run, read from its manifest.
 private enum RunDefinition {
-    static func read(_ reader: RunReader) throws -> Definition {
+    /// - Parameter budget: replaces the memory that the run had.
+    static func read(_ reader: RunReader, _ budget: RunMemoryOption) throws -> Definition {
         let timing = reader.manifest["timing"]
         let folder = timing?["folder"]?.textValue ?? "."
         do throws(DefinitionErrors) {
             return try DefinitionFile.parse(
                 text: (reader.manifest["definition"] ?? .null).json, path: "\(folder)/\(RunReader.definitionName)",
                 registry: Environment.registry,
-                overrides: [Override(["output", "directory"], reader.path, spelling: "output")])
+                overrides: [
+                    Override(["output", "directory"], reader.path, spelling: "output"),
+                    Override(
+                        ["memory"],
+                        budget.memory ?? String(timing?["memory_budget"]?.integerValue ?? Definition.defaultMemory),
+                        spelling: "--memory \(budget.memory ?? "")"),
+                ])
         } catch {
             throw CommandFailure.usage("\(reader.path): the run's definition can't be read any more: \(error)")
         }

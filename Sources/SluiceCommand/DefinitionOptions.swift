@@ -48,18 +48,34 @@ struct DefinitionOptions: ParsableArguments {
             guard let value else { return }
             all.append(Override(path, value, spelling: "--\(option) \(value)"))
         }
-        if !input.isEmpty { add(["input", "files"], Self.list(input), "input") }
+        if !input.isEmpty {
+            let spelling = input.map { "--input \($0)" }.joined(separator: " ")
+            all.append(Override(["input", "files"], list: input, spelling: spelling))
+        }
         add(["output", "directory"], output, "output")
         add(["memory"], memory, "memory")
         add(["seed"], seed, "seed")
         do throws(DefinitionErrors) {
             let definition = try DefinitionFile.parse(
-                text: text, path: file, registry: Environment.registry, overrides: all)
+                text: text, path: file, registry: Environment.registry, overrides: all,
+                folder: Self.folder(of: file))
             guard problems.isEmpty else { throw DefinitionErrors(problems) }
             return definition
         } catch {
             throw Self.failure(problems + error.problems, file: file)
         }
+    }
+
+    private static func folder(of file: String) -> DefinitionFolder? {
+        func real(_ path: String) -> String? {
+            guard let resolved = realpath(path, nil) else { return nil }
+            defer { free(resolved) }
+            let path = String(cString: resolved)
+            return path == "/" ? "" : path
+        }
+        let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? "."
+        guard let folder = real(folder), let working = real(".") else { return nil }
+        return DefinitionFolder(folder: folder, working: working)
     }
 
     private static func failure(_ problems: [Problem], file: String) -> CommandFailure {
@@ -68,11 +84,6 @@ struct DefinitionOptions: ParsableArguments {
         let lines = unique.map(\.description).joined(separator: "\n")
         let count = unique.count == 1 ? "1 mistake" : "\(unique.count) mistakes"
         return .usage("\(file): \(count); nothing was read\n\(lines)")
-    }
-
-    /// A list as an override spells it.
-    private static func list(_ values: [String]) -> String {
-        values.count == 1 ? values[0] : values.joined(separator: ",")
     }
 }
 

@@ -50,42 +50,39 @@ final class ProgressDisplay: @unchecked Sendable {
         var elapsed = 0.0
         var last = 0.0
         let interval = style == .bar ? 0.1 : style == .json ? 1.0 : 5.0
+        var pace = Pace()
         while running.load(ordering: .relaxed) {
             usleep(tick)
             elapsed += Double(tick) / 1e6
+            let state = meter.state
+            pace.note(state)
             guard elapsed - last >= interval else { continue }
             last = elapsed
-            show(meter.state)
+            show(state, pace)
         }
     }
 
-    private func show(_ state: ProgressState) {
+    private func show(_ state: ProgressState, _ pace: Pace) {
         switch style {
-        case .bar: Terminal.write("\r\u{1B}[K" + Self.bar(state, width: Terminal.width), to: .error)
-        case .plain: Terminal.note(Self.words(state))
+        case .bar:
+            let width = Terminal.columns(of: .error)
+            Terminal.write("\r\u{1B}[K" + Self.bar(state, pace, width: width), to: .error)
+        case .plain: Terminal.note(Self.words(state, pace))
         case .json: Terminal.note(Self.json(state))
         case .none: break
         }
     }
 
-    private static func fraction(_ state: ProgressState) -> Double? {
-        if state.totalBytes > 0 { return min(1, Double(state.bytes) / Double(state.totalBytes)) }
-        if state.totalRecords > 0 { return min(1, Double(state.records) / Double(state.totalRecords)) }
-        return nil
-    }
-
     /// `[2] reading  ━━━━━━────  61 %  12,345 records  250,000/s  0:12 left`, cut to the terminal's width.
-    static func bar(_ state: ProgressState, width: Int) -> String {
-        let fraction = fraction(state)
+    static func bar(_ state: ProgressState, _ pace: Pace, width: Int) -> String {
+        let fraction = state.fraction
         var tail = ""
         if let fraction { tail += " \(Int(fraction * 100)) %" }
         if state.records > 0 {
             tail += "  \(Format.count(state.records)) records"
-            if state.seconds > 0.2 { tail += "  \(Format.count(Int(Double(state.records) / state.seconds)))/s" }
+            if let rate = pace.rate { tail += "  \(Format.count(rate))/s" }
         }
-        if let fraction, fraction > 0.02, state.seconds > 0.5 {
-            tail += "  \(Format.duration(state.seconds * (1 - fraction) / fraction)) left"
-        }
+        if let left = pace.secondsLeft { tail += "  \(Format.duration(left)) left" }
         let head = "[\(state.step)] \(state.phase) "
         let room = min(40, width - head.count - tail.count - 2)
         guard let fraction, room >= 8 else { return String((head + tail).prefix(max(0, width - 1))) }
@@ -93,16 +90,12 @@ final class ProgressDisplay: @unchecked Sendable {
         return head + String(repeating: "━", count: full) + String(repeating: "─", count: room - full) + tail
     }
 
-    static func words(_ state: ProgressState) -> String {
+    static func words(_ state: ProgressState, _ pace: Pace) -> String {
         var text = "step \(state.step), \(state.phase)"
-        if let fraction = fraction(state) { text += ": \(Int(fraction * 100)) %" }
+        if let fraction = state.fraction { text += ": \(Int(fraction * 100)) %" }
         if state.records > 0 { text += ", \(Format.count(state.records)) records" }
-        if state.records > 0, state.seconds > 0.2 {
-            text += ", \(Format.count(Int(Double(state.records) / state.seconds)))/s"
-        }
-        if let fraction = fraction(state), fraction > 0.02 {
-            text += ", \(Format.duration(state.seconds * (1 - fraction) / fraction)) left"
-        }
+        if state.records > 0, let rate = pace.rate { text += ", \(Format.count(rate))/s" }
+        if let left = pace.secondsLeft { text += ", \(Format.duration(left)) left" }
         return text
     }
 
@@ -114,5 +107,42 @@ final class ProgressDisplay: @unchecked Sendable {
             "seconds": .real((state.seconds * 1000).rounded() / 1000),
         ]
         return report.json
+    }
+}
+
+extension ProgressState {
+    /// How much of the phase is done, where that can be told.
+    var fraction: Double? {
+        if totalBytes > 0 { return min(1, Double(bytes) / Double(totalBytes)) }
+        if totalRecords > 0 { return min(1, Double(records) / Double(totalRecords)) }
+        return nil
+    }
+}
+
+/// How fast a phase goes, by its last ten seconds: a run that goes on passes over what was done in no time, and that says
+/// nothing about the rest.
+struct Pace {
+    private static let window = 10.0
+    private var states: [ProgressState] = []
+
+    mutating func note(_ state: ProgressState) {
+        if let last = states.last, last.step != state.step || last.seconds > state.seconds { states = [] }
+        states.append(state)
+        while state.seconds - states[0].seconds > Self.window { states.removeFirst() }
+    }
+
+    private var elapsed: Double { (states.last?.seconds ?? 0) - (states.first?.seconds ?? 0) }
+
+    /// Records a second; nil as long as that can't be told.
+    var rate: Int? {
+        guard let first = states.first, let last = states.last, elapsed > 0.2 else { return nil }
+        return Int(Double(last.records - first.records) / elapsed)
+    }
+
+    var secondsLeft: Double? {
+        guard let first = states.first?.fraction, let last = states.last?.fraction, elapsed > 0.5, last > first else {
+            return nil
+        }
+        return elapsed * (1 - last) / (last - first)
     }
 }

@@ -6,9 +6,13 @@ struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run a definition.",
         discussion: """
-            Writes into the output directory: kept.jsonl.zst, the records that stay, in input order; ledger.jsonl.zst, one
-            line for each record that was dropped, with stage, reason and the record it lost to; quarantine.jsonl.zst, the
-            lines that are no good records; run.json, the account, digests and certificates.
+            What it writes into the output directory:
+              kept.jsonl.zst         the records that stay, in input order
+              ledger.jsonl.zst       for each dropped record the stage, the reason and
+                                     the record that it lost to
+              quarantine.jsonl.zst   the lines that are no good records
+              picks.jsonl.zst        the numbers that stages gave to kept records
+              run.json               the account, digests and certificates
             """)
 
     @OptionGroup var source: DefinitionOptions
@@ -23,7 +27,7 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Leave the work files (columns as .npy) in the output directory.")
     var keepWork = false
 
-    @Option(help: "How to show progress: bar, plain, json or none (default: bar on a terminal, plain elsewhere).")
+    @Option(help: "How to show progress (default: bar on a terminal, plain elsewhere).")
     var progress: ProgressStyle?
 
     @Option(help: .hidden)
@@ -38,6 +42,9 @@ struct RunCommand: ParsableCommand {
     @Option(help: .hidden)
     var dedupeBytes: Int?
 
+    @Option(help: .hidden)
+    var dedupeHashBits: Int?
+
     func run() throws {
         let definition = try source.definition()
         var options = RunOptions(threads: try threads.count(for: definition))
@@ -48,6 +55,7 @@ struct RunCommand: ParsableCommand {
         if let segmentBytes { options.segmentBytes = segmentBytes }
         if let checkpointSeconds { options.checkpointSeconds = checkpointSeconds }
         options.dedupeBytes = dedupeBytes
+        options.dedupeHashBits = dedupeHashBits
         options.isStopped = Signals.isStopped
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)

@@ -12,6 +12,7 @@ public enum SluiceCommand {
     public static func main(adding stages: [any Stage.Type] = []) -> Never {
         Environment.registry = stages.reduce(Registry.builtIn) { $0.adding($1) }
         do {
+            try Sluice.checkCommandName()
             var command = try Sluice.parseAsRoot()
             try command.run()
         } catch let failure as CommandFailure {
@@ -65,4 +66,16 @@ struct Sluice: ParsableCommand {
             RunCommand.self, CheckCommand.self, PlanCommand.self, StagesCommand.self, WhyCommand.self,
             VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
+
+    /// A wrong name would be taken for an argument too many; this says what it is, and which name is near.
+    static func checkCommandName() throws(CommandFailure) {
+        guard CommandLine.arguments.count > 1 else { return }
+        let given = CommandLine.arguments[1]
+        let known = configuration.subcommands.compactMap { $0.configuration.commandName }
+        // What the parser puts there itself: `help`, and the requests of a shell that completes.
+        guard !given.hasPrefix("-"), !(known + ["help", "completions"]).contains(given) else { return }
+        let near = Registry.nearest(to: given, in: known).map { "did you mean `\($0)`?" }
+        throw .usage(
+            "there is no command `\(given)`; \(near ?? "known are \(known.joined(separator: ", "))")")
+    }
 }

@@ -20,16 +20,19 @@ struct StagesCommand: ParsableCommand {
             return
         }
         guard let stage = registry[name] else {
-            let near = Registry.nearest(to: name, in: registry.names).map { "; did you mean `\($0)`?" } ?? ""
+            let near = Registry.nearest(to: name, in: registry.names).map { "; did you mean `\($0)`?" } ?? "."
             throw CommandFailure.usage(
-                "there is no stage `\(name)`\(near) Known are: \(registry.names.joined(separator: ", "))")
+                "there is no stage `\(name)`\(near) Known are \(registry.names.joined(separator: ", ")).")
         }
         describe(stage.descriptor)
     }
 
     private func describe(_ descriptor: Descriptor) {
-        Terminal.line("\(descriptor.name): \(descriptor.summary)")
-        if !descriptor.discussion.isEmpty { Terminal.line("\n\(descriptor.discussion)") }
+        Terminal.paragraph("\(descriptor.name): \(descriptor.summary)")
+        for paragraph in descriptor.discussion.split(separator: "\n") {
+            Terminal.line()
+            Terminal.paragraph(String(paragraph))
+        }
         guard !descriptor.options.isEmpty else {
             Terminal.line("\nIt has no options.")
             return
@@ -42,8 +45,8 @@ struct StagesCommand: ParsableCommand {
             } else if let value = option.defaultValue {
                 facts += "; default \(Self.spelling(value))"
             }
-            Terminal.line("  \(option.name)  (\(facts))")
-            Terminal.line("      \(option.help)")
+            Terminal.paragraph("\(option.name)  (\(facts))", indent: 2)
+            Terminal.paragraph(option.help, indent: 6)
             if !option.example.isEmpty { Terminal.line("      example: \(option.name): \(option.example)") }
         }
     }

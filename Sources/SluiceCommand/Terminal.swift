@@ -29,12 +29,27 @@ enum Terminal {
 
     static func error(_ text: String) { write("sluice: \(text)\n", to: .error) }
 
+    /// Writes a text with line ends between words, so that a line has no more than `width` columns where words allow it.
+    static func paragraph(_ text: String, indent: Int = 0, width: Int? = nil) {
+        let width = width ?? (isTerminal(.output) ? min(100, Self.columns(of: .output)) : 100)
+        let margin = String(repeating: " ", count: indent)
+        var line = margin
+        for word in text.split(separator: " ") {
+            if line.count > indent, line.count + 1 + word.count > width {
+                Self.line(line)
+                line = margin
+            }
+            line += (line.count > indent ? " " : "") + word
+        }
+        Self.line(line)
+    }
+
     static func isTerminal(_ stream: Stream) -> Bool { isatty(stream.rawValue) == 1 }
 
     /// Columns of the terminal; 80 where nobody says.
-    static var width: Int {
+    static func columns(of stream: Stream) -> Int {
         var size = winsize()
-        guard ioctl(Stream.error.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        guard ioctl(stream.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
         return Int(size.ws_col)
     }
 }

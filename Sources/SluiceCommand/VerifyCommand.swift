@@ -17,11 +17,16 @@ struct VerifyCommand: ParsableCommand {
     @Flag(help: "Do the run again and compare.")
     var rerun = false
 
+    @Option(
+        help: ArgumentHelp("Where the folder of the run's definition lies, if it was moved.", valueName: "folder"),
+        completion: .directory)
+    var folder: String?
+
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
         let reader = try RunReader(directory)
-        var faults = try reader.verify()
+        var faults = try reader.verify(inputFolder: folder)
         if rerun, faults.isEmpty { faults += try repeated(reader) }
         guard faults.isEmpty else {
             throw CommandFailure.data(
@@ -37,7 +42,7 @@ struct VerifyCommand: ParsableCommand {
     private func repeated(_ reader: RunReader) throws -> [String] {
         let manifest = reader.manifest
         let timing = manifest["timing"]
-        let folder = timing?["folder"]?.textValue ?? "."
+        let folder = self.folder ?? timing?["folder"]?.textValue ?? "."
         var template = Array("/tmp/sluice-verify-XXXXXX".utf8CString)
         if let base = getenv("TMPDIR") { template = Array("\(String(cString: base))/sluice-verify-XXXXXX".utf8CString) }
         guard mkdtemp(&template) != nil else {

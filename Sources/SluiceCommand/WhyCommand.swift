@@ -24,7 +24,8 @@ struct WhyCommand: ParsableCommand {
         Terminal.line(
             json
                 ? Self.json(fate).json
-                : Self.words(fate, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
+                : Self.words(
+                    fate, of: record, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
     }
 
     private static func json(_ fate: RunReader.Fate) -> Report {
@@ -35,7 +36,7 @@ struct WhyCommand: ParsableCommand {
         }
     }
 
-    private static func words(_ fate: RunReader.Fate, blankLines: Int) -> String {
+    private static func words(_ fate: RunReader.Fate, of record: String, blankLines: Int) -> String {
         func place(_ entry: Report?) -> String {
             "\(entry?["file"]?.textValue ?? "?"):\(entry?["line"]?.integerValue ?? 0)"
         }
@@ -47,7 +48,8 @@ struct WhyCommand: ParsableCommand {
         switch fate {
         case .kept(nil):
             // Kept records are not listed by place, nor are blank lines.
-            return blankLines == 0 ? "kept" : "kept, unless it is one of the \(blankLines) blank lines of the input"
+            let doubt = blankLines == 0 ? "" : ", unless it is one of the \(blankLines) blank lines of the input"
+            return "\(record) was kept\(doubt)"
         case .kept(let entry?):
             return (["\(place(entry)) was kept"] + numbers(entry, except: ["file", "line"])).joined(separator: "\n")
         case .dropped(let entry):

@@ -61,11 +61,38 @@ public struct InputSpec: Sendable, Hashable {
 }
 
 /// Exact deduplication of the input: of records with equal keys the lowest ordinal stays.
-public enum DedupeSpec: Sendable, Hashable {
-    /// By the bytes of the whole line.
-    case line
+public struct DedupeSpec: Sendable, Hashable {
+    /// What of a record is compared.
+    public enum Key: Sendable, Hashable {
+        /// The bytes of the whole line.
+        case line
+        /// The named fields, in this order.
+        case fields([FieldPath])
+    }
+
+    /// When two keys are taken for equal.
+    public enum Verification: String, Sendable, Hashable, CaseIterable {
+        /// When their 128-bit hashes are equal.
+        case hash
+        /// When their bytes are equal; the hash only says which to compare.
+        case bytes
+    }
+
+    public var on: Key
+    public var verify: Verification
+
+    public init(on: Key, verify: Verification = .hash) {
+        self.on = on
+        self.verify = verify
+    }
+
+    /// By the whole line, told apart by its hash.
+    public static let line = DedupeSpec(on: .line)
+
     /// By the named fields, in this order.
-    case fields([FieldPath])
+    public static func fields(_ paths: [FieldPath], verify: Verification = .hash) -> DedupeSpec {
+        DedupeSpec(on: .fields(paths), verify: verify)
+    }
 }
 
 /// What happens to a line that is no good record.

@@ -65,16 +65,21 @@ extension Definition {
 
 extension InputSpec {
     var report: Report {
-        let dedupe: Report =
-            switch dedupe {
-            case nil: .null
-            case .line: ["on": "line"]
-            case .fields(let paths): ["on": .list(paths.map { .text($0.description) })]
-            }
-        return [
-            "files": .list(files.map { .text(name(of: $0)) }), "dedupe": dedupe, "malformed": .text(malformed.rawValue),
-            "max_record": .integer(maxRecord),
+        [
+            "files": .list(files.map { .text(name(of: $0)) }), "dedupe": dedupe?.report ?? .null,
+            "malformed": .text(malformed.rawValue), "max_record": .integer(maxRecord),
         ]
+    }
+}
+
+extension DedupeSpec {
+    fileprivate var report: Report {
+        let on: Report =
+            switch self.on {
+            case .line: "line"
+            case .fields(let paths): .list(paths.map { .text($0.description) })
+            }
+        return ["on": on, "verify": .text(verify.rawValue)]
     }
 }
 

@@ -9,13 +9,17 @@ public enum DefinitionFile {
     /// - Parameters:
     ///   - path: the file that the text comes from, for messages; relative paths in the text are relative to its directory.
     ///   - overrides: applied in order before anything is checked.
+    ///   - folder: where the definition lies, and the command is given; without it, relative paths of overrides are taken
+    ///     as they stand.
     /// - Throws: every mistake at once.
     public static func parse(
-        text: String, path: String, registry: Registry, overrides: [Override] = []
+        text: String, path: String, registry: Registry, overrides: [Override] = [],
+        folder: DefinitionFolder? = nil
     ) throws(DefinitionErrors) -> Definition {
         let tree = YAMLTree(text: text, path: path)
         guard var root = tree.root else { throw DefinitionErrors(tree.problems) }
-        var reader = DefinitionReader(path: path, registry: registry, problems: tree.problems)
+        var reader = DefinitionReader(
+            path: path, registry: registry, folder: folder, problems: tree.problems)
         for override in overrides {
             do throws(Problem) {
                 try override.apply(to: &root)
@@ -33,14 +37,16 @@ public enum DefinitionFile {
 struct DefinitionReader {
     let path: String
     let registry: Registry
+    let folder: DefinitionFolder?
     var problems: [Problem]
 
     private var places: [DefinitionPart: YAMLPlace] = [:]
     private var broken: Set<DefinitionPart> = []
 
-    init(path: String, registry: Registry, problems: [Problem]) {
+    init(path: String, registry: Registry, folder: DefinitionFolder?, problems: [Problem]) {
         self.path = path
         self.registry = registry
+        self.folder = folder
         self.problems = problems
     }
 
@@ -65,6 +71,7 @@ struct DefinitionReader {
     // MARK: The definition
 
     private static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
+    private static let dedupeKeys = ["on", "verify"]
     private static let inputKeys = ["files", "dedupe", "malformed", "max_record"]
     private static let outputKeys = ["directory", "record", "annotate", "level"]
 
@@ -140,7 +147,7 @@ struct DefinitionReader {
             if let files = texts(entry, "input.files") {
                 input.files = files.enumerated().map { index, file in
                     places[.file(index)] = file.place
-                    return resolved(file.text ?? "", at: file.place)
+                    return resolvedFile(file.text ?? "", at: file.place)
                 }
             } else {
                 broken.insert(.files)
@@ -164,17 +171,21 @@ struct DefinitionReader {
             report("`input.dedupe` must be a map, not `\(text)`; write `dedupe: {on: \(text)}`", at: entry.value.place)
             return nil
         }
-        guard let keys = map(entry.value, named: "input.dedupe", keys: ["on"]) else { return nil }
+        guard let keys = map(entry.value, named: "input.dedupe", keys: Self.dedupeKeys) else { return nil }
+        var verify = DedupeSpec.Verification.hash
+        if let entry = given(keys["verify"]) {
+            verify = choice(entry, "input.dedupe.verify", DedupeSpec.Verification.self) ?? verify
+        }
         guard let on = keys["on"] else {
             report("`input.dedupe` needs `on`: field names, or `line`", at: entry.keyPlace)
             return nil
         }
         guard let given = given(on) else { return nil }
         places[.dedupe] = given.value.place
-        if given.value.text == "line" { return .line }
+        if given.value.text == "line" { return DedupeSpec(on: .line, verify: verify) }
         guard let fields = texts(given, "input.dedupe.on") else { return nil }
         for (index, field) in fields.enumerated() { places[.dedupeField(index)] = field.place }
-        return .fields(fields.map { FieldPath($0.text ?? "") })
+        return .fields(fields.map { FieldPath($0.text ?? "") }, verify: verify)
     }
 
     private mutating func readOutput(_ entry: YAMLNode.Entry, _ output: inout OutputSpec) {
@@ -311,7 +322,7 @@ struct DefinitionReader {
         case (_, .scalar(let text, let quoted)):
             // An empty text on the command line is one; in a file it must stand in quotes.
             if node.isNull, !(node.isOverride && text.isEmpty && kind == .text) { return nil }
-            if kind == .path { return .text(resolved(text, at: node.place)) }
+            if kind == .path { return .text(resolvedFile(text, at: node.place)) }
             return kind.value(spelled: text, quoted: quoted && !node.isOverride)
         default: return nil
         }
@@ -365,7 +376,9 @@ struct DefinitionReader {
     private static func unknownKey(_ key: String, of name: String?, _ keys: [String]) -> String {
         let start = "unknown key `\(key)`" + (name.map { " of `\($0)`" } ?? "")
         if let near = Registry.nearest(to: key, in: keys) { return "\(start); did you mean `\(near)`?" }
-        let homes: [(keys: [String], of: String?)] = [(Self.keys, nil), (inputKeys, "input"), (outputKeys, "output")]
+        let homes: [(keys: [String], of: String?)] = [
+            (Self.keys, nil), (inputKeys, "input"), (dedupeKeys, "input.dedupe"), (outputKeys, "output"),
+        ]
         if let home = homes.first(where: { $0.of != name && $0.keys.contains(key) }) {
             return "\(start); it belongs \(home.of.map { "under `\($0)`" } ?? "at the top")"
         }
@@ -432,6 +445,16 @@ struct DefinitionReader {
     private mutating func broken<Value>(_ part: DefinitionPart, _ value: Value) -> Value {
         broken.insert(part)
         return value
+    }
+
+    /// A file to read.
+    private func resolvedFile(_ text: String, at place: YAMLPlace) -> String {
+        var isOverride = false
+        if case .override = place { isOverride = true }
+        guard let folder, text != "-", !text.isEmpty, isOverride || text.hasPrefix("/") else {
+            return resolved(text, at: place)
+        }
+        return folder.path(text, prefix: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")
     }
 
     /// A path in the file is relative to the file's directory.

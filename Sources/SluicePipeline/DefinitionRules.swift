@@ -65,7 +65,7 @@ struct DefinitionRules {
                 report(.file(index), "standard input `-` can be read only once")
             }
         }
-        if case .fields(let fields) = input.dedupe {
+        if case .fields(let fields) = input.dedupe?.on {
             if fields.isEmpty { report(.dedupe, "`input.dedupe.on` names no field; write field names or `on: line`") }
             for (index, field) in fields.enumerated() {
                 if field.description.isEmpty { report(.dedupeField(index), "`input.dedupe.on` holds an empty name") }

@@ -9,6 +9,8 @@ public import SluiceCore
 public struct Override: Sendable, Hashable {
     public let path: [String]
     public let value: String
+    /// The entries of a list that were given one by one; `value` does not count then.
+    private var list: [String]?
     /// How it stands on the command line, for messages.
     public let spelling: String
 
@@ -31,6 +33,12 @@ public struct Override: Sendable, Hashable {
         self.spelling = spelling
     }
 
+    /// A list, each entry as it stands: a file may have a comma in its name.
+    public init(_ path: [String], list: [String], spelling: String) {
+        self.init(path, "", spelling: spelling)
+        self.list = list
+    }
+
     /// Puts the value into the tree.
     func apply(to root: inout YAMLNode) throws(Problem) {
         if path.first == "stages", path.count > 1 {
@@ -46,7 +54,12 @@ public struct Override: Sendable, Hashable {
 
     private func set(_ rest: ArraySlice<String>, in node: inout YAMLNode) throws(Problem) {
         guard let key = rest.first else {
-            node = YAMLNode(value: .scalar(value, quoted: false), place: place)
+            if let list {
+                let entries = list.map { YAMLNode(value: .scalar($0, quoted: true), place: place) }
+                node = YAMLNode(value: .list(entries), place: place)
+            } else {
+                node = YAMLNode(value: .scalar(value, quoted: false), place: place)
+            }
             return
         }
         var entries: [YAMLNode.Entry]

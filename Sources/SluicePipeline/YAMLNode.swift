@@ -51,7 +51,14 @@ struct YAMLNode {
     var overrideElements: [YAMLNode]? {
         guard isOverride, let text else { return nil }
         if text.hasPrefix("["), case .list(let nodes)? = YAMLTree.flow(text, place)?.value { return nodes }
-        return text.split(separator: ",").map { YAMLNode(value: .scalar(String($0), quoted: false), place: place) }
+        var entries: [String] = [""]
+        var depth = 0
+        for character in text {
+            // A comma in braces is one of the pattern `{a,b}.jsonl`.
+            if character == "{" { depth += 1 } else if character == "}" { depth -= 1 }
+            if character == ",", depth <= 0 { entries.append("") } else { entries[entries.count - 1].append(character) }
+        }
+        return entries.filter { !$0.isEmpty }.map { YAMLNode(value: .scalar($0, quoted: false), place: place) }
     }
 
     /// The entries of a map written on the command line: `{on: line}`.

@@ -284,28 +284,119 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
+    /// Frames that were made with `--long`: read up to the limit, and past it the message says what would do.
+    @Test(arguments: [(27, "512MiB", true), (28, "512MiB", false), (28, "4GiB", false), (27, "200MiB", false)])
+    func longWindows(log: Int, memory: String, isRead: Bool) throws {
+        let space = try Workspace()
+        try space.write("in.jsonl.zst", zstdFrame(Self.record(0) + [0x0A], windowLog: log))
+        try space.define(files: "in.jsonl.zst")
+        let outcome = try space.sluice("run", "run.yaml", "--memory", memory)
+        if isRead {
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+            #expect(try RunFiles(space("out")).kept == Self.record(0) + [0x0A])
+        } else {
+            #expect(outcome.status == 4)
+            #expect(outcome.errorText.contains("in.jsonl.zst: byte 0: "), "\(outcome.errorText)")
+            #expect(
+                outcome.errorText.contains("a window of \(log == 27 ? 128 : 256) MiB"), "\(outcome.errorText)")
+            let advice =
+                memory == "200MiB" ? "Raise `memory`" : "Compress the file again, with `zstd --long=27` at most"
+            #expect(outcome.errorText.contains(advice), "\(outcome.errorText)")
+            // With more memory the run can go on, so its work stays; nothing stands under a final name.
+            #expect(outcome.errorText.contains("--resume"), "\(outcome.errorText)")
+            #expect(!space.names(in: "out").contains { $0.hasSuffix(".zst") || $0 == "run.json" })
+        }
+    }
+
+    static let brokenArrays: [(String, String)] = [
+        (#"[{"a": 1}, {"a": 2} {"a": 3}]"#, "element 3, unpacked byte 20: found «{» where a comma"),
+        (#"[{"a": 1}, {"a": 2"#, "element 2, unpacked byte 18: the file ends inside the array"),
+        (#"[{"a": 1},, {"a": 2}]"#, "element 2, unpacked byte 10: found «,» where an element should be"),
+        (#"[{"a": 1}] {"a": 2}"#, "element 2, unpacked byte 11: found «{» after the end of the array"),
+    ]
+
+    /// Elements that can't be told apart: nothing is left to put aside.
+    @Test(arguments: brokenArrays)
+    func anArrayThatBreaks(_ text: String, message: String) throws {
+        let space = try Workspace()
+        try space.write("in.json", text)
+        try space.define(files: "in.json")
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 3)
+        #expect(outcome.errorText.contains("in.json: \(message)"), "\(outcome.errorText)")
+        #expect(space.names(in: "out") == [])
+    }
+
+    /// Elements that are no objects are bad records like bad lines; so is a line in a `.json` file that holds no array.
+    @Test func badRecordsInJSONFiles() throws {
+        let space = try Workspace()
+        try space.write("array.json", #"[{"a": 1}, 7, ["x"], {"a": nul}, {"a": 2}]"#)
+        try space.write("lines.json", lines: [#"{"a": 3}"#, "7", #"{"a": 4}"#])
+        try space.define(files: "*.json")
+        let files = try space.run()
+        #expect(files.keptLines.map { text($0) } == (1...4).map { #"{"a": \#($0)}"# })
+        #expect(
+            try files.faults.map { "\($0.place) \($0.byte)" } == [
+                "array.json:2 11", "array.json:3 14", "array.json:4 27", "lines.json:2 9",
+            ])
+        try files.expectClosedAccount()
+    }
+
+    @Test func badStandardInput() throws {
+        let space = try Workspace()
+        try space.define(files: "-")
+        let lines = joined([Self.record(0), Array("{".utf8), Self.record(1)])
+        let files = try space.run(input: lines)
+        #expect(files.kept == joined([Self.record(0), Self.record(1)]))
+        #expect(try files.faults.map(\.place) == ["-:2"])
+        let cut = try space.sluice(
+            ["run", "run.yaml", "--output", "out2"], input: Array(zstd(Self.good).dropLast(100)))
+        #expect(cut.status == 3)
+        #expect(cut.errorText.contains("standard input: byte "), "\(cut.errorText)")
+        #expect(cut.errorText.contains("the file ends inside"), "\(cut.errorText)")
+        #expect(space.names(in: "out2") == [])
+    }
+
     // MARK: Files
 
-    @Test func aFileThatCantBeRead() throws {
+    @Test func aFolderIsNoFile() throws {
         let space = try Workspace()
-        // Root reads everything, so a folder stands in for a file that can't be read.
         try FileSystem.local.makeFolder(space("in.jsonl"))
         try space.define()
         let outcome = try space.sluice("run", "run.yaml")
         #expect(outcome.status == 3)
         #expect(outcome.errorText.contains("in.jsonl: it is a folder"), "\(outcome.errorText)")
         #expect(space.names(in: "out") == [])
+    }
 
-        guard geteuid() != 0 else {
-            skip("root reads every file, so permissions were not tried")
-            return
-        }
+    @Test func aFileThatCantBeRead() throws {
+        let space = try Workspace()
+        try space.write("good.jsonl", "{}\n")
         try space.write("locked.jsonl", "{}\n")
         chmod(space("locked.jsonl"), 0)
-        try space.define(files: "locked.jsonl")
-        let locked = try space.sluice("run", "run.yaml")
-        #expect(locked.status == 3)
-        #expect(locked.errorText.contains("locked.jsonl"), "\(locked.errorText)")
+        try space.define(files: "*.jsonl")
+        guard let outcome = try space.unprivileged("run", "run.yaml") else {
+            return skip("root reads every file, and there is no setpriv to be somebody else with")
+        }
+        #expect(outcome.status == 3)
+        #expect(outcome.errorText.contains("locked.jsonl: it can't be read"), "\(outcome.errorText)")
+        #expect(outcome.errorText.contains("Check the permissions"), "\(outcome.errorText)")
+        #expect(space.names(in: "out") == [])
+    }
+
+    @Test func aFolderThatCantBeWrittenTo() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: [Self.record(0)])
+        try FileSystem.local.makeFolder(space("closed"))
+        try space.define()
+        guard
+            let outcome = try space.unprivileged(
+                "run", "run.yaml", "--output", "closed/out", before: { chmod(space("closed"), 0o555) })
+        else { return skip("root writes everywhere, and there is no setpriv to be somebody else with") }
+        #expect(outcome.status == 4)
+        #expect(outcome.errorText.contains("closed/out"), "\(outcome.errorText)")
+        #expect(outcome.errorText.contains("Permission denied"), "\(outcome.errorText)")
+        #expect(space.names(in: "closed") == [])
     }
 
     @Test(arguments: [("no/*.jsonl", "matches no file"), ("in.jsonl", "does not exist")])

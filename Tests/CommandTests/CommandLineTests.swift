@@ -93,6 +93,17 @@ import Testing
         #expect(space.names() == ["in.jsonl", "run.yaml"])
     }
 
+    @Test(arguments: [
+        ("runn", "there is no command `runn`; did you mean `run`?"),
+        ("verfiy", "there is no command `verfiy`; did you mean `verify`?"),
+        ("deduplicate", "there is no command `deduplicate`; known are run, check, plan, stages, why, verify"),
+    ])
+    func nearestCommandName(_ name: String, message: String) throws {
+        let outcome = try Workspace().sluice(name, "run.yaml", "--force")
+        #expect(outcome.status == 2)
+        #expect(outcome.errorText.contains(message), "\(outcome.errorText)")
+    }
+
     @Test func nearestStageName() throws {
         let outcome = try Workspace().sluice("stages", "formt")
         #expect(outcome.errorText.contains("did you mean `format`?"), "\(outcome.errorText)")
@@ -110,6 +121,23 @@ import Testing
         }
     }
 
+    /// A shell completes names, whatever is in them; each `--input` is one.
+    @Test(arguments: [
+        (["--input", "a,b.jsonl"], "a,b.jsonl"), (["--input", "d e.jsonl"], "d e.jsonl"),
+        (["--input", "null"], "null"),
+        (["--input", "{c,d e}.jsonl"], "c.jsonl d e.jsonl"),
+        (["--input", "[cd]*.jsonl", "--input", "a,b.jsonl"], "a,b.jsonl c.jsonl d e.jsonl"),
+        (["--set", "input.files={c,d e}.jsonl,nul*"], "c.jsonl d e.jsonl null"),
+        (["--set", "input.files=[c.jsonl, \"a,b.jsonl\"]"], "a,b.jsonl c.jsonl"),
+    ])
+    func inputsByName(_ arguments: [String], files: String) throws {
+        let space = try Workspace()
+        for name in ["a,b.jsonl", "c.jsonl", "d e.jsonl", "null"] { try space.write(name, "{}\n") }
+        try space.define(files: "none.jsonl")
+        let names = try space.run(arguments).manifest["inputs"]?.elements.compactMap { $0["file"]?.textValue }
+        #expect(names?.joined(separator: " ") == files)
+    }
+
     @Test(arguments: ["--help", "help"])
     func helps(_ word: String) throws {
         let outcome = try Workspace().sluice(word)
@@ -117,18 +145,37 @@ import Testing
         #expect(outcome.outputText.contains("sluice run FILE"))
     }
 
-    /// Starting takes under 20 ms: the best of several, since the machine may be busy.
+    /// Starting takes under 20 ms. What other programs on the machine take away comes and goes, what starting costs does
+    /// not: so the least of many starts counts, and on a busy machine there are more of them.
     @Test func startsAtOnce() throws {
         var best = Double.infinity
-        for _ in 0..<20 {
+        var starts = 0
+        while starts < 30 || (best >= 0.02 && starts < 600) {
             let outcome = try Program.run(["--version"], in: nil)
-            #expect(outcome.status == 0)
-            #expect(outcome.outputText.hasPrefix("sluice "))
+            try #require(outcome.status == 0 && outcome.outputText.hasPrefix("sluice "))
             best = min(best, outcome.seconds)
+            starts += 1
         }
-        #expect(best < 0.02, "\(best * 1000) ms")
         print(
-            "sluice --version: \((best * 10_000).rounded() / 10) ms, \(Program.isRelease ? "release" : "debug") build")
+            "sluice --version: \((best * 10_000).rounded() / 10) ms, the least of \(starts) starts of a \(Program.isRelease ? "release" : "debug") build"
+        )
+        guard Program.isRelease else { return skip("only a release build has to start at once") }
+        #expect(best < 0.02, "\(best * 1000) ms")
+    }
+
+    /// The program is one file: it needs the three libraries that README.md names, and the C library's own.
+    @Test func needsThreeLibraries() throws {
+        guard Program.isRelease else { return skip("only a release build has the Swift runtime in it") }
+        let outcome = try Program.run([Program.path], program: "/usr/bin/ldd", in: nil)
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        let libraries = outcome.outputText.split(separator: "\n").compactMap { line -> String? in
+            let name = line.drop { $0 == "\t" || $0 == " " }.prefix { $0 != " " }
+            return name.split(separator: "/").last?.split(separator: ".").first.map(String.init)
+        }
+        let system: Set = [
+            "linux-vdso", "ld-linux-x86-64", "ld-linux-aarch64", "libc", "libm", "libgcc_s", "libstdc++",
+        ]
+        #expect(Set(libraries).subtracting(system) == ["libzstd", "libxxhash", "libsimdjson"], "\(libraries)")
     }
 
     // MARK: Progress

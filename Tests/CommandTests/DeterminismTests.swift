@@ -118,6 +118,23 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
+    /// A pipe is read once: contents are compared as long as they fit.
+    @Test func comparesContentsOfAPipe() throws {
+        let space = try Workspace()
+        let bytes = joined(Self.lines)
+        try space.define(files: "-", input: ["dedupe: {on: [prompt, completion]}"])
+        let hashed = try space.run(input: bytes)
+        let compare = ["--set", "input.dedupe.verify=bytes", "--dedupe-hash-bits", "6"]
+        let compared = try space.run(compare, into: "out2", input: bytes)
+        #expect(compared.kept == hashed.kept && compared.ledger == hashed.ledger)
+        #expect(compared.manifest["stages"]?.elements.first?["collisions"]?.integerValue ?? 0 > 100)
+        let outgrown = try space.sluice(
+            ["run", "run.yaml", "--output", "out3", "--dedupe-bytes", "300000"] + compare, input: bytes)
+        #expect(outgrown.status == 4)
+        #expect(outgrown.errorText.contains("standard input outgrew its 293 KiB"), "\(outgrown.errorText)")
+        #expect(outgrown.errorText.contains("`verify: bytes`"), "\(outgrown.errorText)")
+    }
+
     /// A top-level array and JSON Lines in a file that is called .json.
     @Test func arraysAndLinesInJSONFiles() throws {
         let space = try Workspace()
@@ -131,6 +148,34 @@ import Testing
             #expect(files.keptLines.map { text($0) } == Array(records[..<40]), "\(file)")
             #expect(files.count("dropped") == 10, "\(file)")
         }
+    }
+
+    /// The elements of an array are chosen from as lines are, also where they all stand on one line of the file.
+    @Test(arguments: [",", ",\n", "\n,\n\n"])
+    func arraysAreChosenFromLikeLines(separator: String) throws {
+        let space = try Workspace()
+        let records = (0..<400).map { #"{"prompt": "What is \#($0 % 350) times \#($0 % 7)?", "completion": "\#($0)"}"# }
+        try space.write("lines/in.json", lines: records)
+        try space.write("array/in.json", "[" + records.joined(separator: separator) + "]")
+        func run(_ folder: String) throws -> RunFiles {
+            try space.define(files: "\(folder)/in.json", input: ["dedupe: {on: prompt}"], stages: Self.stages)
+            return try space.run(["--set", "stages.coreset.keep=30"], into: "out-\(folder)")
+        }
+        func places(_ files: RunFiles) throws -> [String] {
+            try files.drops.map { "\($0.line) \($0.stage) \($0.partner?.split(separator: ":").last ?? "")" }
+        }
+        let lines = try run("lines"), array = try run("array")
+        #expect(lines.keptLines.count == 30)
+        #expect(array.kept == lines.kept)
+        #expect(try places(array) == places(lines))
+        try array.expectClosedAccount(["array/in.json": records.map { Array($0.utf8) }])
+        for (number, record) in records.enumerated() where number % 97 == 0 {
+            let why = try space.sluice("why", "out-array", "in.json:\(number + 1)")
+            #expect(
+                why.outputText.contains("was kept") == array.keptLines.contains(Array(record.utf8)),
+                "\(why.outputText)\(why.errorText)")
+        }
+        #expect(try space.sluice("vectors", "out-array", "--output", "v.npy").status == 0)
     }
 
     // MARK: Real data
@@ -168,6 +213,13 @@ import Testing
         for variation in [["--threads", "1"], ["--threads", "4", "--block-bytes", "65536"]] {
             #expect(try space.run(variation, into: "out2").digests == files.digests)
             try FileSystem.local.removeTree(space("out2"))
+        }
+        // Compared byte by byte, in memory and on disk.
+        for variation in [[], ["--dedupe-bytes", "1"]] {
+            let compared = try space.run(["--set", "input.dedupe.verify=bytes"] + variation, into: "out3")
+            #expect(compared.kept == files.kept && compared.ledger == files.ledger)
+            #expect(compared.manifest["stages"]?.elements.first?["collisions"] == 0)
+            try FileSystem.local.removeTree(space("out3"))
         }
     }
 }

@@ -65,17 +65,19 @@ import Testing
             lines: [
                 #"{"prompt": "p \"1\"", "completion": "c\n1"}"#,
                 #"{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "é"}]}"#,
+                #"{"id": 7, "conversations": [{"from": "human", "value": "h"}, {"from": "gpt", "value": "g"}]}"#,
             ])
         try space.define(stages: ["format"], output: ["record: messages"])
         #expect(
             try space.run().keptLines.map { text($0) } == [
                 #"{"messages":[{"role":"user","content":"p \"1\""},{"role":"assistant","content":"c\n1"}]}"#,
                 #"{"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"é"}]}"#,
+                #"{"messages":[{"role":"user","content":"h"},{"role":"assistant","content":"g"}]}"#,
             ])
         try space.define(stages: ["format"], output: ["record: formatted"])
         #expect(
             try space.run(into: "out2").keptLines.map { text($0) } == [
-                #"{"text":"p \"1\"\n\nc\n1"}"#, #"{"text":"u\n\né"}"#,
+                #"{"text":"p \"1\"\n\nc\n1"}"#, #"{"text":"u\n\né"}"#, #"{"text":"h\n\ng"}"#,
             ])
         try space.define(stages: ["format", "embed: {dimensions: 16}"], output: ["annotate: [text, empty_text]"])
         #expect(

@@ -1,3 +1,4 @@
+import Glibc
 import SluiceCore
 import SluiceIO
 import Testing
@@ -23,7 +24,7 @@ import Testing
         let files = try run(recipe, [], in: space, into: "out")
         try files.expectClosedAccount()
         // What examples/data/README.md says is in the data.
-        #expect(files.count("read") == 3575)
+        #expect(files.count("read") == 6575)
         #expect(files.count("blank_lines") == 1)
         #expect(files.count("quarantined") == 9)
         #expect(files.manifest["stages"]?.elements.first?["dropped"]?["duplicate"]?.integerValue == 160)
@@ -100,5 +101,72 @@ import Testing
         let cut = try run("ltd.yaml", arguments + ["--input", "cut/*"], in: space, into: "cut-out")
         #expect(cut.kept == files.kept)
         #expect(cut.count("dropped") == files.count("dropped"))
+    }
+
+    /// Farthest-first on more than 5,000 vectors of real records, against the plain algorithm.
+    @Test(arguments: ["demo", "p3"])
+    func picksAreThoseOfThePlainAlgorithm(_ data: String) throws {
+        guard data == "demo" || sharedData != nil else { return skip("../shared/data is not there") }
+        let files = data == "demo" ? "\(projectFolder)/examples/data/demo-*.zst" : "\(sharedData ?? "")/p3-01.jsonl.zst"
+        let space = try Workspace()
+        try space.define(
+            files: files, input: ["dedupe: {on: line}"],
+            stages: ["format: {template: auto}", "embed: {dimensions: 64}", "coreset: {keep: 100%, method: random}"])
+        let all = try space.run(into: "all")
+        let some = try space.run(
+            ["--set", "stages.coreset.keep=90", "--set", "stages.coreset.method=farthest-first"], into: "some")
+        #expect(try space.sluice("vectors", "all", "--output", "all.npy").status == 0)
+        let file = try NpyReader<Int8>(space("all.npy"))
+        let (rows, width) = (try file.read(rows: 0..<file.rows), file.width)
+        #expect(file.rows >= 5000, "\(file.rows)")
+
+        let places = try split(all.picks ?? []).map { try RunFiles.Entry($0).place }
+        let rowOf = Dictionary(uniqueKeysWithValues: zip(places, 0...))
+        let picks = try split(some.picks ?? []).map { try RunFiles.Entry($0) }
+            .sorted { ($0.values["rank"] as? Int ?? -1) < ($1.values["rank"] as? Int ?? -1) }
+            .compactMap { rowOf[$0.place] }
+        try #require(picks.count == 90)
+
+        // The record farthest from all that are picked, the first of equals; the first pick is as it was.
+        var least = [Int](repeating: .max, count: file.rows)
+        var plain = [picks[0]]
+        rows.withUnsafeBufferPointer { rows in
+            while plain.count < picks.count {
+                let last = plain[plain.count - 1] * width
+                var farthest = 0
+                for row in least.indices {
+                    var squared = 0
+                    for i in 0..<width {
+                        let difference = Int(rows[row * width + i]) - Int(rows[last + i])
+                        squared += difference * difference
+                    }
+                    if squared < least[row] { least[row] = squared }
+                    if least[row] > least[farthest] { farthest = row }
+                }
+                plain.append(farthest)
+            }
+        }
+        #expect(picks == plain)
+    }
+
+    /// What README.md shows is what the program prints; only time and memory differ.
+    @Test func theReadmeShowsWhatIsPrinted() throws {
+        guard let sharedData else { return skip("../shared/data is not there") }
+        let readme = split(try readFile("\(projectFolder)/README.md")).map { text($0) }
+        func block(_ kind: String) throws -> [String] {
+            let start = try #require(readme.firstIndex(of: "```\(kind)"))
+            return Array(readme[(start + 1)...].prefix { $0 != "```" })
+        }
+        let space = try Workspace()
+        try space.write("ltd.yaml", lines: try block("yaml"))
+        symlink(sharedData, space("data"))
+        var printed: [String] = []
+        for line in try block("console") where line.hasPrefix("$ sluice ") {
+            let outcome = try space.sluice(line.dropFirst("$ sluice ".count).split(separator: " ").map(String.init))
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+            printed += [line] + split(outcome.output + outcome.error).map { text($0) }.filter { !$0.hasPrefix("step ") }
+        }
+        func lasting(_ line: String) -> String { line.contains("peak memory") ? "out:" : line }
+        #expect(printed.map(lasting) == (try block("console").map(lasting)))
     }
 }

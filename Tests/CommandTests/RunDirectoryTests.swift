@@ -112,6 +112,92 @@ import Testing
         #expect(try files.drops.map { "\($0.place) \($0.partner ?? "")" } == ["data/x.jsonl:2 data/x.jsonl:1"])
     }
 
+    /// A file that a stage reads decides by what it holds: where the project lies does not matter.
+    @Test func filesOfStagesCountByTheirContent() throws {
+        let space = try Workspace()
+        try space.write("a/in.jsonl", lines: (0..<80).map { #"{"a": "text \#($0 % 60) of \#($0)"}"# })
+        let definition = """
+            sluice: 1
+            input: {files: [in.jsonl]}
+            stages:
+              - format: {template: "{a}"}
+              - embed: {dimensions: 16}
+              - coreset: {keep: 9, already: earlier.npy}
+            output: {directory: out}
+            """
+        try space.write("a/run.yaml", definition)
+        try space.write(
+            "first.yaml",
+            definition.replacing(", already: earlier.npy", with: "").replacing("in.jsonl", with: "a/in.jsonl"))
+        let first = try space.sluice("run", "first.yaml", "--output", "first")
+        #expect(first.status == 0, "\(first.errorText)")
+        #expect(try space.sluice("vectors", "first", "--output", "a/earlier.npy").status == 0)
+
+        let outcome = try space.sluice("run", "a/run.yaml")
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        let before = try RunFiles(space("a/out"))
+        #expect(before.manifest["stage_files"]?.elements.first?["file"]?.textValue == "earlier.npy")
+        // Elsewhere, from elsewhere: the same run.
+        rename(space("a"), space("b"))
+        let gone = try space.sluice("verify", "b/out")
+        #expect(gone.status == 3)
+        #expect(gone.errorText.contains("a/in.jsonl: opening failed"), "\(gone.errorText)")
+        let found = try space.sluice("verify", "b/out", "--folder", "b", "--rerun")
+        #expect(found.status == 0, "\(found.errorText)")
+        let moved = try space.sluice("run", "\(space.path)/b/run.yaml", "--resume")
+        #expect(moved.status == 0, "\(moved.errorText)")
+        #expect(moved.errorText.contains("complete already"), "\(moved.errorText)")
+        #expect(try space.sluice("run", "b/run.yaml").status == 0)
+        #expect(try RunFiles(space("b/out")).digests == before.digests)
+        #expect(try space.sluice("verify", "b/out", "--rerun").status == 0, "it was run again where it lies now")
+
+        // The same name with other content: another run.
+        var file = try readFile(space("b/earlier.npy"))
+        file[file.count - 1] ^= 1
+        try space.write("b/earlier.npy", file)
+        for arguments in [["--resume"], []] {
+            let changed = try space.sluice(["run", "b/run.yaml"] + arguments)
+            #expect(changed.status == 2)
+            #expect(
+                changed.errorText.contains("earlier.npy, which stage `coreset` reads, holds something else now"),
+                "\(changed.errorText)")
+        }
+        let verified = try space.sluice("verify", "b/out")
+        #expect(verified.status == 3)
+        #expect(verified.errorText.contains("earlier.npy is not the file that was read"), "\(verified.errorText)")
+        let again = try space.sluice("run", "b/run.yaml", "--force")
+        #expect(again.status == 0, "\(again.errorText)")
+        #expect(try RunFiles(space("b/out")).manifest["definition_digest"] != before.manifest["definition_digest"])
+    }
+
+    /// Inputs that are named on the command line are found again, wherever the definition lies.
+    @Test(arguments: ["deep/run.yaml", "PATH/deep/run.yaml", "./deep/../deep/run.yaml"])
+    func inputsOfTheCommandLineAreFoundAgain(_ file: String) throws {
+        let space = try Workspace()
+        try space.write("data/x.jsonl", lines: (0..<50).map { #"{"a": "text \#($0)"}"# })
+        try space.write("deep/y.jsonl", lines: (50..<60).map { #"{"a": "text \#($0)"}"# })
+        try space.write(
+            "deep/run.yaml",
+            """
+            sluice: 1
+            input: {files: [none.jsonl]}
+            stages: [{format: {template: "{a}"}}, {embed: {dimensions: 16}}, {coreset: {keep: 5}}]
+            output: {directory: out}
+            """)
+        let run = try space.sluice(
+            "run", file.replacing("PATH", with: space.path), "--input", "data/*.jsonl", "--input", "deep/y.jsonl",
+            "--output", "results")
+        #expect(run.status == 0, "\(run.errorText)")
+        #expect(try RunFiles(space("results")).count("read") == 60)
+        for arguments in [
+            ["verify", "results"], ["verify", "results", "--rerun"], ["compare", "results"],
+            ["why", "results", "data/x.jsonl:3"], ["why", "results", "y.jsonl:3"],
+        ] {
+            let outcome = try space.sluice(arguments)
+            #expect(outcome.status == 0, "\(arguments): \(outcome.errorText)")
+        }
+    }
+
     // MARK: why and verify
 
     @Test func whyTellsTheFateOfEveryLine() throws {

@@ -210,6 +210,7 @@ struct Library {
         options.segmentBytes = 20_000
         options.checkpointSeconds = 0
         options.dedupeBytes = kind.dedupeBytes
+        options.dedupeHashBits = kind.dedupeHashBits
         options.fileSystem = fileSystem
         if let budget { options.makeBudget = budget }
         return try Run(try definition(output), registry: .builtIn, options: options).run()

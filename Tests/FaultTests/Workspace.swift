@@ -140,10 +140,13 @@ enum Case: String, CaseIterable {
     case dedupe
     /// The same, with a table that never fits.
     case spill
+    /// A hash that says little, so that contents are compared: on disk, and most of those it finds differ.
+    case compare
     /// Surveys, selections, ledger runs, ranks.
     case select
 
-    var dedupeBytes: Int? { self == .spill ? 1 : nil }
+    var dedupeBytes: Int? { self == .spill || self == .compare ? 1 : nil }
+    var dedupeHashBits: Int? { self == .compare ? 5 : nil }
 
     func yaml(dimensions: Int = 64) -> String {
         let head = """
@@ -152,7 +155,7 @@ enum Case: String, CaseIterable {
             memory: 256MiB
             input:
               files: [in-*]
-              dedupe: {on: [prompt, completion]}
+              dedupe: {on: [prompt, completion], verify: \(self == .compare ? "bytes" : "hash")}
             output:
               directory: out
 

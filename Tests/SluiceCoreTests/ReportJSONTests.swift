@@ -134,7 +134,7 @@ import Testing
     @Test func saysEverythingInAFixedOrder() {
         #expect(
             Self.definition.report.json
-                == #"{"sluice":1,"seed":7,"memory":1073741824,"input":{"files":["a.zst"],"dedupe":{"on":["prompt","completion"]},"#
+                == #"{"sluice":1,"seed":7,"memory":1073741824,"input":{"files":["a.zst"],"dedupe":{"on":["prompt","completion"],"verify":"hash"},"#
                 + #""malformed":"quarantine","max_record":16777216},"stages":[{"embed":{"dimensions":64,"model":"lexical"}},"#
                 + #"{"coreset":{"keep":"5%"}}],"output":{"directory":"out","record":"original","annotate":["cluster"],"level":3}}"#
         )
@@ -158,7 +158,8 @@ import Testing
         other.stages.append(StageSpec("redundancy"))
         #expect(
             Definition.differences(from: Self.definition.report, to: other.report) == [
-                "seed: 7 → 18446744073709551615", "input.files[2]: none → b.zst", "input.dedupe: `on` → none",
+                "seed: 7 → 18446744073709551615", "input.files[2]: none → b.zst",
+                #"input.dedupe: {"on":["prompt","completion"],"verify":"hash"} → none"#,
                 "stages[2].coreset.keep: 5% → 1%", "stages[3]: none → `redundancy`",
             ])
         #expect(Definition.differences(from: other.report, to: other.report).isEmpty)

@@ -136,7 +136,9 @@ import Testing
             var buffer = [UInt8](repeating: 0, count: pieces)
             var total = 0
             let problem = failure {
-                while case let count = try buffer.withUnsafeMutableBytes({ try source.read(into: $0) }), count > 0 { total += count }
+                while case let count = try buffer.withUnsafeMutableBytes({ try source.read(into: $0) }), count > 0 {
+                    total += count
+                }
             }
             #expect(problem?.code == .truncatedStream)
             counts.insert(total)

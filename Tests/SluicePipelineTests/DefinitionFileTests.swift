@@ -58,6 +58,22 @@ private func stage(_ line: String) -> String {
         #expect(definition.output == OutputSpec(directory: "out"))
     }
 
+    @Test func verifyIsHashOrBytes() throws {
+        func dedupe(_ text: String) throws -> DedupeSpec? {
+            try parse("sluice: 1\ninput: {files: a, dedupe: \(text)}\noutput: {directory: o}").input.dedupe
+        }
+        #expect(try dedupe("{on: line}") == DedupeSpec(on: .line, verify: .hash))
+        #expect(try dedupe("{on: line, verify: bytes}") == DedupeSpec(on: .line, verify: .bytes))
+        #expect(try dedupe("{verify: bytes, on: [a, b]}") == .fields(["a", "b"], verify: .bytes))
+        #expect(try dedupe("{on: [a], verify: null}") == .fields(["a"]))
+        // It decides which of two records with one hash stay, so it is part of the digest.
+        let (hash, bytes) = (try parse(designExample), try parse(designExample, set: ["input.dedupe.verify=bytes"]))
+        #expect(bytes.input.dedupe == .fields(["prompt", "completion"], verify: .bytes))
+        #expect(bytes.decidingReport != hash.decidingReport)
+        #expect(
+            Definition.differences(from: hash.report, to: bytes.report) == ["input.dedupe.verify: hash → bytes"])
+    }
+
     @Test func swiftGivesTheSameDefinition() throws {
         let pipeline = Pipeline(
             seed: 42,
@@ -220,6 +236,18 @@ private func stage(_ line: String) -> String {
         (
             "sluice: 1\ninput: {files: a, dedupe: {on: [x, y, x]}}\noutput: {directory: o}\n",
             "2:39: `input.dedupe.on` names `x` twice"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, dedupe: {on: line, verify: byte}}\noutput: {directory: o}\n",
+            "2:46: `input.dedupe.verify` must be one of hash, bytes, not `byte`; did you mean `bytes`?"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, dedupe: {on: line, verfy: bytes}}\noutput: {directory: o}\n",
+            "2:38: unknown key `verfy` of `input.dedupe`; did you mean `verify`?"
+        ),
+        (
+            "sluice: 1\ninput: {files: a, verify: bytes}\noutput: {directory: o}\n",
+            "2:19: unknown key `verify` of `input`; it belongs under `input.dedupe`"
         ),
         (
             "sluice: 1\ninput: {files: a, max_record: 2GiB}\noutput: {directory: o}\n",

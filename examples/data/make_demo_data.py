@@ -16,7 +16,10 @@ import subprocess
 import sys
 from fractions import Fraction
 
-PER_ABILITY = 320
+import long_records
+
+# Of each ability: records of a sentence or two, and long ones.
+SHORT, LONG = 200, 420
 EXACT_DUPLICATES = 160
 NEAR_DUPLICATES = 200
 
@@ -561,10 +564,16 @@ def chat(ability, made):
     return {"messages": [{"role": r, "content": c} for r, c in made], "ability": ability}
 
 
+def long_history(draw):
+    return long_records.history(draw, EVENTS)
+
+
 ABILITIES = [
-    (0, "STEM-biology", biology, alpaca), (0, "humanity-history", history, alpaca), (0, "code generation", code, alpaca), (0, "Chinese", chinese, alpaca),
-    (1, "logical reasoning", logic, prompt), (1, "CoT grad-math", grad_math, prompt), (1, "dialogue understanding", dialogue, alpaca),
-    (2, "role-play", role_play, chat), (2, "creative writing", creative, alpaca), (2, "ethics", ethics, alpaca),
+    (0, "STEM-biology", biology, long_records.biology, alpaca), (0, "humanity-history", history, long_history, alpaca),
+    (0, "code generation", code, long_records.code, alpaca), (0, "Chinese", chinese, long_records.chinese, alpaca),
+    (1, "logical reasoning", logic, long_records.logic, prompt), (1, "CoT grad-math", grad_math, long_records.grad_math, prompt),
+    (1, "dialogue understanding", dialogue, long_records.dialogue, alpaca),
+    (2, "role-play", role_play, long_records.role_play, chat), (2, "creative writing", creative, long_records.creative, alpaca), (2, "ethics", ethics, long_records.ethics, alpaca),
 ]
 
 
@@ -618,18 +627,19 @@ def main():
     draw = Draw(20231019)
     files = [[], [], []]
     seen = set()
-    for file, ability, make, shape in ABILITIES:
-        count = tries = 0
-        while count < PER_ABILITY:
-            tries += 1
-            assert tries < 100 * PER_ABILITY, ability
-            record = shape(ability, make(draw))
-            encoded = line(record)
-            if encoded in seen:
-                continue
-            seen.add(encoded)
-            files[file].append((encoded, record))
-            count += 1
+    for file, ability, short, long, shape in ABILITIES:
+        for make, wanted in [(short, SHORT), (long, LONG)]:
+            count = tries = 0
+            while count < wanted:
+                tries += 1
+                assert tries < 100 * wanted, ability
+                record = shape(ability, make(draw))
+                encoded = line(record)
+                if encoded in seen:
+                    continue
+                seen.add(encoded)
+                files[file].append((encoded, record))
+                count += 1
     for file in range(3):
         files[file] = draw.shuffled(files[file])
 
@@ -658,7 +668,7 @@ def main():
             out.write(packed)
         total += len(content)
         print("demo-%d.jsonl.zst  %5d lines  %8d bytes  %7d compressed  sha256 of the lines %s" % (index, len(content), len(data), len(packed), hashlib.sha256(data).hexdigest()))
-    print("%d lines: %d records of %d abilities, %d exact and %d near duplicates, %d malformed, %d that fit no schema" % (total, PER_ABILITY * len(ABILITIES), len(ABILITIES), EXACT_DUPLICATES, NEAR_DUPLICATES, len(MALFORMED), len(UNFIT)))
+    print("%d lines: %d records of %d abilities, %d exact and %d near duplicates, %d malformed, %d that fit no schema" % (total, (SHORT + LONG) * len(ABILITIES), len(ABILITIES), EXACT_DUPLICATES, NEAR_DUPLICATES, len(MALFORMED), len(UNFIT)))
 
 
 if __name__ == "__main__":

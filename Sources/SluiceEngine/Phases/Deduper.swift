@@ -3,14 +3,19 @@ import SluiceIO
 
 /// Decides which records repeat an earlier one: the lowest ordinal of equal content stays.
 ///
-/// In memory while the table fits its share; otherwise from the sorted list of duplicates that an earlier pass over the
-/// input left on disk. Both give the same answer. Used by an ordered step, so records come in the order of the input.
+/// In memory while the table fits its share, with all contents beside it where they are compared; otherwise from the
+/// sorted list of duplicates that earlier passes over the input left on disk. All give the same answer. Used by an
+/// ordered step, so records come in the order of the input.
 final class Deduper: @unchecked Sendable {
     // Touched by one thread at a time: it belongs to an ordered step of a conveyor.
 
-    /// What `DedupeSpill` holds against the table.
+    /// What decides.
     enum Means {
+        /// Hashes in memory.
         case table
+        /// Hashes and contents in memory.
+        case contents
+        /// What `DedupeSpill` and `ContentComparison` found.
         case duplicates(DuplicateStream)
     }
 
@@ -23,6 +28,8 @@ final class Deduper: @unchecked Sendable {
     static let reason: Reason = "duplicate"
 
     private var table = DedupeTable()
+    private var contents: ContentTable?
+    private let hash: DedupeHash
     private let share: Int
     private let progress: () -> Double
     private var duplicates: DuplicateStream?
@@ -32,42 +39,69 @@ final class Deduper: @unchecked Sendable {
     var distinct = 0
 
     /// - Parameter progress: how much of the input is read, from 0 to 1; decides the means, never the answer.
-    init(_ means: Means, share: Int, progress: @escaping () -> Double) throws(IOFailure) {
+    init(_ means: Means, _ hash: DedupeHash, share: Int, progress: @escaping () -> Double) throws(IOFailure) {
+        self.hash = hash
         self.share = share
         self.progress = progress
-        if case .duplicates(let stream) = means {
+        switch means {
+        case .table: break
+        case .contents: contents = ContentTable(pieceBytes: min(1 << 20, max(16 << 10, share / 16)))
+        case .duplicates(let stream):
             duplicates = stream
             upcoming = try stream.next()
         }
     }
 
-    var memory: Int { duplicates == nil ? table.memory : 0 }
-
     /// Marks the duplicates of a parcel.
     func mark(_ parcel: Parcel) throws {
         if duplicates != nil {
             try markFromStream(parcel)
+        } else if var held = contents.take() {
+            // Out of the optional while it works, and back whatever comes of that.
+            let result = Result { try markByContents(parcel, &held) }
+            contents = consume held
+            try result.get()
         } else {
-            try checkRoom()
-            table.warm(parcel.hashes)
-            for record in parcel.hashes.indices {
-                let ordinal = parcel.ordinals[record]
-                if let kept = table.insertOrFind(parcel.hashes[record], ordinal.rawValue) {
-                    parcel.lose(record, loss(kept))
-                } else if !parcel.isReplay {
-                    distinct += 1
-                }
-            }
+            try markByTable(parcel)
         }
         parcel.distinct = distinct
     }
 
+    private func markByTable(_ parcel: Parcel) throws {
+        try checkRoom(table.memory + table.transientMemory, records: table.count)
+        let hashes = hash(parcel.hashes)
+        table.warm(hashes)
+        for record in hashes.indices {
+            if let kept = table.insertOrFind(hashes[record], parcel.ordinals[record].rawValue) {
+                parcel.lose(record, loss(kept))
+            } else if !parcel.isReplay {
+                distinct += 1
+            }
+        }
+    }
+
+    private func markByContents(_ parcel: Parcel, _ table: inout ContentTable) throws {
+        try checkRoom(table.memory + table.transientMemory, records: table.count)
+        let hashes = hash(parcel.hashes)
+        table.warm(hashes)
+        for record in hashes.indices {
+            let answer = parcel.key(record) { key in
+                table.insertOrFind(hashes[record], parcel.ordinals[record].rawValue, key)
+            }
+            if case .duplicate(let kept) = answer {
+                parcel.lose(record, loss(kept))
+            } else if !parcel.isReplay {
+                distinct += 1
+                if answer == .collision { parcel.account.collisions += 1 }
+            }
+        }
+    }
+
     /// Gives up as soon as it is clear that the table won't fit, not when it is full.
-    private func checkRoom() throws {
-        let memory = table.memory + table.transientMemory
+    private func checkRoom(_ memory: Int, records: Int) throws {
         let done = progress()
         let foreseen = done > 0.02 && done < 1 ? Int(Double(memory) / done / 1.3) : memory
-        guard max(memory, foreseen) <= share else { throw Overflow(records: table.count) }
+        guard max(memory, foreseen) <= share else { throw Overflow(records: records) }
     }
 
     private func markFromStream(_ parcel: Parcel) throws {
@@ -80,7 +114,12 @@ final class Deduper: @unchecked Sendable {
         isAligned = true
         for record in parcel.ordinals.indices {
             if let next = upcoming, next.ordinal == parcel.ordinals[record].rawValue {
-                parcel.lose(record, loss(next.kept))
+                if next.isCollision {
+                    parcel.account.collisions += 1
+                    distinct += 1
+                } else {
+                    parcel.lose(record, loss(next.kept))
+                }
                 upcoming = try duplicates?.next()
             } else {
                 distinct += 1
@@ -94,10 +133,10 @@ final class Deduper: @unchecked Sendable {
         if isAligned, upcoming != nil { throw Self.astray }
     }
 
-    private static var astray: EngineError {
+    static var astray: EngineError {
         EngineError(
             .data,
-            "the duplicates found in the first reading are not those of the second; the input changed while it was read: run again with --force when nothing writes to it"
+            "the duplicates found in one reading are not there in the next; the input changed while it was read: run again with --force when nothing writes to it"
         )
     }
 

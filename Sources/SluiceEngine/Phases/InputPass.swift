@@ -17,8 +17,11 @@ final class InputPass: @unchecked Sendable {
     let fields: [FieldPath]
     private let dedupeFields: [Int]
     private let keepsFields: Bool
+    private let keepsKeys: Bool
     private let windowLogMax: Int
     private let readAhead: Int
+    /// 128 MiB: what `zstd --long` makes.
+    private static let largestWindowLog = 27
     private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
@@ -44,13 +47,13 @@ final class InputPass: @unchecked Sendable {
     ///   - stageFields: the fields that the parcels carry on for the stages.
     ///   - window: the largest zstd window that is unpacked, in bytes.
     ///   - readAhead: bytes of frames of a file that may be unpacked ahead of the reader; 0 for none.
+    ///   - keepsKeys: whether they carry on what the dedupe compares.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
         fileSystem: FileSystem, progress: ProgressMeter, window: Int, readAhead: Int,
-        from checkpoint: Checkpoint? = nil,
-        replays: Bool = false
+        from checkpoint: Checkpoint? = nil, replays: Bool = false, keepsKeys: Bool = false
     ) {
-        windowLogMax = max(20, Int.bitWidth - 1 - max(1, window).leadingZeroBitCount)
+        windowLogMax = min(Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, window).leadingZeroBitCount))
         self.readAhead = readAhead
         readAheadThreads = max(0, readAhead / MemoryShares.perFrameAhead - 1)
         start = checkpoint?.position ?? Checkpoint.Position()
@@ -66,7 +69,8 @@ final class InputPass: @unchecked Sendable {
         self.fileSystem = fileSystem
         self.progress = progress
         var fields = stageFields
-        if case .fields(let paths) = spec.dedupe {
+        self.keepsKeys = keepsKeys
+        if case .fields(let paths) = spec.dedupe?.on {
             for path in paths where !fields.contains(path) { fields.append(path) }
             dedupeFields = paths.compactMap { fields.firstIndex(of: $0) }
         } else {
@@ -134,10 +138,13 @@ final class InputPass: @unchecked Sendable {
         failure.path = file.path == "-" ? "standard input" : file.name
         if failure.code == .windowTooLarge {
             failure.advice =
-                "Raise `memory` (`sluice plan` shows how large a window may be; 128 MiB at most), or compress the file again without --long."
+                windowLogMax < Self.largestWindowLog
+                ? "Raise `memory`; `sluice plan` shows how large a window may be, up to 128 MiB."
+                : "Compress the file again, with `zstd --long=27` at most."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }
-        return "\(failure.description) The \(reader.nextLine - 1) lines before it are good."
+        let what = reader.layout == .array ? "elements" : "lines"
+        return "\(failure.description) The \(reader.nextLine - 1) \(what) before it are good."
     }
 
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
@@ -164,7 +171,9 @@ final class InputPass: @unchecked Sendable {
             lines.append(line)
             ordinals.append(Ordinal(file: file, line: first + Int(line.lineDelta)))
             if lines.count == 1 { noteFields(bytes, ordinals[0]) }
-            hashes.append(hash(bytes, arena, extractor, parcel))
+            let key = self.key(bytes, arena, extractor, parcel)
+            hashes.append(XXHash.hash128(key))
+            if keepsKeys { parcel.add(key: key) }
             if !keepsFields { arena.removeAll() }
         }
         (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
@@ -180,18 +189,35 @@ final class InputPass: @unchecked Sendable {
         progress.read(records: raw.lines.count)
     }
 
-    /// Of the fields that the dedupe compares, framed; of the whole line where there is no dedupe or none of the fields.
-    private func hash(
+    /// The fields that the dedupe compares, framed; the whole line where there is no dedupe or none of the fields. No line
+    /// is equal to framed fields, since those begin with no character of JSON. Valid until the next call.
+    private func key(
         _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: Parcel
-    ) -> ContentHash {
-        guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
+    ) -> UnsafeRawBufferPointer {
+        guard !dedupeFields.isEmpty else { return line }
         let row = arena.rows - 1
         // Records without the fields are not alike for that.
         guard dedupeFields.contains(where: { arena.kind(row, $0) != .missing }) else {
             parcel.account.unkeyed += 1
-            return XXHash.hash128(line)
+            return line
         }
-        return extractor.hasher.hash(arena, row: row, fields: dedupeFields)
+        return extractor.hasher.frame(arena, row: row, fields: dedupeFields)
+    }
+
+    /// What the dedupe compares of some lines of the block, those in `rows`, and a second hash of it.
+    func readKeys(_ parcel: Parcel) throws {
+        let extractor = extractors.take()
+        defer { extractors.giveBack(extractor) }
+        for row in parcel.rows {
+            let line = parcel.raw.bytes(of: parcel.raw.lines[Int(row)])
+            extractor.arena.removeAll()
+            guard dedupeFields.isEmpty || extractor.json.extract(line, into: extractor.arena) == nil else {
+                throw Deduper.astray
+            }
+            let key = self.key(line, extractor.arena, extractor, parcel)
+            parcel.hashes.append(ContentComparison.mark(key))
+            parcel.add(key: key)
+        }
     }
 
     private func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
@@ -293,5 +319,12 @@ extension FieldArena {
                         kind: FieldTable.Kind(rawValue: UInt8(place.kind.rawValue)) ?? .missing))
             }
         }
+    }
+}
+
+extension Parcel {
+    fileprivate func add(key: UnsafeRawBufferPointer) {
+        keys.append(contentsOf: key)
+        keyEnds.append(keys.count)
     }
 }

@@ -53,6 +53,11 @@ package struct MemoryShares: Sendable {
         }
     }
 
+    /// What reading takes whatever is read: the program, its threads, and as many blocks under way as they keep busy.
+    package static func reading(threads: Int) -> Int {
+        program + threads * perThread + max(4, 2 * threads + 2) * perBlock
+    }
+
     package let total: Int
     package let threads: Int
     /// Blocks that may be under way at a time.
@@ -93,6 +98,11 @@ package struct MemoryShares: Sendable {
         self.init(definition, total: definition.memory, threads: threads, inputs: inputs, width: width, needs: needs)
         guard !fits else { return }
         throw refusal(least: smallest { $0.fits })
+    }
+
+    /// For who only reads the input, and sees to the rest of its memory itself.
+    init(reading definition: Definition, threads: Int) {
+        self.init(definition, total: definition.memory, threads: threads, inputs: .max, width: 0, needs: [])
     }
 
     private init(_ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, needs: [Need]) {
@@ -226,12 +236,17 @@ package struct MemoryShares: Sendable {
 
     /// - Parameter hasTable: whether duplicates are told by a table, or were found before and are read from disk.
     package func reading(hasTable: Bool = true) -> [Part] {
-        input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: "dedupe table", bytes: dedupe)] : [])
+        input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: dedupeName, bytes: dedupe)] : [])
             + ledgerPart
     }
 
+    private var dedupeName: String { definition.input.dedupe?.heldInMemory ?? "" }
+
     /// The pass that puts all hashes on disk.
     package var spilling: [Part] { input() + [Part(name: "hashes to be sorted", bytes: dedupe)] }
+
+    /// The pass that puts contents with equal hashes on disk.
+    package var comparing: [Part] { input() + [Part(name: "contents to be sorted", bytes: dedupe)] }
 
     package var writing: [Part] { input() + ledger("ledger lines to be merged") }
 

@@ -172,7 +172,7 @@ public struct Plan: Sendable {
         _ definition: Definition, _ chain: StageChain, first: [StageWork], later: [StageWork], _ shares: MemoryShares
     ) throws -> [Phase] {
         var steps = ["read and check every line"]
-        if definition.input.dedupe != nil { steps.append("dedupe") }
+        if let dedupe = definition.input.dedupe { steps.append(dedupe.planned) }
         steps += first.map { "`\($0.link.label)`" }
         steps.append(later.isEmpty ? "write kept records, ledger and quarantine" : "keep the columns that follow need")
         var phases = [
@@ -229,8 +229,6 @@ private struct Spills {
     /// All of it, for the estimated number of records.
     private(set) var bytes = 0
 
-    /// A record in the dedupe's table; see `DedupeTable`.
-    private static let tableEntry = 36
     /// A hash and an ordinal on disk; and once more while a partition is sorted.
     private static let spilledEntry = 24
     /// A line of the ledger, as text and packed into the output.
@@ -243,10 +241,10 @@ private struct Spills {
         records: Int
     ) {
         func size(_ bytes: Int) -> String { MemorySize.describe(bytes) }
-        if shares.dedupe > 0 {
-            let fits = shares.dedupe / Self.tableEntry
+        if let dedupe = definition.input.dedupe {
+            let fits = shares.dedupe / dedupe.heldBytes
             lines.append(
-                "dedupe: a table of \(size(shares.dedupe)) holds about \(Self.count(fits)) distinct records; with more, \(Self.spilledEntry) bytes a record go to disk and the input is read once more"
+                "dedupe: \(size(shares.dedupe)) hold about \(Self.count(fits)) distinct records; of more, \(dedupe.heldOnDisk) go to disk"
             )
             if records > fits { bytes += 2 * Self.spilledEntry * records }
         }

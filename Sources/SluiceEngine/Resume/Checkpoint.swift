@@ -188,7 +188,7 @@ extension Account {
     var report: Report {
         .object([
             .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
-            .init("unkeyed", .integer(unkeyed)),
+            .init("unkeyed", .integer(unkeyed)), .init("collisions", .integer(collisions)),
             .init(
                 "drops",
                 .list(
@@ -206,6 +206,7 @@ extension Account {
         else { return nil }
         (self.read, self.kept, self.blank) = (read, kept, blank)
         unkeyed = report["unkeyed"]?.integerValue ?? 0
+        collisions = report["collisions"]?.integerValue ?? 0
         for drop in report["drops"]?.elements ?? [] {
             let parts = drop.elements
             guard parts.count == 3, let stage = parts[0].textValue, let reason = parts[1].textValue,

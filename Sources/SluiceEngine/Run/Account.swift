@@ -10,6 +10,8 @@ struct Account: Sendable, Equatable {
     var blank = 0
     /// Records that have none of the fields that the dedupe compares, so that it compared their whole lines.
     var unkeyed = 0
+    /// Records with the hash of an earlier one and another content; only where contents are compared.
+    var collisions = 0
     /// Records dropped, by stage and reason.
     private(set) var drops: [Key: Int] = [:]
     /// Quarantined lines by what was wrong.
@@ -39,6 +41,7 @@ struct Account: Sendable, Equatable {
         quarantined += other.quarantined
         blank += other.blank
         unkeyed += other.unkeyed
+        collisions += other.collisions
         drops.merge(other.drops, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)
     }

@@ -1,3 +1,4 @@
+import CMalloc
 public import SluiceCore
 import SluiceIO
 
@@ -5,8 +6,8 @@ import SluiceIO
 ///
 /// They are made again from the inputs by the definition's own stages up to the one that writes `embedding`, which is deterministic. The pool is what
 /// reaches the end of these stages, one record a content; the sample is uniform by content (those whose hash draws the smallest numbers), so
-/// it is the same for every split of the input. One pass over the input. Memory: `dimension + 32` bytes a record of the sample
-/// and `dimension` a kept one.
+/// it is the same for every split of the input. One pass over the input. Memory: what `memoryNeeded` says, beside what a run
+/// has for its blocks and threads.
 public struct EmbeddedPool: Sendable {
     public let dimension: Int
     /// Records that have a vector, and how many of them are in the pool's sample.
@@ -22,16 +23,25 @@ public struct EmbeddedPool: Sendable {
     /// Distinct values of the label among all records and among the kept ones, where a label was asked for.
     public let labels: (all: Int, kept: Int)?
 
+    /// The bytes that vectors of a sample of the pool and of the kept records take, while they are gathered and while
+    /// distances between them are measured: twice each, a quarter more of the sample, which is thinned out in steps, and the
+    /// products of the 24 rows that a thread works on with all of the sample.
+    static func memoryNeeded(sample: Int, kept: Int, dimension: Int, threads: Int) -> Int {
+        sample * (5 * (dimension + 40) / 2 + 100 * threads) + kept * 2 * (dimension + 8)
+    }
+
     /// - Parameters:
-    ///   - definition: the run's own, with input paths that can be opened.
+    ///   - definition: the run's own, with input paths that can be opened; its memory is that of this process.
     ///   - sample: records of the pool to keep at most; 0 for none.
-    /// - Throws: `EngineError`: inputs that are not what was read, or stages that don't begin with what makes the vectors.
+    /// - Throws: `EngineError`: inputs that are not what was read, stages that don't begin with what makes the vectors, or,
+    ///   before anything is read, too little memory, with what would do.
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
-        // The run's own budget may have room for fewer threads than there are here.
-        let threads = try Plan.threads(definition, registry: registry, atMost: threads)
+        // What is freed goes back to the system: each thread's heap would keep its share of it else, and whoever measures
+        // distances frees much.
+        _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
             run, definition, registry: registry, sample: sample, label: label, threads: threads)
         return try reading.run(threads: threads, isStopped: isStopped)
@@ -69,7 +79,7 @@ private final class PoolReading: @unchecked Sendable {
         manifest = run.manifest
         self.label = label
         let chain = try StageChain(definition, registry: registry)
-        let shares = try MemoryShares(definition, threads: threads)
+        let shares = MemoryShares(reading: definition, threads: threads)
         var links: [TransformRun.Link] = []
         var used: [StageChain.Link] = []
         for link in chain.links where !links.contains(where: { $0.writes.contains { $0.name == .embedding } }) {
@@ -93,6 +103,7 @@ private final class PoolReading: @unchecked Sendable {
                 .definition,
                 "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
         }
+        try Self.checkMemory(run, definition, links, sample: sample, threads: threads)
         transforms = TransformRun(links: links)
         readsRecord = used.contains { $0.stage.reads.contains(.record) }
         catalog = try InputCatalog(definition.input, fileSystem: .local)
@@ -106,6 +117,25 @@ private final class PoolReading: @unchecked Sendable {
         streams = shares.streams
         lost = try LostPlaces("\(run.path)/ledger.jsonl.zst", names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)
+        chosenDraws.reserveCapacity(run.manifest["counts"]?["kept"]?.integerValue ?? 0)
+    }
+
+    private static func checkMemory(
+        _ run: RunReader, _ definition: Definition, _ links: [TransformRun.Link], sample: Int, threads: Int
+    ) throws(EngineError) {
+        let writes = links.flatMap(\.writes)
+        guard case .vector(let dimension)? = writes.last(where: { $0.name == .embedding })?.type else { return }
+        let counts = run.manifest["counts"]
+        let records = min(sample, counts?["read"]?.integerValue ?? 0)
+        let vectors = EmbeddedPool.memoryNeeded(
+            sample: records, kept: counts?["kept"]?.integerValue ?? 0, dimension: dimension, threads: threads)
+        let needed = vectors + MemoryShares.reading(threads: threads)
+        guard needed > definition.memory else { return }
+        let smaller = records > 2 ? ", or take a smaller sample of the pool" : ""
+        throw EngineError(
+            .resources,
+            "\(run.path): its vectors need \(MemorySize.describe(needed)) and \(MemorySize.describe(definition.memory)) are allowed; give --memory \(needed >> 20 + 1)MiB\(smaller)"
+        )
     }
 
     func run(threads: Int, isStopped: @escaping @Sendable () -> Bool) throws -> EmbeddedPool {
@@ -168,7 +198,10 @@ private final class PoolReading: @unchecked Sendable {
             return values
         }
         let (high, low) = (integers(Self.labelHigh), integers(Self.labelLow))
-        dimension = vectors.dimension
+        if dimension == 0 {
+            dimension = vectors.dimension
+            chosen.reserveCapacity(chosenDraws.capacity * dimension)
+        }
         records += parcel.rows.count
         for (row, record) in parcel.rows.enumerated() {
             let hash = parcel.hashes[Int(record)]

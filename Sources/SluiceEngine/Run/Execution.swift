@@ -152,22 +152,30 @@ final class Execution {
     }
 
     private func inputPass(
-        stageFields: [FieldPath], from checkpoint: Checkpoint? = nil, replays: Bool = false
+        stageFields: [FieldPath], from checkpoint: Checkpoint? = nil, replays: Bool = false, keepsKeys: Bool = false
     ) -> InputPass {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
             fileSystem: options.fileSystem, progress: progress, window: shares.window, readAhead: shares.readAhead,
-            from: checkpoint, replays: replays)
+            from: checkpoint, replays: replays, keepsKeys: keepsKeys)
     }
 
     // MARK: Dedupe beyond memory
 
     private var dedupeFolder: String { "\(work)/dedupe" }
+    private var dedupeHash: DedupeHash { DedupeHash(bits: options.dedupeHashBits) }
+    private var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
 
-    /// The duplicates that a stopped run had found already.
+    /// The duplicates that a stopped run had found already, or finds the rest of the way.
     private func knownDuplicates() throws -> DuplicateStream? {
-        let path = "\(dedupeFolder)/duplicates"
+        if let duplicates = try known("duplicates") { return duplicates }
+        return try known("candidates").map { try compareContents($0) }
+    }
+
+    /// What a stopped run left of the dedupe, whole.
+    private func known(_ name: String) throws -> DuplicateStream? {
+        let path = "\(dedupeFolder)/\(name)"
         guard definition.input.dedupe != nil, try options.fileSystem.status(of: path) != nil else { return nil }
         let file = try DuplicateStream(path, fileSystem: options.fileSystem)
         // Read once to its end and its checksum, before any of it is believed.
@@ -177,9 +185,10 @@ final class Execution {
 
     private func findDuplicates(after overflow: Deduper.Overflow) throws -> DuplicateStream {
         guard !catalog.isStandardInput else {
+            let held = comparesContents ? ", whose contents it holds because of `verify: bytes`" : ""
             throw EngineError(
                 .resources,
-                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records; raise `memory`, or give a file, which can be read twice"
+                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read again"
             )
         }
         let leases = try begin("dedupe", bytes: Int(catalog.totalSize), shares.spilling)
@@ -187,13 +196,14 @@ final class Execution {
         if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
         let spill = try DedupeSpill(folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let input = inputPass(stageFields: [])
+        let hash = dedupeHash
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .parallel { try input.parse($0) },
                 .ordered { parcel in
                     try input.refuseFaults(parcel)
                     for record in parcel.hashes.indices {
-                        try spill.append(parcel.hashes[record], parcel.ordinals[record].rawValue)
+                        try spill.append(hash(parcel.hashes[record]), parcel.ordinals[record].rawValue)
                     }
                     input.parcels.giveBack(parcel)
                 },
@@ -202,7 +212,26 @@ final class Execution {
         try conveyor.run(on: pool)
         dedupedFiles = input.readFiles
         try spill.finish()
-        return try spill.resolve()
+        guard comparesContents else { return try spill.resolve() }
+        let candidates = try spill.candidates()
+        // The next reading has a budget of its own.
+        leases.giveBack()
+        return try compareContents(candidates)
+    }
+
+    /// One reading more, for records that share a hash alone.
+    private func compareContents(_ candidates: DuplicateStream) throws -> DuplicateStream {
+        let leases = try begin("comparing", bytes: Int(catalog.totalSize), shares.comparing)
+        defer { leases.giveBack() }
+        let input = inputPass(stageFields: [])
+        let comparison = try ContentComparison(
+            folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
+        let pass = try ContentPass(input, candidates, comparison, dedupeHash)
+        let duplicates = try pass.run(
+            on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
+        for (index, facts) in dedupedFiles where input.readFiles[index] != facts { throw changed(index) }
+        dedupedFiles = input.readFiles
+        return duplicates
     }
 
     // MARK: The first pass
@@ -228,7 +257,9 @@ final class Execution {
             "reading", bytes: Int(catalog.totalSize), shares.reading(hasTable: duplicates == nil))
         defer { leases.giveBack() }
         let deduper = try definition.input.dedupe.map { _ in
-            try Deduper(duplicates.map { .duplicates($0) } ?? .table, share: dedupeShare) { [progress] in
+            let inMemory: Deduper.Means = comparesContents ? .contents : .table
+            return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, dedupeHash, share: dedupeShare) {
+                [progress] in
                 let state = progress.state
                 return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
             }
@@ -236,7 +267,9 @@ final class Execution {
         deduper?.distinct = checkpoint?.distinct ?? 0
         // The table of the dedupe is not kept on disk: what was read before the stop is read and hashed again.
         let replays = deduper != nil && duplicates == nil
-        let input = inputPass(stageFields: chain.fields, from: checkpoint, replays: replays)
+        let input = inputPass(
+            stageFields: chain.fields, from: checkpoint, replays: replays,
+            keepsKeys: comparesContents && duplicates == nil)
         let pass = FirstPass(
             input: input, deduper: deduper, transforms: transforms, readsRecord: chain.readsRecord,
             wanted: wanted, encoder: encoder, keptEncoder: keptEncoder, outputs: outputs, keeping: keeping,
@@ -255,17 +288,19 @@ final class Execution {
 
     /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
     private func noteDedupe(distinct: Int) {
-        guard definition.input.dedupe != nil else { return }
-        if account.unkeyed > 0, case .fields(let paths) = definition.input.dedupe {
+        guard let dedupe = definition.input.dedupe else { return }
+        if account.unkeyed > 0, case .fields(let paths) = dedupe.on {
             warnings.append(
                 "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)"
             )
         }
         let n = Double(account.read - account.quarantined)
-        dedupeReport = [
-            "method": "XXH3-128", "distinct": .integer(distinct),
-            "collision_probability_at_most": .real(n * n / 2 / 0x1p128),
-        ]
+        dedupeReport = .object(
+            [
+                .init("method", "XXH3-128"), .init("verify", .text(dedupe.verify.rawValue)),
+                .init("distinct", .integer(distinct)),
+                .init("collision_probability_at_most", .real(n * n / 2 / 0x1p128)),
+            ] + (comparesContents ? [.init("collisions", .integer(account.collisions))] : []))
     }
 
     // MARK: Surveys and selections

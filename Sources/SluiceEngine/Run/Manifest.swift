@@ -9,20 +9,27 @@ public let sluiceVersion = "0.1.0"
 ///
 /// Everything that may differ between two equal runs stands under `timing`.
 enum Manifest {
-    /// What makes two runs the same run: the definition, the input and the version.
-    static func identity(_ definition: Definition, _ catalog: InputCatalog) -> Report {
-        let canonical = definition.decidingReport
-        return .object([
-            .init("sluice", .text(sluiceVersion)),
-            .init("definition", canonical),
-            .init("definition_digest", .text(digest(of: canonical))),
-            .init(
-                "inputs",
-                .list(
-                    catalog.files.map { file in
-                        .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
-                    })),
-        ])
+    /// What makes two runs the same run: the definition with what the files hold that its stages name, the input and
+    /// the version.
+    static func identity(
+        _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ fileSystem: FileSystem
+    ) -> Report {
+        let canonical = StageFiles.named(definition, chain).decidingReport
+        let files = StageFiles.report(definition, chain, fileSystem: fileSystem)
+        let deciding = files.isEmpty ? canonical : .list([canonical] + files)
+        return .object(
+            [
+                .init("sluice", .text(sluiceVersion)),
+                .init("definition", canonical),
+                .init("definition_digest", .text(digest(of: deciding))),
+            ] + (files.isEmpty ? [] : [.init("stage_files", .list(files))]) + [
+                .init(
+                    "inputs",
+                    .list(
+                        catalog.files.map { file in
+                            .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
+                        }))
+            ])
     }
 
     /// What work files depend on beside the identity: the inputs as they were left, and where blocks and shards end.
@@ -61,6 +68,7 @@ enum Manifest {
         }
         return found
             + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
+            + StageFiles.differences(manifest["stage_files"] ?? .list([]), identity["stage_files"] ?? .list([]))
             + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
     }
 

@@ -35,6 +35,11 @@ final class Parcel {
     var lines: [RawLine] = []
     var ordinals: [Ordinal] = []
     var hashes: [ContentHash] = []
+    /// What the dedupe compares of each good record, and where it ends; only where it compares contents.
+    var keys: [UInt8] = []
+    var keyEnds: [Int] = []
+    /// Where contents are compared after a pass of its own: the first record with the same hash, for each in `rows`.
+    var groups: [UInt64] = []
     var fields = FieldTable(paths: [])
     var faults: [Fault] = []
     /// For each good record an index into `losses`, or -1 while it is in.
@@ -64,6 +69,9 @@ final class Parcel {
         lines.removeAll(keepingCapacity: true)
         ordinals.removeAll(keepingCapacity: true)
         hashes.removeAll(keepingCapacity: true)
+        keys.removeAll(keepingCapacity: true)
+        keyEnds.removeAll(keepingCapacity: true)
+        groups.removeAll(keepingCapacity: true)
         fields.arena.removeAll(keepingCapacity: true)
         fields.entries.removeAll(keepingCapacity: true)
         faults.removeAll(keepingCapacity: true)
@@ -81,6 +89,12 @@ final class Parcel {
         quarantine.removeAll(keepingCapacity: true)
         picks.removeAll(keepingCapacity: true)
         frames.removeAll(keepingCapacity: true)
+    }
+
+    /// What the dedupe compares of a record.
+    func key<R>(_ record: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        let start = record == 0 ? 0 : keyEnds[record - 1]
+        return try keys.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<keyEnds[record]])) }
     }
 
     func lose(_ record: Int, _ loss: Loss) {

@@ -18,6 +18,9 @@ public struct RunOptions: Sendable {
     public var checkpointSeconds = 10.0
     /// Memory of the dedupe's table in place of its share; for tests likewise.
     public var dedupeBytes: Int?
+    /// Bits of the hash that the dedupe goes by, 1 to 64, in place of 128, so that contents share hashes; for tests
+    /// likewise. Changes results unless contents are compared.
+    package var dedupeHashBits: Int?
     public var fileSystem = FileSystem.local
     /// Makes the budget that all leases of the run are taken from, of so many bytes; for tests, which may refuse some.
     public var makeBudget: @Sendable (_ total: Int) -> MemoryBudget = { MemoryBudget(total: $0) }
@@ -88,7 +91,7 @@ public final class Run {
         let leases = try PhaseLeases(shares.always, of: budget, for: "the run")
         defer { leases.giveBack() }
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
-        let identity = Manifest.identity(definition, catalog)
+        let identity = Manifest.identity(definition, chain, catalog, options.fileSystem)
         let start: RunDirectory.Start
         do {
             start = try directory.prepare(

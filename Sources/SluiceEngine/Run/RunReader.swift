@@ -1,3 +1,4 @@
+import Glibc
 public import SluiceCore
 import SluiceIO
 
@@ -12,11 +13,16 @@ public struct RunReader: Sendable {
     public init(_ path: String) throws(EngineError) {
         self.path = path
         fileSystem = .local
+        let name = RunDirectory.manifestName
         do {
-            manifest = try Report(json: try fileSystem.contents(of: "\(path)/\(RunDirectory.manifestName)"))
-        } catch {
+            manifest = try Report(json: try fileSystem.contents(of: "\(path)/\(name)"))
+        } catch let failure as IOFailure {
+            let isMissing = failure.errno == ENOENT || failure.errno == ENOTDIR
             throw EngineError(
-                .definition, "\(path) holds no finished run (\(RunDirectory.manifestName) can't be read: \(error))")
+                .definition,
+                "\(path) holds no finished run: \(isMissing ? "there is no \(name) in it" : failure.description)")
+        } catch {
+            throw EngineError(.definition, "\(path) holds no finished run: its \(name) is damaged (\(error))")
         }
         names = (manifest["inputs"]?.elements ?? []).compactMap { $0["file"]?.textValue }
     }
@@ -122,11 +128,12 @@ public struct RunReader: Sendable {
     public func verify(inputFolder: String? = nil) throws -> [String] {
         var faults: [String] = []
         let folder = inputFolder ?? manifest["timing"]?["folder"]?.textValue ?? ""
-        for input in manifest["inputs"]?.elements ?? [] {
+        let stageFiles = (manifest["stage_files"]?.elements ?? []).filter { $0["content"] != .null }
+        for input in (manifest["inputs"]?.elements ?? []) + stageFiles {
             guard let name = input["file"]?.textValue, name != "-" else { continue }
             let file = name.hasPrefix("/") || folder.isEmpty ? name : "\(folder)/\(name)"
             do throws(IOFailure) {
-                let found = try digest(of: file)
+                let found = try fileSystem.digest(of: file).hash
                 if "xxh3-128:" + hexadecimal(found) != input["content"]?.textValue {
                     faults.append("input \(name) is not the file that was read")
                 }
@@ -171,18 +178,6 @@ public struct RunReader: Sendable {
             faults.append("\(name).jsonl.zst has \(lines("\(name).jsonl.zst")) lines for \(count(key)) records \(key)")
         }
         return faults
-    }
-
-    private func digest(of file: String) throws(IOFailure) -> ContentHash {
-        let file = try fileSystem.openForReading(file)
-        var stream = XXHashStream()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-        defer { buffer.deallocate() }
-        while true {
-            let count = try file.read(into: buffer)
-            if count == 0 { return stream.digest128 }
-            stream.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-        }
     }
 
     private func content(of file: String) throws(IOFailure) -> (hash: ContentHash, lines: Int) {

@@ -1,11 +1,14 @@
 public import SluiceCore
 
-/// A record that repeats an earlier one.
+/// A record that repeats an earlier one, or shares its hash.
 public struct Duplicate: Sendable, Equatable {
     /// The record to drop.
     public var ordinal: UInt64
-    /// The first record with the same content.
+    /// The first record with the same content; the record itself where it stays.
     public var kept: UInt64
+    /// Whether the record stays, the first with its content though an earlier one has its hash. Only a comparison of
+    /// contents finds that.
+    public var isCollision: Bool { kept == ordinal }
 
     public init(ordinal: UInt64, kept: UInt64) {
         self.ordinal = ordinal
@@ -66,7 +69,13 @@ public final class DedupeSpill {
     /// Finds the duplicates; call it once, after `finish`. Partition files are removed as they are used up.
     ///
     /// - Returns: the duplicates, in the order of their ordinals.
-    public func resolve() throws(IOFailure) -> DuplicateStream {
+    public func resolve() throws(IOFailure) -> DuplicateStream { try resolve(to: "duplicates", withFirsts: false) }
+
+    /// Finds what `ContentComparison` is to compare, in place of `resolve`: every record that shares its hash with
+    /// another, the first ones among them, each with the first one.
+    public func candidates() throws(IOFailure) -> DuplicateStream { try resolve(to: "candidates", withFirsts: true) }
+
+    private func resolve(to name: String, withFirsts: Bool) throws(IOFailure) -> DuplicateStream {
         precondition(writers.isEmpty, "call finish() before resolve()")
         let half = memory / 2
         let duplicates = TripleSorter(stem: "\(folder)/duplicates", memory: half, fileSystem: fileSystem)
@@ -75,12 +84,16 @@ public final class DedupeSpill {
             let reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
             while let triple = try reader.nextTriple() { try sorter.append(triple) }
             var first: Triple?
+            var isAlone = true
             do throws(MergeFailure<IOFailure>) {
                 try sorter.merge { triple throws(IOFailure) in
                     if let kept = first, kept.a == triple.a, kept.b == triple.b {
+                        if withFirsts, isAlone { try duplicates.append(Triple(a: kept.c, b: kept.c, c: 0)) }
+                        isAlone = false
                         try duplicates.append(Triple(a: triple.c, b: kept.c, c: 0))
                     } else {
                         first = triple
+                        isAlone = true
                     }
                 }
             } catch {
@@ -92,7 +105,7 @@ public final class DedupeSpill {
             try fileSystem.remove(path)
         }
         // In order on disk, so that whoever reads them needs a buffer and nothing else.
-        let path = "\(folder)/duplicates"
+        let path = "\(folder)/\(name)"
         var writer = try WorkFileWriter(path, header: Triple.header, fileSystem: fileSystem)
         do throws(MergeFailure<IOFailure>) {
             try duplicates.merge { triple throws(IOFailure) in try writer.append(triple) }
@@ -113,7 +126,7 @@ public final class DuplicateStream {
     /// How many there are in all.
     public var count: UInt64 { reader.count }
 
-    /// Opens the file that `DedupeSpill.resolve()` left, `duplicates` in its folder.
+    /// Opens a file that `DedupeSpill` or `ContentComparison` left in its folder, `duplicates` or `candidates`.
     public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
         reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
     }

@@ -132,9 +132,9 @@ extension WorkFileReader {
 }
 
 /// A reader in a box, since an array can't hold it bare.
-private final class Run {
+private final class Run: MergeSource {
     let reader: WorkFileReader
-    var head: Triple?
+    private(set) var head: Triple?
 
     init(_ path: String, bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
         reader = try WorkFileReader(path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
@@ -144,39 +144,20 @@ private final class Run {
     func advance() throws(IOFailure) { head = try reader.nextTriple() }
 }
 
-/// Merges sorted runs with a binary heap.
+/// Merges sorted runs.
 private final class RunMerger {
-    private var heap: [Run] = []
+    private var heap: MergeHeap<Run>
 
     init(_ paths: [String], bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
-        for path in paths {
-            let run = try Run(path, bufferBytes: bufferBytes, fileSystem: fileSystem)
-            if run.head != nil { heap.append(run) }
-        }
-        for i in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(i) }
+        var runs: [Run] = []
+        for path in paths { runs.append(try Run(path, bufferBytes: bufferBytes, fileSystem: fileSystem)) }
+        heap = MergeHeap(runs)
     }
 
     func next() throws(IOFailure) -> Triple? {
         guard let first = heap.first, let triple = first.head else { return nil }
         try first.advance()
-        if first.head == nil {
-            heap.swapAt(0, heap.count - 1)
-            heap.removeLast()
-        }
-        sink(0)
+        heap.settle()
         return triple
-    }
-
-    private func sink(_ start: Int) {
-        var at = start
-        while true {
-            var least = at
-            for child in [2 * at + 1, 2 * at + 2] where child < heap.count && heap[child].head! < heap[least].head! {
-                least = child
-            }
-            if least == at { return }
-            heap.swapAt(at, least)
-            at = least
-        }
     }
 }

@@ -296,13 +296,6 @@ public struct OpenFile: ~Copyable, Sendable {
     let fileSystem: FileSystem
     let owned: Bool
 
-    init(descriptor: Int32, path: String, fileSystem: FileSystem, owned: Bool) {
-        self.descriptor = descriptor
-        self.path = path
-        self.fileSystem = fileSystem
-        self.owned = owned
-    }
-
     deinit { if owned { close(descriptor) } }
 
     /// Reads up to `buffer.count` bytes; 0 at the end.

@@ -23,7 +23,6 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
         public static let windowTooLarge = Code("windowTooLarge")
         /// The name promises a compression that the content doesn't have.
         public static let notCompressed = Code("notCompressed")
-        public static let lineTooLong = Code("lineTooLong")
         /// A top-level JSON array whose elements can't be told apart any further.
         public static let malformedArray = Code("malformedArray")
         /// A file of ours whose header, footer or checksum is wrong.

@@ -100,6 +100,8 @@ final class WorkFileReader {
     var path: String { file.path }
     /// The items, as the footer says.
     var count: UInt64 { footer.count }
+    /// Bytes of items that are left to read.
+    var remaining: UInt64 { UInt64(end - start) + (bodyEnd - position) }
 
     init(_ path: String, header: [UInt8], bufferBytes: Int = 64 << 10, fileSystem: FileSystem) throws(IOFailure) {
         let opened = try fileSystem.openForReading(path)
@@ -148,7 +150,7 @@ final class WorkFileReader {
 
     /// The next bytes, valid until the next call.
     func next(_ count: Int) throws(IOFailure) -> UnsafeRawBufferPointer {
-        guard UInt64(count) <= UInt64(end - start) + (bodyEnd - position) else {
+        guard UInt64(count) <= remaining else {
             throw WorkFooter.broken(file.path, position, "it ends inside an item")
         }
         try fill(atLeast: count)
@@ -172,5 +174,11 @@ final class Scratch {
         if kept > 0 { larger.baseAddress!.copyMemory(from: bytes.baseAddress!, byteCount: kept) }
         bytes.deallocate()
         bytes = larger
+    }
+
+    /// Gives the memory back.
+    func release() {
+        bytes.deallocate()
+        bytes = .allocate(byteCount: 0, alignment: 64)
     }
 }

@@ -10,6 +10,12 @@ public enum XXHash {
         return ContentHash(high: hash.high64, low: hash.low64)
     }
 
+    /// 128 bits of another function for every seed: records that share `hash128` are as unlikely to share this one as any.
+    static func hash128(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> ContentHash {
+        let hash = XXH3_128bits_withSeed(bytes.baseAddress, bytes.count, seed)
+        return ContentHash(high: hash.high64, low: hash.low64)
+    }
+
     /// 64 bits, for checksums.
     @inline(__always)
     public static func hash64(_ bytes: UnsafeRawBufferPointer) -> UInt64 { XXH3_64bits(bytes.baseAddress, bytes.count) }
@@ -88,9 +94,10 @@ public struct RecordHasher: ~Copyable {
 
     /// The hash of the fields added since `begin`.
     @inline(__always)
-    public mutating func finish() -> ContentHash {
-        XXHash.hash128(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
-    }
+    public mutating func finish() -> ContentHash { XXHash.hash128(framed) }
+
+    /// The framed fields added since `begin`, valid until the next call.
+    private var framed: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.baseAddress, count: count) }
 
     /// The hash of some neighbouring fields of a row.
     public mutating func hash(_ arena: FieldArena, row: Int, fields: Range<Int>) -> ContentHash {
@@ -99,11 +106,12 @@ public struct RecordHasher: ~Copyable {
         return finish()
     }
 
-    /// The hash of some fields of a row, in the order given.
-    public mutating func hash(_ arena: FieldArena, row: Int, fields: [Int]) -> ContentHash {
+    /// Some fields of a row, framed, in the order given: what `hash` is the hash of, and equal only where every field
+    /// is. Valid until the next call.
+    public mutating func frame(_ arena: FieldArena, row: Int, fields: [Int]) -> UnsafeRawBufferPointer {
         begin()
         for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
-        return finish()
+        return framed
     }
 
     private mutating func grow(_ more: Int) {

@@ -18,7 +18,8 @@ public enum RecordLayout: String, Sendable {
 /// **JSON arrays.** A file is read as one array, its elements the records, when its first byte that isn't white space
 /// is `[` and either the next one is `{` or `]`, or the name ends in `.json`, `.json.zst` or `.json.gz`. Anything else
 /// is JSON Lines, so that a line `[1,2,3]` in a `.jsonl` file is one bad record and not the end of it. An element's
-/// bytes are given as they are, line ends between tokens replaced by spaces; its line is the one it starts on.
+/// bytes are given as they are, line ends between tokens replaced by spaces. Its line number is its place in the array,
+/// from 1: several may stand on one line of the file, and a number must name one record.
 /// Where the elements of an array can't be told apart (a missing comma, a wrong bracket, an end inside), the records
 /// before are given, then `next` throws `.malformedArray`: there is no line end to go on from.
 public final class BlockReader {
@@ -65,7 +66,7 @@ public final class BlockReader {
 
     /// The place in the unpacked file up to which blocks have been given out.
     public var nextByte: UInt64 { byte }
-    /// The number of the first line not yet given out.
+    /// The number of the first line, or element, not yet given out.
     public var nextLine: UInt64 { line }
 
     /// Fills the block with the next records.
@@ -327,7 +328,7 @@ public final class BlockReader {
                 }
                 if carryEnd == 0 {
                     if array.state != .closed {
-                        pendingFailure = malformed("the file ends inside the array", line: line)
+                        pendingFailure = malformed("the file ends inside the array")
                         block.count = array.elementStart(in: block)
                     } else {
                         array.state = .finished
@@ -345,9 +346,11 @@ public final class BlockReader {
         return true
     }
 
-    private func malformed(_ what: String, line: UInt64) -> IOFailure {
-        IOFailure(
-            .malformedArray, path: source.path, found: "line \(line), unpacked byte \(byte): \(what)",
+    private func malformed(_ what: String) -> IOFailure {
+        // The element that is not whole doesn't count as given out.
+        if array.inElement { line = array.line }
+        return IOFailure(
+            .malformedArray, path: source.path, found: "element \(line), unpacked byte \(byte): \(what)",
             advice: "Mend the array, or write its elements one a line.")
     }
 
@@ -369,7 +372,7 @@ public final class BlockReader {
             byte += UInt64(at - carryStart)
             carryStart = at
             count = array.inElement && !array.skipping ? array.elementOffset : count
-            pendingFailure = malformed(what, line: line)
+            pendingFailure = malformed(what)
             return true
         }
         while at < carryEnd {
@@ -418,7 +421,6 @@ public final class BlockReader {
                     default: break
                     }
                 }
-                if c == 0x0A { line += 1 }
                 if array.skipping {
                     array.length += 1
                 } else {
@@ -442,7 +444,6 @@ public final class BlockReader {
                 continue
             }
             if c == 0x0A || c == 0x20 || c == 0x09 || c == 0x0D {
-                if c == 0x0A { line += 1 }
                 at += 1
                 continue
             }
@@ -467,6 +468,7 @@ public final class BlockReader {
                         return true
                     }
                     array.begin(offset: count, line: line, byte: place)
+                    line += 1
                 }
             case .afterElement:
                 if c == UInt8(ascii: ",") {

@@ -139,7 +139,9 @@ public final class JSONExtractor {
     var way = Way.auto
 
     public init(_ paths: [JSONPath]) {
-        guard let made = sluice_json_create() else { fatalError("no memory for a JSON extractor") }  // lint:allow: malloc failed
+        guard let made = sluice_json_create() else {
+            fatalError("no memory for a JSON extractor")  // lint:allow: malloc failed
+        }
         json = made
         self.paths = paths
         for path in paths {

@@ -7,7 +7,9 @@ public final class FrameCompressor {
     private let context: OpaquePointer
 
     public init(level: Int = 3) {
-        guard let made = ZSTD_createCCtx() else { fatalError("no memory for a zstd compressor") }  // lint:allow: malloc failed
+        guard let made = ZSTD_createCCtx() else {
+            fatalError("no memory for a zstd compressor")  // lint:allow: malloc failed
+        }
         context = made
         ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
         ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
@@ -33,7 +35,9 @@ public final class FrameCompressor {
         precondition(frame.count >= Self.bound(bytes.count), "no room for the worst case")
         let size = ZSTD_compress2(context, frame.baseAddress, frame.count, bytes.baseAddress, bytes.count)
         // The target has room for the worst case, so only a lack of memory is left.
-        guard ZSTD_isError(size) == 0 else { fatalError("zstd: \(String(cString: ZSTD_getErrorName(size)))") }  // lint:allow: malloc failed
+        guard ZSTD_isError(size) == 0 else {
+            fatalError("zstd: \(String(cString: ZSTD_getErrorName(size)))")  // lint:allow: malloc failed
+        }
         return size
     }
 

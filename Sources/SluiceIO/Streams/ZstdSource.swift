@@ -97,8 +97,9 @@ public final class ZstdSource: ByteSource {
             while needed < 63, 1 << UInt64(needed) < header.windowSize { needed += 1 }
             throw IOFailure(
                 .windowTooLarge, path: path, offset: frameStart,
-                found: "this zstd frame needs a window of \(header.windowSize) bytes (2^\(needed)), allowed are "
-                    + "\(UInt64(1) << UInt64(windowLogMax)) (2^\(windowLogMax))",
+                found:
+                    "this zstd frame asks for a window of \((header.windowSize + (1 << 20) - 1) >> 20) MiB (2^\(needed) bytes); "
+                    + "\((UInt64(1) << UInt64(windowLogMax)) >> 20) MiB are allowed",
                 advice: needed <= 31
                     ? "Allow windowLogMax \(needed), or compress the file again without --long."
                     : "Compress the file again without --long.")

@@ -21,6 +21,13 @@ func zstd(_ bytes: [UInt8], frameBytes: Int) -> [UInt8] {
     return file
 }
 
+/// A frame of one raw block that asks for a window of 2 to the power of `windowLog` bytes.
+func zstdFrame(_ bytes: [UInt8], windowLog: Int) -> [UInt8] {
+    let block = UInt32(bytes.count) << 3 | 1
+    return [0x28, 0xB5, 0x2F, 0xFD, 0, UInt8(windowLog - 10) << 3]
+        + (0..<3).map { UInt8(truncatingIfNeeded: block >> (8 * $0)) } + bytes
+}
+
 /// A gzip file of members of stored blocks.
 func gzip(_ bytes: [UInt8]) -> [UInt8] {
     guard !bytes.isEmpty else { return gzipMember(bytes[...]) }

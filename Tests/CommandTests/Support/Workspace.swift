@@ -50,6 +50,28 @@ final class Workspace {
         try Program.run(arguments, in: path, input: input)
     }
 
+    /// Runs the program as somebody whom permissions hold back: as who we are, or as nobody where we are root.
+    ///
+    /// - Parameter before: done when the folder has been handed over, to close parts of it.
+    /// - Returns: nil where we are root and can't be anyone else.
+    func unprivileged(_ arguments: String..., before: () -> Void = {}) throws -> Outcome? {
+        guard geteuid() == 0 else {
+            before()
+            return try sluice(arguments)
+        }
+        let setpriv = "/usr/bin/setpriv"
+        guard access(setpriv, X_OK) == 0 else { return nil }
+        // The program may lie where only root gets to, and the tests' program needs the toolchain beside it.
+        let copy = self("sluice")
+        try write("sluice", readFile(Program.path))
+        chmod(copy, 0o755)
+        chown(path, 65534, 65534)
+        before()
+        defer { unlink(copy) }
+        return try Program.run(
+            ["--reuid=65534", "--regid=65534", "--clear-groups", copy] + arguments, program: setpriv, in: path)
+    }
+
     /// Writes a definition as `run.yaml`.
     ///
     /// - Parameters:

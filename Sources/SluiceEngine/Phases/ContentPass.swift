@@ -1,0 +1,66 @@
+import SluiceCore
+import SluiceIO
+
+/// A pass over the input that compares the contents of records that share a hash, where they don't fit in memory: it
+/// parses those lines alone, and gives their contents to be sorted and compared.
+final class ContentPass: @unchecked Sendable {
+    // `upcoming` belongs to the first ordered step; everything else is constant or belongs to the last one.
+
+    private let input: InputPass
+    private let candidates: DuplicateStream
+    private let comparison: ContentComparison
+    private let hash: DedupeHash
+    private var upcoming: Duplicate?
+
+    /// - Parameter candidates: the records that share a hash, each with the first that has it.
+    init(
+        _ input: InputPass, _ candidates: DuplicateStream, _ comparison: ContentComparison, _ hash: DedupeHash
+    ) throws(IOFailure) {
+        self.input = input
+        self.candidates = candidates
+        self.comparison = comparison
+        self.hash = hash
+        upcoming = try candidates.next()
+    }
+
+    /// - Returns: the duplicates, and the records that share a hash with an earlier one and nothing else.
+    func run(
+        on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool
+    ) throws -> DuplicateStream {
+        let conveyor = Conveyor<Parcel>(
+            steps: [
+                .ordered { [self] in try choose($0) },
+                .parallel { [input] in try input.readKeys($0) },
+                .ordered { [self] in try collect($0) },
+            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+        try conveyor.run(on: pool)
+        guard upcoming == nil else { throw Deduper.astray }
+        return try comparison.resolve { if isStopped() { throw EngineError.stopped } }
+    }
+
+    /// Finds the lines of a block that share their hash with another.
+    private func choose(_ parcel: Parcel) throws {
+        for (row, line) in parcel.raw.lines.enumerated() {
+            guard let next = upcoming else { break }
+            let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
+            guard next.ordinal <= ordinal.rawValue else { continue }
+            guard next.ordinal == ordinal.rawValue else { throw Deduper.astray }
+            parcel.rows.append(Int32(row))
+            parcel.ordinals.append(ordinal)
+            parcel.groups.append(next.kept)
+            upcoming = try candidates.next()
+        }
+        input.progressed(records: parcel.raw.lines.count)
+    }
+
+    private func collect(_ parcel: Parcel) throws {
+        for record in parcel.ordinals.indices {
+            let mark = hash(parcel.hashes[record])
+            try parcel.key(record) { key in
+                try comparison.append(
+                    group: parcel.groups[record], mark: mark, parcel.ordinals[record].rawValue, key)
+            }
+        }
+        input.parcels.giveBack(parcel)
+    }
+}

@@ -1,0 +1,86 @@
+import SluiceCore
+import SluiceIO
+
+/// The files that options of stages name. They decide what a run gives by what they hold; the folder that they lie in
+/// does not.
+enum StageFiles {
+    /// The definition with such files called as inputs are: relative to its folder where they lie in it.
+    static func named(_ definition: Definition, _ chain: StageChain) -> Definition {
+        var named = definition
+        for link in chain.links {
+            for option in type(of: link.stage).descriptor.options {
+                guard let value = named.stages[link.index].options[option.name] else { continue }
+                named.stages[link.index].options[option.name] = renamed(value, option.kind) {
+                    definition.input.name(of: $0)
+                }
+            }
+        }
+        return named
+    }
+
+    /// `stage`, `option`, `file`, `bytes` and `content` of each; `content` is null for what can't be read as a file, which
+    /// the stage has to speak of itself.
+    static func report(_ definition: Definition, _ chain: StageChain, fileSystem: FileSystem) -> [Report] {
+        chain.links.flatMap { link in
+            type(of: link.stage).descriptor.options.flatMap { option in
+                paths(link.spec.options[option.name], option.kind).map { path in
+                    let facts = try? fileSystem.digest(of: path)
+                    return .object([
+                        .init("stage", .text(link.label)), .init("option", .text(option.name)),
+                        .init("file", .text(definition.input.name(of: path))),
+                        .init("bytes", facts.map { .integer($0.bytes) } ?? .null),
+                        .init("content", facts.map { .text("xxh3-128:" + hexadecimal($0.hash)) } ?? .null),
+                    ])
+                }
+            }
+        }
+    }
+
+    /// Files of the same name with other content, in words.
+    static func differences(_ old: Report, _ new: Report) -> [String] {
+        new.elements.compactMap { file in
+            let before = old.elements.first { old in ["stage", "option", "file"].allSatisfy { old[$0] == file[$0] } }
+            guard let before, before["content"] != file["content"] else { return nil }
+            let name = "\(file["file"]?.textValue ?? "?"), which stage `\(file["stage"]?.textValue ?? "?")` reads,"
+            return file["content"] == .null ? "\(name) is gone" : "\(name) holds something else now"
+        }
+    }
+
+    private static func paths(_ value: OptionValue?, _ kind: OptionKind) -> [String] {
+        var found: [String] = []
+        if let value {
+            _ = renamed(value, kind) {
+                found.append($0)
+                return $0
+            }
+        }
+        return found
+    }
+
+    private static func renamed(_ value: OptionValue, _ kind: OptionKind, _ name: (String) -> String) -> OptionValue {
+        switch (kind, value) {
+        case (.path, .text(let path)): .text(name(path))
+        case (.list(let kind), .list(let values)): .list(values.map { renamed($0, kind, name) })
+        case (.either(let kinds), _):
+            kinds.first { $0.normalized(value) != nil }.map { renamed(value, $0, name) } ?? value
+        default: value
+        }
+    }
+}
+
+extension FileSystem {
+    /// The hash of a file's bytes as they lie on disk.
+    func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
+        let file = try openForReading(path)
+        var stream = XXHashStream()
+        var bytes = 0
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        while true {
+            let count = try file.read(into: buffer)
+            if count == 0 { return (stream.digest128, bytes) }
+            stream.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            bytes += count
+        }
+    }
+}

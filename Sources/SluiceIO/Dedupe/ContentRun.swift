@@ -1,0 +1,163 @@
+import CZstd
+
+/// How contents lie in a run: a work file of zstd frames, before each its size unpacked and packed and its first key.
+///
+/// In a frame stand the contents one after the other, before each its key and its size. A frame ends before it would
+/// pass the size asked for, so a content larger than that has a frame of its own. The key before the frame lets a merge
+/// of many runs unpack a frame when its turn comes and not before.
+private enum ContentLayout {
+    static let header = Array("SLUICEc1".utf8)
+    static let beforeFrame = 16 + ContentKey.size
+    static let beforeContent = ContentKey.size + 8
+    /// What a run is written and read in.
+    static let bufferBytes = 16 << 10
+}
+
+/// Writes a run of contents in the order of their keys.
+struct ContentRunWriter: ~Copyable {
+    private var file: WorkFileWriter
+    private let compressor: FrameCompressor
+    private let frameBytes: Int
+    private let plain: Scratch
+    private let packed: Scratch
+    private var used = 0
+
+    init(_ path: String, frameBytes: Int, compressor: FrameCompressor, fileSystem: FileSystem) throws(IOFailure) {
+        file = try WorkFileWriter(
+            path, header: ContentLayout.header, bufferBytes: ContentLayout.bufferBytes, fileSystem: fileSystem)
+        self.compressor = compressor
+        self.frameBytes = frameBytes
+        plain = Scratch(ContentLayout.beforeFrame + frameBytes)
+        packed = Scratch(FrameCompressor.bound(frameBytes))
+    }
+
+    /// - Parameter key: not below the one before.
+    mutating func append(_ key: ContentKey, _ content: UnsafeRawBufferPointer) throws(IOFailure) {
+        let size = ContentLayout.beforeContent + content.count
+        if used > 0, used + size > frameBytes { try endFrame() }
+        plain.grow(to: ContentLayout.beforeFrame + used + size, keeping: ContentLayout.beforeFrame + used)
+        if used == 0 {
+            key.store(in: UnsafeMutableRawBufferPointer(rebasing: plain.bytes[16..<ContentLayout.beforeFrame]))
+        }
+        let place = UnsafeMutableRawBufferPointer(rebasing: plain.bytes[(ContentLayout.beforeFrame + used)...])
+        key.store(in: place)
+        place.setWord(ContentKey.size / 8, UInt64(content.count))
+        UnsafeMutableRawBufferPointer(rebasing: place[ContentLayout.beforeContent...]).copyMemory(from: content)
+        used += size
+        file.add(items: 1)
+    }
+
+    private mutating func endFrame() throws(IOFailure) {
+        guard used > 0 else { return }
+        packed.grow(to: FrameCompressor.bound(used), keeping: 0)
+        let content = UnsafeRawBufferPointer(
+            rebasing: plain.bytes[ContentLayout.beforeFrame..<(ContentLayout.beforeFrame + used)])
+        let size = compressor.compress(content, to: packed.bytes)
+        plain.bytes.setWord(0, UInt64(used))
+        plain.bytes.setWord(1, UInt64(size))
+        try file.append(UnsafeRawBufferPointer(rebasing: plain.bytes[..<ContentLayout.beforeFrame]))
+        try file.append(UnsafeRawBufferPointer(rebasing: packed.bytes[..<size]))
+        used = 0
+    }
+
+    consuming func finish() throws(IOFailure) {
+        try endFrame()
+        try file.finish()
+    }
+}
+
+/// Reads a run of contents; unpacks a frame when its first content is asked for.
+final class ContentRunReader: MergeSource {
+    private let file: WorkFileReader
+    /// The key of the next content; nil at the end, where the checksum of the file has been found right.
+    private(set) var head: ContentKey?
+    private let frame = Scratch(0)
+    /// The frame is unpacked up to `end`, and its next content begins at `at`.
+    private var at = 0
+    private var end = 0
+    /// The size of the next frame, unpacked and packed; nil where the frame has been unpacked.
+    private var waiting: (plain: Int, packed: Int)?
+
+    init(_ path: String, fileSystem: FileSystem) throws(IOFailure) {
+        file = try WorkFileReader(
+            path, header: ContentLayout.header, bufferBytes: ContentLayout.bufferBytes, fileSystem: fileSystem)
+        try advance()
+    }
+
+    /// The content that `head` is the key of, valid until `advance()`.
+    func content(_ unpacker: FrameUnpacker) throws(IOFailure) -> UnsafeRawBufferPointer {
+        if let sizes = waiting { try unpack(sizes, unpacker) }
+        guard end - at >= ContentLayout.beforeContent else { throw broken() }
+        let bytes = UnsafeRawBufferPointer(rebasing: frame.bytes[at..<end])
+        let size = bytes.word(ContentKey.size / 8)
+        guard size <= UInt64(bytes.count - ContentLayout.beforeContent) else { throw broken() }
+        return UnsafeRawBufferPointer(rebasing: bytes[ContentLayout.beforeContent...].prefix(Int(size)))
+    }
+
+    /// Goes past the content that was read.
+    func advance() throws(IOFailure) {
+        if end > at {
+            let size = UnsafeRawBufferPointer(rebasing: frame.bytes[at..<end]).word(ContentKey.size / 8)
+            at += ContentLayout.beforeContent + Int(size)
+        }
+        if end - at >= ContentLayout.beforeContent {
+            head = ContentKey(UnsafeRawBufferPointer(rebasing: frame.bytes[at..<end]))
+            return
+        }
+        guard end == at else { throw broken() }
+        // A frame that was far larger than others has had its turn.
+        if frame.bytes.count > 1 << 20 { frame.release() }
+        (at, end) = (0, 0)
+        if try file.isAtEnd() {
+            head = nil
+            return
+        }
+        let bytes = try file.next(ContentLayout.beforeFrame)
+        head = ContentKey(UnsafeRawBufferPointer(rebasing: bytes[16...]))
+        guard let plain = Int(exactly: bytes.word(0)), let packed = Int(exactly: bytes.word(1)),
+            plain >= ContentLayout.beforeContent
+        else { throw broken() }
+        waiting = (plain, packed)
+    }
+
+    private func unpack(_ sizes: (plain: Int, packed: Int), _ unpacker: FrameUnpacker) throws(IOFailure) {
+        waiting = nil
+        guard UInt64(sizes.packed) <= file.remaining else { throw broken() }
+        unpacker.packed.grow(to: sizes.packed, keeping: 0)
+        var got = 0
+        while got < sizes.packed {
+            let piece = try file.next(min(ContentLayout.bufferBytes, sizes.packed - got))
+            UnsafeMutableRawBufferPointer(rebasing: unpacker.packed.bytes[got...]).copyMemory(from: piece)
+            got += piece.count
+        }
+        let packed = UnsafeRawBufferPointer(rebasing: unpacker.packed.bytes[..<got])
+        // Before memory is asked for on the word of a damaged header.
+        guard ZSTD_getFrameContentSize(packed.baseAddress, packed.count) == UInt64(sizes.plain) else { throw broken() }
+        frame.grow(to: sizes.plain, keeping: 0)
+        guard unpacker.unpack(packed, to: frame.bytes) == sizes.plain else { throw broken() }
+        (at, end) = (0, sizes.plain)
+    }
+
+    private func broken() -> IOFailure { WorkFooter.broken(file.path, 0, "a frame in it is damaged") }
+}
+
+/// What one thread needs to unpack the frames of any number of runs.
+final class FrameUnpacker {
+    private let context: OpaquePointer
+    fileprivate let packed = Scratch(0)
+
+    init() {
+        guard let made = ZSTD_createDCtx() else {
+            fatalError("no memory for a zstd decompressor")  // lint:allow: malloc failed
+        }
+        context = made
+    }
+
+    deinit { ZSTD_freeDCtx(context) }
+
+    /// - Returns: how many bytes the frame had; nil where it is damaged.
+    func unpack(_ frame: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer) -> Int? {
+        let size = ZSTD_decompressDCtx(context, target.baseAddress, target.count, frame.baseAddress, frame.count)
+        return ZSTD_isError(size) == 0 ? size : nil
+    }
+}

@@ -1,0 +1,45 @@
+/// A sorted source of a merge: `head` is what comes next, nil at its end.
+protocol MergeSource: AnyObject {
+    associatedtype Head: Comparable
+    var head: Head? { get }
+}
+
+/// Which of several sorted sources has the least head: a binary heap.
+struct MergeHeap<Source: MergeSource> {
+    private var sources: [Source]
+
+    init(_ sources: [Source]) {
+        self.sources = sources.filter { $0.head != nil }
+        for i in stride(from: self.sources.count / 2 - 1, through: 0, by: -1) { sink(i) }
+    }
+
+    /// The source with the least head; nil when all are at their ends.
+    var first: Source? { sources.first }
+
+    /// Puts `first` where it belongs after its head has moved on.
+    mutating func settle() {
+        if let first = sources.first, first.head == nil {
+            sources.swapAt(0, sources.count - 1)
+            sources.removeLast()
+        }
+        sink(0)
+    }
+
+    private mutating func sink(_ start: Int) {
+        var at = start
+        while true {
+            var least = at
+            for child in [2 * at + 1, 2 * at + 2] where child < sources.count && precedes(child, least) {
+                least = child
+            }
+            if least == at { return }
+            sources.swapAt(at, least)
+            at = least
+        }
+    }
+
+    private func precedes(_ a: Int, _ b: Int) -> Bool {
+        guard let x = sources[a].head, let y = sources[b].head else { return sources[a].head != nil }
+        return x < y
+    }
+}

@@ -1,0 +1,145 @@
+import Glibc
+import SluiceCore
+import SluiceIO
+import Testing
+
+/// `compare` and `vectors`, held against plain sums in floating point over the vectors that they speak of.
+@Suite struct CompareCommandTests {
+    /// A run that keeps everything, whose vectors are then the pool, and one that chose from it.
+    private func runs(in space: Workspace, records: Int, dimensions: Int, keep: Int) throws {
+        try space.write(
+            "in.jsonl",
+            lines: (0..<records).map {
+                #"{"text": "item \#($0 * $0 % 997) of shelf \#($0 % 13), \#($0 % 5 == 0 ? "blue" : "red") no. \#($0)", "kind": "k\#($0 % 40)"}"#
+            })
+        try space.define(
+            stages: [
+                #"format: {template: "{text}"}"#, "embed: {dimensions: \(dimensions)}",
+                "coreset: {keep: 100%, method: random}",
+            ])
+        _ = try space.run(into: "all")
+        _ = try space.run(["--set", "stages.coreset.keep=\(keep)"], into: "some")
+    }
+
+    private func vectors(_ space: Workspace, of run: String) throws -> [[Double]] {
+        let outcome = try space.sluice("vectors", run, "--output", "\(run).npy")
+        guard outcome.status == 0 else { throw Failure(outcome.errorText) }
+        let file = try NpyReader<Int8>(space("\(run).npy"))
+        let values = try file.read(rows: 0..<file.rows)
+        return stride(from: 0, to: values.count, by: file.width).map { start in
+            values[start..<(start + file.width)].map { Double($0) }
+        }
+    }
+
+    private func compare(_ space: Workspace, _ arguments: String...) throws -> Report {
+        let outcome = try space.sluice(["compare", "--json"] + arguments)
+        guard outcome.status == 0 else { throw Failure(outcome.errorText) }
+        return try Report(json: outcome.output)
+    }
+
+    private func isClose(_ a: Double?, _ b: Double) -> Bool { a.map { abs($0 - b) <= 1e-9 * max(1, abs(b)) } ?? false }
+
+    @Test(arguments: [(300, 24, 30), (120, 48, 7), (90, 16, 2)])
+    func figuresAreThoseOfAPlainReference(records: Int, dimensions: Int, keep: Int) throws {
+        let space = try Workspace()
+        try runs(in: space, records: records, dimensions: dimensions, keep: keep)
+        let pool = try vectors(space, of: "all"), chosen = try vectors(space, of: "some")
+        #expect(pool.count == records && chosen.count == keep)
+        let found = try compare(space, "some", "all", "--pool-sample", "0", "--label", "kind")
+        #expect(found["same_pool_and_embedding"] == .flag(true))
+        let run = try #require(found["runs"]?.elements.first)
+        #expect(run["records"]?.integerValue == records && run["pool_sample"]?.integerValue == records)
+        #expect(run["kept"]?.integerValue == keep)
+
+        // Distances between unit vectors: the components stand in units of 8 / (127 √d).
+        let unit = 8 / (127 * Double(dimensions).squareRoot())
+        func squared(_ a: [Double], _ b: [Double]) -> Double {
+            zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } * unit * unit
+        }
+        let nearest = pool.map { row in chosen.map { squared(row, $0) }.min()!.squareRoot() }.sorted()
+        func within(_ percent: Int) -> Double { nearest[(records * percent + 99) / 100 - 1] }
+        #expect(isClose(run["radius"]?.realValue, nearest[records - 1]))
+        #expect(isClose(run["mean_distance"]?.realValue, nearest.reduce(0, +) / Double(records)))
+        #expect(isClose(run["median_distance"]?.realValue, within(50)))
+        #expect(isClose(run["distance_90"]?.realValue, within(90)))
+        #expect(isClose(run["distance_99"]?.realValue, within(99)))
+        #expect(isClose(run["effective_rank"]?.realValue, effectiveRank(chosen)))
+
+        // NovelSum as its paper writes it: cosine distances to all chosen, by rank, times the sparseness in the pool.
+        let terms = chosen.map { row -> Double in
+            let ranked = chosen.map { squared(row, $0) / 2 }.sorted()
+            let weights = ranked.indices.map { 1 / Double($0 + 1) }
+            let spread = zip(ranked, weights).reduce(0) { $0 + $1.0 * $1.1 } / weights.reduce(0, +)
+            let around = pool.map { squared(row, $0) }.sorted().dropFirst().prefix(10)
+            return spread / (around.reduce(0, +) / Double(around.count) + 1e-9).squareRoot()
+        }
+        #expect(isClose(run["novel_sum"]?.realValue, terms.reduce(0, +) / Double(keep)))
+
+        let kinds = Set(
+            try RunFiles(space("some")).keptLines.map { try RunFiles.Entry($0).values["kind"] as? String ?? "" })
+        #expect(run["labels"]?.integerValue == 40)
+        #expect(run["labels_reached"]?.integerValue == kinds.count)
+
+        let all = try #require(found["runs"]?.elements.last)
+        #expect(all["radius"]?.realValue == 0 && all["distance_99"]?.realValue == 0)
+        #expect(isClose(all["effective_rank"]?.realValue, all["effective_rank_of_pool"]?.realValue ?? 0))
+    }
+
+    /// By way of the matrix of products of all rows with all rows, whose eigenvalues Jacobi's rotations find.
+    private func effectiveRank(_ rows: [[Double]]) -> Double {
+        let n = rows.count
+        var a = rows.map { row in rows.map { zip(row, $0).reduce(0) { $0 + $1.0 * $1.1 } } }
+        for _ in 0..<60 {
+            for p in 0..<n {
+                for q in (p + 1)..<max(n, p + 1) where a[p][q] != 0 {
+                    let angle = 0.5 * atan2(2 * a[p][q], a[p][p] - a[q][q])
+                    let (c, s) = (cos(angle), sin(angle))
+                    for k in 0..<n { (a[k][p], a[k][q]) = (c * a[k][p] + s * a[k][q], c * a[k][q] - s * a[k][p]) }
+                    for k in 0..<n { (a[p][k], a[q][k]) = (c * a[p][k] + s * a[q][k], c * a[q][k] - s * a[p][k]) }
+                }
+            }
+        }
+        let values = (0..<n).map { max(0, a[$0][$0]) }
+        let total = values.reduce(0, +)
+        return exp(-values.filter { $0 > 0 }.reduce(0) { $0 + $1 / total * log($1 / total) })
+    }
+
+    /// Too little memory is refused before anything is read, with a number that then suffices.
+    @Test func staysWithinItsMemory() throws {
+        let space = try Workspace()
+        try runs(in: space, records: 20_000, dimensions: 384, keep: 6000)
+        let refused = try space.sluice("compare", "some", "--memory", "88MiB", "--threads", "2")
+        #expect(refused.status == 4)
+        let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
+        let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
+        #expect(refused.errorText.contains("or take a smaller sample of the pool"), "\(refused.errorText)")
+        let found = try compare(space, "some", "--memory", needed, "--threads", "2")
+        #expect(found["runs"]?.elements.first?["pool_sample"]?.integerValue == 20_000)
+        if Program.isRelease {
+            let (peak, budget) = (found["memory_peak"]?.integerValue ?? .max, found["memory_budget"]?.integerValue ?? 0)
+            #expect(peak <= budget, "\(peak >> 20) MiB of \(needed)")
+        }
+        #expect(
+            try compare(space, "some", "--memory", "88MiB", "--threads", "2", "--pool-sample", "100")["runs"] != nil)
+        let wrong = try space.sluice("compare", "some", "--memory", "lots")
+        #expect(wrong.status == 2)
+        #expect(wrong.errorText.contains("--memory lots: `memory` must be a size"), "\(wrong.errorText)")
+    }
+
+    @Test func figuresOfOtherPoolsAreNotHeldAgainstEachOther() throws {
+        let space = try Workspace()
+        try runs(in: space, records: 60, dimensions: 16, keep: 5)
+        _ = try space.run(["--set", "stages.embed.dimensions=24"], into: "other")
+        let outcome = try space.sluice("compare", "some", "other")
+        #expect(outcome.status == 0)
+        #expect(outcome.outputText.contains("their figures can't be compared"), "\(outcome.outputText)")
+        #expect(try compare(space, "some", "other")["same_pool_and_embedding"] == .flag(false))
+        try space.write("in.jsonl", "{\"text\": \"another\"}\n")
+        let changed = try space.sluice("compare", "some")
+        #expect(changed.status == 3)
+        #expect(changed.errorText.contains("in.jsonl is not the file that was read"), "\(changed.errorText)")
+        let nothing = try space.sluice("compare", "nowhere")
+        #expect(nothing.status == 2)
+        #expect(nothing.errorText.contains("nowhere holds no finished run"), "\(nothing.errorText)")
+    }
+}
