@@ -28,7 +28,9 @@ public struct ClusterStage: Stage {
             feed. reservoir auto: large enough that a cluster with a twentieth of the average share is met with \
             probability .99, s ≥ ln(k/δ)/p with p = 1/(20 k) and δ = .01 for each of k clusters, from 10,000 to 131,072 \
             records; 65,536 where the number of clusters is auto too. A rarer one may be missed: its records then \
-            go to the nearest other cluster. Memory: about (dimension + 32) · 1.25 bytes a record of the reservoir and thread; for k-means|| 6 · dimension bytes a cluster more.
+            go to the nearest other cluster. `sluice plan` shows s, p and δ. Memory: about (dimension + 40) · 1.25 bytes a record of the \
+            reservoir for each thread that there is room for, one at least, and (dimension + 96) at the end; for k-means|| 6 · dimension \
+            bytes a cluster more.
             """,
         options: [
             OptionSpec(
@@ -91,7 +93,7 @@ public struct ClusterStage: Stage {
     }
 
     /// How many vectors the start copies, about: a round of k-means|| adds one a cluster.
-    var candidates: Int {
+    func candidates(capacity: Int) -> Int {
         guard initial == .parallel else { return 0 }
         return min(capacity, 6 * (clusters ?? KMeans.automaticClusters(.max).clusters))
     }
@@ -103,7 +105,7 @@ public struct ClusterStage: Stage {
     }
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
-        .survey(ReservoirSurvey(stage: self, seed: context.seed, memory: context.memory))
+        .survey(ReservoirSurvey(stage: self, seed: context.seed))
     }
 }
 
@@ -111,21 +113,84 @@ public struct ClusterStage: Stage {
 struct ReservoirSurvey: Survey {
     let stage: ClusterStage
     let seed: Seed
-    let memory: Int
+
+    func memory(_ context: StageContext) -> SurveyMemory {
+        let dimension = context.dimension(of: .embedding) ?? 0
+        func memory(_ capacity: Int) -> SurveyMemory {
+            // The sample in order, k-means' labels, distances and start with the 8,192 rows that it judges by, the centres and what is packed of
+            // them.
+            let centres = min(stage.clusters ?? KMeans.automaticClusters(.max).clusters, capacity)
+            return SurveyMemory(
+                summary: Reservoir.bytes(capacity: capacity, dimension: dimension),
+                finish: capacity * (dimension + 96) + (min(capacity, 8192) + stage.candidates(capacity: capacity))
+                    * dimension + centres * (dimension + 64) * 4)
+        }
+        var need = memory(stage.capacity)
+        // The largest that would do, by halves: what is lost by that is less than what a rounder number gains.
+        var fitting = 1
+        while memory(fitting * 2).least <= context.memory { fitting *= 2 }
+        for step in [fitting / 2, fitting / 4] where memory(fitting + step).least <= context.memory { fitting += step }
+        if fitting < stage.capacity, fitting >= stage.clusters ?? 1 {
+            need.advice = "set `reservoir` to at most \(fitting)"
+        }
+        return need
+    }
+
+    func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
+        let need = memory(context)
+        let sizes =
+            "\(MemorySize.describe(need.summary)) for each thread that there is room for, \(MemorySize.describe(need.finish)) at the end"
+        let records = min(stage.capacity, estimate.records)
+        guard let clusters = stage.clusters else {
+            let (count, _) = number(records: estimate.records, sample: records)
+            return [
+                "clusters auto: the power of two next to √(n/2), at most 4096 and what the reservoir can feed; \(count) for \(estimate.records) records",
+                "reservoir \(origin): \(stage.capacity) records; \(sizes)", met(clusters: count, of: estimate.records),
+            ]
+        }
+        let p = 1 / (ClusterStage.shareOfAverage * Double(clusters))
+        let wanted = ClusterStage.sampleSize(clusters)
+        let rule =
+            "s ≥ ln(k/δ)/p = \(wanted) with k = \(clusters), p = 1/\(Int(ClusterStage.shareOfAverage) * clusters) = \(Self.figure(p)), δ = \(ClusterStage.missProbability)"
+        guard stage.reservoir == nil else {
+            return [
+                "reservoir \(stage.capacity) as the definition says (auto: \(rule)); \(sizes)",
+                met(clusters: clusters, of: estimate.records),
+            ]
+        }
+        let range = ClusterStage.reservoirRange
+        let cut =
+            stage.capacity == wanted
+            ? ""
+            : ", which becomes \(stage.capacity): auto keeps to \(range.lowerBound) to \(range.upperBound), and to one a cluster at least"
+        return ["reservoir auto: \(rule)\(cut); \(sizes)", met(clusters: clusters, of: estimate.records)]
+    }
+
+    private var origin: String { stage.reservoir == nil ? "auto" : "as the definition says" }
+
+    /// What the reservoir is good for.
+    private func met(clusters: Int, of records: Int) -> String {
+        let rows = min(stage.capacity, records)
+        let share = Self.shareMet(rows: rows, of: records, clusters: clusters)
+        if share == 0 { return "all \(records) records fit in it, so no cluster is missed" }
+        return
+            "a cluster with \(Self.figure(share)) of the records or more is met with probability \(Self.figure(1 - ClusterStage.missProbability)) at least"
+    }
+
+    /// Two digits of a number below 1, such as `0.00078`.
+    private static func figure(_ value: Double) -> String {
+        guard value > 0, value < 1 else { return "\(value)" }
+        var (scaled, zeros) = (value, 0)
+        while scaled < 0.1 { (scaled, zeros) = (scaled * 10, zeros + 1) }
+        let digits = Int((scaled * 100).rounded())
+        if digits == 100 { return "0." + String(repeating: "0", count: max(0, zeros - 1)) + (zeros > 0 ? "10" : "99") }
+        return "0." + String(repeating: "0", count: zeros) + "\(digits)"
+    }
 
     func makeSummary() -> Reservoir { Reservoir(capacity: stage.capacity) }
 
     func observe(_ block: borrowing Block, into summary: inout Reservoir) throws(StageError) {
         let vectors = try block.vectors(.embedding)
-        let need =
-            Reservoir.bytes(capacity: stage.capacity, dimension: vectors.dimension)
-            + stage.candidates * vectors.dimension
-        guard need <= memory else {
-            throw StageError(
-                .memory,
-                "a reservoir of \(stage.capacity) vectors of \(vectors.dimension) dimensions needs \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or set `reservoir` to at most \(stage.capacity * max(0, memory) / need)"
-            )
-        }
         for record in 0..<block.count where block.isLive(record) {
             let hash = block.hashes[record]
             summary.offer(

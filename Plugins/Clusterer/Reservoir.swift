@@ -5,7 +5,7 @@ import SluiceCore
 ///
 /// The key is made of the content hash and the seed, so the sample does not depend on the order of the records, on
 /// blocks or on threads, and merging two is exact. Of equal contents the lowest ordinal counts. Memory: at most
-/// `capacity · 5/4 + 1024` entries of `dimension + 32` bytes.
+/// `capacity · 5/4 + 1024` entries of `dimension + 40` bytes.
 struct Reservoir: Sendable {
     struct Key: Sendable, Comparable {
         let draw: UInt64
@@ -32,7 +32,8 @@ struct Reservoir: Sendable {
     init(capacity: Int) { self.capacity = capacity }
 
     static func bytes(capacity: Int, dimension: Int) -> Int {
-        (capacity + slack(capacity)) * (dimension + MemoryLayout<Key>.stride)
+        // A key and a place in their order.
+        (capacity + slack(capacity)) * (dimension + MemoryLayout<Key>.stride + 8)
     }
 
     private static func slack(_ capacity: Int) -> Int { max(1024, capacity / 4) }
@@ -51,14 +52,19 @@ struct Reservoir: Sendable {
 
     private mutating func add(_ key: Key, _ vector: ArraySlice<Int8>) {
         if let limit, !(key < limit) { return }
-        dimension = vector.count
+        if keys.isEmpty {
+            // Once and for all: an array that grows is there twice while it moves. What is never filled takes no memory.
+            dimension = vector.count
+            keys.reserveCapacity(capacity + Self.slack(capacity))
+            vectors.reserveCapacity((capacity + Self.slack(capacity)) * dimension)
+        }
         keys.append(key)
         vectors += vector
-        if keys.count >= capacity + Self.slack(capacity) { settle() }
+        if keys.count >= capacity + Self.slack(capacity) { shrink() }
     }
 
-    /// Brings the entries into the order of their keys, one for each content, and lets go of those over the capacity.
-    mutating func settle() {
+    /// The entries that stay, in the order of their keys: the lowest ones, one for each content.
+    private func lowest() -> [Int] {
         let order = keys.indices.sorted { keys[$0] < keys[$1] }
         var kept: [Int] = []
         kept.reserveCapacity(min(order.count, capacity))
@@ -67,14 +73,34 @@ struct Reservoir: Sendable {
             guard kept.count < capacity else { break }
             kept.append(index)
         }
-        var settled: [Int8] = []
-        settled.reserveCapacity(kept.count * dimension)
-        for index in kept { settled += vectors[(index * dimension)..<((index + 1) * dimension)] }
-        keys = kept.map { keys[$0] }
-        vectors = settled
+        return kept
+    }
+
+    /// Lets go of the entries over the capacity, in place.
+    private mutating func shrink() {
+        let lowest = lowest()
         // The last key stays admissible for its own content, of which an earlier record may still come.
-        if keys.count == capacity, let last = keys.last {
-            limit = Key(draw: last.draw, hash: last.hash, ordinal: .max)
+        if lowest.count == capacity, let last = lowest.last {
+            limit = Key(draw: keys[last].draw, hash: keys[last].hash, ordinal: .max)
         }
+        let dimension = dimension
+        for (to, from) in lowest.sorted().enumerated() where to != from {
+            keys[to] = keys[from]
+            vectors.withUnsafeMutableBufferPointer { vectors in
+                for index in 0..<dimension { vectors[to * dimension + index] = vectors[from * dimension + index] }
+            }
+        }
+        keys.removeLast(keys.count - lowest.count)
+        vectors.removeLast(vectors.count - lowest.count * dimension)
+    }
+
+    /// Brings the entries into the order of their keys, one for each content, and lets go of those over the capacity.
+    mutating func settle() {
+        let lowest = lowest()
+        var settled: [Int8] = []
+        settled.reserveCapacity(lowest.count * dimension)
+        for index in lowest { settled += vectors[(index * dimension)..<((index + 1) * dimension)] }
+        keys = lowest.map { keys[$0] }
+        vectors = settled
     }
 }

@@ -106,8 +106,6 @@ public struct CoresetStage: Stage, Selection {
     private let distance: Double
     /// What `already` names, read before the run begins.
     private var earlier: Earlier?
-    /// Components of a vector, as far as known: for estimates.
-    private var dimension = 512
 
     public init(options: OptionValues) throws(StageError) {
         keep = try options.quantity("keep")
@@ -179,12 +177,10 @@ public struct CoresetStage: Stage, Selection {
     /// - Throws: where the file of `already` does not do; nothing else has been read then.
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         var selection = self
-        var known: Int?
-        if case .vector(let dimension)? = context.type(of: .embedding) {
-            known = dimension
-            selection.dimension = dimension
+        if let already {
+            selection.earlier = try Earlier.read(
+                already, dimension: context.dimension(of: .embedding), memory: context.memory)
         }
-        if let already { selection.earlier = try Earlier.read(already, dimension: known, memory: context.memory) }
         guard let scoreField else { return .selection(selection) }
         return .sequence([.transform(ScoreTransform(field: scoreField)), .selection(selection)])
     }
@@ -221,7 +217,8 @@ public struct CoresetStage: Stage, Selection {
         return quotas
     }
 
-    public func memory(rows: Int) -> Int {
+    public func memory(rows: Int, _ context: StageContext) -> Int {
+        let dimension = context.dimension(of: .embedding) ?? 0
         // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; candidates.
         var bytes = rows * 48 + min(rows, keep.resolve(of: rows)) * 2 * dimension + (4 << 20)
         bytes += (earlier?.count ?? 0) * 2 * dimension
@@ -232,21 +229,29 @@ public struct CoresetStage: Stage, Selection {
         }
         if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
         if method == .scoreFirst { bytes += rows * 24 }
+        // These can't work on vectors that are read in passes.
+        if needsAllVectors { bytes += rows * dimension }
         return bytes
     }
 
-    public func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] {
+    private var needsAllVectors: Bool {
+        reservoir == nil && [.medoids, .sensitivity, .facilityLocation].contains(method)
+    }
+
+    public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
+        let (rows, groups) = (estimate.records, estimate.groups)
+        let dimension = context.dimension(of: .embedding) ?? 0
         guard method == .farthestFirst, rows > 0 else { return [] }
         let size = max(1, rows / groups)
         let picks = max(1, min(size, keep.resolve(of: rows) / groups)) + (earlier?.count ?? 0)
         let bytes = size * dimension
-        let isResident = bytes <= context.memory
+        let isResident = bytes <= estimate.resident
         func count(_ value: Double) -> String { Self.rounded(value) }
         let once = Double(size) * Double(picks) * Double(dimension) * Double(groups)
         let place =
             isResident
             ? "in memory"
-            : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(context.memory)) held in memory at a time"
+            : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(estimate.resident)) held in memory at a time"
         var lines = [
             "rounds: one: up to \(count(once)) multiply-adds; reads the vectors a few times up to once a pick, \(place)"
         ]

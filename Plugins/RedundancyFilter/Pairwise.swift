@@ -38,8 +38,6 @@ struct PairwiseSelection: Selection {
     var countsDropped = false
     /// Clusters beside a record's own that it is compared with.
     var neighbours = 0
-    /// Components of a vector, as far as known: for estimates.
-    var dimension = 512
 
     /// Rows gathered at a time where the order is not that of the input.
     private static let batch = 4096
@@ -52,13 +50,17 @@ struct PairwiseSelection: Selection {
     func quotas(for sizes: [Int]) throws(StageError) -> [Int] { sizes }
 
     /// The vectors that count, twice, a batch of them, and the outcome.
-    func memory(rows: Int) -> Int {
-        rows * (2 * dimension + 64) + min(rows, Self.batch) * (dimension + 4096) + (neighbours > 0 ? 16 << 20 : 0)
+    func memory(rows: Int, _ context: StageContext) -> Int {
+        let dimension = context.dimension(of: .embedding) ?? 0
+        return rows * (2 * dimension + 64) + min(rows, Self.batch) * (dimension + 4096)
+            + (neighbours > 0 ? 16 << 20 : 0)
     }
 
-    func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] {
+    func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
+        let rows = estimate.records
+        let dimension = context.dimension(of: .embedding) ?? 0
         // With neighbours all clusters are one group: as many as `clusters: auto` makes are assumed.
-        let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : groups
+        let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
         guard rows > 0, groups > 1, isPerCluster else {
             return [
                 "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds where nothing is dropped"

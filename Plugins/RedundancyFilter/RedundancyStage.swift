@@ -110,7 +110,7 @@ public struct RedundancyStage: Stage {
             MomentsSurvey(
                 measure: name == "lift" ? .rowVariance : .leverage,
                 components: options["components"] == "paper" ? .paper : .full,
-                explained: Double(variance.resolve(of: 100_000_000)) / 1e8, column: column, memory: .max),
+                explained: Double(variance.resolve(of: 100_000_000)) / 1e8, column: column),
             TopShareSelection(keep: keep, column: column))
     }
 
@@ -132,17 +132,8 @@ public struct RedundancyStage: Stage {
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         switch method {
-        case .pairwise(var selection):
-            if case .vector(let dimension)? = context.type(of: .embedding) { selection.dimension = dimension }
-            return .selection(selection)
-        case .variety(let survey, let selection):
-            return .sequence([
-                .survey(
-                    MomentsSurvey(
-                        measure: survey.measure, components: survey.components, explained: survey.explained,
-                        column: survey.column, memory: context.memory)),
-                .selection(selection),
-            ])
+        case .pairwise(let selection): .selection(selection)
+        case .variety(let survey, let selection): .sequence([.survey(survey), .selection(selection)])
         }
     }
 }

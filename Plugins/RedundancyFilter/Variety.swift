@@ -14,7 +14,16 @@ struct MomentsSurvey: Survey {
     let components: RowVariance.Components
     let explained: Double
     let column: ColumnName
-    let memory: Int
+
+    func memory(_ context: StageContext) -> SurveyMemory {
+        let dimension = context.dimension(of: .embedding) ?? 0
+        let matrix = 8 * dimension * dimension
+        // Beside the moments: 4,096 rows, interleaved in pairs, while a block is added. At the end: the covariance, the solver's two matrices and
+        // the sorted vectors; of these the weights are made.
+        return SurveyMemory(
+            summary: matrix + 2 * 4096 * (dimension + 64), finish: 4 * matrix + (1 << 20),
+            advice: "embed in fewer dimensions")
+    }
 
     func makeSummary() -> Moments? { nil }
 
@@ -22,13 +31,6 @@ struct MomentsSurvey: Survey {
         let vectors = try block.vectors(.embedding)
         let dimension = vectors.dimension
         if summary == nil {
-            let need = 8 * dimension * dimension * 4
-            guard need <= memory else {
-                throw StageError(
-                    .memory,
-                    "the moments of vectors of \(dimension) dimensions need \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`, or embed in fewer dimensions"
-                )
-            }
             summary = Moments(dimension: dimension)
         }
         guard summary!.dimension == dimension else {
@@ -122,7 +124,7 @@ struct TopShareSelection: Selection {
         return [budget]
     }
 
-    func memory(rows: Int) -> Int { rows * 64 }
+    func memory(rows: Int, _ context: StageContext) -> Int { rows * 64 }
 
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
         let figures = try group.reals(column)

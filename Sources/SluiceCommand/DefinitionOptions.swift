@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import SluiceCore
+import SluiceEngine
 import SluiceIO
 import SluicePipeline
 
@@ -88,8 +89,15 @@ struct DefinitionOptions: ParsableArguments {
 
 /// How many threads to work with.
 struct ThreadOptions: ParsableArguments {
-    @Option(help: "Threads to work with (default: as many as there are cores).")
+    @Option(help: "Threads to work with (default: as many as there are cores, and no more than `memory` has room for).")
     var threads: Int?
+
+    /// For a run of the definition: what is not said is chosen so that it fits.
+    func count(for definition: Definition) throws -> Int {
+        let count = try count()
+        return threads == nil
+            ? try Plan.threads(definition, registry: Environment.registry, atMost: count) : count
+    }
 
     func count() throws -> Int {
         guard let threads else { return max(1, min(64, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }

@@ -47,7 +47,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         let definition = try source.definition()
-        var options = RunOptions(threads: try threads.count())
+        var options = RunOptions(threads: try threads.count(for: definition))
         options.force = force
         options.keepWork = keepWork
         options.resume = resume

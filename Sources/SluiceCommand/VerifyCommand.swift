@@ -65,7 +65,7 @@ struct VerifyCommand: ParsableCommand {
             throw CommandFailure.usage("the run's definition can't be read any more: \(error)")
         }
         let again = try Run(
-            definition, registry: Environment.registry, options: RunOptions(threads: try threads.count())
+            definition, registry: Environment.registry, options: RunOptions(threads: try threads.count(for: definition))
         ).run()
         return RunReader.differences(manifest, again.manifest)
     }

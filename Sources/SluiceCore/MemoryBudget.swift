@@ -1,31 +1,39 @@
 import Synchronization
 
 /// The memory of a run, in bytes: leases are taken from it and come back by themselves.
+///
+/// Whoever is about to use much takes a lease first, so the sum of what is out never passes `total`.
 public final class MemoryBudget: Sendable {
     public let total: Int
     private let used = Mutex<(now: Int, peak: Int)>((0, 0))
+    private let refuses: (@Sendable (_ bytes: Int, _ purpose: String) -> Bool)?
 
-    public init(total: Int) { self.total = total }
+    /// - Parameter refuses: asked before each lease; where it says yes, the lease fails as if the memory were gone. For tests.
+    public init(total: Int, refuses: (@Sendable (_ bytes: Int, _ purpose: String) -> Bool)? = nil) {
+        self.total = total
+        self.refuses = refuses
+    }
 
     public var available: Int { used.withLock { total - $0.now } }
+    /// The most that was out at a time.
     public var peak: Int { used.withLock { $0.peak } }
 
     /// Takes `bytes` for `purpose`.
     ///
-    /// - Throws: `StageError` with code `.memory`, naming the purpose and the numbers, where they are not there.
+    /// - Throws: `StageError` with code `.memory`, naming the purpose, what is left, and the smallest budget that would do as things stand.
     public func lease(_ bytes: Int, for purpose: String) throws(StageError) -> MemoryLease {
-        let missing = used.withLock { used -> Int in
-            let missing = used.now + bytes - total
-            if missing <= 0 {
-                used.now += bytes
-                used.peak = max(used.peak, used.now)
-            }
-            return missing
+        let isRefused = refuses?(bytes, purpose) ?? false
+        let left = used.withLock { used -> Int? in
+            let left = isRefused ? 0 : total - used.now
+            guard !isRefused, bytes <= left else { return left }
+            used.now += bytes
+            used.peak = max(used.peak, used.now)
+            return nil
         }
-        guard missing <= 0 else {
+        if let left {
             throw StageError(
                 .memory,
-                "\(purpose) needs \(MemorySize.describe(bytes)) and \(MemorySize.describe(bytes - missing)) of the budget is left; raise `memory` by at least \(MemorySize.describe(missing))"
+                "\(purpose) needs \(MemorySize.describe(bytes)), and of the budget of \(MemorySize.describe(total)) there is \(MemorySize.describe(left)) left; the smallest budget that would do is \(MemorySize.spell(total + bytes - left))"
             )
         }
         return MemoryLease(budget: self, bytes: bytes)
@@ -70,6 +78,9 @@ public enum MemorySize {
         }
         return Int(exactly: (value * Double(unit.factor)).rounded(.down))
     }
+
+    /// `57MiB`, as a definition spells it: so many bytes, rounded up to the next MiB.
+    public static func spell(_ bytes: Int) -> String { "\((max(0, bytes) + (1 << 20) - 1) >> 20)MiB" }
 
     /// `512 MiB`, rounded to one decimal where that is not exact.
     public static func describe(_ bytes: Int) -> String {

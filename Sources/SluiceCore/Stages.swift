@@ -51,7 +51,7 @@ public struct StageContext: Sendable {
     public let name: String
     /// A seed of the stage's own, made of the run's seed, the stage's name and which of that name it is.
     public let seed: Seed
-    /// Bytes of memory that are the stage's to use.
+    /// Bytes of memory that are the stage's to use: for `body` the most that it could get, later what its lease holds.
     public let memory: Int
     public let parallel: Parallel
     /// The columns that earlier stages write. Empty where nobody said.
@@ -69,20 +69,57 @@ public struct StageContext: Sendable {
 
     /// The type of a column that an earlier stage writes; nil where none does, or nobody said.
     public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }
+
+    /// Components of the vectors of a column that an earlier stage writes; nil where none does, or nobody said.
+    public func dimension(of name: ColumnName) -> Int? {
+        guard case .vector(let dimension)? = type(of: name) else { return nil }
+        return dimension
+    }
+}
+
+/// How many records a plan reckons with, before anything is read.
+public struct PlanEstimate: Sendable, Hashable {
+    /// Records that reach the stage.
+    public let records: Int
+    /// Groups of one size that they are cut into.
+    public let groups: Int
+    /// Bytes of vectors that are held in memory at a time; a larger group is read in passes.
+    public let resident: Int
+
+    public init(records: Int, groups: Int = 1, resident: Int = .max) {
+        self.records = records
+        self.groups = max(1, groups)
+        self.resident = resident
+    }
+}
+
+/// Work that has something to tell before anything is read.
+public protocol PlanNotes {
+    /// Lines for `sluice plan`: what is chosen by itself and why, what each way of doing it would cost.
+    func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String]
+}
+
+extension PlanNotes {
+    public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] { [] }
 }
 
 /// Looks at one block at a time.
 ///
 /// Blocks come in any order, several at a time, and more than once after a stopped run: `apply` must give the same for
 /// a record whatever block it stands in.
-public protocol Transform: Sendable {
+public protocol Transform: Sendable, PlanNotes {
     /// May write the declared columns and drop records.
     func apply(to block: inout Block) throws(StageError)
 }
 
 /// Sees every record once, remembers a summary, and turns that into the next piece of work.
-public protocol Survey: Sendable {
+public protocol Survey: Sendable, PlanNotes {
     associatedtype Summary: Sendable
+
+    /// What the survey takes, asked before anything is read: a run without room for it is refused then.
+    ///
+    /// Follows from the options and the context's columns alone. The context's memory is the most that the stage could get.
+    func memory(_ context: StageContext) -> SurveyMemory
 
     func makeSummary() -> Summary
 
@@ -94,6 +131,25 @@ public protocol Survey: Sendable {
 
     /// Called once, with the summary of all records.
     func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult
+}
+
+/// Memory that a survey declares, in bytes.
+public struct SurveyMemory: Sendable, Hashable {
+    /// One summary at its largest, with what `observe` and `merge` need beside it. As many threads observe at a time as there is room for summaries.
+    public var summary: Int
+    /// What `finish` needs beside the merged summary, with what it leaves to the work that comes next.
+    public var finish: Int
+    /// What a person may do beside raising `memory`, such as «set `reservoir` to at most 9000».
+    public var advice: String?
+
+    public init(summary: Int, finish: Int, advice: String? = nil) {
+        self.summary = summary
+        self.finish = finish
+        self.advice = advice
+    }
+
+    /// What the survey can't do without: one summary, and its end.
+    public var least: Int { summary + finish }
 }
 
 /// What a survey turns into.
@@ -111,7 +167,7 @@ public struct SurveyResult: Sendable {
 /// Chooses among all records of a group, given whole columns.
 ///
 /// Groups are independent: several may be worked on at a time, or one after the other when memory is short.
-public protocol Selection: Sendable {
+public protocol Selection: Sendable, PlanNotes {
     var grouping: Grouping { get }
 
     /// The columns that `select` is given.
@@ -125,13 +181,11 @@ public protocol Selection: Sendable {
     /// Whether a group may keep fewer records than its quota, because a rule beside the budget lets no more pass.
     var quotasAreLimits: Bool { get }
 
-    /// What choosing among `rows` records in `groups` groups of one size takes, where there is something to tell: one line for
-    /// each way of doing it that a definition can choose. For `sluice plan`, before anything is read: the context's memory is that of the vectors
-    /// that are held in memory at a time, beyond which a group is read in passes.
-    func costs(rows: Int, groups: Int, _ context: StageContext) -> [String]
-
-    /// Memory that a group of `rows` records needs beside its columns, in bytes.
-    func memory(rows: Int) -> Int
+    /// Memory that a group of `rows` records needs beside its columns, in bytes. More rows never need less.
+    ///
+    /// Follows from the options and the context's columns alone. What no group can do without, that of one row, is asked before anything
+    /// is read.
+    func memory(rows: Int, _ context: StageContext) -> Int
 
     /// Chooses. Rows are in ordinal order.
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
@@ -142,7 +196,6 @@ public protocol Selection: Sendable {
 
 extension Selection {
     public var quotasAreLimits: Bool { false }
-    public func costs(rows: Int, groups: Int, _ context: StageContext) -> [String] { [] }
 }
 
 /// How a selection cuts the records into groups.

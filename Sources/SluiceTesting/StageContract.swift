@@ -13,7 +13,7 @@ public import SluiceCore
 /// absent, present and exchanged, with other numbers of files and lines, with vectors resident and in chunks, with
 /// less and more memory, and with nothing at all. Every result must equal the first one, bit for bit.
 ///
-/// What can't be seen from outside is not checked: use of memory, and whether a precondition of the stage would end the
+/// What can't be seen from outside is not checked: use of memory, beyond whether what is declared can be true, and whether a precondition of the stage would end the
 /// program with other data. Give it records that reach every branch; a few dozen suffice.
 public enum StageContract {
     /// Every breach of the contract that shows with these records; empty for a good stage.

@@ -313,6 +313,15 @@ struct StageDriver {
     // MARK: Surveys
 
     private mutating func run<S: Survey>(survey: S) throws(StageError) {
+        let need = survey.memory(context)
+        if need.summary < MemoryLayout<S.Summary>.size || need.finish < 0 {
+            breach(
+                .memory,
+                "`memory` declares \(need.summary) bytes for a summary and \(need.finish) for `finish`; an empty summary has \(MemoryLayout<S.Summary>.size) alone"
+            )
+        }
+        if need != survey.memory(context) { breach(.memory, "`memory` says something else when it is asked again") }
+        guard need.least <= context.memory else { throw .tooLarge(need.least, context, advice: need.advice) }
         let blocks = blockRows
         var total: S.Summary
         if case .single = variation.merging {
@@ -389,9 +398,9 @@ struct StageDriver {
             breach(.selection, "`quotas` gives \(quota) for a group of \(size) records; it must be from 0 to \(size)")
             throw StageError(.fault, "the quotas of the selection can't be used")
         }
-        for size in Set(sizes) where selection.memory(rows: size) < 0 {
-            breach(.selection, "`memory(rows: \(size))` is negative")
-        }
+        checkMemory(of: selection, sizes)
+        let need = selection.memory(rows: sizes.max() ?? 0, context)
+        guard need <= context.memory else { throw .tooLarge(need, context, advice: nil) }
 
         let order = variation.order(groups.count)
         let shuffled = pieces(groups.count) { [self] piece in
@@ -434,6 +443,19 @@ struct StageDriver {
         blankTheDead()
         flow.reports.append(.list(reports.map(\.report)))
         flow.reports.append(selection.report(reports))
+    }
+
+    private mutating func checkMemory(of selection: any Selection, _ sizes: [Int]) {
+        var least = 0
+        for rows in Set(sizes + [0, 1, 2, 100, 10_000, 1_000_000]).sorted() {
+            let bytes = selection.memory(rows: rows, context)
+            if bytes < least {
+                breach(
+                    .memory,
+                    "`memory` declares \(bytes) bytes for a group of \(rows) records and more for a smaller one")
+            }
+            least = max(least, bytes)
+        }
     }
 
     private mutating func groupRows(_ selection: any Selection) throws(StageError) -> [(key: Int?, rows: [Int])] {
@@ -558,6 +580,16 @@ struct StageDriver {
 func isHyphenated(_ name: String) -> Bool {
     !name.isEmpty && !name.hasPrefix("-") && !name.hasSuffix("-") && !name.contains("--")
         && name.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 }
+}
+
+extension StageError {
+    /// What the engine says, with exact numbers of its own, before anything is read.
+    fileprivate static func tooLarge(_ need: Int, _ context: StageContext, advice: String?) -> StageError {
+        StageError(
+            .memory,
+            "stage `\(context.name)` needs \(MemorySize.describe(need)) and has \(MemorySize.describe(context.memory))\(advice.map { "; \($0)" } ?? "")"
+        )
+    }
 }
 
 extension ColumnType {

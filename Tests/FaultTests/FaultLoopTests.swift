@@ -83,6 +83,56 @@ struct FaultLoopTests {
         note("\(kind), over a finished run: \(tally)")
     }
 
+    /// The n-th lease of memory is refused, for every n there is.
+    @Test(arguments: Case.allCases)
+    func everyRefusedLeaseIsSurvived(_ kind: Case) throws {
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        let library = Library(work, kind)
+        let whole = try library.undisturbed()
+        var tally = Tally()
+        var refused: [String] = []
+        for n in 1... {
+            let faulty = FaultyBudget(failing: n)
+            work.remove("out")
+            do {
+                _ = try library.run("out", .local, budget: faulty.makeBudget)
+                #expect(try Snapshot(work("out")) == whole)
+                guard faulty.hasFailed else { break }
+                Issue.record("lease \(n), \(faulty.refused ?? ""): nobody heard that it was refused")
+            } catch let error as EngineError {
+                tally.errors += 1
+                #expect(error.code.exitStatus == 4, "lease \(n): \(error)")
+                // Who asked for how much, what there is, and what would do.
+                let purpose = try #require(faulty.refused)
+                #expect(error.message.hasPrefix("\(purpose) needs "), "lease \(n): \(error)")
+                #expect(
+                    error.message.contains("of the budget of 256 MiB there is 0 bytes left"), "lease \(n): \(error)")
+                #expect(error.message.contains("the smallest budget that would do is "), "lease \(n): \(error)")
+                refused.append(purpose)
+            } catch {
+                Issue.record("lease \(n): no EngineError but \(type(of: error)): \(error)")
+            }
+            tally.faults += 1
+            if try FileSystem.local.status(of: work("out")) != nil {
+                let left = try Snapshot(work("out"))
+                #expect(left.files["run.json"] == nil && left.isHarmless(beside: whole), "lease \(n) left \(left)")
+            }
+            // With the memory there again, half of them go on and half start over.
+            let resumes = n % 2 == 0
+            _ = try library.run("out", .local, force: !resumes, resume: resumes)
+            if resumes { tally.resumed += 1 } else { tally.fresh += 1 }
+            #expect(try Snapshot(work("out")) == whole, "after lease \(n)")
+        }
+        note("\(kind), refused leases: \(tally)")
+        let expected =
+            kind == .select
+            ? ["the run: the program", "reading: dedupe table", "cluster: a summary", "coreset: groups"]
+            : ["the run: the program", "reading: 4 blocks"]
+        for words in expected { #expect(refused.contains { $0.hasPrefix(words) }, "\(words) is not in \(refused)") }
+        #expect(tally.faults == tally.errors && tally.faults >= (kind == .dedupe ? 7 : 10))
+    }
+
     struct Tally: CustomStringConvertible {
         var faults = 0, errors = 0, results = 0, resumed = 0, fresh = 0
         var description: String {
@@ -149,8 +199,10 @@ struct Library {
     }
 
     @discardableResult
-    func run(_ output: String, _ fileSystem: FileSystem, force: Bool = false, resume: Bool = false) throws -> RunResult
-    {
+    func run(
+        _ output: String, _ fileSystem: FileSystem, force: Bool = false, resume: Bool = false,
+        budget: (@Sendable (Int) -> MemoryBudget)? = nil
+    ) throws -> RunResult {
         var options = RunOptions(threads: threads)
         options.force = force
         options.resume = resume
@@ -160,6 +212,7 @@ struct Library {
         options.dedupeBytes = kind.dedupeBytes
         options.dedupeHashBits = kind.dedupeHashBits
         options.fileSystem = fileSystem
+        if let budget { options.makeBudget = budget }
         return try Run(try definition(output), registry: .builtIn, options: options).run()
     }
 

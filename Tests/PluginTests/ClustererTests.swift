@@ -1,7 +1,8 @@
-import Clusterer
 import SluiceCore
 import SluiceGeometry
 import Testing
+
+@testable import Clusterer
 
 @Suite struct ClustererTests {
     private func cluster(
@@ -124,13 +125,68 @@ import Testing
 
     @Test func tooSmallAReservoirAndTooLittleMemoryAreErrors() throws {
         #expect(stageError { _ = try ClusterStage.make(["clusters": 50, "reservoir": 10]) }?.option == "reservoir")
-        let stage = try ClusterStage.make(["clusters": 5])
-        let context = context("cluster", memory: 1000)
-        let error = stageError {
-            guard case .survey(let reservoir) = try stage.body(context) else { return }
-            _ = try survey(reservoir, clustered(10, dimension: 16, centres: 2), dimension: 16, size: 10, context)
+        func need(_ options: OptionValues, dimension: Int, memory: Int) throws -> SurveyMemory {
+            let context = StageContext(
+                name: "cluster", seed: Seed(7), memory: memory,
+                columns: [ColumnSpec(.embedding, .vector(dimension: dimension))])
+            guard case .survey(let reservoir) = try ClusterStage.make(options).body(context) else { throw Unexpected() }
+            return reservoir.memory(context)
         }
-        #expect(error?.code == .memory)
-        #expect(error?.message.contains("set `reservoir` to at most") == true)
+        // What the advice says fits, and little more would.
+        let little = try need(["clusters": 5, "reservoir": 1_000_000], dimension: 384, memory: 64 << 20)
+        #expect(little.least > 64 << 20)
+        let words = try #require(little.advice).split(separator: " ")
+        let advised = try #require(words.last.flatMap { Int($0) })
+        #expect(
+            try need(["clusters": 5, "reservoir": .integer(advised)], dimension: 384, memory: 64 << 20).least <= 64
+                << 20)
+        #expect(
+            try need(["clusters": 5, "reservoir": .integer(advised * 3 / 2)], dimension: 384, memory: 64 << 20).least
+                > 64 << 20)
+        // Where no reservoir would do for the clusters, none is advised.
+        #expect(try need(["clusters": 5], dimension: 384, memory: 1000).advice == nil)
+    }
+
+    private struct Unexpected: Error {}
+
+    @Test func aReservoirTakesNoMoreThanItDeclares() {
+        // Entries are counted as they lie in memory: the arrays' capacity, and what settling makes beside them.
+        for (capacity, dimension) in [(10, 4), (1000, 16), (5000, 64)] {
+            var reservoir = Reservoir(capacity: capacity)
+            var largest = 0
+            for number in 0..<(4 * capacity + 5000) {
+                let hash = hash(UInt64(number))
+                reservoir.offer(
+                    Reservoir.Key(draw: Seed(1).draw(hash), hash: hash, ordinal: UInt64(number)),
+                    [Int8](repeating: 1, count: dimension)[...])
+                largest = max(
+                    largest, reservoir.vectors.capacity + reservoir.keys.capacity * MemoryLayout<Reservoir.Key>.stride)
+            }
+            // Arrays round their capacity up to what the C library hands out.
+            #expect(largest <= Reservoir.bytes(capacity: capacity, dimension: dimension) + 8192)
+            reservoir.settle()
+            #expect(reservoir.keys.count == capacity && reservoir.keys == reservoir.keys.sorted())
+        }
+    }
+
+    @Test func planShowsHowTheReservoirIsSized() throws {
+        func notes(_ options: OptionValues, records: Int) throws -> [String] {
+            let context = StageContext(
+                name: "cluster", seed: Seed(7), memory: 1 << 30,
+                columns: [ColumnSpec(.embedding, .vector(dimension: 384))])
+            guard case .survey(let reservoir) = try ClusterStage.make(options).body(context) else { throw Unexpected() }
+            return reservoir.notes(PlanEstimate(records: records), context)
+        }
+        let auto = try notes(["clusters": 256], records: 1_000_000)
+        #expect(
+            auto[0].contains(
+                "s ≥ ln(k/δ)/p = \(ClusterStage.sampleSize(256)) with k = 256, p = 1/5120 = 0.00020, δ = 0.01"))
+        #expect(auto[1].contains("0.00020 of the records or more is met with probability 0.99"))
+        #expect(try notes(["clusters": 5000], records: 10_000_000)[0].contains("which becomes 131072"))
+        #expect(
+            try notes(["clusters": 8, "reservoir": 20_000], records: 100_000)[0].contains(
+                "reservoir 20000 as the definition says"))
+        #expect(try notes(["clusters": 8], records: 500)[1].contains("all 500 records fit"))
+        #expect(try notes([:], records: 1_000_000)[0].contains("256 for 1000000 records"))
     }
 }

@@ -96,6 +96,10 @@ private struct AboveMean: Stage, Survey {
     let reads: [Input] = [.field("prompt")]
     let writes: [ColumnSpec] = []
 
+    func memory(_ context: StageContext) -> SurveyMemory {
+        SurveyMemory(summary: fault == "declares nothing" ? 0 : MemoryLayout<Summary>.size, finish: 0)
+    }
+
     func makeSummary() -> Summary { Summary() }
 
     func observe(_ block: borrowing Block, into summary: inout Summary) {
@@ -179,7 +183,9 @@ private struct Best: Stage, Selection {
         }
     }
 
-    func memory(rows: Int) -> Int { 16 * rows }
+    func memory(rows: Int, _ context: StageContext) -> Int {
+        fault == "needs less for more" && rows > 50 ? 1 : 16 * rows
+    }
 
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
         let vectors = try group.vectors("embedding")
@@ -301,7 +307,7 @@ private struct BadlyDescribed: Stage, Transform {
     @Test(arguments: [
         ("counts the dead", Violation.Rule.reads), ("counts blocks", .blocks), ("counts merges", .merges),
         ("last one wins", .merges), ("first one wins", .merges), ("sums reals", .merges), ("counts threads", .threads),
-        ("bends to memory", .memory), ("needs a record", .empty),
+        ("bends to memory", .memory), ("declares nothing", .memory), ("needs a record", .empty),
     ])
     func aBrokenSurveyIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(AboveMean.self, ["fault": .text(fault)])
@@ -314,7 +320,7 @@ private struct BadlyDescribed: Stage, Transform {
         ("too many", .selection), ("too few", .selection), ("too few rows", .selection),
         ("a dropped partner", .selection), ("a partner outside", .selection), ("a partner for a kept one", .selection),
         ("an infinite measure", .drops), ("a measure too few", .selection), ("no reason", .drops),
-        ("needs resident vectors", .memory), ("fails on nothing", .empty),
+        ("needs resident vectors", .memory), ("needs less for more", .memory), ("fails on nothing", .empty),
     ])
     func aBrokenSelectionIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(Best.self, ["fault": .text(fault)])

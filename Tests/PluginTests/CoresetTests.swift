@@ -407,8 +407,9 @@ import Testing
     @Test func costsAreEstimated() throws {
         let columns = [ColumnSpec(.embedding, .vector(dimension: 256))]
         func lines(_ options: OptionValues, memory: Int) throws -> [String] {
-            let context = StageContext(name: "coreset", seed: Seed(7), memory: memory, columns: columns)
-            return try selection(options, columns: columns).costs(rows: 1_000_000, groups: 1, context)
+            let context = StageContext(name: "coreset", seed: Seed(7), memory: 1 << 30, columns: columns)
+            return try selection(options, columns: columns)
+                .notes(PlanEstimate(records: 1_000_000, resident: memory), context)
         }
         let small = try lines(["keep": 1000], memory: 64 << 20)
         #expect(small[0].contains("up to 2.6e11 multiply-adds") && small[0].contains("on disk"))

@@ -20,7 +20,7 @@ private struct Chooser: Stage, Selection {
     let columns: [ColumnName] = ["score", "secret"]
     init(options: OptionValues) throws(StageError) {}
     func quotas(for sizes: [Int]) -> [Int] { sizes }
-    func memory(rows: Int) -> Int { 0 }
+    func memory(rows: Int, _ context: StageContext) -> Int { 0 }
     func select(_ group: Group, quota: Int, _ context: StageContext) -> GroupOutcome {
         GroupOutcome(ranks: [], reason: "x")
     }

@@ -111,9 +111,25 @@ import Testing
             Issue.record("3 MiB of 1 MiB were leased: \(lease.bytes)")
         } catch {
             #expect(error.code == .memory)
-            #expect(error.message.contains("the reservoir needs 3 MiB"))
-            #expect(error.message.contains("raise `memory` by at least 2 MiB"))
+            #expect(
+                error.message
+                    == "the reservoir needs 3 MiB, and of the budget of 1 MiB there is 1 MiB left; the smallest budget that would do is 3MiB"
+            )
         }
         #expect(budget.available == 1 << 20)
+    }
+
+    @Test func aRefusedLeaseTakesNothing() throws {
+        let budget = MemoryBudget(total: 100) { _, purpose in purpose == "refused" }
+        let held = try budget.lease(40, for: "held")
+        #expect(throws: StageError.self) { _ = try budget.lease(1, for: "refused") }
+        #expect(budget.available == 60 && budget.peak == 40 && held.bytes == 40)
+    }
+
+    @Test func theSpelledSizeIsNeverLess() {
+        for bytes in [0, 1, 1 << 20, (1 << 20) + 1, 57 << 20, (57 << 20) - 1, 1105 << 20] {
+            let parsed = MemorySize.parse(MemorySize.spell(bytes)) ?? -1
+            #expect(parsed >= bytes && parsed < bytes + (1 << 20))
+        }
     }
 }

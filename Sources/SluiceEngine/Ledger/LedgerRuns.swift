@@ -4,7 +4,7 @@ import SluiceIO
 /// Ledger lines that are made out of order and wanted in the order of the input.
 ///
 /// Lines gather in memory; when their share is full they are sorted by ordinal and written out as a run. At the end the
-/// runs are merged: an external merge sort with one pass.
+/// runs are merged, as many at a time as the share can hold open: an external merge sort, mostly with one pass.
 final class LedgerRuns: @unchecked Sendable {
     // The gathered lines are touched only with `monitor` locked; runs are written by whoever holds it.
 
@@ -18,6 +18,8 @@ final class LedgerRuns: @unchecked Sendable {
     private let folder: String
     private let linesShare: Int
     private let placesShare: Int
+    /// Runs that are merged at a time.
+    private let fanIn: Int
     private let fileSystem: FileSystem
     private var bytes: [UInt8] = []
     private var places: [Place] = []
@@ -31,6 +33,7 @@ final class LedgerRuns: @unchecked Sendable {
         // A line has about 100 bytes.
         linesShare = max(1 << 20, shareBytes) * 4 / 5
         placesShare = max(1 << 20, shareBytes) / 5 / MemoryLayout<Place>.stride
+        fanIn = max(2, max(1 << 20, shareBytes) / LedgerMerge.bytesPerRun)
         self.fileSystem = fileSystem
         self.runs = runs
         nextNumber = numberAfter(runs)
@@ -109,13 +112,39 @@ final class LedgerRuns: @unchecked Sendable {
     }
 
     /// All lines in the order of the input. Nothing can be added any more.
-    func merged() throws -> LedgerMerge {
+    ///
+    /// The runs stay as they are: a stop before the end of the last pass comes back to them.
+    func merged(isStopped: () -> Bool = { false }) throws -> LedgerMerge {
         try monitor.locked {
             try writeRun()
             bytes = []
             places = []
-            return try LedgerMerge(runs.map { "\(folder)/\($0)" }, fileSystem: fileSystem)
+            var paths = runs.map { "\(folder)/\($0)" }
+            var number = 0
+            while paths.count > fanIn {
+                // The first ones make way for one, which is a first one again when its turn comes.
+                let take = min(fanIn, paths.count - fanIn + 1)
+                let path = "\(folder)/ledger-merged-\(number).run"
+                try merge(Array(paths[..<take]), to: path, isStopped)
+                paths = Array(paths[take...]) + [path]
+                number += 1
+            }
+            return try LedgerMerge(paths, fileSystem: fileSystem)
         }
+    }
+
+    private func merge(_ paths: [String], to path: String, _ isStopped: () -> Bool) throws {
+        let merge = try LedgerMerge(paths, fileSystem: fileSystem)
+        let writer = try BytesColumnWriter(path, fileSystem: fileSystem)
+        var entry: [UInt8] = []
+        while let (ordinal, line) = try merge.next() {
+            if isStopped() { throw EngineError.stopped }
+            entry.removeAll(keepingCapacity: true)
+            withUnsafeBytes(of: ordinal.rawValue.littleEndian) { entry.append(contentsOf: $0) }
+            entry.append(contentsOf: line)
+            try entry.withUnsafeBytes { try writer.append($0) }
+        }
+        try writer.finish()
     }
 }
 
@@ -126,6 +155,9 @@ final class LedgerMerge {
         let line: [UInt8]
         let run: Int
     }
+
+    /// What a run takes while it is read: its buffer, a block packed and unpacked, and what unpacks it.
+    static let bytesPerRun = 512 << 10
 
     private let readers: [BytesColumnReader]
     /// A binary heap by ordinal.

@@ -24,13 +24,15 @@ final class ContentPass: @unchecked Sendable {
     }
 
     /// - Returns: the duplicates, and the records that share a hash with an earlier one and nothing else.
-    func run(on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool) throws -> DuplicateStream {
+    func run(
+        on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool
+    ) throws -> DuplicateStream {
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .ordered { [self] in try choose($0) },
                 .parallel { [input] in try input.readKeys($0) },
                 .ordered { [self] in try collect($0) },
-            ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
         try conveyor.run(on: pool)
         guard upcoming == nil else { throw Deduper.astray }
         return try comparison.resolve { if isStopped() { throw EngineError.stopped } }

@@ -42,7 +42,7 @@ final class EmitPass: @unchecked Sendable {
         cursor = RowCursor(store: store, live: live)
     }
 
-    func run(on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool) throws {
+    func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .ordered { [self] in try assign($0) },
@@ -61,7 +61,7 @@ final class EmitPass: @unchecked Sendable {
                     if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
                     input.parcels.giveBack(parcel)
                 },
-            ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
         try conveyor.run(on: pool)
     }
 

@@ -52,7 +52,7 @@ final class FirstPass: @unchecked Sendable {
         self.account = account
     }
 
-    func run(on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool) throws {
+    func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
         let conveyor = Conveyor<Parcel>(
             steps: [
                 .parallel { [input] in try input.parse($0) },
@@ -68,7 +68,7 @@ final class FirstPass: @unchecked Sendable {
                     if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
                     input.parcels.giveBack(parcel)
                 },
-            ], limit: limit, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
         try conveyor.run(on: pool)
         try deduper?.close()
         try endShard()

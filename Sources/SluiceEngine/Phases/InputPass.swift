@@ -18,8 +18,9 @@ final class InputPass: @unchecked Sendable {
     private let dedupeFields: [Int]
     private let keepsFields: Bool
     private let keepsKeys: Bool
-    /// A window of a quarter of the memory, 128 MiB at most: what `zstd --long` makes.
     private let windowLogMax: Int
+    private let readAhead: Int
+    /// 128 MiB: what `zstd --long` makes.
     private static let largestWindowLog = 27
     private let readAheadThreads: Int
     private let extractors: Spares<Extractor>
@@ -44,15 +45,17 @@ final class InputPass: @unchecked Sendable {
 
     /// - Parameters:
     ///   - stageFields: the fields that the parcels carry on for the stages.
+    ///   - window: the largest zstd window that is unpacked, in bytes.
+    ///   - readAhead: bytes of frames of a file that may be unpacked ahead of the reader; 0 for none.
     ///   - keepsKeys: whether they carry on what the dedupe compares.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, memory: Int, threads: Int, from checkpoint: Checkpoint? = nil,
-        replays: Bool = false, keepsKeys: Bool = false
+        fileSystem: FileSystem, progress: ProgressMeter, window: Int, readAhead: Int,
+        from checkpoint: Checkpoint? = nil, replays: Bool = false, keepsKeys: Bool = false
     ) {
-        windowLogMax = min(Self.largestWindowLog, max(20, (memory / 4).bitWidth - (memory / 4).leadingZeroBitCount - 1))
-        // With one or two threads unpacking is never what the others wait for.
-        readAheadThreads = threads >= 4 ? min(4, threads / 2) : 0
+        windowLogMax = min(Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, window).leadingZeroBitCount))
+        self.readAhead = readAhead
+        readAheadThreads = max(0, readAhead / MemoryShares.perFrameAhead - 1)
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
@@ -123,7 +126,8 @@ final class InputPass: @unchecked Sendable {
             return try fileSystem.openInput(
                 file.path,
                 options: InputOptions(
-                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads))
+                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads,
+                    readAheadBytes: readAhead))
         } catch let failure as IOFailure {
             throw EngineError(failure, message: named(failure, file, nil))
         }
@@ -135,7 +139,7 @@ final class InputPass: @unchecked Sendable {
         if failure.code == .windowTooLarge {
             failure.advice =
                 windowLogMax < Self.largestWindowLog
-                ? "Raise `memory`: a quarter of it may be a window, up to 128 MiB."
+                ? "Raise `memory`; `sluice plan` shows how large a window may be, up to 128 MiB."
                 : "Compress the file again, with `zstd --long=27` at most."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }

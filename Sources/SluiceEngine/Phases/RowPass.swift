@@ -27,9 +27,12 @@ final class RowPass: @unchecked Sendable {
         }
     }
 
-    /// Rows handled together. A number of the program's, so that no result can come to depend on it unseen: the
+    /// Rows handled together: fewer where they are wide, so that a batch stays within what a block may take. No result depends on it: the
     /// contract kit runs every stage with other limits.
-    static let batchRows = 4096
+    static func batchRows(_ types: some Collection<ColumnType?>) -> Int {
+        let width = types.reduce(0) { $0 + ($1?.width ?? 0) }
+        return max(64, min(4096, MemoryShares.perBlock / 2 / max(1, width)))
+    }
 
     private let store: ColumnStore
     private let live: LiveRows
@@ -84,10 +87,13 @@ final class RowPass: @unchecked Sendable {
     private func lane(_ number: Int) -> (() -> Batch?)? {
         guard number < store.shards.count else { return nil }
         let shard = store.shards[number]
+        let size = Self.batchRows(
+            reads.map { if case .column(let name) = $0 { store.types[name] } else { nil } }
+                + transforms.links.flatMap(\.writes).map(\.type))
         var start = shard.rows.lowerBound
         return {
             guard start < shard.rows.upperBound else { return nil }
-            let end = min(start + Self.batchRows, shard.rows.upperBound)
+            let end = min(start + size, shard.rows.upperBound)
             defer { start = end }
             return Batch(rows: start..<end, shard: number, endsShard: end == shard.rows.upperBound)
         }

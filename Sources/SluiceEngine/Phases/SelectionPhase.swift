@@ -6,7 +6,9 @@ final class SelectionPhase: @unchecked Sendable {
     // `remaining`, `ranks`, `failure` and `reports` are touched only with `monitor` locked.
 
     private let selection: any Selection
-    private let context: StageContext
+    /// With the memory that the phase could get at most; what it got is known when the groups are counted.
+    private var context: StageContext
+    private let contextOf: (_ memory: Int) -> StageContext
     private let store: ColumnStore
     private let live: LiveRows
     private let ledger: LedgerRuns
@@ -17,7 +19,7 @@ final class SelectionPhase: @unchecked Sendable {
     private let monitor = Monitor()
     private var remaining: LiveRows
     private let notesRanks: Bool
-    private let residentBytes: Int
+    private let shares: MemoryShares
     private var ranks: [(row: Int, rank: Int32)] = []
     private var failure: (any Error)?
     private var reports: [GroupReport] = []
@@ -33,12 +35,14 @@ final class SelectionPhase: @unchecked Sendable {
     }
 
     init(
-        _ selection: any Selection, context: StageContext, store: ColumnStore, live: LiveRows, ledger: LedgerRuns,
-        encoder: LineEncoder, folder: String, notesRanks: Bool, residentBytes: Int, fileSystem: FileSystem
+        _ selection: any Selection, context: @escaping (_ memory: Int) -> StageContext, store: ColumnStore,
+        live: LiveRows, ledger: LedgerRuns, encoder: LineEncoder, folder: String, notesRanks: Bool,
+        shares: MemoryShares, fileSystem: FileSystem
     ) {
-        self.residentBytes = residentBytes
+        self.shares = shares
         self.selection = selection
-        self.context = context
+        contextOf = context
+        self.context = context(shares.most)
         self.store = store
         self.live = live
         remaining = live
@@ -49,8 +53,14 @@ final class SelectionPhase: @unchecked Sendable {
         self.fileSystem = fileSystem
     }
 
-    func run(on pool: WorkerPool, isStopped: @escaping () -> Bool) throws -> Result {
+    /// - Parameter lease: takes the memory of the phase, once it is known how large the groups are.
+    func run(
+        on pool: WorkerPool, isStopped: @escaping () -> Bool, lease: (MemoryShares.Part) throws(EngineError) -> Void
+    ) throws -> Result {
         let (sizes, index) = try groupSizes(isStopped)
+        let part = try share(of: sizes.map(\.rows))
+        try lease(part)
+        context = contextOf(part.bytes)
         let groups = try gather(sizes, index, isStopped)
         defer { try? groups.remove() }
         let quotas: [Int]
@@ -62,7 +72,7 @@ final class SelectionPhase: @unchecked Sendable {
         guard quotas.count == sizes.count else {
             throw EngineError(.fault, "stage `\(context.name)` gave \(quotas.count) quotas for \(sizes.count) groups")
         }
-        for batch in try batches(groups) {
+        for batch in batches(groups) {
             pool.run(batch.count) { piece in
                 if isStopped() { return }
                 choose(groups, batch[piece], quota: quotas[batch[piece]])
@@ -80,11 +90,12 @@ final class SelectionPhase: @unchecked Sendable {
     private func forEachRange(
         _ isStopped: () -> Bool, _ body: (Range<Int>, [Int]) throws -> Void
     ) throws {
+        let size = RowPass.batchRows(selection.columns.map { store.types[$0] })
         for shard in store.shards {
             var start = shard.rows.lowerBound
             while start < shard.rows.upperBound {
                 if isStopped() { throw EngineError.stopped }
-                let end = min(start + RowPass.batchRows, shard.rows.upperBound)
+                let end = min(start + size, shard.rows.upperBound)
                 try body(start..<end, live.local(start..<end))
                 start = end
             }
@@ -116,7 +127,7 @@ final class SelectionPhase: @unchecked Sendable {
         ]
         for name in selection.columns { types[name] = store.types[name] }
         let groups = try GroupStore(
-            sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, residentBytes / 4),
+            sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, shares.resident / 4),
             fileSystem: fileSystem)
         var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
         names += selection.columns.filter { !names.contains($0) }
@@ -137,12 +148,12 @@ final class SelectionPhase: @unchecked Sendable {
     }
 
     /// Runs of groups that fit in the share of memory together; a group that alone does not is read in passes.
-    private func batches(_ groups: GroupStore) throws -> [[Int]] {
+    private func batches(_ groups: GroupStore) -> [[Int]] {
         var batches: [[Int]] = []
         var batch: [Int] = []
         var bytes = 0
         for (index, extent) in groups.extents.enumerated() {
-            let need = try fixedBytes(extent.rows.count) + groups.bytes(of: extent, columns: selection.columns)
+            let need = fixedBytes(extent.rows.count) + groups.bytes(of: extent, columns: selection.columns)
             if !batch.isEmpty, bytes + need > context.memory {
                 batches.append(batch)
                 batch = []
@@ -154,16 +165,26 @@ final class SelectionPhase: @unchecked Sendable {
         return batch.isEmpty ? batches : batches + [batch]
     }
 
-    /// What a group takes beside its columns: the selection's own state, and the outcome.
-    private func fixedBytes(_ rows: Int) throws(EngineError) -> Int {
-        let need = selection.memory(rows: rows) + rows * 40
-        guard need <= context.memory else {
-            throw EngineError(
-                .resources,
-                "stage `\(context.name)` needs \(MemorySize.describe(need)) for a group of \(rows) records and its share is \(MemorySize.describe(context.memory)); raise `memory` by \(MemorySize.describe(need - context.memory)), or make more clusters"
-            )
-        }
-        return need
+    // MARK: Memory
+
+    /// Rows are read through no less than this.
+    private static let leastResident = 1 << 20
+
+    /// What a group can't do without: the selection's own state, the outcome, and a chunk of its columns.
+    static func bytes(of selection: any Selection, rows: Int, _ context: StageContext) -> Int {
+        selection.memory(rows: rows, context) + rows * 40 + leastResident
+    }
+
+    /// What a group takes beside its columns.
+    private func fixedBytes(_ rows: Int) -> Int {
+        Self.bytes(of: selection, rows: rows, context) - Self.leastResident
+    }
+
+    private func share(of sizes: [Int]) throws(EngineError) -> MemoryShares.Part {
+        let rows = sizes.max() ?? 0
+        return try shares.selection(
+            context.name, Self.bytes(of: selection, rows: rows, context), purpose: " for a group of \(rows) records",
+            advice: sizes.count > 1 ? "make more clusters" : nil)
     }
 
     // MARK: One group
@@ -209,7 +230,8 @@ final class SelectionPhase: @unchecked Sendable {
             let extent = groups.extents[number]
             let data = Data(
                 groups: groups, extent: extent,
-                residentBytes: max(1 << 20, min(residentBytes, context.memory - (try fixedBytes(extent.rows.count)))))
+                residentBytes: max(
+                    Self.leastResident, min(shares.resident, context.memory - fixedBytes(extent.rows.count))))
             let group = Group(key: extent.key, count: extent.rows.count, data: data)
             let outcome: GroupOutcome
             do throws(StageError) {

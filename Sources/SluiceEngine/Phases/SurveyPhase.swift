@@ -4,17 +4,27 @@ import SluiceCore
 private final class Holder<Summary> {
     var summary: Summary
     init(_ summary: Summary) { self.summary = summary }
+
+    /// The summary, of which no copy is left behind.
+    func taken<S: Survey>(leaving survey: S) -> Summary where S.Summary == Summary {
+        var empty = survey.makeSummary()
+        swap(&empty, &summary)
+        return empty
+    }
 }
 
 extension RowPass {
     /// Runs the pass with a survey and turns the survey into what comes next.
     ///
-    /// Each thread adds to a summary of its own; the merge is exact and commutative, so which thread saw what can't
+    /// Each thread adds to a summary that is its own for the block; the merge is exact and commutative, so which thread saw what can't
     /// show.
+    ///
+    /// - Parameter most: summaries at a time; a thread that finds none waits for one.
     func run<S: Survey>(
-        survey: S, context: StageContext, on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool
+        survey: S, summaries most: Int, context: StageContext, on pool: WorkerPool, limit: Int,
+        isStopped: @escaping () -> Bool
     ) throws -> (live: LiveRows, result: SurveyResult) {
-        let summaries = Spares<Holder<S.Summary>> { Holder(survey.makeSummary()) }
+        let summaries = Spares<Holder<S.Summary>>(most: most) { Holder(survey.makeSummary()) }
         let live = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }
@@ -24,8 +34,10 @@ extension RowPass {
                 throw EngineError(error, stage: context.name)
             }
         }
-        var total = survey.makeSummary()
-        for holder in summaries.takeAll() { survey.merge(holder.summary, into: &total) }
+        var holders = summaries.takeAll()
+        // The first one takes the others up, and each goes as soon as it is in: no summary more than there were.
+        var total = holders.popLast()?.taken(leaving: survey) ?? survey.makeSummary()
+        while let holder = holders.popLast() { survey.merge(holder.summary, into: &total) }
         do throws(StageError) {
             return (live, try survey.finish(total, context))
         } catch {

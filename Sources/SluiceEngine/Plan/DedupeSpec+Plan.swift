@@ -12,8 +12,16 @@ extension DedupeSpec {
 
     var heldInMemory: String {
         switch verify {
-        case .hash: "dedupe table, while reading"
-        case .bytes: "dedupe table and contents, while reading"
+        case .hash: "dedupe table"
+        case .bytes: "dedupe table and contents"
+        }
+    }
+
+    /// Bytes of a distinct record in memory, about: an entry of the table (see `DedupeTable`), and a content of usual length.
+    var heldBytes: Int {
+        switch verify {
+        case .hash: 36
+        case .bytes: 36 + 1024
         }
     }
 

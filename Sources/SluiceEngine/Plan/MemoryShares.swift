@@ -1,13 +1,57 @@
 package import SluiceCore
 
 /// How the memory of a run is shared out, before anything is read.
-package struct MemoryShares: Sendable, Equatable {
+///
+/// Phases follow each other, so a share is used again by the next phase. In each phase what can't be done without comes first; what is left
+/// goes to what more memory makes faster. So a budget that suffices stays sufficient when it is raised, and the smallest one is known.
+package struct MemoryShares: Sendable {
     /// The program itself: code and data that are mapped, stacks, what the C library keeps back.
     package static let program = 40 << 20
     /// A block under way: its bytes, what is made of them, and the frames they are packed into.
     package static let perBlock = 3 << 20
+    /// What the columns that a block gets while it is read add to it, for each byte of a row beyond 512: lines have half a KiB, and values are
+    /// there twice while rows leave.
+    static let perBlockWidth = 2 << 10
     /// Compression and parsing contexts of a thread.
     package static let perThread = 6 << 20
+    /// An input that is open: its buffers and a window of zstd up to level 16.
+    package static let perStream = 4 << 20
+    /// A frame that is unpacked ahead of the reader, packed and unpacked.
+    static let perFrameAhead = 3 << 20
+    /// Part of the budget that nobody gets: pieces that the C library holds back, and a few bits a record.
+    static let spareDivisor = 16
+
+    /// Windows up to this size are always unpacked.
+    static let leastWindow = 8 << 20
+    private static let leastLedger = 1 << 20
+
+    /// Some memory and what it is for.
+    package struct Part: Sendable, Hashable {
+        package let name: String
+        package let bytes: Int
+    }
+
+    /// What a stage says before anything is read.
+    package struct Need: Sendable {
+        package enum Kind: Sendable {
+            case transform
+            case survey(SurveyMemory)
+            /// Bytes that no group can do without.
+            case selection(Int)
+        }
+
+        package let stage: String
+        package let kind: Kind
+
+        /// What it can't do without.
+        var least: Int {
+            switch kind {
+            case .transform: 0
+            case .survey(let memory): memory.least
+            case .selection(let bytes): bytes
+            }
+        }
+    }
 
     /// What reading takes whatever is read: the program, its threads, and as many blocks under way as they keep busy.
     package static func reading(threads: Int) -> Int {
@@ -15,39 +59,253 @@ package struct MemoryShares: Sendable, Equatable {
     }
 
     package let total: Int
+    package let threads: Int
     /// Blocks that may be under way at a time.
     package let blocks: Int
-    /// The table of the dedupe.
+    /// Inputs that may be open at a time.
+    package let streams: Int
+    /// Frames of an input that are unpacked ahead of the reader, in bytes; 0 where none are.
+    let readAhead: Int
+    /// The largest zstd window that is unpacked.
+    package let window: Int
+    /// The table of the dedupe; 0 without one.
     package let dedupe: Int
-    /// A stage's own state, and the columns of the groups it works on.
+    /// A selection's own state, and the columns of the groups it works on.
     package let stage: Int
     /// Vectors of the groups that are worked on at a time, where a selection can also read them in passes: more of
     /// them in memory would gain little, since the system keeps the work files in memory that nobody else wants.
-    let resident: Int
-    /// Ledger lines that wait to be sorted.
+    package let resident: Int
+    /// Ledger lines that wait to be sorted; 0 where they go straight to the output.
     package let ledger: Int
+    /// What the parts of a phase have in all.
+    private let room: Int
+    private let definition: Definition
+    private let inputs: Int
+    /// Bytes of a row's vectors.
+    private let width: Int
+    /// A block in the pass that makes the columns.
+    private let readingBlock: Int
+    private let needs: [Need]
 
-    /// - Throws: `EngineError` with code `.resources`, naming the smallest budget that would do.
-    package init(_ definition: Definition, threads: Int) throws(EngineError) {
-        total = definition.memory
-        let blocks = max(4, 2 * threads + 2)
-        let fixed = Self.program + threads * Self.perThread + Self.perBlock * 4
-        let smallest = fixed + (24 << 20)
-        guard total >= smallest else {
-            throw EngineError(
-                .resources,
-                "`memory: \(MemorySize.describe(total))` does not suffice for \(threads) threads; the smallest budget that would do is \(MemorySize.describe(smallest))"
-            )
-        }
+    /// - Parameters:
+    ///   - inputs: files that will be read, where that is known.
+    ///   - width: bytes of the vectors that stages write, a row.
+    ///   - needs: of all pieces of work, as far as they are known.
+    /// - Throws: `EngineError` with code `.resources`: who asks for how much, what is there, and the smallest budget that would do.
+    package init(
+        _ definition: Definition, threads: Int, inputs: Int = .max, width: Int = 0, needs: [Need] = []
+    ) throws(EngineError) {
+        self.init(definition, total: definition.memory, threads: threads, inputs: inputs, width: width, needs: needs)
+        guard !fits else { return }
+        throw refusal(least: smallest { $0.fits })
+    }
+
+    /// For who only reads the input, and sees to the rest of its memory itself.
+    init(reading definition: Definition, threads: Int) {
+        self.init(definition, total: definition.memory, threads: threads, inputs: .max, width: 0, needs: [])
+    }
+
+    private init(_ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, needs: [Need]) {
+        self.total = total
+        self.threads = threads
+        self.inputs = inputs
+        self.width = width
+        readingBlock = Self.perBlock + Self.perBlockWidth * max(0, width - 512)
+        self.definition = definition
+        self.needs = needs
+        room = total - total / Self.spareDivisor - Self.program - threads * Self.perThread
         // Blocks take what a quarter of the rest allows, four at least: fewer only means less reading ahead.
-        let forBlocks = max(4, min(blocks, (total - fixed) / 4 / Self.perBlock + 4))
-        self.blocks = forBlocks
-        let rest = total - Self.program - threads * Self.perThread - forBlocks * Self.perBlock
-        // A plain dedupe may fill the rest with its table. Before stages it spills early instead: the extra pass costs
-        // little beside them, and the peak does not grow with the input.
-        dedupe = definition.stages.isEmpty ? rest * 3 / 4 : rest / 4
-        ledger = min(32 << 20, rest / 12)
+        let most = max(4, 2 * threads + 2)
+        let beyond = max(0, room - 4 * readingBlock)
+        blocks = min(most, 4 + beyond / 4 / readingBlock)
+        streams = max(1, min(threads, inputs, beyond / 8 / Self.perStream))
+        // With few threads unpacking is never what the others wait for.
+        let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
+        readAhead = min(ahead, beyond / 8 / streams)
+        let open = streams * (Self.perStream + readAhead)
+        let rest = max(0, room - blocks * Self.perBlock - open)
+        let restOfReading = max(0, room - blocks * readingBlock - open)
         stage = rest * 3 / 8
         resident = rest / 6
+        let keeps = needs.contains { !$0.isTransform }
+        ledger = keeps ? Self.ledger(rest: restOfReading, room: room, needs) : 0
+        let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
+        // A plain dedupe may fill the rest with its table. Before stages it spills early instead: the extra pass costs
+        // little beside them, and the peak does not grow with the input.
+        dedupe =
+            isDeduped
+            ? min(restOfReading * (isPlain ? 3 : 1) / 4, max(1 << 20, restOfReading - ledger - Self.leastWindow)) : 0
+        // What zstd --long makes is 128 MiB.
+        let free = min(128 << 20, total / 4, restOfReading - dedupe - ledger)
+        window = max(Self.leastWindow, free < 1 ? 0 : 1 << (Int.bitWidth - 1 - free.leadingZeroBitCount))
     }
+
+    /// A twelfth of what there is, and no more than every stage can spare.
+    private static func ledger(rest: Int, room: Int, _ needs: [Need]) -> Int {
+        let spared = needs.map { room - $0.least - ($0.isSelection ? 0 : 4 * perBlock) }.min() ?? room
+        return max(leastLedger, min(32 << 20, rest / 12, spared))
+    }
+
+    private var fits: Bool { missing.bytes <= 0 }
+
+    /// The phase that lacks most, and how much; nothing is lacking where that is not above 0.
+    private var missing: (need: Need?, bytes: Int) {
+        let blocks = 4 * Self.perBlock
+        // Reading: a window, a table and ledger lines of some size, and room for what grows with the threads.
+        var worst: (need: Need?, bytes: Int) = (nil, 4 * readingBlock + Self.perStream + (24 << 20) - room)
+        for need in needs {
+            let bytes = need.least + Self.leastLedger + (need.isSelection ? 0 : blocks) - room
+            if bytes > max(0, worst.bytes) { worst = (need, bytes) }
+        }
+        return worst
+    }
+
+    private func refusal(least: Int) -> EngineError {
+        let worst = missing
+        guard let need = worst.need else {
+            return EngineError(
+                .resources,
+                "`memory: \(MemorySize.describe(total))` does not suffice for \(threads) threads; the smallest budget that would do is \(MemorySize.spell(least))"
+            )
+        }
+        var advice: String?
+        if case .survey(let memory) = need.kind { advice = memory.advice }
+        return refusal(
+            need.stage, "", needs: need.least, share: need.least - worst.bytes, least: least, advice: advice)
+    }
+
+    private func refusal(
+        _ stage: String, _ purpose: String, needs bytes: Int, share: Int, least: Int, advice: String?
+    ) -> EngineError {
+        EngineError(
+            .resources,
+            "stage `\(stage)` needs \(MemorySize.describe(bytes))\(purpose) and its share of `memory: \(MemorySize.describe(total))` is \(MemorySize.describe(max(0, share))); the smallest budget that would do is \(MemorySize.spell(least))\(advice.map { ", or \($0)" } ?? "")"
+        )
+    }
+
+    /// The least whole number of MiB whose shares are good, where all above good ones are.
+    private func smallest(_ isGood: (MemoryShares) -> Bool) -> Int {
+        func isGoodAt(_ size: Int) -> Bool {
+            isGood(
+                MemoryShares(
+                    definition, total: size << 20, threads: threads, inputs: inputs, width: width, needs: needs))
+        }
+        var (low, high) = (0, 1)
+        while high < 1 << 40, !isGoodAt(high) { (low, high) = (high, high * 2) }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if isGoodAt(middle) { high = middle } else { low = middle }
+        }
+        return high << 20
+    }
+
+    /// The smallest budget that would do for what is known.
+    package var smallest: Int { smallest { $0.fits } }
+
+    // MARK: The parts of each phase
+
+    /// What is there from the first phase to the last.
+    package var always: [Part] {
+        [
+            Part(name: "the program", bytes: Self.program),
+            Part(
+                name: "\(threads) \(threads == 1 ? "thread" : "threads"): parsing, compressing",
+                bytes: threads * Self.perThread),
+            Part(name: "kept free", bytes: total / Self.spareDivisor),
+        ]
+    }
+
+    private func blocksPart(_ count: Int, of size: Int = perBlock) -> Part {
+        Part(name: "\(count) blocks under way", bytes: count * size)
+    }
+
+    /// What a pass over the input takes.
+    private func input(block size: Int = perBlock) -> [Part] {
+        let name = streams == 1 ? "1 input open" : "\(streams) inputs open"
+        return [
+            blocksPart(blocks, of: size),
+            Part(
+                name: name + (readAhead > 0 ? ", frames unpacked ahead" : ""),
+                bytes: streams * (Self.perStream + readAhead)),
+            Part(name: "the window of a frame of zstd --long", bytes: window),
+        ]
+    }
+
+    private func ledger(_ purpose: String) -> [Part] { ledger > 0 ? [Part(name: purpose, bytes: ledger)] : [] }
+    private var ledgerPart: [Part] { ledger("ledger lines to be sorted") }
+
+    /// - Parameter hasTable: whether duplicates are told by a table, or were found before and are read from disk.
+    package func reading(hasTable: Bool = true) -> [Part] {
+        input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: dedupeName, bytes: dedupe)] : [])
+            + ledgerPart
+    }
+
+    private var dedupeName: String { definition.input.dedupe?.heldInMemory ?? "" }
+
+    /// The pass that puts all hashes on disk.
+    package var spilling: [Part] { input() + [Part(name: "hashes to be sorted", bytes: dedupe)] }
+
+    /// The pass that puts contents with equal hashes on disk.
+    package var comparing: [Part] { input() + [Part(name: "contents to be sorted", bytes: dedupe)] }
+
+    package var writing: [Part] { input() + ledger("ledger lines to be merged") }
+
+    /// A pass over the kept columns with nothing but transforms.
+    package var rows: [Part] { [blocksPart(blocks)] + ledgerPart }
+
+    /// What a selection takes beside its share.
+    package var choosing: [Part] { ledgerPart }
+
+    /// What a survey gets.
+    package struct SurveyShare: Sendable {
+        /// Threads that can observe at a time.
+        package let summaries: Int
+        /// Summaries and what `finish` needs.
+        package let bytes: Int
+        package let blocks: Int
+        package let parts: [Part]
+    }
+
+    private var freeForSurvey: Int { room - ledger - 4 * Self.perBlock }
+    private var freeForSelection: Int { room - ledger }
+
+    /// - Throws: where a survey that another one turned into does not fit.
+    package func survey(_ stage: String, _ memory: SurveyMemory) throws(EngineError) -> SurveyShare {
+        let free = freeForSurvey
+        guard memory.least <= free else {
+            let least = smallest { $0.fits && memory.least <= $0.freeForSurvey }
+            throw refusal(stage, "", needs: memory.least, share: free, least: least, advice: memory.advice)
+        }
+        let summaries = max(1, min(threads, free / max(1, memory.summary)))
+        let bytes = max(memory.least, summaries * memory.summary)
+        let blocks = min(blocks, 4 + (free - bytes) / Self.perBlock)
+        let name = "\(summaries == 1 ? "a summary" : "\(summaries) summaries") and what is made of them"
+        return SurveyShare(
+            summaries: summaries, bytes: bytes, blocks: blocks,
+            parts: [blocksPart(blocks), Part(name: name, bytes: bytes)] + ledgerPart)
+    }
+
+    /// What a selection gets: its share, or what its largest group can't do without.
+    ///
+    /// - Parameters:
+    ///   - need: bytes.
+    ///   - purpose: of what, with a space before it.
+    /// - Throws: where a group does not fit.
+    package func selection(
+        _ stage: String, _ need: Int, purpose: String = "", advice: String? = nil
+    ) throws(EngineError) -> Part {
+        guard need <= freeForSelection else {
+            let least = smallest { $0.fits && need <= $0.freeForSelection }
+            throw refusal(stage, purpose, needs: need, share: freeForSelection, least: least, advice: advice)
+        }
+        return Part(name: "groups that are chosen from", bytes: max(min(self.stage, freeForSelection), need))
+    }
+
+    /// The most that a stage could get: what `body` is told.
+    package var most: Int { max(0, room - Self.leastLedger - 4 * Self.perBlock) }
+}
+
+extension MemoryShares.Need {
+    fileprivate var isSelection: Bool { if case .selection = kind { true } else { false } }
+    fileprivate var isTransform: Bool { if case .transform = kind { true } else { false } }
 }

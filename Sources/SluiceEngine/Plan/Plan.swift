@@ -6,6 +6,8 @@ public struct Plan: Sendable {
     public struct Phase: Sendable {
         public let name: String
         public let what: String
+        /// What it takes out of the budget while it lasts, beside what is there always.
+        public let shares: [Share]
     }
 
     public struct Share: Sendable {
@@ -13,100 +15,151 @@ public struct Plan: Sendable {
         public let bytes: Int
     }
 
-    /// What a selection takes, estimated for a number of records.
-    public struct Cost: Sendable {
+    /// What a stage has to tell about itself.
+    public struct Note: Sendable {
         public let stage: String
-        /// One for each way that a definition can choose.
-        public let ways: [String]
+        public let lines: [String]
+    }
+
+    /// Bytes on disk, estimated for `records`.
+    public struct Disk: Sendable {
+        public let work: Int
+        public let outputs: Int
     }
 
     public let phases: [Phase]
-    public let costs: [Cost]
+    /// How many times the whole input is read; once more where the dedupe outgrows its table.
+    public let passes: Int
+    public let notes: [Note]
+    /// What goes to disk, and when.
+    public let spills: [String]
+    /// What is there from the first phase to the last.
     public let shares: [Share]
     public let memory: Int
+    /// The smallest budget that would do.
+    public let smallestMemory: Int
     public let files: Int
     public let inputBytes: Int
-    /// Work files that later phases need, in bytes for each record; nil where there are none.
-    public let workBytesPerRecord: Int?
+    /// The records that are reckoned with, and whether somebody said how many they are.
+    public let records: Int
+    public let isRecordsGiven: Bool
+    public let disk: Disk
     /// Columns and fields that are kept as work files.
     public let workColumns: [String]
-    /// What a dedupe beyond its share keeps as work files, and so long as it is at it; nil where there is no dedupe.
-    public let dedupeWork: String?
 
-    /// - Parameter records: how many to estimate costs for; how many the input holds is known only when it has been read.
+    /// - Parameter records: how many to estimate for; nil goes by the size of the input: how many it holds is known only when it has been read.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
-    public init(_ definition: Definition, registry: Registry, threads: Int, records: Int = 1_000_000) throws {
+    public init(_ definition: Definition, registry: Registry, threads: Int, records given: Int? = nil) throws {
         let chain = try StageChain(definition, registry: registry)
         let catalog = try InputCatalog(definition.input, fileSystem: .local)
-        let shares = try MemoryShares(definition, threads: threads)
+        let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
         memory = definition.memory
+        smallestMemory = shares.smallest
         files = catalog.files.count
         inputBytes = Int(catalog.totalSize)
-        dedupeWork = definition.input.dedupe?.heldOnDisk
-        self.shares = shares.described(dedupe: definition.input.dedupe, hasStages: !chain.links.isEmpty)
-        let bodies = try chain.links.map { ($0, try Plan.bodies(of: $0, chain, memory: shares.stage)) }
-        costs = bodies.flatMap { link, bodies in
-            bodies.compactMap { Plan.cost(of: $0, link, chain, records: records, memory: shares.resident) }
-        }
-        let work = bodies.flatMap { link, bodies in bodies.map { (link, Kind($0)) } }
-        let split = work.firstIndex { $0.1 != .transform } ?? work.endIndex
-        phases = Plan.describe(definition, first: Array(work[..<split]), later: Array(work[split...]))
-        guard split < work.endIndex else {
-            workBytesPerRecord = nil
+        let content = Self.contentBytes(catalog)
+        // Nobody knows how much a pipe will give.
+        let records = given ?? (content > 0 ? max(1, content / Self.typicalRecord) : 1_000_000)
+        self.records = records
+        isRecordsGiven = given != nil
+        self.shares = shares.always.map(Share.init)
+        notes = pieces.compactMap { Self.note(of: $0, chain, records: records, shares) }
+        let split = pieces.firstIndex { $0.kind != .transform } ?? pieces.endIndex
+        let later = Array(pieces[split...])
+        phases = try Self.phases(definition, chain, first: Array(pieces[..<split]), later: later, shares)
+        passes = later.isEmpty ? 1 : 2
+
+        let width: Int?
+        if let first = later.map(\.link.index).min() {
+            let wanted = Set(chain.wanted(from: first, output: definition.output))
+            let columns = chain.written.filter { wanted.contains($0.name) }
+            let fields = FieldColumns.names(for: chain.links.filter { $0.index >= first }.flatMap(\.stage.reads))
+            // Ordinal and content hash of each record are always kept.
+            width = 24 + columns.reduce(0) { $0 + $1.type.width }
+            workColumns = columns.map(\.name.name) + fields.map(\.name)
+        } else {
+            width = nil
             workColumns = []
-            return
         }
-        let later = work[split...].map(\.0.index).min() ?? 0
-        let wanted = Set(chain.wanted(from: later, output: definition.output))
-        let columns = chain.written.filter { wanted.contains($0.name) }
-        let fields = FieldColumns.names(for: chain.links.filter { $0.index >= later }.flatMap(\.stage.reads))
-        // Ordinal and content hash of each record are always kept.
-        workBytesPerRecord = 24 + columns.reduce(0) { $0 + $1.type.width }
-        workColumns = columns.map(\.name.name) + fields.map(\.name)
+        let spills = Spills(definition, shares, later, chain, width: width, records: records)
+        self.spills = spills.lines
+        // Kept records are packed at least as well as the input was; of a pipe as text usually is.
+        let kept = inputBytes > 0 ? inputBytes : records * Self.typicalRecord / Self.typicalRatio
+        disk = Disk(work: spills.bytes, outputs: kept + records * Spills.packedLedgerLine)
     }
 
-    enum Kind {
-        case transform, survey, selection
+    /// Compares what the stages are known to need to the budget. Looks at no input.
+    ///
+    /// - Throws: `EngineError`: what a stage says of its options, or that the budget does not suffice.
+    public static func checkMemory(_ definition: Definition, registry: Registry, threads: Int) throws {
+        _ = try StageChain(definition, registry: registry).work(definition, threads: threads)
+    }
 
-        init(_ body: StageBody) {
-            switch body {
-            case .survey: self = .survey
-            case .selection: self = .selection
-            default: self = .transform
+    /// The most threads that a budget has room for, at least 1.
+    ///
+    /// - Throws: `EngineError` where a stage finds fault with its options; too little memory is for the run to tell.
+    public static func threads(_ definition: Definition, registry: Registry, atMost wanted: Int) throws -> Int {
+        let chain = try StageChain(definition, registry: registry)
+        func fit(_ threads: Int) throws(EngineError) -> Bool {
+            do throws(EngineError) {
+                _ = try chain.work(definition, threads: threads)
+                return true
+            } catch {
+                guard error.code == .resources else { throw error }
+                return false
             }
         }
-    }
-
-    private static func context(_ link: StageChain.Link, _ chain: StageChain, memory: Int) -> StageContext {
-        StageContext(
-            name: link.label, seed: link.seed, memory: memory, columns: chain.written(before: link.index))
-    }
-
-    /// The pieces of work of a stage, none of them a sequence.
-    private static func bodies(of link: StageChain.Link, _ chain: StageChain, memory: Int) throws -> [StageBody] {
-        func flat(_ body: StageBody) -> [StageBody] {
-            if case .sequence(let bodies) = body { return bodies.flatMap(flat) }
-            return [body]
+        if try fit(wanted) { return wanted }
+        var (low, high) = (1, max(1, wanted))
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if try fit(middle) { low = middle } else { high = middle }
         }
-        do throws(StageError) {
-            return flat(try link.stage.body(context(link, chain, memory: memory)))
-        } catch {
-            throw EngineError(error, stage: link.label)
+        return low
+    }
+
+    /// A record of instruction data, in bytes: what estimates go by.
+    private static let typicalRecord = 1024
+
+    /// How many times smaller zstd makes such records.
+    private static let typicalRatio = 5
+    private static let largestLookedThrough = 32 << 20
+
+    /// What the input holds when it is unpacked: what frames of zstd say of themselves, else as text usually packs.
+    private static func contentBytes(_ catalog: InputCatalog) -> Int {
+        catalog.files.reduce(0) { sum, file in
+            if file.path.hasSuffix(".zst") || file.path.hasSuffix(".zstd") {
+                // Only an estimate: a file that is no such thing is the run's business, and a large one takes long to go through.
+                let frames =
+                    file.size > Self.largestLookedThrough ? [] : (try? FileSystem.local.zstdFrames(of: file.path)) ?? []
+                let known = frames.reduce(0) { $0 + Int($1.contentSize ?? 0) }
+                return sum + (known > 0 ? known : Int(file.size) * Self.typicalRatio)
+            }
+            return sum + Int(file.size) * (file.path.hasSuffix(".gz") ? 4 : 1)
         }
     }
 
-    private static func cost(
-        of body: StageBody, _ link: StageChain.Link, _ chain: StageChain, records: Int, memory: Int
-    ) -> Cost? {
-        guard case .selection(let selection) = body else { return nil }
-        let groups = groups(of: selection.grouping, chain, records: records)
-        let ways = selection.costs(rows: records, groups: groups, context(link, chain, memory: memory))
-        return ways.isEmpty ? nil : Cost(stage: link.label, ways: ways)
+    private static func note(
+        of piece: StageWork, _ chain: StageChain, records: Int, _ shares: MemoryShares
+    ) -> Note? {
+        let context = chain.context(piece.link, memory: shares.most)
+        func estimate(_ groups: Int) -> PlanEstimate {
+            PlanEstimate(records: records, groups: groups, resident: shares.resident)
+        }
+        let lines: [String] =
+            switch piece.body {
+            case .transform(let transform): transform.notes(estimate(1), context)
+            case .survey(let survey): survey.notes(estimate(1), context)
+            case .selection(let selection):
+                selection.notes(estimate(groups(of: selection.grouping, chain, records: records)), context)
+            case .sequence: []
+            }
+        return lines.isEmpty ? nil : Note(stage: piece.link.label, lines: lines)
     }
 
     /// As many as the stage that writes the column was told to make, by an option with the column's name in the plural; else as many as
     /// balance their number and their size.
-    private static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
+    fileprivate static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
         guard case .by(let column) = grouping else { return 1 }
         let writer = chain.links.last { $0.stage.writes.contains { $0.name == column } }
         if case .integer(let count)? = writer?.spec.options["\(column)s"] { return max(1, min(count, records)) }
@@ -115,50 +168,116 @@ public struct Plan: Sendable {
         return groups
     }
 
-    private static func describe(
-        _ definition: Definition, first: [(StageChain.Link, Kind)], later: [(StageChain.Link, Kind)]
-    ) -> [Phase] {
+    private static func phases(
+        _ definition: Definition, _ chain: StageChain, first: [StageWork], later: [StageWork], _ shares: MemoryShares
+    ) throws -> [Phase] {
         var steps = ["read and check every line"]
         if let dedupe = definition.input.dedupe { steps.append(dedupe.planned) }
-        steps += first.map { "`\($0.0.label)`" }
-        if later.isEmpty {
-            return [
-                Phase(
-                    name: "reading",
-                    what: (steps + ["write kept records, ledger and quarantine"]).joined(separator: ", "))
-            ]
-        }
+        steps += first.map { "`\($0.link.label)`" }
+        steps.append(later.isEmpty ? "write kept records, ledger and quarantine" : "keep the columns that follow need")
         var phases = [
-            Phase(name: "reading", what: (steps + ["keep the columns that follow need"]).joined(separator: ", "))
+            Phase(name: "reading", what: steps.joined(separator: ", "), shares: shares.reading().map(Share.init))
         ]
-        for (link, kind) in later {
-            let what =
-                switch kind {
-                case .transform: "go over the kept columns"
-                case .survey: "go once over the kept columns, then decide; what it decides on runs in the same way"
-                case .selection: "gather each group's columns, choose in each group"
-                }
-            phases.append(Phase(name: link.label, what: what))
+        for piece in later {
+            let context = chain.context(piece.link, memory: shares.most)
+            let name = piece.link.label
+            switch piece.body {
+            case .survey(let survey):
+                phases.append(
+                    Phase(
+                        name: name,
+                        what: "go once over the kept columns, then decide; what it decides on runs in the same way",
+                        shares: try shares.survey(name, survey.memory(context)).parts.map(Share.init)))
+            case .selection(let selection):
+                let part = try shares.selection(name, SelectionPhase.bytes(of: selection, rows: 1, context))
+                phases.append(
+                    Phase(
+                        name: name, what: "gather each group's columns, choose in each group",
+                        shares: ([part] + shares.choosing).map(Share.init)))
+            case .transform, .sequence:
+                phases.append(Phase(name: name, what: "go over the kept columns", shares: shares.rows.map(Share.init)))
+            }
         }
-        phases.append(Phase(name: "writing", what: "read the input again, write kept records and ledger"))
-        return phases
+        guard !later.isEmpty else { return phases }
+        return phases + [
+            Phase(
+                name: "writing", what: "read the input again, write kept records and ledger",
+                shares: shares.writing.map(Share.init))
+        ]
     }
 }
 
-extension MemoryShares {
-    func described(dedupe spec: DedupeSpec?, hasStages: Bool) -> [Plan.Share] {
-        var list = [
-            Plan.Share(name: "the program", bytes: Self.program),
-            Plan.Share(name: "\(blocks) blocks under way", bytes: blocks * Self.perBlock),
-            Plan.Share(
-                name: "threads: parsing and compressing",
-                bytes: total - Self.program - blocks * Self.perBlock - stage - ledger),
-        ]
-        if let spec { list.append(Plan.Share(name: spec.heldInMemory, bytes: dedupe)) }
-        if hasStages {
-            list.append(Plan.Share(name: "a stage's state and groups, after reading", bytes: stage))
-            list.append(Plan.Share(name: "ledger lines to be sorted", bytes: ledger))
+extension Plan.Share {
+    init(_ part: MemoryShares.Part) { self.init(name: part.name, bytes: part.bytes) }
+}
+
+extension StageWork {
+    fileprivate enum Kind { case transform, survey, selection }
+
+    fileprivate var kind: Kind {
+        switch body {
+        case .survey: .survey
+        case .selection: .selection
+        default: .transform
         }
-        return list
+    }
+}
+
+/// What goes to disk while a run lasts, when, and how much.
+private struct Spills {
+    private(set) var lines: [String] = []
+    /// All of it, for the estimated number of records.
+    private(set) var bytes = 0
+
+    /// A hash and an ordinal on disk; and once more while a partition is sorted.
+    private static let spilledEntry = 24
+    /// A line of the ledger, as text and packed into the output.
+    private static let ledgerLine = 110
+    static let packedLedgerLine = 12
+
+    /// - Parameter width: bytes of the kept columns of a record; nil where none are kept.
+    init(
+        _ definition: Definition, _ shares: MemoryShares, _ later: [StageWork], _ chain: StageChain, width: Int?,
+        records: Int
+    ) {
+        func size(_ bytes: Int) -> String { MemorySize.describe(bytes) }
+        if let dedupe = definition.input.dedupe {
+            let fits = shares.dedupe / dedupe.heldBytes
+            lines.append(
+                "dedupe: \(size(shares.dedupe)) hold about \(Self.count(fits)) distinct records; of more, \(dedupe.heldOnDisk) go to disk"
+            )
+            if records > fits { bytes += 2 * Self.spilledEntry * records }
+        }
+        guard let width else { return }
+        lines.append("columns: \(width) bytes a record, and as much again while a selection has them by group")
+        bytes += 2 * width * records
+        lines.append(
+            "ledger: sorted in runs of \(size(shares.ledger)); about \(Self.ledgerLine) bytes for each record that a stage drops"
+        )
+        bytes += Self.ledgerLine * records
+        for piece in later {
+            guard case .selection(let selection) = piece.body else { continue }
+            let types = chain.written(before: piece.link.index + 1)
+            let row = selection.columns.reduce(0) { sum, name in
+                sum + (types.last { $0.name == name }.map { if case .vector(let d) = $0.type { d } else { 0 } } ?? 0)
+            }
+            guard row > 0 else { continue }
+            lines.append(
+                "`\(piece.link.label)`: a group of more than \(Self.count(shares.resident / row)) records is read again in each pass over it"
+            )
+        }
+    }
+
+    /// Two digits: an estimate has no more. `1,200,000`.
+    private static func count(_ value: Int) -> String {
+        var (figure, factor) = (value, 1)
+        while figure >= 100 { (figure, factor) = (figure / 10, factor * 10) }
+        var digits = Array(String(figure * factor))
+        var place = digits.count - 3
+        while place > 0 {
+            digits.insert(",", at: place)
+            place -= 3
+        }
+        return String(digits)
     }
 }

@@ -58,6 +58,7 @@ private final class PoolReading: @unchecked Sendable {
     private let readsRecord: Bool
     private let catalog: InputCatalog
     private let input: InputPass
+    private let streams: Int
     private let label: FieldPath?
     private var lost: LostPlaces
     private var sample: PoolSample
@@ -78,16 +79,13 @@ private final class PoolReading: @unchecked Sendable {
         manifest = run.manifest
         self.label = label
         let chain = try StageChain(definition, registry: registry)
-        let shares = try MemoryShares(definition, threads: threads)
+        let shares = MemoryShares(reading: definition, threads: threads)
         var links: [TransformRun.Link] = []
         var used: [StageChain.Link] = []
         for link in chain.links where !links.contains(where: { $0.writes.contains { $0.name == .embedding } }) {
             let body: StageBody
             do throws(StageError) {
-                body = try link.stage.body(
-                    StageContext(
-                        name: link.label, seed: link.seed, memory: shares.stage,
-                        columns: chain.written(before: link.index)))
+                body = try link.stage.body(chain.context(link, memory: shares.most))
             } catch {
                 throw EngineError(error, stage: link.label)
             }
@@ -115,7 +113,8 @@ private final class PoolReading: @unchecked Sendable {
         input = InputPass(
             catalog: catalog, spec: definition.input, stageFields: fields.sorted(),
             limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
-            memory: definition.memory, threads: threads)
+            window: shares.window, readAhead: shares.readAhead)
+        streams = shares.streams
         lost = try LostPlaces("\(run.path)/ledger.jsonl.zst", names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)
         chosenDraws.reserveCapacity(run.manifest["counts"]?["kept"]?.integerValue ?? 0)
@@ -150,7 +149,8 @@ private final class PoolReading: @unchecked Sendable {
                     try collect(parcel)
                     input.parcels.giveBack(parcel)
                 },
-            ], limit: 2 * threads + 2, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: 2 * threads + 2, lanes: streams, isStopped: isStopped, openLane: { [input] in try input.lane($0) }
+        )
         try conveyor.run(on: workers)
         try check()
         sample.settle()

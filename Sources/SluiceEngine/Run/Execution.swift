@@ -11,7 +11,9 @@ final class Execution {
     private let options: RunOptions
     private let progress: ProgressMeter
     private let shares: MemoryShares
+    private let budget: MemoryBudget
     private let pool: WorkerPool
+    private let pieces: [StageWork]
     private let encoder: LineEncoder
     private let keptEncoder: KeptEncoder
     private let output: String
@@ -33,12 +35,9 @@ final class Execution {
     private var step = 0
     private var selections = 0
 
-    /// A piece of work and the stage it belongs to.
-    private typealias Work = (link: StageChain.Link, body: StageBody)
-
     init(
-        _ definition: Definition, chain: StageChain, catalog: InputCatalog, options: RunOptions,
-        progress: ProgressMeter, shares: MemoryShares, directory: String
+        _ definition: Definition, chain: StageChain, pieces: [StageWork], catalog: InputCatalog, options: RunOptions,
+        progress: ProgressMeter, shares: MemoryShares, budget: MemoryBudget, pool: WorkerPool, directory: String
     ) {
         self.definition = definition
         self.chain = chain
@@ -46,17 +45,17 @@ final class Execution {
         self.options = options
         self.progress = progress
         self.shares = shares
+        self.budget = budget
+        self.pool = pool
+        self.pieces = pieces
         output = directory
         work = "\(directory)/\(RunDirectory.workName)"
-        pool = WorkerPool(threads: options.threads)
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
         keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
         checkpointFile = CheckpointFile(path: "\(work)/checkpoint", fileSystem: options.fileSystem)
         checkpoints = Checkpoints(
             file: checkpointFile, segmentBytes: options.segmentBytes, interval: options.checkpointSeconds)
     }
-
-    deinit { pool.stop() }
 
     private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
 
@@ -76,7 +75,7 @@ final class Execution {
 
     private func process(duplicates: DuplicateStream?) throws -> Outputs {
         let checkpoint = try checkpointFile.read()
-        var pending = try bodies()
+        var pending = pieces
         // Stages of several pieces: what one piece writes, the next may read.
         let severalPieces = Set(
             zip(pending, pending.dropFirst()).filter { $0.link.index == $1.link.index }.map(\.0.link.index))
@@ -110,30 +109,11 @@ final class Execution {
 
     // MARK: The work to do
 
-    private func bodies() throws -> [Work] {
-        var work: [Work] = []
-        for link in chain.links {
-            do throws(StageError) {
-                work += Self.flatten(try link.stage.body(context(link)), link)
-            } catch {
-                throw EngineError(error, stage: link.label)
-            }
-        }
-        return work
+    private func context(_ link: StageChain.Link, memory: Int) -> StageContext {
+        chain.context(link, memory: memory, parallel: pool.parallel)
     }
 
-    private static func flatten(_ body: StageBody, _ link: StageChain.Link) -> [Work] {
-        if case .sequence(let bodies) = body { return bodies.flatMap { flatten($0, link) } }
-        return [(link, body)]
-    }
-
-    private func context(_ link: StageChain.Link) -> StageContext {
-        StageContext(
-            name: link.label, seed: link.seed, memory: shares.stage, parallel: pool.parallel,
-            columns: chain.written(before: link.index))
-    }
-
-    private func takeTransforms(_ work: inout [Work]) -> TransformRun {
+    private func takeTransforms(_ work: inout [StageWork]) -> TransformRun {
         var run = TransformRun()
         while let first = work.first, case .transform(let transform) = first.body {
             run.links.append(
@@ -144,7 +124,7 @@ final class Execution {
     }
 
     private func keeping(
-        _ link: StageChain.Link, _ pending: [Work], _ picks: [ColumnName], _ checkpoint: Checkpoint?
+        _ link: StageChain.Link, _ pending: [StageWork], _ picks: [ColumnName], _ checkpoint: Checkpoint?
     ) throws -> FirstPass.Keeping {
         let later = pending.map(\.link.index).min() ?? link.index
         let store = try ColumnStore(folder: "\(work)/columns", fileSystem: options.fileSystem)
@@ -160,11 +140,15 @@ final class Execution {
             inputs: chain.links.filter { $0.index >= later }.flatMap(\.stage.reads))
     }
 
-    private func begin(_ name: String, bytes: Int = 0, rows: Int = 0) {
+    /// - Parameter parts: what the phase takes out of the budget until its leases are given back.
+    private func begin(
+        _ name: String, bytes: Int = 0, rows: Int = 0, _ parts: [MemoryShares.Part]
+    ) throws(EngineError) -> PhaseLeases {
         // What the phase before held goes back to the system before the next one takes its share.
         malloc_trim(0)
         step += 1
         progress.begin(name, step: step, totalBytes: bytes, totalRecords: rows)
+        return try PhaseLeases(parts, of: budget, for: name)
     }
 
     private func inputPass(
@@ -173,7 +157,7 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, memory: definition.memory, threads: options.threads,
+            fileSystem: options.fileSystem, progress: progress, window: shares.window, readAhead: shares.readAhead,
             from: checkpoint, replays: replays, keepsKeys: keepsKeys)
     }
 
@@ -207,7 +191,8 @@ final class Execution {
                 "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read again"
             )
         }
-        begin("dedupe", bytes: Int(catalog.totalSize))
+        let leases = try begin("dedupe", bytes: Int(catalog.totalSize), shares.spilling)
+        defer { leases.giveBack() }
         if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
         let spill = try DedupeSpill(folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let input = inputPass(stageFields: [])
@@ -222,21 +207,28 @@ final class Execution {
                     }
                     input.parcels.giveBack(parcel)
                 },
-            ], limit: shares.blocks, isStopped: options.isStopped, openLane: { try input.lane($0) })
+            ], limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped,
+            openLane: { try input.lane($0) })
         try conveyor.run(on: pool)
         dedupedFiles = input.readFiles
         try spill.finish()
-        return try comparesContents ? compareContents(spill.candidates()) : spill.resolve()
+        guard comparesContents else { return try spill.resolve() }
+        let candidates = try spill.candidates()
+        // The next reading has a budget of its own.
+        leases.giveBack()
+        return try compareContents(candidates)
     }
 
     /// One reading more, for records that share a hash alone.
     private func compareContents(_ candidates: DuplicateStream) throws -> DuplicateStream {
-        begin("comparing", bytes: Int(catalog.totalSize))
+        let leases = try begin("comparing", bytes: Int(catalog.totalSize), shares.comparing)
+        defer { leases.giveBack() }
         let input = inputPass(stageFields: [])
         let comparison = try ContentComparison(
             folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let pass = try ContentPass(input, candidates, comparison, dedupeHash)
-        let duplicates = try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
+        let duplicates = try pass.run(
+            on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         for (index, facts) in dedupedFiles where input.readFiles[index] != facts { throw changed(index) }
         dedupedFiles = input.readFiles
         return duplicates
@@ -261,7 +253,9 @@ final class Execution {
             warn(of: transforms)
             return checkpoint
         }
-        begin("reading", bytes: Int(catalog.totalSize))
+        let leases = try begin(
+            "reading", bytes: Int(catalog.totalSize), shares.reading(hasTable: duplicates == nil))
+        defer { leases.giveBack() }
         let deduper = try definition.input.dedupe.map { _ in
             let inMemory: Deduper.Means = comparesContents ? .contents : .table
             return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, dedupeHash, share: dedupeShare) {
@@ -280,7 +274,7 @@ final class Execution {
             input: input, deduper: deduper, transforms: transforms, readsRecord: chain.readsRecord,
             wanted: wanted, encoder: encoder, keptEncoder: keptEncoder, outputs: outputs, keeping: keeping,
             checkpoints: checkpoints, account: checkpoint?.account ?? Account())
-        try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
+        try pass.run(on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
         for (index, facts) in dedupedFiles where files[index] != facts { throw changed(index) }
@@ -312,7 +306,7 @@ final class Execution {
     // MARK: Surveys and selections
 
     private func rowPhases(
-        _ pending: inout [Work], _ keeping: FirstPass.Keeping, picks: [ColumnName]
+        _ pending: inout [StageWork], _ keeping: FirstPass.Keeping, picks: [ColumnName]
     ) throws -> LiveRows {
         let store = keeping.store
         var live = LiveRows(rows: store.rows)
@@ -326,13 +320,15 @@ final class Execution {
             switch next?.body {
             case .survey(let survey)?:
                 let link = next?.link ?? first.link
-                begin(link.label, rows: store.rows)
+                let share = try shares.survey(link.label, survey.memory(context(link, memory: shares.most)))
+                let leases = try begin(link.label, rows: store.rows, share.parts)
+                defer { leases.giveBack() }
                 let (remaining, result) = try pass.run(
-                    survey: survey, context: context(link), on: pool, limit: shares.blocks, isStopped: options.isStopped
-                )
+                    survey: survey, summaries: share.summaries, context: context(link, memory: share.bytes), on: pool,
+                    limit: share.blocks, isStopped: options.isStopped)
                 live = remaining
                 if result.report != [:] { reports.append((link.label, result.report)) }
-                pending = Self.flatten(result.body, link) + pending
+                pending = StageWork.pieces(of: result.body, link) + pending
             case .selection(let selection)?:
                 try runTransforms(pass, transforms, first.link, &live, store)
                 try keeping.ledger.begin("choice-\(selections)")
@@ -367,7 +363,8 @@ final class Execution {
         _ store: ColumnStore
     ) throws {
         guard !transforms.links.isEmpty else { return }
-        begin(link.label, rows: store.rows)
+        let leases = try begin(link.label, rows: store.rows, shares.rows)
+        defer { leases.giveBack() }
         live = try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
     }
 
@@ -375,7 +372,8 @@ final class Execution {
         _ selection: any Selection, _ link: StageChain.Link, _ keeping: FirstPass.Keeping, _ live: inout LiveRows,
         picks: [ColumnName]
     ) throws {
-        begin(link.label, rows: live.count)
+        let leases = try begin(link.label, rows: live.count, shares.choosing)
+        defer { leases.giveBack() }
         let before = live.count
         let wanted = chain.wanted(from: link.index, output: definition.output) + picks
         let writesRanks = link.stage.writes.contains { $0.name == .rank } && wanted.contains(.rank)
@@ -388,10 +386,12 @@ final class Execution {
         } else {
             let runsBefore = try keeping.ledger.flush()
             let phase = SelectionPhase(
-                selection, context: context(link), store: keeping.store, live: live, ledger: keeping.ledger,
-                encoder: encoder, folder: "\(work)/groups", notesRanks: writesRanks,
-                residentBytes: shares.resident, fileSystem: options.fileSystem)
-            result = try phase.run(on: pool, isStopped: options.isStopped)
+                selection, context: { [self] in context(link, memory: $0) }, store: keeping.store, live: live,
+                ledger: keeping.ledger, encoder: encoder, folder: "\(work)/groups", notesRanks: writesRanks,
+                shares: shares, fileSystem: options.fileSystem)
+            result = try phase.run(on: pool, isStopped: options.isStopped) { [budget] part throws(EngineError) in
+                try leases.add(part, of: budget, for: link.label)
+            }
             let runs = try keeping.ledger.flush().filter { !runsBefore.contains($0) }
             try done.write(result, runs: runs)
         }
@@ -411,7 +411,8 @@ final class Execution {
         base: Checkpoint, _ checkpoint: Checkpoint?
     ) throws {
         if checkpoint?.phase == .finishing { return }
-        begin("writing", bytes: Int(catalog.totalSize))
+        let leases = try begin("writing", bytes: Int(catalog.totalSize), shares.writing)
+        defer { leases.giveBack() }
         var base = base
         base.phase = .writing
         // A checkpoint of this pass says where to go on; one of the passes before it says nothing of that.
@@ -420,10 +421,10 @@ final class Execution {
         let input = inputPass(stageFields: [], from: start)
         let pass = EmitPass(
             input: input, store: keeping.store, live: live, keptEncoder: keptEncoder, encoder: encoder,
-            outputs: outputs, ledger: try keeping.ledger.merged(),
+            outputs: outputs, ledger: try keeping.ledger.merged(isStopped: options.isStopped),
             pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,
             resumes: start.position != Checkpoint.Position())
-        try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
+        try pass.run(on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         try pass.close()
         for (index, read) in input.readFiles where files[index]?.hash != read.hash {
             throw changed(index)

@@ -95,7 +95,7 @@ enum Manifest {
 
     static func make(
         identity: Report, catalog: InputCatalog, chain: StageChain, outputs: Outputs, execution: Execution,
-        definition: Definition, threads: Int, seconds: Double
+        definition: Definition, threads: Int, budget: MemoryBudget, seconds: Double
     ) -> Report {
         let (account, files) = (execution.account, execution.files)
         var stages: [Report] = []
@@ -148,16 +148,20 @@ enum Manifest {
                             ])
                         })),
                 .init("warnings", .list(execution.warnings.map { .text($0) })),
-                .init("timing", timing(definition, threads: threads, seconds: seconds)),
+                .init("timing", timing(definition, threads: threads, budget: budget, seconds: seconds)),
             ])
     }
 
-    private static func timing(_ definition: Definition, threads: Int, seconds: Double) -> Report {
+    private static func timing(
+        _ definition: Definition, threads: Int, budget: MemoryBudget, seconds: Double
+    ) -> Report {
         .object([
             .init("seconds", .real((seconds * 1000).rounded() / 1000)),
             .init("threads", .integer(threads)),
             .init("memory_budget", .integer(definition.memory)),
             .init("memory_peak", .integer(peakMemory() ?? 0)),
+            .init("memory_leased_peak", .integer(budget.peak)),
+            .init("memory_program", .integer(MemoryShares.program)),
             .init("directory", .text(definition.output.directory)),
             .init("folder", .text(absolutePath(definition.input.folder))),
         ])

@@ -107,15 +107,35 @@ final class Parcel {
 
 /// Keeps what is not needed at the moment, so that big buffers are made once and not once a block.
 final class Spares<Thing>: @unchecked Sendable {
-    // `things` is touched only with `monitor` locked.
+    // `things` and `free` are touched only with `monitor` locked.
     private let monitor = Monitor()
     private var things: [Thing] = []
+    /// How many more may be made.
+    private var free: Int
     private let make: () -> Thing
 
-    init(_ make: @escaping () -> Thing) { self.make = make }
+    /// - Parameter most: things at a time; `take` waits where all are out.
+    init(most: Int = .max, _ make: @escaping () -> Thing) {
+        free = max(1, most)
+        self.make = make
+    }
 
-    func take() -> Thing { monitor.locked { things.popLast() } ?? make() }
-    func giveBack(_ thing: Thing) { monitor.locked { things.append(thing) } }
+    func take() -> Thing {
+        let spare = monitor.locked { () -> Thing? in
+            while things.isEmpty, free == 0 { monitor.wait() }
+            if let thing = things.popLast() { return thing }
+            free -= 1
+            return nil
+        }
+        return spare ?? make()
+    }
+
+    func giveBack(_ thing: Thing) {
+        monitor.locked {
+            things.append(thing)
+            if free == 0 { monitor.wakeAll() }
+        }
+    }
 
     func using<R>(_ body: (Thing) throws -> R) rethrows -> R {
         let thing = take()

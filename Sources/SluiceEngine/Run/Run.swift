@@ -22,6 +22,8 @@ public struct RunOptions: Sendable {
     /// likewise. Changes results unless contents are compared.
     package var dedupeHashBits: Int?
     public var fileSystem = FileSystem.local
+    /// Makes the budget that all leases of the run are taken from, of so many bytes; for tests, which may refuse some.
+    public var makeBudget: @Sendable (_ total: Int) -> MemoryBudget = { MemoryBudget(total: $0) }
     /// Asked often; where it says yes the run ends with `EngineError.Code.stopped`.
     public var isStopped: @Sendable () -> Bool = { false }
 
@@ -81,7 +83,13 @@ public final class Run {
     ///   work is left for `resume`.
     public func run() throws -> RunResult {
         let began = monotonicSeconds()
-        let shares = try MemoryShares(definition, threads: options.threads)
+        let pool = WorkerPool(threads: options.threads)
+        defer { pool.stop() }
+        let (pieces, shares) = try chain.work(
+            definition, threads: options.threads, inputs: catalog.files.count, parallel: pool.parallel)
+        let budget = options.makeBudget(definition.memory)
+        let leases = try PhaseLeases(shares.always, of: budget, for: "the run")
+        defer { leases.giveBack() }
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
         let identity = Manifest.identity(definition, chain, catalog, options.fileSystem)
         let start: RunDirectory.Start
@@ -100,12 +108,12 @@ public final class Run {
         }
         do {
             let execution = Execution(
-                definition, chain: chain, catalog: catalog, options: options, progress: progress, shares: shares,
-                directory: directory.path)
+                definition, chain: chain, pieces: pieces, catalog: catalog, options: options, progress: progress,
+                shares: shares, budget: budget, pool: pool, directory: directory.path)
             let outputs = try execution.process()
             let manifest = Manifest.make(
                 identity: identity, catalog: catalog, chain: chain, outputs: outputs, execution: execution,
-                definition: definition, threads: options.threads, seconds: monotonicSeconds() - began)
+                definition: definition, threads: options.threads, budget: budget, seconds: monotonicSeconds() - began)
             try options.fileSystem.write(
                 Array(manifest.prettyJSON.utf8), to: "\(directory.path)/\(RunDirectory.manifestName)")
             directory.clear(keepWork: options.keepWork)

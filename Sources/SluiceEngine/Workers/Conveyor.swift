@@ -23,6 +23,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     private let steps: [Step]
     private let openLane: (Int) throws -> Lane?
     private let limit: Int
+    private let mostLanes: Int
     private let isStopped: () -> Bool
 
     private struct Position: Hashable {
@@ -55,14 +56,16 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
 
     /// - Parameters:
     ///   - limit: items under way at most, at least 2.
+    ///   - lanes: lanes open at a time at most, at least 1.
     ///   - openLane: gives lane 0, 1, …; nil after the last one. Called by one thread at a time.
     ///   - isStopped: asked before each piece of work; where it says yes, `run` throws `EngineError.stopped`.
     init(
-        steps: [Step], limit: Int, isStopped: @escaping () -> Bool = { false },
+        steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
         openLane: @escaping (Int) throws -> Lane?
     ) {
         self.steps = steps
         self.limit = max(2, limit)
+        mostLanes = max(1, lanes)
         self.isStopped = isStopped
         self.openLane = openLane
         ready = Array(repeating: [], count: steps.count)
@@ -72,7 +75,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     /// Runs until every item has passed every step, or something throws: then no further step begins, and the first
     /// error is thrown when the running ones have ended.
     func run(on pool: WorkerPool) throws {
-        pool.run(pool.width) { _ in work(lookahead: pool.width) }
+        pool.run(pool.width) { _ in work(lookahead: min(pool.width, mostLanes)) }
         if let failure { throw failure }
     }
 

@@ -31,11 +31,15 @@ public struct InputOptions: Sendable {
     public var digest: FileDigest?
     /// Threads that unpack a zstd file of many frames ahead of the reader; 0 and 1 mean none.
     public var readAheadThreads: Int
+    /// Bytes that the frames read ahead may take, packed and unpacked.
+    public var readAheadBytes: Int
 
     public init(
-        windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil, readAheadThreads: Int = 0
+        windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil, readAheadThreads: Int = 0,
+        readAheadBytes: Int = .max
     ) {
         self.readAheadThreads = readAheadThreads
+        self.readAheadBytes = readAheadBytes
         self.windowLogMax = windowLogMax
         self.bufferBytes = max(64, bufferBytes)
         self.digest = digest

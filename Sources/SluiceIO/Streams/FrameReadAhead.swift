@@ -41,13 +41,16 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     /// Largest content of a frame that is read ahead.
     static let largestFrame: UInt64 = 8 << 20
 
-    /// - Returns: nil where the file is not worth it: few frames, large ones, or such as don't say their size.
+    /// - Returns: nil where the file is not worth it: few frames, large ones, such as don't say their size, or more of them at a time than
+    ///   `options.readAheadBytes` allows.
     init?(_ path: String, threads count: Int, options: InputOptions, fileSystem: FileSystem) throws(IOFailure) {
         // A damaged file is a plain source's business, which gives what is good before it says what is wrong.
         guard let frames = try? fileSystem.zstdFrames(of: path) else { return nil }
         guard count > 1, frames.count >= 2 * count,
             frames.allSatisfy({ ($0.contentSize ?? .max) <= Self.largestFrame && $0.size <= 2 * Self.largestFrame })
         else { return nil }
+        let largest = frames.reduce(0) { max($0, Int($1.size + ($1.contentSize ?? 0))) }
+        guard (count + 1) * largest <= options.readAheadBytes else { return nil }
         self.path = path
         self.frames = frames
         self.options = options
