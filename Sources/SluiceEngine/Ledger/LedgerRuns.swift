@@ -97,7 +97,7 @@ final class LedgerRuns: @unchecked Sendable {
         let name = "ledger-\(phase)-\(nextNumber).run"
         nextNumber += 1
         let path = "\(folder)/\(name)"
-        let writer = try BytesColumnWriter(path, fileSystem: fileSystem)
+        let writer = try BytesColumnWriter(path, blockBytes: LedgerMerge.blockBytes, fileSystem: fileSystem)
         var entry: [UInt8] = []
         for place in places {
             entry.removeAll(keepingCapacity: true)
@@ -135,82 +135,10 @@ final class LedgerRuns: @unchecked Sendable {
 
     private func merge(_ paths: [String], to path: String, _ isStopped: () -> Bool) throws {
         let merge = try LedgerMerge(paths, fileSystem: fileSystem)
-        let writer = try BytesColumnWriter(path, fileSystem: fileSystem)
-        var entry: [UInt8] = []
-        while let (ordinal, line) = try merge.next() {
+        let writer = try BytesColumnWriter(path, blockBytes: LedgerMerge.blockBytes, fileSystem: fileSystem)
+        while try merge.takeEntry({ try writer.append($0) }) {
             if isStopped() { throw EngineError.stopped }
-            entry.removeAll(keepingCapacity: true)
-            withUnsafeBytes(of: ordinal.rawValue.littleEndian) { entry.append(contentsOf: $0) }
-            entry.append(contentsOf: line)
-            try entry.withUnsafeBytes { try writer.append($0) }
         }
         try writer.finish()
-    }
-}
-
-/// Ledger lines in the order of the input, merged from sorted runs.
-final class LedgerMerge {
-    private struct Head {
-        let ordinal: UInt64
-        let line: [UInt8]
-        let run: Int
-    }
-
-    /// What a run takes while it is read: its buffer, a block packed and unpacked, and what unpacks it.
-    static let bytesPerRun = 512 << 10
-
-    private let readers: [BytesColumnReader]
-    /// A binary heap by ordinal.
-    private var heap: [Head] = []
-
-    init(_ runs: [String], fileSystem: FileSystem) throws {
-        readers = try runs.map { try BytesColumnReader($0, fileSystem: fileSystem) }
-        for run in readers.indices { try pull(run) }
-    }
-
-    /// The ordinal of the next line; nil at the end.
-    var nextOrdinal: Ordinal? { heap.first.map { Ordinal(rawValue: $0.ordinal) } }
-
-    /// Takes the next line.
-    func next() throws -> (ordinal: Ordinal, line: [UInt8])? {
-        guard let first = heap.first else { return nil }
-        let last = heap.removeLast()
-        if !heap.isEmpty {
-            heap[0] = last
-            sink()
-        }
-        try pull(first.run)
-        return (Ordinal(rawValue: first.ordinal), first.line)
-    }
-
-    private func pull(_ run: Int) throws {
-        var head: Head?
-        let more = try readers[run].next { entry in
-            guard entry.count >= 8 else { return }
-            let ordinal = UInt64(littleEndian: entry.loadUnaligned(as: UInt64.self))
-            head = Head(ordinal: ordinal, line: Array(entry[8...]), run: run)
-        }
-        guard more else { return }
-        guard let head else { throw EngineError(.fault, "a run of ledger lines has an entry without an ordinal") }
-        heap.append(head)
-        var child = heap.count - 1
-        while child > 0, heap[child].ordinal < heap[(child - 1) / 2].ordinal {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    private func sink() {
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2]
-            where child < heap.count && heap[child].ordinal < heap[least].ordinal {
-                least = child
-            }
-            if least == parent { return }
-            heap.swapAt(parent, least)
-            parent = least
-        }
     }
 }

@@ -100,7 +100,8 @@ final class Deduper: @unchecked Sendable {
     /// Gives up as soon as it is clear that the table won't fit, not when it is full.
     private func checkRoom(_ memory: Int, records: Int) throws {
         let done = progress()
-        let foreseen = done > 0.02 && done < 1 ? Int(Double(memory) / done / 1.3) : memory
+        let foreseen =
+            (done > 0.02 || records > 20_000 && done > 0.005) && done < 1 ? Int(Double(memory) / done / 1.3) : memory
         guard max(memory, foreseen) <= share else { throw Overflow(records: records) }
     }
 

@@ -72,7 +72,7 @@ final class EmitPass: @unchecked Sendable {
             isAligned = true
             let begin = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: first)))
             while let next = try cursor.next(), next.ordinal < begin { cursor.advance() }
-            while let next = ledger.nextOrdinal, next < begin { _ = try ledger.next() }
+            while let next = ledger.nextOrdinal, next < begin { try ledger.advance() }
         }
         for line in parcel.raw.lines {
             let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
@@ -82,8 +82,8 @@ final class EmitPass: @unchecked Sendable {
                 parcel.storeRows.append(next.row)
                 parcel.account.kept += 1
                 cursor.advance()
-            } else if ledger.nextOrdinal == ordinal, let entry = try ledger.next() {
-                parcel.ledger.append(contentsOf: entry.line)
+            } else if ledger.nextOrdinal == ordinal {
+                try ledger.takeLine(into: &parcel.ledger)
                 parcel.ledgerLines += 1
             }
         }

@@ -62,7 +62,7 @@ public final class BytesColumnWriter {
 /// Reads a column of byte strings from front to back. One thread at a time.
 public final class BytesColumnReader {
     private let reader: WorkFileReader
-    private let context: OpaquePointer
+    private let decompressor: FrameDecompressor
     private var block: [UInt8] = []
     private var at = 0
     private var rowsLeft: UInt32 = 0
@@ -70,12 +70,13 @@ public final class BytesColumnReader {
     /// The rows of the column.
     public var rows: UInt64 { reader.count }
 
-    public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
+    /// - Parameter decompressor: may be shared by readers of one thread. Memory beside it: 64 KiB and one block.
+    public init(
+        _ path: String, decompressor: FrameDecompressor = FrameDecompressor(), fileSystem: FileSystem = .local
+    ) throws(IOFailure) {
+        self.decompressor = decompressor
         reader = try WorkFileReader(path, header: bytesHeader, fileSystem: fileSystem)
-        context = ZSTD_createDCtx()!
     }
-
-    deinit { ZSTD_freeDCtx(context) }
 
     /// Gives the next row to `body`, which may use it until it returns.
     ///
@@ -118,10 +119,9 @@ public final class BytesColumnReader {
         } else {
             block.append(contentsOf: repeatElement(0, count: wanted - block.count))
         }
-        let result = block.withUnsafeMutableBytes {
-            ZSTD_decompressDCtx(context, $0.baseAddress, $0.count, frame.baseAddress, frame.count)
+        guard block.withUnsafeMutableBytes({ decompressor.unpack(frame, to: $0) }) else {
+            throw broken("a block can't be unpacked")
         }
-        guard result == wanted else { throw broken("a block can't be unpacked") }
         at = 0
         return true
     }

@@ -1,0 +1,101 @@
+import SluiceCore
+import SluiceIO
+
+/// Ledger lines in the order of the input, merged from sorted runs.
+///
+/// An entry of a run is a line's ordinal in 8 bytes, little-endian, and the line.
+final class LedgerMerge {
+    private struct Head {
+        let ordinal: UInt64
+        let run: Int
+    }
+
+    /// Where a run's blocks end: small, since a block of every run is in memory while they are merged.
+    static let blockBytes = 64 << 10
+    /// What a run takes while it is read: its buffer, and a block unpacked that ends with a whole line.
+    static let bytesPerRun = 192 << 10
+
+    private let readers: [BytesColumnReader]
+    /// The entry that each run is at.
+    private var entries: [[UInt8]]
+    /// A binary heap by ordinal.
+    private var heap: [Head] = []
+
+    init(_ runs: [String], fileSystem: FileSystem) throws {
+        let decompressor = FrameDecompressor()
+        readers = try runs.map { try BytesColumnReader($0, decompressor: decompressor, fileSystem: fileSystem) }
+        entries = Array(repeating: [], count: runs.count)
+        for run in readers.indices {
+            guard let head = try pull(run) else { continue }
+            heap.append(head)
+            rise()
+        }
+    }
+
+    /// The ordinal of the next line; nil at the end.
+    var nextOrdinal: Ordinal? { heap.first.map { Ordinal(rawValue: $0.ordinal) } }
+
+    /// Appends the next line to `lines` and goes on to the one after it.
+    func takeLine(into lines: inout [UInt8]) throws {
+        guard let first = heap.first else { return }
+        lines.append(contentsOf: entries[first.run][8...])
+        try advance()
+    }
+
+    /// Hands the next entry to `body` and goes on to the one after it.
+    ///
+    /// - Returns: false at the end.
+    func takeEntry(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+        guard let first = heap.first else { return false }
+        try entries[first.run].withUnsafeBytes(body)
+        try advance()
+        return true
+    }
+
+    /// Goes on to the line after the next.
+    func advance() throws {
+        guard let first = heap.first else { return }
+        if let head = try pull(first.run) {
+            heap[0] = head
+        } else {
+            let last = heap.removeLast()
+            if heap.isEmpty { return }
+            heap[0] = last
+        }
+        sink()
+    }
+
+    private func pull(_ run: Int) throws -> Head? {
+        entries[run].removeAll(keepingCapacity: true)
+        guard try readers[run].next({ entries[run].append(contentsOf: $0) }) else { return nil }
+        guard entries[run].count >= 8 else {
+            throw EngineError(.fault, "a run of ledger lines has an entry without an ordinal")
+        }
+        let ordinal = entries[run].withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+        return Head(ordinal: ordinal, run: run)
+    }
+
+    /// Lifts the last head to its place.
+    private func rise() {
+        var child = heap.count - 1
+        while child > 0, heap[child].ordinal < heap[(child - 1) / 2].ordinal {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    /// Lowers the first head to its place.
+    private func sink() {
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2]
+            where child < heap.count && heap[child].ordinal < heap[least].ordinal {
+                least = child
+            }
+            if least == parent { return }
+            heap.swapAt(parent, least)
+            parent = least
+        }
+    }
+}
