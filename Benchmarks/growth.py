@@ -32,6 +32,10 @@ def spread(values):
     return f"{100 * (max(values) / min(values) - 1):.1f} %"
 
 
+def beside_first(values):
+    return ", ".join(f"{100 * (value / values[0] - 1):+.1f} %" for value in values[1:])
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--sluice", type=Path, required=True)
@@ -74,6 +78,7 @@ def main():
         f"# Growth: the pipeline of examples/ltd.yaml under `memory: {given.memory}`",
         f"The tasks in turns, {given.repetitions} times each. {measure.describe(about)}",
         "\n".join(rows),
+        f"Beside the first: wall time a record {beside_first(walls)}; CPU time a record {beside_first(cpus)}; peak memory {beside_first(peaks)}. "
         f"Greatest over least: wall time a record {spread(walls)}, CPU time a record {spread(cpus)}, peak memory {spread(peaks)}."])
     for long, short in ((str(sluice), "sluice"), (str(recipe), "examples/ltd.yaml"), (str(folder) + "/", "")):
         text = text.replace(long, short)

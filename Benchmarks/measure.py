@@ -134,7 +134,7 @@ def failed(task):
     last = task.runs[-1]
     said = [line for line in last["output"].splitlines() if line.strip()]
     return (f"| {task.name} | failed after {last['wall']:.0f} s | | | {last['peak_kib'] / 1024:.0f} MiB | | "
-            f"exit status {last['status']}: {said[-1].strip()[:160] if said else 'no message'} |")
+            f"exit status {last['status']}: {said[0].strip()[:160] if said else 'no message'} |")
 
 
 def table(tasks):
