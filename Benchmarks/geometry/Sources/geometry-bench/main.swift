@@ -74,9 +74,8 @@ let (seconds, facts) = loaded.values.withVectors(dimension: loaded.dimension) { 
             moments.add(vectors, parallel: parallel)
             let variance = RowVariance(moments: moments, parallel: parallel)
             let scores = variance.scores(vectors, parallel: parallel)
-            // The fifth with the largest figures, ties to the lower row.
-            let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
-            return (variance.components, order[..<(scores.count / 5)].sorted())
+            // The fifth with the largest figures, ties to the lower row, as the `redundancy` stage takes them.
+            return (variance.components, TopShare.rows(scores: scores, count: scores.count / 5).rows)
         }
         Npy.write(rows.map { Int64($0) }, type: "<i8", shape: "(\(rows.count),)", to: target)
         return (seconds, #""components": \#(components)"#)
