@@ -56,7 +56,7 @@ private func read(_ path: String, _ kind: Int) throws {
         while try duplicates.next() != nil {}
     case 6:
         let merge = try LedgerMerge([path], fileSystem: .local)
-        while try merge.next() != nil {}
+        while try merge.takeEntry({ _ in }) {}
     case 7:
         let file = try ZstdSeekableReader(path)
         var bytes: [UInt8] = []
