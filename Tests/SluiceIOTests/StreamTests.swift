@@ -121,6 +121,21 @@ import Testing
         #expect(try readAll(try slow.openInput(path)) == text)
     }
 
+    /// Found by fuzzing: what is wrong with a member that is corrupt right where it is cut may not depend on the room for its bytes.
+    @Test func corruptGzipIsCalledSoWhateverThePieces() throws {
+        let bytes: [UInt8] = [
+            0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3, 0xAB, 0xCA, 0x48, 2, 3, 0xAB, 0xCA, 0x48, 0xCD, 0x61, 0x79, 0, 0,
+        ]
+        for pieces in [1, 2, 11, 12, 13, 65536] {
+            for bufferBytes in [64, 67, 65536] {
+                let found = failure {
+                    _ = try read("c.gz", bytes, options: InputOptions(bufferBytes: bufferBytes), pieces: pieces)
+                }
+                #expect(found?.code == .corruptStream, "pieces of \(pieces): \(String(describing: found))")
+            }
+        }
+    }
+
     @Test func aCutGzipFileGivesAllThatIsGoodWhateverThePieces() throws {
         // Found by fuzzing: what zlib still held when the file ended was lost where buffers were small.
         let path = try folder.write(

@@ -69,7 +69,7 @@ final class GzipSource: ByteSource {
             stream.pointee.avail_in = UInt32(ready.count)
             let result = inflate(stream, Z_NO_FLUSH)
             // At a cut there may be bytes left in zlib that had no room in the call before.
-            if ready.isEmpty, stream.pointee.avail_out == before, result != Z_STREAM_END {
+            if ready.isEmpty, stream.pointee.avail_out == before, result == Z_OK || result == Z_BUF_ERROR {
                 let good = produced + UInt64(room - Int(stream.pointee.avail_out))
                 throw IOFailure(
                     .truncatedStream, path: path, offset: input.offset,
