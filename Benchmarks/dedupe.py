@@ -74,6 +74,9 @@ def tasks(sluice, corpus, folder, memory):
             "Sluice, level 1", f"{sluice} run --progress none dedupe-1.yaml", f"zst level 1, with a ledger; `memory: {memory}`",
             check=sluice_check(folder)),
         measure.Task(
+            "Sluice, one thread", f"{sluice} run --progress none --threads 1 dedupe-3.yaml", f"zst level 3; `memory: {memory}`",
+            check=sluice_check(folder)),
+        measure.Task(
             "zstd + awk + zstd", f"zstd -dcq {name} | awk '!s[$0]++' | zstd -3 -q -f -T2 -o awk.jsonl.zst",
             "key: the line; zst level 3", **out("awk.jsonl.zst")),
         measure.Task(

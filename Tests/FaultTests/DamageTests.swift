@@ -11,10 +11,8 @@ import Testing
 struct DamageTests {
     @Test(arguments: Case.allCases)
     func damagedWorkFilesAreNotBelieved(_ kind: Case) throws {
-        let work = try Workspace()
-        try Corpus.write(300, to: work.path, all: false)
-        let library = Library(work, kind)
-        let whole = try library.undisturbed()
+        let (library, whole) = try Library.prepared(kind)
+        let work = library.work
         let counter = FaultyFileSystem(failing: 0)
         try library.run("counted", counter.fileSystem)
         var random = SplitMix64(state: testSeed)

@@ -40,10 +40,8 @@ struct FaultLoopTests {
 
     @Test(arguments: Case.allCases, Disturbance.all)
     func everyFaultIsSurvived(_ kind: Case, _ disturbance: Disturbance) throws {
-        let work = try Workspace()
-        try Corpus.write(300, to: work.path, all: false)
-        let library = Library(work, kind)
-        let whole = try library.undisturbed()
+        let (library, whole) = try Library.prepared(kind)
+        let work = library.work
         let counter = FaultyFileSystem(failing: 0, of: disturbance.operations)
         _ = try library.run("counted", counter.fileSystem)
         let calls = counter.calls
@@ -64,10 +62,8 @@ struct FaultLoopTests {
     /// A run over a finished one, disturbed: the old result is there and whole, or gone, or the new one is.
     @Test(arguments: [Case.dedupe, .select])
     func replacingAResultIsSurvived(_ kind: Case) throws {
-        let work = try Workspace()
-        try Corpus.write(300, to: work.path, all: false)
-        let library = Library(work, kind)
-        let whole = try library.undisturbed()
+        let (library, whole) = try Library.prepared(kind)
+        let work = library.work
         let counter = FaultyFileSystem(failing: 0)
         _ = try library.run("whole", counter.fileSystem, force: true)
         // What prepares the folder comes first, so that is looked at call by call.
@@ -86,10 +82,8 @@ struct FaultLoopTests {
     /// The n-th lease of memory is refused, for every n there is.
     @Test(arguments: Case.allCases)
     func everyRefusedLeaseIsSurvived(_ kind: Case) throws {
-        let work = try Workspace()
-        try Corpus.write(300, to: work.path, all: false)
-        let library = Library(work, kind)
-        let whole = try library.undisturbed()
+        let (library, whole) = try Library.prepared(kind)
+        let work = library.work
         var tally = Tally()
         var refused: [String] = []
         for n in 1... {
@@ -190,6 +184,14 @@ struct Library {
     init(_ work: Workspace, _ kind: Case) {
         self.work = work
         self.kind = kind
+    }
+
+    /// With records to run on, and what an undisturbed run makes of them.
+    static func prepared(_ kind: Case) throws -> (library: Library, whole: Snapshot) {
+        let work = try Workspace()
+        try Corpus.write(300, to: work.path, all: false)
+        let library = Library(work, kind)
+        return (library, try library.undisturbed())
     }
 
     func definition(_ output: String) throws -> Definition {

@@ -99,6 +99,8 @@ final class Deduper: @unchecked Sendable {
 
     /// Gives up as soon as it is clear that the table won't fit, not when it is full.
     private func checkRoom(_ memory: Int, records: Int) throws {
+        // A fiftieth of the input says enough, a quarter of that where it is many records; blocks read ahead and not yet marked make the
+        // forecast too low at first, never too high.
         let done = progress()
         let foreseen =
             (done > 0.02 || records > 20_000 && done > 0.005) && done < 1 ? Int(Double(memory) / done / 1.3) : memory
