@@ -168,7 +168,7 @@ static void measure(int path) {
     line(name, kernel, "d 256, memory", (double)far_bytes / seconds, "GB/s", memory_speed);                   \
     BEST(seconds, call_near);                                                                                 \
     line(name, kernel, "d 256, cache", (double)near_bytes / seconds, "GB/s", cache_speed)
-    STREAM("dots", kernels->dots(rows, rows, n, d, out), kernels->dots(rows, rows, few, d, out));
+    STREAM("dots", kernels->dots(rows, rows, NULL, n, d, out), kernels->dots(rows, rows, NULL, few, d, out));
     STREAM("norms", kernels->norms(rows, n, d, out), kernels->norms(rows, few, d, out));
     STREAM("sums", kernels->sums(rows, NULL, n, d, sums), kernels->sums(rows, NULL, few, d, sums));
 
@@ -183,7 +183,7 @@ static void measure(int path) {
         BEST(seconds, kernels->pack(rows, k, d, NULL, packed));
         if (t == 0) line(name, "pack", "d 256, cache", (double)(k * d) / seconds, "GB/s", cache_speed);
         double work = (double)height * (double)k * (double)d;
-        BEST(seconds, kernels->nearest(rows, NULL, height, packed, index, value));
+        BEST(seconds, kernels->nearest(rows, NULL, height, packed, index, value, NULL));
         line(name, "nearest", shape, work / seconds, "G/s", integer_limit);
         BEST(seconds, kernels->products(rows, height, packed, products, k));
         line(name, "products", shape, work / seconds, "G/s", integer_limit);

@@ -117,13 +117,13 @@ struct ReservoirSurvey: Survey {
     func memory(_ context: StageContext) -> SurveyMemory {
         let dimension = context.dimension(of: .embedding) ?? 0
         func memory(_ capacity: Int) -> SurveyMemory {
-            // The sample in order, k-means' labels, distances and start with the 8,192 rows that it judges by, the centres and what is packed of
-            // them.
+            // The sample in order, k-means' labels, distances, bounds and start with the 8,192 rows that it judges by, the centres and what is
+            // packed of them: all, and those that move fast.
             let centres = min(stage.clusters ?? KMeans.automaticClusters(.max).clusters, capacity)
             return SurveyMemory(
                 summary: Reservoir.bytes(capacity: capacity, dimension: dimension),
                 finish: capacity * (dimension + 96) + (min(capacity, 8192) + stage.candidates(capacity: capacity))
-                    * dimension + centres * (dimension + 64) * 4)
+                    * dimension + centres * (dimension + 64) * 6)
         }
         var need = memory(stage.capacity)
         // The largest that would do, by halves: what is lost by that is less than what a rounder number gains.

@@ -229,6 +229,10 @@ public struct CoresetStage: Stage, Selection {
         }
         if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
         if method == .scoreFirst { bytes += rows * 24 }
+        // K-means' bounds, its centres and what is packed of them.
+        if [.medoids, .sensitivity].contains(method) {
+            bytes += rows * 8 + min(rows, keep.resolve(of: rows), Picker.flatLimit) * (dimension + 64) * 4
+        }
         // These can't work on vectors that are read in passes.
         if needsAllVectors { bytes += rows * dimension }
         return bytes

@@ -45,7 +45,7 @@ struct Picker {
     let scores: () throws(StageError) -> [Double]
 
     /// The largest budget for which k-means makes as many clusters over all rows at once.
-    private static let flatLimit = 1024
+    static let flatLimit = 1024
 
     func pick(_ method: Method) throws(StageError) -> Choice {
         guard quota > 0, rows.count > 0 else { return Choice(picks: []) }

@@ -16,19 +16,21 @@ TARGET_INLINE int32_t total(__m256i v) {
 
 TARGET_INLINE __m256i widen(const int8_t *p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)); }
 
-TARGET static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d, int32_t *out) {
+TARGET static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d,
+                        int32_t *out) {
     int16_t wide[SVK_MAX_DIMENSION];
     for (size_t i = 0; i < d; i++) wide[i] = x[i];
-    for (size_t r = 0; r < n; r++, rows += d) {
+    for (size_t r = 0; r < n; r++) {
+        const int8_t *row = svk_row(rows, select, r, d);
         __m256i a = _mm256_setzero_si256(), b = a;
         size_t i = 0;
         for (; i + 32 <= d; i += 32) {
-            a = _mm256_add_epi32(a, _mm256_madd_epi16(widen(rows + i), _mm256_loadu_si256((const __m256i *)(wide + i))));
+            a = _mm256_add_epi32(a, _mm256_madd_epi16(widen(row + i), _mm256_loadu_si256((const __m256i *)(wide + i))));
             b = _mm256_add_epi32(
-                b, _mm256_madd_epi16(widen(rows + i + 16), _mm256_loadu_si256((const __m256i *)(wide + i + 16))));
+                b, _mm256_madd_epi16(widen(row + i + 16), _mm256_loadu_si256((const __m256i *)(wide + i + 16))));
         }
         int32_t sum = total(_mm256_add_epi32(a, b));
-        for (; i < d; i++) sum += wide[i] * rows[i];
+        for (; i < d; i++) sum += wide[i] * row[i];
         out[r] = sum;
     }
 }
@@ -75,19 +77,19 @@ TARGET static void widen_rows(const int8_t *rows, const uint32_t *select, size_t
 }
 
 TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n, const void *packed, uint32_t *index,
-                           int32_t *value) {
+                           int32_t *value, int32_t *second) {
     const svk_header *h = packed;
     size_t d = h->d, groups = (d + 1) / 2;
     int16_t *wide = malloc(BLOCK * groups * 4);
     for (size_t first = 0; first < n; first += BLOCK) {
         size_t height = n - first < BLOCK ? n - first : BLOCK;
-        __m256i best[BLOCK], block[BLOCK];
+        __m256i best[BLOCK], next[BLOCK], block[BLOCK];
         widen_rows(rows, select, first, height, d, wide);
         for (size_t r = 0; r < BLOCK; r++) {
-            best[r] = _mm256_set1_epi32(INT32_MAX);
+            best[r] = next[r] = _mm256_set1_epi32(INT32_MAX);
             block[r] = _mm256_set1_epi32(-1);
         }
-        for (size_t q = 0; q < 4 * h->panels; q++) {
+        for (size_t q = 0; q * 16 < h->k; q++) {
             const svk_panel *panel = svk_panel_at(h, q / 4);
             size_t c = q % 4 * 16;
             __m256i bias0 = _mm256_loadu_si256((const __m256i *)(panel->bias + c));
@@ -102,14 +104,16 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
                     for (int j = 0; j < 2; j++) {
                         __m256i v = _mm256_sub_epi32(j ? bias1 : bias0, _mm256_slli_epi32(sum[r][j], 1));
                         __m256i less = _mm256_cmpgt_epi32(best[t + r], v);
+                        next[t + r] = _mm256_min_epi32(next[t + r], _mm256_max_epi32(best[t + r], v));
                         best[t + r] = _mm256_blendv_epi8(best[t + r], v, less);
                         block[t + r] = _mm256_blendv_epi8(block[t + r], _mm256_set1_epi32((int)(2 * q) + j), less);
                     }
             }
         }
         for (size_t r = 0; r < height; r++) {
-            int32_t v[8], b[8], least = INT32_MAX;
+            int32_t v[8], s[8], b[8], least = INT32_MAX, rest = INT32_MAX;
             uint32_t at = UINT32_MAX;
+            _mm256_storeu_si256((__m256i *)s, next[r]);
             _mm256_storeu_si256((__m256i *)v, best[r]);
             _mm256_storeu_si256((__m256i *)b, block[r]);
             for (uint32_t lane = 0; lane < 8; lane++) {
@@ -119,8 +123,13 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
                     at = column;
                 }
             }
+            for (uint32_t lane = 0; lane < 8; lane++) {
+                int32_t other = lane == at % 8 ? s[lane] : v[lane];
+                if (other < rest) rest = other;
+            }
             index[first + r] = at;
             value[first + r] = least;
+            if (second) second[first + r] = rest;
         }
     }
     free(wide);

@@ -10,7 +10,8 @@
 
 TARGET_INLINE __mmask64 low(size_t bytes) { return bytes >= 64 ? ~0ull : (1ull << bytes) - 1; }
 
-TARGET static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d, int32_t *out) {
+TARGET static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d,
+                        int32_t *out) {
     _Alignas(64) int8_t centre[SVK_MAX_DIMENSION];
     size_t whole = d / 64 * 64;
     __mmask64 tail = low(d - whole);
@@ -22,7 +23,11 @@ TARGET static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d,
     const __m512i flip = _mm512_set1_epi8((char)0x80);
     size_t r = 0;
     for (; r + 4 <= n; r += 4) {
-        const int8_t *a = rows + r * d, *b = a + d, *c = b + d, *e = c + d;
+        const int8_t *a = svk_row(rows, select, r, d), *b = svk_row(rows, select, r + 1, d);
+        const int8_t *c = svk_row(rows, select, r + 2, d), *e = svk_row(rows, select, r + 3, d);
+        if (select)
+            for (size_t ahead = r + 8; ahead < r + 12 && ahead < n; ahead++)
+                for (size_t i = 0; i < d; i += 64) _mm_prefetch((const char *)rows + select[ahead] * d + i, _MM_HINT_T0);
         __m512i sa = _mm512_setzero_si512(), sb = sa, sc = sa, se = sa;
         size_t i = 0;
         for (; i < whole; i += 64) {
@@ -45,7 +50,7 @@ TARGET static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d,
         out[r + 3] = _mm512_reduce_add_epi32(se) - shift;
     }
     for (; r < n; r++) {
-        const int8_t *a = rows + r * d;
+        const int8_t *a = svk_row(rows, select, r, d);
         __m512i sa = _mm512_setzero_si512();
         for (size_t i = 0; i < d; i += 64)
             sa = _mm512_dpbusd_epi32(sa, _mm512_xor_si512(_mm512_maskz_loadu_epi8(low(d - i), a + i), flip),
@@ -129,16 +134,16 @@ TARGET_INLINE size_t panel_width(const svk_header *h, size_t p) {
 
 #define BLOCK 48
 
-TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n, const void *packed, uint32_t *index,
-                           int32_t *value) {
+TARGET_INLINE void nearest_of(const int two, const int8_t *rows, const uint32_t *select, size_t n, const void *packed,
+                              uint32_t *index, int32_t *value, int32_t *second) {
     const svk_header *h = packed;
     const size_t d = h->d;
     const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     for (size_t first = 0; first < n; first += BLOCK) {
         size_t height = n - first < BLOCK ? n - first : BLOCK;
-        __m512i best[BLOCK], block[BLOCK];
+        __m512i best[BLOCK], next[BLOCK], block[BLOCK];
         for (size_t r = 0; r < BLOCK; r++) {
-            best[r] = _mm512_set1_epi32(INT32_MAX);
+            best[r] = next[r] = _mm512_set1_epi32(INT32_MAX);
             block[r] = _mm512_set1_epi32(-1);
         }
         for (size_t p = 0; p < h->panels; p++) {
@@ -150,20 +155,27 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
                     x[r] = svk_row(rows, select, first + (t + r < height ? t + r : height - 1), d);
                     for (int j = 0; j < 4; j++) sum[r][j] = _mm512_setzero_si512();
                 }
+                // Selected rows lie anywhere: those of the next block are called for while this one is worked on.
+                if (select && p == 0)
+                    for (size_t r = first + BLOCK + t; r < n && r < first + BLOCK + t + ROWS; r++)
+                        for (size_t i = 0; i < d; i += 64)
+                            _mm_prefetch((const char *)rows + select[r] * d + i, _MM_HINT_T1);
                 // A column that isn't there has the largest bias and a sum of 0.
                 tile(x, d, panel, panel_width(h, p), sum);
 #pragma clang loop unroll(full)
                 for (size_t r = 0; r < ROWS; r++) {
-                    __m512i b = best[t + r], q = block[t + r];
+                    __m512i b = best[t + r], s = next[t + r], q = block[t + r];
 #pragma clang loop unroll(full)
                     for (int j = 0; j < 4; j++) {
                         __m512i v = _mm512_sub_epi32(_mm512_loadu_si512(panel->bias + 16 * j),
                                                      _mm512_slli_epi32(sum[r][j], 1));
                         __mmask16 less = _mm512_cmplt_epi32_mask(v, b);
+                        if (two) s = _mm512_min_epi32(s, _mm512_max_epi32(b, v));
                         b = _mm512_min_epi32(b, v);
                         q = _mm512_mask_mov_epi32(q, less, _mm512_set1_epi32((int)(4 * p) + j));
                     }
                     best[t + r] = b;
+                    if (two) next[t + r] = s;
                     block[t + r] = q;
                 }
             }
@@ -174,10 +186,20 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
             column = _mm512_mask_mov_epi32(column, _mm512_cmplt_epi32_mask(block[r], _mm512_setzero_si512()),
                                            _mm512_set1_epi32(-1));
             __mmask16 here = _mm512_cmpeq_epi32_mask(best[r], _mm512_set1_epi32(least));
-            index[first + r] = _mm512_mask_reduce_min_epu32(here, column);
+            uint32_t at = _mm512_mask_reduce_min_epu32(here, column);
+            index[first + r] = at;
             value[first + r] = least;
+            if (two)
+                second[first + r] = _mm512_reduce_min_epi32(
+                    _mm512_mask_mov_epi32(best[r], (__mmask16)(1u << at % 16), next[r]));
         }
     }
+}
+
+TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n, const void *packed, uint32_t *index,
+                           int32_t *value, int32_t *second) {
+    if (second) nearest_of(1, rows, select, n, packed, index, value, second);
+    else nearest_of(0, rows, select, n, packed, index, value, NULL);
 }
 
 TARGET static void products(const int8_t *rows, size_t n, const void *packed, int32_t *out, size_t stride) {
@@ -206,22 +228,40 @@ TARGET static void products(const int8_t *rows, size_t n, const void *packed, in
     }
 }
 
+// 64 components of up to 255 rows at a time in Int16, `blocks` such parts of each row together, so that a row's memory is read at once. Rows that
+// `select` names lie anywhere, so they are called for early.
+TARGET_INLINE void sums_of(const int blocks, const int8_t *rows, const uint32_t *select, size_t first, size_t height, size_t d,
+                           size_t i, __mmask64 last, int64_t *out) {
+    enum { AHEAD = 8 };
+    __m512i a[4], b[4];
+    for (int t = 0; t < blocks; t++) a[t] = b[t] = _mm512_setzero_si512();
+    for (size_t r = 0; r < height; r++) {
+        const int8_t *row = svk_row(rows, select, first + r, d) + i;
+        if (select && r + AHEAD < height) {
+            const int8_t *ahead = svk_row(rows, select, first + r + AHEAD, d) + i;
+            for (int t = 0; t < blocks; t++) _mm_prefetch((const char *)(ahead + 64 * t), _MM_HINT_T0);
+        }
+#pragma clang loop unroll(full)
+        for (int t = 0; t < blocks; t++) {
+            __m512i v = _mm512_maskz_loadu_epi8(t == blocks - 1 ? last : ~0ull, row + 64 * t);
+            a[t] = _mm512_add_epi16(a[t], _mm512_cvtepi8_epi16(_mm512_castsi512_si256(v)));
+            b[t] = _mm512_add_epi16(b[t], _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(v, 1)));
+        }
+    }
+    for (int t = 0; t < blocks; t++) {
+        int16_t part[64];
+        _mm512_storeu_si512(part, a[t]);
+        _mm512_storeu_si512(part + 32, b[t]);
+        size_t from = i + 64 * (size_t)t;
+        for (size_t j = 0; j < 64 && from + j < d; j++) out[from + j] += part[j];
+    }
+}
+
 TARGET static void sums(const int8_t *rows, const uint32_t *select, size_t n, size_t d, int64_t *out) {
     for (size_t first = 0; first < n; first += 255) {
-        size_t height = n - first < 255 ? n - first : 255;
-        for (size_t i = 0; i < d; i += 64) {
-            __mmask64 mask = low(d - i);
-            __m512i a = _mm512_setzero_si512(), b = a;
-            for (size_t r = 0; r < height; r++) {
-                __m512i v = _mm512_maskz_loadu_epi8(mask, svk_row(rows, select, first + r, d) + i);
-                a = _mm512_add_epi16(a, _mm512_cvtepi8_epi16(_mm512_castsi512_si256(v)));
-                b = _mm512_add_epi16(b, _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(v, 1)));
-            }
-            int16_t part[64];
-            _mm512_storeu_si512(part, a);
-            _mm512_storeu_si512(part + 32, b);
-            for (size_t j = 0; j < 64 && i + j < d; j++) out[i + j] += part[j];
-        }
+        size_t height = n - first < 255 ? n - first : 255, i = 0;
+        for (; i + 256 <= d; i += 256) sums_of(4, rows, select, first, height, d, i, ~0ull, out);
+        for (; i < d; i += 64) sums_of(1, rows, select, first, height, d, i, low(d - i), out);
     }
 }
 

@@ -18,8 +18,9 @@ TARGET_INLINE int32_t dot(const int8_t *x, const int8_t *y, size_t d) {
     return sum;
 }
 
-TARGET static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d, int32_t *out) {
-    for (size_t r = 0; r < n; r++) out[r] = dot(x, rows + r * d, d);
+TARGET static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d,
+                        int32_t *out) {
+    for (size_t r = 0; r < n; r++) out[r] = dot(x, svk_row(rows, select, r, d), d);
 }
 
 TARGET static void norms(const int8_t *rows, size_t n, size_t d, int32_t *out) {
@@ -57,19 +58,20 @@ TARGET_INLINE void tile(const int8_t *const x[ROWS], size_t d, const int8_t *y, 
 }
 
 TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n, const void *packed, uint32_t *index,
-                           int32_t *value) {
+                           int32_t *value, int32_t *second) {
     const svk_header *h = packed;
     for (size_t t = 0; t < n; t += ROWS) {
         const int8_t *x[ROWS];
         int32x4_t best[ROWS];
+        int32x4_t next[ROWS];
         int32x4_t block[ROWS];
         size_t height = n - t < ROWS ? n - t : ROWS;
         for (size_t r = 0; r < ROWS; r++) {
             x[r] = svk_row(rows, select, t + (r < height ? r : height - 1), h->d);
-            best[r] = vdupq_n_s32(INT32_MAX);
+            best[r] = next[r] = vdupq_n_s32(INT32_MAX);
             block[r] = vdupq_n_s32(-1);
         }
-        for (size_t q = 0; q < 4 * h->panels; q++) {
+        for (size_t q = 0; q * 16 < h->k; q++) {
             const svk_panel *panel = svk_panel_at(h, q / 4);
             size_t c = q % 4 * 16;
             int32x4_t sum[ROWS][4];
@@ -78,12 +80,13 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
                 for (int j = 0; j < 4; j++) {
                     int32x4_t v = vsubq_s32(vld1q_s32(panel->bias + c + 4 * j), vshlq_n_s32(sum[r][j], 1));
                     uint32x4_t less = vcltq_s32(v, best[r]);
+                    next[r] = vminq_s32(next[r], vmaxq_s32(best[r], v));
                     best[r] = vminq_s32(best[r], v);
                     block[r] = vbslq_s32(less, vdupq_n_s32((int32_t)(4 * q) + j), block[r]);
                 }
         }
         for (size_t r = 0; r < height; r++) {
-            int32_t v[4], b[4], least = INT32_MAX;
+            int32_t v[4], b[4], least = INT32_MAX, rest = vminvq_s32(next[r]);
             uint32_t at = UINT32_MAX;
             vst1q_s32(v, best[r]);
             vst1q_s32(b, block[r]);
@@ -94,8 +97,11 @@ TARGET static void nearest(const int8_t *rows, const uint32_t *select, size_t n,
                     at = column;
                 }
             }
+            for (uint32_t lane = 0; lane < 4; lane++)
+                if (lane != at % 4 && v[lane] < rest) rest = v[lane];
             index[t + r] = at;
             value[t + r] = least;
+            if (second) second[t + r] = rest;
         }
     }
 }

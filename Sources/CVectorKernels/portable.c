@@ -1,10 +1,11 @@
 // The path every machine has: plain C over Int16 pairs.
 #include "doubles.h"
 
-static void dots(const int8_t *x, const int8_t *rows, size_t n, size_t d, int32_t *out) {
-    for (size_t r = 0; r < n; r++, rows += d) {
+static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d, int32_t *out) {
+    for (size_t r = 0; r < n; r++) {
+        const int8_t *row = svk_row(rows, select, r, d);
         int32_t sum = 0;
-        for (size_t i = 0; i < d; i++) sum += (int16_t)x[i] * (int16_t)rows[i];
+        for (size_t i = 0; i < d; i++) sum += (int16_t)x[i] * (int16_t)row[i];
         out[r] = sum;
     }
 }
@@ -34,11 +35,11 @@ static void tile(const int8_t *row, size_t d, const svk_panel *panel, int32_t su
 }
 
 static void nearest(const int8_t *rows, const uint32_t *select, size_t n, const void *packed, uint32_t *index,
-                    int32_t *value) {
+                    int32_t *value, int32_t *second) {
     const svk_header *h = packed;
     for (size_t r = 0; r < n; r++) {
         const int8_t *row = svk_row(rows, select, r, h->d);
-        int32_t best = INT32_MAX, sum[SVK_PANEL];
+        int32_t best = INT32_MAX, next = INT32_MAX, sum[SVK_PANEL];
         uint32_t at = UINT32_MAX;
         for (size_t p = 0; p < h->panels; p++) {
             const svk_panel *panel = svk_panel_at(h, p);
@@ -46,13 +47,17 @@ static void nearest(const int8_t *rows, const uint32_t *select, size_t n, const 
             for (size_t c = 0; c < SVK_PANEL; c++) {
                 int32_t v = panel->bias[c] - 2 * sum[c];
                 if (v < best) {
+                    next = best;
                     best = v;
                     at = (uint32_t)(p * SVK_PANEL + c);
+                } else if (v < next) {
+                    next = v;
                 }
             }
         }
         index[r] = at;
         value[r] = best;
+        if (second) second[r] = next;
     }
 }
 

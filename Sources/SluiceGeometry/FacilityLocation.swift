@@ -101,7 +101,7 @@ private struct Gains: Sendable {
         let products = Buffer<Int32>(vectors.count)
         parallel.pieces(of: vectors.count) { range in
             svk_current().pointee.dots(
-                vectors.row(pick), vectors.row(range.lowerBound), range.count, vectors.dimension,
+                vectors.row(pick), vectors.row(range.lowerBound), nil, range.count, vectors.dimension,
                 products.base + range.lowerBound)
             for row in range {
                 least.base[row] = min(least.base[row], norms.base[row] + norms.base[pick] - 2 * products.base[row])

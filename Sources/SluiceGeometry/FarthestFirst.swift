@@ -170,7 +170,7 @@ public final class FarthestFirst {
             norms[slot] = norms[candidates.count]
             let centre = state.pending - 1
             state.withPending(centre) {
-                svk_current().pointee.dots($0, candidates.base, candidates.count, dimension, scratch.base)
+                svk_current().pointee.dots($0, candidates.base, nil, candidates.count, dimension, scratch.base)
             }
             let norm = state.norm(ofPending: centre)
             for slot in 0..<candidates.count {

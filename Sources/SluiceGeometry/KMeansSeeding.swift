@@ -164,7 +164,8 @@ private final class Judge {
         parallel.pieces(of: sample.count) { range in
             withUnsafeTemporaryAllocation(of: Int32.self, capacity: range.count) { products in
                 svk_current().pointee.dots(
-                    centre.base, sample.row(range.lowerBound), range.count, sample.dimension, products.baseAddress!)
+                    centre.base, sample.row(range.lowerBound), nil, range.count, sample.dimension, products.baseAddress!
+                )
                 for i in 0..<range.count {
                     let row = range.lowerBound + i
                     least.base[row] = min(least.base[row], norms.base[row] &+ length &- 2 &* products[i])

@@ -92,12 +92,14 @@ final class Packed: @unchecked Sendable {
         kernels.pointee.pack(vectors, count, dimension, norms, memory.base)
     }
 
-    /// For each row: the column with the least `|column|^2 - 2 row . column`, the lowest of equals, and that value.
+    /// For each row: the column with the least `|column|^2 - 2 row . column`, the lowest of equals, and that value; and, if asked for, the
+    /// least value of the other columns, Int32.max where there are none.
     func nearest(
         _ rows: UnsafePointer<Int8>, select: UnsafePointer<UInt32>? = nil, count: Int,
-        index: UnsafeMutablePointer<UInt32>, value: UnsafeMutablePointer<Int32>
+        index: UnsafeMutablePointer<UInt32>, value: UnsafeMutablePointer<Int32>,
+        second: UnsafeMutablePointer<Int32>? = nil
     ) {
-        kernels.pointee.nearest(rows, select, count, memory.base, index, value)
+        kernels.pointee.nearest(rows, select, count, memory.base, index, value, second)
     }
 
     /// All products of `count` rows with the columns: `out[row * stride + column]`.

@@ -53,7 +53,7 @@ final class NearestCentres {
         let count = pending
         centres.withUnsafeBufferPointer {
             guard let base = $0.baseAddress else { return }
-            svk_current().pointee.dots(vector, base + folded * dimension, count, dimension, scratch)
+            svk_current().pointee.dots(vector, base + folded * dimension, nil, count, dimension, scratch)
         }
         for i in 0..<count { result = min(result, norm + centreNorms[folded + i] - 2 * scratch[i]) }
         return result

@@ -41,7 +41,7 @@ public struct VectorView: @unchecked Sendable {
         let vector = UncheckedPointer(vector)
         parallel.pieces(of: count) { range in
             svk_current().pointee.dots(
-                vector.base, row(range.lowerBound), range.count, dimension, out.base + range.lowerBound)
+                vector.base, row(range.lowerBound), nil, range.count, dimension, out.base + range.lowerBound)
         }
         return out.array
     }

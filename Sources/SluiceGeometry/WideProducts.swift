@@ -22,7 +22,7 @@ extension VectorView {
             let weight: Int64 = 1 << shift
             parallel.pieces(of: count) { range in
                 svk_current().pointee.dots(
-                    digits.base, row(range.lowerBound), range.count, dimension, part.base + range.lowerBound)
+                    digits.base, row(range.lowerBound), nil, range.count, dimension, part.base + range.lowerBound)
                 for row in range { total.base[row] += weight * Int64(part.base[row]) }
             }
             shift += 8

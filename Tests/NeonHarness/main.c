@@ -107,21 +107,25 @@ static void integers(const svk_kernels *a, const svk_kernels *b, size_t n, size_
     const svk_kernels *both[2] = {a, b};
     // Outputs of the two lie in arenas of their own: 4 to 6 and 7 to 9.
     for (int o = 0; o < 2; o++) {
-        int32_t *values = filled(4 + 3 * o, (n + k) * 4, 0x5A);
-        both[o]->dots(columns, rows, n, d, values);
-        both[o]->norms(columns, k, d, values + n);
+        int32_t *values = filled(4 + 3 * o, (2 * n + k) * 4, 0x5A);
+        both[o]->norms(columns, k, d, values);
+        both[o]->dots(columns, rows, NULL, n, d, values + k);
+        both[o]->dots(columns, rows, select, n, d, values + k + n);
     }
-    compare(b->name, "dots and norms", shape, guarded(4, (n + k) * 4), guarded(7, (n + k) * 4), (n + k) * 4);
-    add_to_digest(guarded(4, (n + k) * 4), (n + k) * 4);
-    memcpy(bias, (int32_t *)guarded(4, (n + k) * 4) + n, k * 4);
+    compare(b->name, "norms and dots", shape, guarded(4, (2 * n + k) * 4), guarded(7, (2 * n + k) * 4), (2 * n + k) * 4);
+    add_to_digest(guarded(4, (2 * n + k) * 4), (2 * n + k) * 4);
+    memcpy(bias, guarded(4, (2 * n + k) * 4), k * 4);
 
-    size_t bytes = n * 8, sums = d * 8, products = ((n - 1) * stride + k) * 4;
+    size_t bytes = n * 12, sums = d * 8, products = ((n - 1) * stride + k) * 4;
     for (int with = 0; with < 2; with++) {
         for (int o = 0; o < 2; o++) {
             void *packed = aligned(10 + o, svk_packed_bytes(k, d));
             both[o]->pack(columns, k, d, with ? bias : NULL, packed);
             char *found = filled(4 + 3 * o, bytes, 0x5A);
-            both[o]->nearest(rows, with ? select : NULL, n, packed, (uint32_t *)found, (int32_t *)(found + n * 4));
+            both[o]->nearest(rows, with ? select : NULL, n, packed, (uint32_t *)found, (int32_t *)(found + n * 4),
+                             (int32_t *)(found + n * 8));
+            // Without the second value the others must be the same.
+            if (!with) both[o]->nearest(rows, NULL, n, packed, (uint32_t *)found, (int32_t *)(found + n * 4), NULL);
             both[o]->products(rows, n, packed, filled(5 + 3 * o, products, 0x5A), stride);
             int64_t *sum = filled(6 + 3 * o, sums, 0x01);
             both[o]->sums(rows, with ? select : NULL, n, d, sum);

@@ -39,8 +39,11 @@ import Testing
         let expected = (0..<n).map { Int32(dot(rows.row($0, d), x[...])) }
         let norms = (0..<n).map { Int32(dot(rows.row($0, d), rows.row($0, d))) }
         var out = [Int32](repeating: 0, count: n)
-        misaligned(rows) { rows in misaligned(x) { kernels.dots($0, rows, n, d, &out) } }
+        misaligned(rows) { rows in misaligned(x) { kernels.dots($0, rows, nil, n, d, &out) } }
         #expect(out == expected)
+        let chosen = (0..<n).map { UInt32(($0 * 7 + 2) % n) }
+        misaligned(rows) { rows in misaligned(x) { kernels.dots($0, rows, chosen, n, d, &out) } }
+        #expect(out == chosen.map { expected[Int($0)] })
         misaligned(rows) { kernels.norms($0, n, d, &out) }
         #expect(out == norms)
         var sums = (0..<d).map { Int64($0) }
@@ -69,7 +72,7 @@ import Testing
         misaligned(rows) { kernels.products($0, n, packed, &out, k + 1) }
         var index = [UInt32](repeating: 0, count: n)
         var value = [Int32](repeating: 0, count: n)
-        misaligned(rows) { kernels.nearest($0, nil, n, packed, &index, &value) }
+        misaligned(rows) { kernels.nearest($0, nil, n, packed, &index, &value, nil) }
         for i in 0..<n {
             let products = (0..<k).map { Int32(dot(rows.row(i, d), columns.row($0, d))) }
             #expect(Array(out[i * (k + 1)..<i * (k + 1) + k]) == products)
@@ -81,7 +84,16 @@ import Testing
         let select: [UInt32] = [UInt32(n - 1), 0, 2]
         var index3 = [UInt32](repeating: 0, count: 3)
         var value3 = [Int32](repeating: 0, count: 3)
-        misaligned(rows) { kernels.nearest($0, select, 3, packed, &index3, &value3) }
+        var second = [Int32](repeating: 0, count: n)
+        var again = (index, value)
+        misaligned(rows) { kernels.nearest($0, nil, n, packed, &again.0, &again.1, &second) }
+        #expect(again.0 == index && again.1 == value)
+        for i in 0..<n {
+            var values = (0..<k).map { bias[$0] - 2 * Int32(dot(rows.row(i, d), columns.row($0, d))) }
+            values.remove(at: Int(index[i]))
+            #expect(second[i] == values.min() ?? .max)
+        }
+        misaligned(rows) { kernels.nearest($0, select, 3, packed, &index3, &value3, nil) }
         #expect(index3 == select.map { index[Int($0)] })
         #expect(value3 == select.map { value[Int($0)] })
     }
@@ -94,7 +106,7 @@ import Testing
             let x = [Int8](repeating: a, count: d)
             let y = [Int8](repeating: b, count: d)
             var out: Int32 = 0
-            kernels.dots(x, y, 1, d, &out)
+            kernels.dots(x, y, nil, 1, d, &out)
             #expect(Int(out) == d * Int(a) * Int(b))
             let packed = UnsafeMutableRawPointer.allocate(byteCount: svk_packed_bytes(1, d), alignment: 64)
             defer { packed.deallocate() }
@@ -107,8 +119,9 @@ import Testing
         kernels.pack([0], 0, 4, nil, packed)
         var index: UInt32 = 0
         var value: Int32 = 0
-        kernels.nearest([1, 2, 3, 4], nil, 1, packed, &index, &value)
-        #expect(index == .max && value == .max)
+        var second: Int32 = 0
+        kernels.nearest([1, 2, 3, 4], nil, 1, packed, &index, &value, &second)
+        #expect(index == .max && value == .max && second == .max)
     }
 
     @Test(arguments: paths)

@@ -22,9 +22,9 @@ typedef struct svk_kernels {
     int32_t path;
     const char *_Nonnull name;
 
-    /// out[i] = rows[i] . x, for n rows. Bound by memory bandwidth.
-    void (*_Nonnull dots)(const int8_t *_Nonnull x, const int8_t *_Nonnull rows, size_t n, size_t d,
-                          int32_t *_Nonnull out);
+    /// out[i] = rows[i] . x, for n rows (those that `select` names, or 0..<n where it's NULL). Bound by memory bandwidth.
+    void (*_Nonnull dots)(const int8_t *_Nonnull x, const int8_t *_Nonnull rows, const uint32_t *_Nullable select,
+                          size_t n, size_t d, int32_t *_Nonnull out);
     /// out[i] = rows[i] . rows[i].
     void (*_Nonnull norms)(const int8_t *_Nonnull rows, size_t n, size_t d, int32_t *_Nonnull out);
 
@@ -33,11 +33,13 @@ typedef struct svk_kernels {
     /// read by the path that packed it only.
     void (*_Nonnull pack)(const int8_t *_Nonnull columns, size_t k, size_t d, const int32_t *_Nullable bias,
                           void *_Nonnull packed);
-    /// For every row: value = min over columns c of bias[c] - 2 (row . c), index = the lowest column that reaches it.
+    /// For every row: value = min over columns c of bias[c] - 2 (row . c), index = the lowest column that reaches it,
+    /// second (if not NULL) = the min over all columns but this one, INT32_MAX where there is none.
     /// `select` names the n rows to take (NULL: rows 0..<n); outputs are dense, one for each row taken.
     /// |bias| <= 2^29. k = 0 gives INT32_MAX and UINT32_MAX.
     void (*_Nonnull nearest)(const int8_t *_Nonnull rows, const uint32_t *_Nullable select, size_t n,
-                             const void *_Nonnull packed, uint32_t *_Nonnull index, int32_t *_Nonnull value);
+                             const void *_Nonnull packed, uint32_t *_Nonnull index, int32_t *_Nonnull value,
+                             int32_t *_Nullable second);
     /// out[i * stride + c] = rows[i] . columns[c] for the n rows and all k columns.
     void (*_Nonnull products)(const int8_t *_Nonnull rows, size_t n, const void *_Nonnull packed,
                               int32_t *_Nonnull out, size_t stride);

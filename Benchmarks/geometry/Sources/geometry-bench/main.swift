@@ -62,7 +62,8 @@ let (seconds, facts) = loaded.values.withVectors(dimension: loaded.dimension) { 
             KMeans(clusters: clusters, maximumIterations: iterations, seed: Seed(1)).run(vectors, parallel: parallel)
         }
         Npy.write(found.centroids, type: "|i1", shape: "(\(found.count), \(loaded.dimension))", to: target)
-        return (seconds, #""inertia_int8": \#(found.inertia), "iterations": \#(found.iterations)"#)
+        return (seconds, #""inertia_int8": \#(found.inertia), "iterations": \#(found.iterations), "#
+            + #""distances_computed": \#(Double(found.distancesComputed) / Double(vectors.count * clusters * found.iterations))"#)
     case "kcenter":
         let (found, seconds) = timed { FarthestFirst.select(vectors, count: picks, first: 0, parallel: parallel) }
         Npy.write(found.picks.map { Int64($0) }, type: "<i8", shape: "(\(found.picks.count),)", to: target)
