@@ -308,6 +308,22 @@ import Testing
         }
     }
 
+    /// Found by fuzzing: a header whose size and window are near 2^64 bytes.
+    @Test func aFrameThatClaimsMoreThanThereCanBe() throws {
+        let space = try Workspace()
+        let header: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0xF4, 0, 0x4D, 0xF3] + [UInt8](repeating: 0xFF, count: 6)
+        // An empty last block, and a checksum.
+        try space.write("in.jsonl.zst", header + [1, 0, 0] + [1, 2, 3, 4])
+        try space.define(files: "in.jsonl.zst")
+        let plan = try space.sluice("plan", "run.yaml")
+        #expect(plan.status == 0, "\(plan.errorText)")
+        let run = try space.sluice("run", "run.yaml", "--progress", "none")
+        #expect([3, 4].contains(run.status), "\(run.errorText)")
+        #expect(run.errorText.contains("in.jsonl.zst: byte 0: "), "\(run.errorText)")
+        #expect(run.errorText.contains("17592186044416 MiB (2^64 bytes)"), "\(run.errorText)")
+        #expect(run.errorText.contains("ompress the file again"), "\(run.errorText)")
+    }
+
     static let brokenArrays: [(String, String)] = [
         (#"[{"a": 1}, {"a": 2} {"a": 3}]"#, "element 3, unpacked byte 20: found «{» where a comma"),
         (#"[{"a": 1}, {"a": 2"#, "element 2, unpacked byte 18: the file ends inside the array"),

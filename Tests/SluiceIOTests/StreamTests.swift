@@ -122,6 +122,47 @@ import Testing
     }
 
     /// Found by fuzzing: what is wrong with a member that is corrupt right where it is cut may not depend on the room for its bytes.
+    /// Found by fuzzing: where one read had room for several blocks, those before a bad one were lost with it.
+    @Test func blocksBeforeABadOneAreGivenWhateverThePieces() throws {
+        let header: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x48]
+        func blockHeader(size: Int, kind: UInt32, last: Bool = false) -> [UInt8] {
+            Array(littleEndian(UInt32(size) << 3 | kind << 1 | (last ? 1 : 0))[..<3])
+        }
+        // Raw bytes, one byte 5,000 times, an empty block, raw bytes.
+        let good =
+            blockHeader(size: 300, kind: 0) + text[..<300] + blockHeader(size: 5000, kind: 1) + [97]
+            + blockHeader(size: 0, kind: 0) + blockHeader(size: 2, kind: 0) + [98, 99]
+        let content = text[..<300] + [UInt8](repeating: 97, count: 5000) + [98, 99]
+        let ends: [(String, [UInt8])] = [
+            ("no such kind of block", blockHeader(size: 9, kind: 3) + text[..<40]),
+            ("no entropy tables", blockHeader(size: 20, kind: 2) + text[..<20] + text[..<40]),
+            ("a block beyond the window", blockHeader(size: 1 << 20, kind: 1) + [97]),
+            ("whole, then no frame", blockHeader(size: 1, kind: 0, last: true) + [100] + text[..<40]),
+        ]
+        for (name, end) in ends {
+            let path = try folder.write("b.zst", header + good + end)
+            var messages: Set<String> = []
+            for pieces in [1, 2, 299, 300, 5301, 65536] {
+                for bufferBytes in [64, 67, 310, 65536] {
+                    let source = try FileSystem.local.openInput(path, options: InputOptions(bufferBytes: bufferBytes))
+                    var buffer = [UInt8](repeating: 0, count: pieces)
+                    var all: [UInt8] = []
+                    let problem = failure {
+                        while case let count = try buffer.withUnsafeMutableBytes({ try source.read(into: $0) }),
+                            count > 0
+                        {
+                            all += buffer[..<count]
+                        }
+                    }
+                    #expect(all.starts(with: content) && all.count - content.count <= 1, "\(name), pieces of \(pieces)")
+                    #expect(problem?.code == .corruptStream, "\(name), pieces of \(pieces)")
+                    messages.insert(problem.map { String($0.found.suffix(27)) } ?? "")
+                }
+            }
+            #expect(messages.count == 1, "\(name): \(messages)")
+        }
+    }
+
     @Test func corruptGzipIsCalledSoWhateverThePieces() throws {
         let bytes: [UInt8] = [
             0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3, 0xAB, 0xCA, 0x48, 2, 3, 0xAB, 0xCA, 0x48, 0xCD, 0x61, 0x79, 0, 0,

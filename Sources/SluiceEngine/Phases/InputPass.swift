@@ -139,7 +139,7 @@ final class InputPass: @unchecked Sendable {
         if failure.code == .windowTooLarge {
             failure.advice =
                 windowLogMax < Self.largestWindowLog
-                ? "Raise `memory`; `sluice plan` shows how large a window may be, up to 128 MiB."
+                ? "Raise `memory` if that is at most 128 MiB (`sluice plan` shows how large a window may be); else compress the file again, with `zstd --long=27` at most."
                 : "Compress the file again, with `zstd --long=27` at most."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }

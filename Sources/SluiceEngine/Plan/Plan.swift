@@ -132,7 +132,8 @@ public struct Plan: Sendable {
                 // Only an estimate: a file that is no such thing is the run's business, and a large one takes long to go through.
                 let frames =
                     file.size > Self.largestLookedThrough ? [] : (try? FileSystem.local.zstdFrames(of: file.path)) ?? []
-                let known = frames.reduce(0) { $0 + Int($1.contentSize ?? 0) }
+                // A header may say anything, but four bytes of a frame make a block of 128 KiB at most.
+                let known = frames.reduce(0) { $0 + Int(min($1.contentSize ?? 0, $1.size << 15)) }
                 return sum + (known > 0 ? known : Int(file.size) * Self.typicalRatio)
             }
             return sum + Int(file.size) * (file.path.hasSuffix(".gz") ? 4 : 1)

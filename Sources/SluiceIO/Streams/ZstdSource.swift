@@ -6,6 +6,10 @@ public final class ZstdSource: ByteSource {
     private let context: OpaquePointer
     private let windowLogMax: Int
     private var insideFrame = false
+    /// How many bytes zstd wants next; three of them, if there are more, would be the header of the block after.
+    private var wanted = 0
+    /// Whether the last call filled its output, so that more may lie ready.
+    private var isFull = false
     private var finished = false
     private var produced: UInt64 = 0
     /// Where the frame now read begins in the file.
@@ -51,8 +55,12 @@ public final class ZstdSource: ByteSource {
                 }
                 try beginFrame(ready, good: produced + UInt64(output.pos))
                 insideFrame = true
+                wanted = frameHeaderStart + blockHeaderSize
             }
-            var source = ZSTD_inBuffer(src: ready.baseAddress, size: ready.count, pos: 0)
+            // One header or one block at a time, and none while unpacked bytes wait for room: where zstd meets a fault it doesn't tell what it
+            // gave before it in the same call.
+            let share = isFull ? 0 : wanted > blockHeaderSize ? wanted - blockHeaderSize : wanted
+            var source = ZSTD_inBuffer(src: ready.baseAddress, size: min(ready.count, share), pos: 0)
             let before = output.pos
             let hint = ZSTD_decompressStream(context, &output, &source)
             input.use(source.pos)
@@ -61,6 +69,8 @@ public final class ZstdSource: ByteSource {
                     "corrupt zstd data (\(String(cString: ZSTD_getErrorName(hint))))",
                     good: produced + UInt64(output.pos))
             }
+            wanted = hint
+            isFull = output.pos == output.size
             if hint == 0 {
                 insideFrame = false
             } else if ready.isEmpty && output.pos == before {
@@ -93,12 +103,11 @@ public final class ZstdSource: ByteSource {
         if result > 0 || header.frameType == ZSTD_skippableFrame { return }
         frames += 1
         if header.windowSize > 1 << UInt64(windowLogMax) {
-            var needed = windowLogMax
-            while needed < 63, 1 << UInt64(needed) < header.windowSize { needed += 1 }
+            let needed = UInt64.bitWidth - (header.windowSize - 1).leadingZeroBitCount
             throw IOFailure(
                 .windowTooLarge, path: path, offset: frameStart,
                 found:
-                    "this zstd frame asks for a window of \((header.windowSize + (1 << 20) - 1) >> 20) MiB (2^\(needed) bytes); "
+                    "this zstd frame asks for a window of \((header.windowSize - 1) >> 20 + 1) MiB (2^\(needed) bytes); "
                     + "\((UInt64(1) << UInt64(windowLogMax)) >> 20) MiB are allowed",
                 advice: needed <= 31
                     ? "Allow windowLogMax \(needed), or compress the file again without --long."
@@ -115,6 +124,9 @@ public final class ZstdSource: ByteSource {
 
 /// The most bytes a frame header has.
 let frameHeaderMax = 18
+/// The bytes that tell how many the frame header has.
+private let frameHeaderStart = 5
+private let blockHeaderSize = 3
 
 /// A frame of a zstd file, by its place.
 public struct ZstdFrame: Sendable, Equatable {
