@@ -62,18 +62,18 @@ def main():
     }
     measure.alternate(tasks, folder, given.repetitions)
 
-    rows = ["| | wall, min | µs a record | CPU, µs a record | peak memory | kept |", "|---|--:|--:|--:|--:|--:|"]
+    rows = ["| | wall, min | µs a record | CPU, µs a record | peak memory, median | largest | kept |", "|---|--:|--:|--:|--:|--:|--:|"]
     walls, cpus, peaks = [], [], []
     for task, records in zip(tasks, corpora):
         found = measure.summary(task)
         if not found:
-            rows.append(f"| {task.name} | failed | | | | |")
+            rows.append(f"| {task.name} | failed | | | | | |")
             continue
         walls.append(found["wall_min"] / records * 1e6)
         cpus.append(found["cpu_min"] / records * 1e6)
-        peaks.append(found["peak_mib"])
+        peaks.append(found["peak_mib_median"])
         rows.append(
-            f"| {task.name} | {found['wall_min']:.2f} s | {walls[-1]:.2f} | {cpus[-1]:.2f} | {peaks[-1]:.0f} MiB | {task.runs[0]['rows']:,} |")
+            f"| {task.name} | {found['wall_min']:.2f} s | {walls[-1]:.2f} | {cpus[-1]:.2f} | {peaks[-1]:.0f} MiB | {found['peak_mib']:.0f} MiB | {task.runs[0]['rows']:,} |")
     text = "\n\n".join([
         f"# Growth: the pipeline of examples/ltd.yaml under `memory: {given.memory}`",
         f"The tasks in turns, {given.repetitions} times each. {measure.describe(about)}",

@@ -94,6 +94,7 @@ def summary(task):
         "wall_min": min(r["wall"] for r in good), "wall_median": round(statistics.median(r["wall"] for r in good), 3),
         "cpu_min": round(min(cpu), 3), "cpu_median": round(statistics.median(cpu), 3),
         "peak_mib": round(max(r["peak_kib"] for r in good) / 1024, 1),
+        "peak_mib_median": round(statistics.median(r["peak_kib"] for r in good) / 1024, 1),
     }
 
 
