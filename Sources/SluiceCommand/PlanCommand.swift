@@ -39,7 +39,8 @@ struct PlanCommand: ParsableCommand {
         Terminal.line("input: \(files)\(size), read \(plan.passes == 1 ? "once" : "twice")")
         let guess = plan.inputBytes > 0 ? "guessed by the size" : "a guess"
         let source = plan.isRecordsGiven ? "as --records says" : "\(guess); --records N says it better"
-        Terminal.line("estimates are for \(Format.count(plan.records)) records (\(source))")
+        Terminal.line(
+            "estimates are for \(Format.count(plan.records)) record\(plan.records == 1 ? "" : "s") (\(source))")
     }
 
     private func showPhases(_ plan: Plan) {

@@ -80,7 +80,7 @@ public struct KMeans: Sendable {
     ) -> Clustering {
         let dimension = vectors.dimension
         let run = Lloyd(vectors, parallel)
-        if vectors.count == 0 { return run.result(iterations: 0, converged: true, parallel) }
+        if vectors.count == 0 { return run.result(iterations: 0, converged: true) }
         if let starting {
             precondition(
                 starting.count % dimension == 0 && !starting.isEmpty,
@@ -105,7 +105,7 @@ public struct KMeans: Sendable {
             converged = run.assign(parallel) == 0
             eachIteration(run.inertia)
         }
-        return run.result(iterations: iterations, converged: converged, parallel)
+        return run.result(iterations: iterations, converged: converged)
     }
 
     /// How many rows a random sample needs so that each of `clusters` clusters, if it holds at least the share `minimumShare` of the

@@ -283,7 +283,7 @@ final class Lloyd: @unchecked Sendable {
         return keys[..<take].sorted().filter { keyValue(~$0) > 0 }.map { keyRow(~$0) }
     }
 
-    func result(iterations: Int, converged: Bool, _ parallel: Parallel) -> Clustering {
+    func result(iterations: Int, converged: Bool) -> Clustering {
         var sizes = [Int](repeating: 0, count: count)
         for row in 0..<vectors.count { sizes[Int(labels[row])] += 1 }
         let scale = Quantizer(dimension: vectors.dimension).scale

@@ -61,6 +61,7 @@ struct ReadAheadTests {
         let folder = TemporaryFolder()
         let (path, content) = try file(in: folder, seed: 7)
         let packed = try FileSystem.local.contents(of: path)
+        let frames = try FileSystem.local.zstdFrames(of: path)
         for at in stride(from: 40, to: packed.count, by: 397) {
             var damaged = packed
             damaged[at] ^= 0x55
@@ -71,6 +72,9 @@ struct ReadAheadTests {
             #expect((ahead.failure == nil) == (plain.failure == nil))
             #expect(ahead.failure?.code == plain.failure?.code)
             if plain.failure == nil { #expect(ahead.bytes == content) }
+            // What lies before the damaged frame is all there.
+            let good = frames.prefix { $0.offset + $0.size <= UInt64(at) }.reduce(0) { $0 + Int($1.contentSize ?? 0) }
+            #expect(ahead.bytes.count >= good && content.prefix(good).elementsEqual(ahead.bytes.prefix(good)))
             let same = ahead.bytes == plain.bytes
             #expect(same, "byte \(at): \(ahead.bytes.count) and \(plain.bytes.count) bytes before the error")
         }

@@ -121,7 +121,6 @@ import Testing
         #expect(try readAll(try slow.openInput(path)) == text)
     }
 
-    /// Found by fuzzing: what is wrong with a member that is corrupt right where it is cut may not depend on the room for its bytes.
     /// Found by fuzzing: where one read had room for several blocks, those before a bad one were lost with it.
     @Test func blocksBeforeABadOneAreGivenWhateverThePieces() throws {
         let header: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x48]
@@ -163,6 +162,7 @@ import Testing
         }
     }
 
+    /// Found by fuzzing: what is wrong with a member that is corrupt right where it is cut may not depend on the room for its bytes.
     @Test func corruptGzipIsCalledSoWhateverThePieces() throws {
         let bytes: [UInt8] = [
             0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3, 0xAB, 0xCA, 0x48, 2, 3, 0xAB, 0xCA, 0x48, 0xCD, 0x61, 0x79, 0, 0,

@@ -1,4 +1,3 @@
-import CZstd
 import Glibc
 
 /// A zstd file of many frames, unpacked by several threads; gives the bytes that `ZstdSource` gives, in order.
@@ -92,8 +91,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     // MARK: The threads
 
     private func work() {
-        guard let context = ZSTD_createDCtx() else { return }
-        defer { ZSTD_freeDCtx(context) }
+        let decompressor = FrameDecompressor()
         monitor.lock()
         defer { monitor.unlock() }
         while true {
@@ -113,7 +111,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
                 return
             }
             monitor.unlock()
-            let good = Self.unpack(slot, Int(frames[number].contentSize ?? 0), context)
+            let good = Self.unpack(slot, Int(frames[number].contentSize ?? 0), decompressor)
             monitor.lock()
             slot.isReady = true
             slot.isBroken = !good
@@ -140,18 +138,15 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         digested = offset
     }
 
-    private static func unpack(_ slot: Slot, _ size: Int, _ context: OpaquePointer) -> Bool {
+    private static func unpack(_ slot: Slot, _ size: Int, _ decompressor: FrameDecompressor) -> Bool {
         if slot.content.count < size {
             slot.content.append(contentsOf: repeatElement(0, count: size - slot.content.count))
         } else {
             slot.content.removeSubrange(size...)
         }
-        let got = slot.content.withUnsafeMutableBytes { out in
-            slot.packed.withUnsafeBytes {
-                ZSTD_decompressDCtx(context, out.baseAddress, out.count, $0.baseAddress, $0.count)
-            }
+        return slot.content.withUnsafeMutableBytes { content in
+            slot.packed.withUnsafeBytes { decompressor.unpack($0, to: content) }
         }
-        return got == size
     }
 
     // MARK: The reader
