@@ -314,12 +314,7 @@ public struct CoresetStage: Stage, Selection {
     /// The scores of `score-first`; what is no number comes last.
     private func scores(of group: Group) throws(StageError) -> [Double] {
         guard let name = scoreColumn else { return [] }
-        do throws(StageError) {
-            return try group.reals(name).map { $0.isNaN ? ScoreTransform.missing : $0 }
-        } catch {
-            guard error.code == .fault else { throw error }
-            return try group.integers(name).map { Double($0) }
-        }
+        return try group.numbers(name).map { $0.isNaN ? ScoreTransform.missing : $0 }
     }
 
     private static func report(_ certificate: Certificate, _ method: Method, trim: Quantity) -> [Report.Entry] {

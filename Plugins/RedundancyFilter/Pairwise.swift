@@ -220,13 +220,7 @@ struct PairwiseSelection: Selection {
             let ranks = try group.integers(.rank)
             return ranks.indices.sorted { ranks[$0] != ranks[$1] ? ranks[$0] < ranks[$1] : $0 < $1 }
         case .score(let name):
-            let scores: [Double]
-            do throws(StageError) {
-                scores = try group.reals(name)
-            } catch {
-                guard error.code == .fault else { throw error }
-                scores = try group.integers(name).map { Double($0) }
-            }
+            let scores = try group.numbers(name)
             // A score that is no number comes last.
             func value(_ row: Int) -> Double { scores[row].isNaN ? -.infinity : scores[row] }
             return scores.indices.sorted { value($0) != value($1) ? value($0) > value($1) : $0 < $1 }

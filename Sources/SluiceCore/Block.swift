@@ -77,23 +77,23 @@ public struct Block: ~Copyable, Sendable {
 
     /// A column of bytes, such as `text`.
     public func bytes(_ name: ColumnName) throws(StageError) -> BytesColumn {
-        guard case .bytes(let column) = self[name] else { throw .missingColumn(name, "bytes") }
+        guard case .bytes(let column) = self[name] else { throw .missingColumn(name, "bytes", found: self[name]?.type) }
         return column
     }
 
     /// A column of Int8 vectors, such as `embedding`.
     public func vectors(_ name: ColumnName) throws(StageError) -> VectorColumn {
-        guard case .vectors(let column) = self[name] else { throw .missingColumn(name, "vectors") }
+        guard case .vectors(let column) = self[name] else { throw .missingColumn(name, "vectors", found: self[name]?.type) }
         return column
     }
 
     public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
-        guard case .integers(let column) = self[name] else { throw .missingColumn(name, "integers") }
+        guard case .integers(let column) = self[name] else { throw .missingColumn(name, "integers", found: self[name]?.type) }
         return column
     }
 
     public func reals(_ name: ColumnName) throws(StageError) -> [Double] {
-        guard case .reals(let column) = self[name] else { throw .missingColumn(name, "reals") }
+        guard case .reals(let column) = self[name] else { throw .missingColumn(name, "reals", found: self[name]?.type) }
         return column
     }
 

@@ -27,6 +27,16 @@ public enum ColumnType: Sendable, Hashable {
     case vector(dimension: Int)
     case integer
     case real
+
+    /// What a column of this type holds, for messages.
+    package var words: String {
+        switch self {
+        case .bytes: "bytes"
+        case .vector(let dimension): "vectors of \(dimension) components"
+        case .integer: "integers"
+        case .real: "reals"
+        }
+    }
 }
 
 /// A column that a stage writes.
@@ -143,6 +153,15 @@ public enum Column: Sendable, Hashable {
         case .vectors(let column): .vector(dimension: column.dimension)
         case .integers: .integer
         case .reals: .real
+        }
+    }
+
+    /// Integers or reals, as reals.
+    func numbers(_ name: ColumnName) throws(StageError) -> [Double] {
+        switch self {
+        case .integers(let values): return values.map { Double($0) }
+        case .reals(let values): return values
+        case .bytes, .vectors: throw .missingColumn(name, "integers or reals", found: type)
         }
     }
 }

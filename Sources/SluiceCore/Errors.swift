@@ -68,7 +68,11 @@ public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
         StageError(.invalidOption, message, option: name)
     }
 
-    package static func missingColumn(_ name: ColumnName, _ type: String) -> StageError {
-        StageError(.fault, "the block has no column `\(name)` of \(type); does the stage declare that it reads it?")
+    /// - Parameters:
+    ///   - type: what the column should hold, in words.
+    ///   - found: what it does hold; nil where there is no such column.
+    package static func missingColumn(_ name: ColumnName, _ type: String, found: ColumnType? = nil) -> StageError {
+        if let found { return StageError(.fault, "the column `\(name)` holds \(found.words), not \(type)") }
+        return StageError(.fault, "there is no column `\(name)` of \(type); does the stage declare that it reads it?")
     }
 }

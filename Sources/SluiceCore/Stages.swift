@@ -221,17 +221,23 @@ public struct Group: Sendable {
     /// The content hashes of the records: what random draws are keyed by.
     public var hashes: [ContentHash] { get throws(StageError) { try data.hashes() } }
 
+    /// Vectors, in memory or read again on each pass. Cost: reads the column where it fits in memory.
     public func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource { try data.vectors(name) }
 
     public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
-        guard case .integers(let column) = try data.values(name) else { throw .missingColumn(name, "integers") }
-        return column
+        let column = try data.values(name)
+        guard case .integers(let values) = column else { throw .missingColumn(name, "integers", found: column.type) }
+        return values
     }
 
     public func reals(_ name: ColumnName) throws(StageError) -> [Double] {
-        guard case .reals(let column) = try data.values(name) else { throw .missingColumn(name, "reals") }
-        return column
+        let column = try data.values(name)
+        guard case .reals(let values) = column else { throw .missingColumn(name, "reals", found: column.type) }
+        return values
     }
+
+    /// A column of integers or reals, as reals. An integer beyond 2^53 is rounded.
+    public func numbers(_ name: ColumnName) throws(StageError) -> [Double] { try data.values(name).numbers(name) }
 }
 
 /// Where a group's columns come from.

@@ -591,14 +591,3 @@ extension StageError {
         )
     }
 }
-
-extension ColumnType {
-    var words: String {
-        switch self {
-        case .bytes: "bytes"
-        case .vector(let dimension): "vectors of \(dimension) components"
-        case .integer: "integers"
-        case .real: "reals"
-        }
-    }
-}

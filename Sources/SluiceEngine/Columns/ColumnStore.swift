@@ -9,10 +9,11 @@ import SluiceIO
 final class ColumnStore: @unchecked Sendable {
     // Written by one thread at a time; read from many when nobody writes.
 
-    /// The columns that every store has: where a row's record is, and what it is.
-    static let ordinal: ColumnName = "ordinal"
-    static let hashHigh: ColumnName = "hash.high"
-    static let hashLow: ColumnName = "hash.low"
+    /// The columns that every store has: where a row's record is, and what it is. `ColumnName.isReserved` keeps stages
+    /// away from such names.
+    static let ordinal: ColumnName = "_ordinal"
+    static let hashHigh: ColumnName = "_hash_high"
+    static let hashLow: ColumnName = "_hash_low"
 
     struct Shard: Sendable {
         let number: Int
@@ -116,7 +117,11 @@ final class ColumnStore: @unchecked Sendable {
     }
 
     func integers(_ name: ColumnName, _ rows: Range<Int>) throws(IOFailure) -> [Int64] {
-        guard case .integers(let values) = try load([name], rows).first?.column else { return [] }
+        if rows.isEmpty { return [] }
+        guard case .integers(let values) = try load([name], rows).first?.column else {
+            let found = types[name].map { "it holds \($0.words), not integers" } ?? "there is no column of this name"
+            throw IOFailure(.wrongColumn, path: "\(folder)/\(name)", found: found)
+        }
         return values
     }
 }

@@ -3,8 +3,8 @@ import SluiceCore
 /// JSON fields and whole lines that a stage reads after the first pass are kept as columns of bytes, a kind byte before
 /// each field's content, so that the input need not be parsed again.
 enum FieldColumns {
-    private static let prefix = "field "
-    static let record: ColumnName = "record"
+    private static let prefix = "_field "
+    static let record: ColumnName = "_record"
 
     static func name(_ path: FieldPath) -> ColumnName { ColumnName(prefix + escaped(path.description)) }
 

@@ -21,14 +21,15 @@ final class GroupStore: @unchecked Sendable {
     private let types: [ColumnName: ColumnType]
     private var files: [ColumnName: GroupedFile] = [:]
 
-    static let rowNumber: ColumnName = "row"
-    static let ordinal: ColumnName = "ordinal"
-    static let hashHigh: ColumnName = "hash.high"
-    static let hashLow: ColumnName = "hash.low"
+    /// The engine's own columns; `ColumnName.isReserved` keeps stages away from such names.
+    static let rowNumber: ColumnName = "_row"
+    static let ordinal = ColumnStore.ordinal
+    static let hashHigh = ColumnStore.hashHigh
+    static let hashLow = ColumnStore.hashLow
 
     /// - Parameters:
     ///   - sizes: rows of each group, by ascending key.
-    ///   - types: the columns that will be written.
+    ///   - types: the columns that will be written; columns of bytes can't be grouped.
     init(
         sizes: [(key: Int?, rows: Int)], types: [ColumnName: ColumnType], folder: String, bufferBytes: Int,
         fileSystem: FileSystem
@@ -46,7 +47,9 @@ final class GroupStore: @unchecked Sendable {
         try fileSystem.makeFolder(folder)
         let share = bufferBytes / max(1, types.count)
         for name in types.keys.sorted() {
-            let width = types[name]?.width ?? 0
+            guard let width = types[name]?.width, width > 0 else {
+                throw IOFailure(.wrongColumn, path: folder, found: "the column \(name) has no rows of one width")
+            }
             files[name] = try GroupedFile(
                 path: "\(folder)/\(name.name).grouped", width: width, extents: extents.map(\.rows),
                 bufferBytes: share, fileSystem: fileSystem)
@@ -57,15 +60,12 @@ final class GroupStore: @unchecked Sendable {
     func append(_ columns: [(name: ColumnName, column: Column)], groups: [Int]) throws(IOFailure) {
         for (name, column) in columns {
             guard let file = files[name] else { continue }
+            try expect(column.type, of: name)
             switch column {
-            case .vectors(let vectors):
-                try file.append(vectors.values, groups: groups)
-            case .integers(let values):
-                try file.append(values, groups: groups)
-            case .reals(let values):
-                try file.append(values, groups: groups)
-            case .bytes:
-                break
+            case .vectors(let vectors): try file.append(vectors.values, groups: groups)
+            case .integers(let values): try file.append(values, groups: groups)
+            case .reals(let values): try file.append(values, groups: groups)
+            case .bytes: break
             }
         }
     }
@@ -80,9 +80,7 @@ final class GroupStore: @unchecked Sendable {
     }
 
     func vectors(_ name: ColumnName, _ extent: Extent, residentBytes: Int) throws(IOFailure) -> any VectorSource {
-        guard let file = files[name], case .vector(let dimension) = types[name] else {
-            throw IOFailure(.wrongColumn, path: folder, found: "there is no column \(name) of vectors")
-        }
+        guard let file = files[name], case .vector(let dimension) = types[name] else { throw missing(name, "vectors") }
         let count = extent.rows.count
         guard count * dimension <= residentBytes else {
             return StreamedVectors(file: file, rows: extent.rows, dimension: dimension, bufferBytes: residentBytes)
@@ -93,19 +91,29 @@ final class GroupStore: @unchecked Sendable {
     }
 
     func integers(_ name: ColumnName, _ rows: Range<Int>) throws(IOFailure) -> [Int64] {
-        try values(name, rows, zero: Int64(0))
+        try values(name, .integer, rows, zero: Int64(0))
     }
 
     func reals(_ name: ColumnName, _ rows: Range<Int>) throws(IOFailure) -> [Double] {
-        try values(name, rows, zero: Double(0))
+        try values(name, .real, rows, zero: Double(0))
     }
 
     func type(of name: ColumnName) -> ColumnType? { types[name] }
 
-    private func values<T: BitwiseCopyable>(_ name: ColumnName, _ rows: Range<Int>, zero: T) throws(IOFailure) -> [T] {
-        guard let file = files[name] else {
-            throw IOFailure(.wrongColumn, path: folder, found: "there is no column \(name)")
-        }
+    private func expect(_ type: ColumnType, of name: ColumnName) throws(IOFailure) {
+        guard types[name] == type else { throw missing(name, type.words) }
+    }
+
+    private func missing(_ name: ColumnName, _ what: String) -> IOFailure {
+        let found = types[name].map { "the column \(name) holds \($0.words), not \(what)" }
+        return IOFailure(.wrongColumn, path: folder, found: found ?? "there is no column \(name)")
+    }
+
+    private func values<T: BitwiseCopyable>(
+        _ name: ColumnName, _ type: ColumnType, _ rows: Range<Int>, zero: T
+    ) throws(IOFailure) -> [T] {
+        try expect(type, of: name)
+        guard let file = files[name] else { throw missing(name, type.words) }
         var values = [T](repeating: zero, count: rows.count)
         let result = values.withUnsafeMutableBytes { buffer -> Result<Void, IOFailure> in
             do throws(IOFailure) { return .success(try file.read(rows, into: buffer)) } catch { return .failure(error) }
@@ -148,6 +156,11 @@ final class GroupedFile: @unchecked Sendable {
     }
 
     func append<T: BitwiseCopyable>(_ values: [T], groups: [Int]) throws(IOFailure) {
+        guard values.count * MemoryLayout<T>.stride == groups.count * width else {
+            throw IOFailure(
+                .wrongColumn, path: file.path,
+                found: "\(values.count) values of \(MemoryLayout<T>.stride) bytes are not \(groups.count) rows of \(width)")
+        }
         for (row, group) in groups.enumerated() where group >= 0 {
             values.withUnsafeBytes { bytes in
                 buffers[group].append(
@@ -176,6 +189,11 @@ final class GroupedFile: @unchecked Sendable {
     func read(_ rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) {
         let bytes = rows.count * width
         guard bytes > 0 else { return }
+        // Slicing a raw buffer is not checked in a release build; a column of another width must not write past its end.
+        guard bytes <= buffer.count else {
+            throw IOFailure(
+                .wrongColumn, path: file.path, found: "\(bytes) bytes were asked for with room for \(buffer.count)")
+        }
         let got = try file.read(
             into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes]), at: UInt64(rows.lowerBound * width))
         guard got == bytes else {

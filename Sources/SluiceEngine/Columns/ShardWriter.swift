@@ -14,15 +14,26 @@ final class ShardWriter {
     private let fileSystem: FileSystem
     private var writers: [(name: ColumnName, writer: Writer)] = []
     private var rows = 0
+    /// The columns of the first call; nil before.
+    private var names: Set<ColumnName>?
 
     init(fileSystem: FileSystem, path: @escaping (ColumnName) -> String) {
         self.path = path
         self.fileSystem = fileSystem
     }
 
-    /// Appends the same rows to every column; each call names the same columns.
+    /// Appends the same rows to every column. Each call names the same columns, each once.
+    ///
+    /// - Throws: `EngineError` with code `.fault` where the columns are not the same, or have different numbers of rows;
+    ///   nothing has been written then.
     func append(_ columns: [(name: ColumnName, column: Column)]) throws {
-        rows += columns.first?.column.count ?? 0
+        try expectSameColumns(columns.map(\.name))
+        let count = columns.first?.column.count ?? 0
+        for (name, column) in columns where column.count != count {
+            throw EngineError(
+                .fault, "column `\(name)` has \(column.count) rows where the other columns of its block have \(count)")
+        }
+        rows += count
         for (name, column) in columns {
             switch (try writer(name, column), column) {
             case (.bytes(let writer), .bytes(let values)):
@@ -36,6 +47,16 @@ final class ShardWriter {
                 throw EngineError(.fault, "column `\(name)` changed its type in mid-stream to \(column.type)")
             }
         }
+    }
+
+    private func expectSameColumns(_ names: [ColumnName]) throws(EngineError) {
+        if let twice = names.firstRepeated {
+            throw EngineError(.fault, "column `\(twice)` was to be kept twice")
+        }
+        let known = self.names
+        self.names = Set(names)
+        guard let known, let odd = known.symmetricDifference(names).min() else { return }
+        throw EngineError(.fault, "column `\(odd)` was written for some blocks of records and not for others")
     }
 
     private func writer(_ name: ColumnName, _ column: Column) throws -> Writer {

@@ -6,7 +6,7 @@ import SluiceIO
 /// Where no survey or selection follows, it writes the outputs at once and is the only pass. Else it keeps the columns
 /// that later work reads, and the ledger lines of what it drops, as work files.
 final class FirstPass: @unchecked Sendable {
-    // `deduper`, `shards`, `account` belong to the ordered steps; everything else is constant or guards itself.
+    // `deduper`, `shard`, `shardBytes`, `types` and `account` belong to the ordered steps; everything else is constant or guards itself.
 
     private let input: InputPass
     private let deduper: Deduper?
@@ -20,10 +20,8 @@ final class FirstPass: @unchecked Sendable {
     struct Keeping {
         let store: ColumnStore
         let ledger: LedgerRuns
-        /// The columns that later work reads.
-        let keep: [ColumnName]
-        /// The fields that later work reads.
-        let inputs: [Input]
+        /// What later work reads.
+        let retention: ColumnRetention
     }
 
     private let keeping: Keeping?
@@ -96,24 +94,19 @@ final class FirstPass: @unchecked Sendable {
     /// Keeps the rows of live records of the columns that someone reads.
     private func takeColumns(of block: borrowing Block, into parcel: Parcel) {
         let live = block.live
-        let names = keeping?.keep ?? keptEncoder.columns
-        for name in names {
+        for name in keeping?.retention.columns ?? keptEncoder.columns {
             if let column = block[name] { parcel.columns.append((name, column.selecting(live))) }
         }
-        for input in keeping?.inputs ?? [] {
-            switch input {
-            case .field(let path):
+        if let retention = keeping?.retention {
+            for path in retention.fields {
                 if let table = block.fieldTable, let column = FieldColumns.column(path, of: table, rows: live) {
                     parcel.columns.append((FieldColumns.name(path), .bytes(column)))
                 }
-            case .record:
-                if let lines = block.lines {
-                    parcel.columns.append((FieldColumns.record, Column.bytes(lines).selecting(live)))
-                }
-            case .column: break
             }
-        }
-        if keeping != nil {
+            if retention.keepsRecord, let lines = block.lines {
+                parcel.columns.append((FieldColumns.record, Column.bytes(lines).selecting(live)))
+            }
+
             parcel.columns.append(
                 (ColumnStore.ordinal, .integers(live.map { Int64(bitPattern: block.ordinals[$0].rawValue) })))
             parcel.columns.append(
@@ -196,6 +189,8 @@ final class FirstPass: @unchecked Sendable {
     }
 
     private func keep(_ parcel: Parcel, in store: ColumnStore) throws {
+        // Of a block with no live record a stage may have written nothing.
+        guard !parcel.rows.isEmpty else { return }
         let writer = shard ?? store.writer(shard: store.shards.count)
         shard = writer
         for (name, column) in parcel.columns { types[name] = column.type }

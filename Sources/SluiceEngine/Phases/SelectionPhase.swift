@@ -210,11 +210,13 @@ final class SelectionPhase: @unchecked Sendable {
         }
 
         func values(_ name: ColumnName) throws(StageError) -> Column {
-            do throws(IOFailure) {
-                return groups.type(of: name) == .real
-                    ? .reals(try groups.reals(name, extent.rows)) : .integers(try groups.integers(name, extent.rows))
-            } catch {
-                throw StageError(.io, error.description)
+            switch groups.type(of: name) {
+            case .integer: return .integers(try numbers(name))
+            case .real:
+                do throws(IOFailure) { return .reals(try groups.reals(name, extent.rows)) } catch {
+                    throw StageError(.io, error.description)
+                }
+            case let other: throw .missingColumn(name, "integers or reals", found: other)
             }
         }
 

@@ -176,8 +176,8 @@ private final class PoolReading: @unchecked Sendable {
         parcel.rows = live.map { parcel.rows[$0] }
     }
 
-    private static let labelHigh: ColumnName = "label.high"
-    private static let labelLow: ColumnName = "label.low"
+    private static let labelHigh: ColumnName = "_label_high"
+    private static let labelLow: ColumnName = "_label_low"
 
     private static func hash(_ value: FieldValue) -> ContentHash {
         switch value {

@@ -136,8 +136,7 @@ final class Execution {
             ledger: LedgerRuns(
                 folder: work, shareBytes: shares.ledger, adopting: checkpoint?.runs ?? [],
                 fileSystem: options.fileSystem),
-            keep: chain.wanted(from: later, output: definition.output) + picks,
-            inputs: chain.links.filter { $0.index >= later }.flatMap(\.stage.reads))
+            retention: chain.retention(from: later, output: definition.output, picks: picks))
     }
 
     /// - Parameter parts: what the phase takes out of the budget until its leases are given back.
@@ -354,7 +353,7 @@ final class Execution {
             store: keeping.store, live: live, transforms: transforms,
             // Columns that the transforms write in this very pass are not there yet.
             reads: reads.filter { if case .column(let name) = $0 { written[name] != nil } else { true } },
-            keep: Set(chain.wanted(from: first.index, output: definition.output) + picks).sorted(),
+            keep: chain.retention(from: first.index, output: definition.output, picks: picks).columns,
             ledger: keeping.ledger, encoder: encoder, progress: progress)
     }
 
@@ -375,8 +374,8 @@ final class Execution {
         let leases = try begin(link.label, rows: live.count, shares.choosing)
         defer { leases.giveBack() }
         let before = live.count
-        let wanted = chain.wanted(from: link.index, output: definition.output) + picks
-        let writesRanks = link.stage.writes.contains { $0.name == .rank } && wanted.contains(.rank)
+        let retention = chain.retention(from: link.index, output: definition.output, picks: picks)
+        let writesRanks = link.stage.writes.contains { $0.name == .rank } && retention.columns.contains(.rank)
         let done = SelectionFile(path: "\(work)/selection-\(selections)", fileSystem: options.fileSystem)
         selections += 1
         let result: SelectionPhase.Result
