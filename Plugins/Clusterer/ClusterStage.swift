@@ -123,7 +123,8 @@ struct ReservoirSurvey: Survey {
             return SurveyMemory(
                 summary: Reservoir.bytes(capacity: capacity, dimension: dimension),
                 finish: capacity * (dimension + 96) + (min(capacity, 8192) + stage.candidates(capacity: capacity))
-                    * dimension + centres * (dimension + 64) * 6)
+                    * dimension + centres * (dimension + 64) * 6,
+                leaves: NearestCentre.bytes(centres: centres, dimension: dimension))
         }
         var need = memory(stage.capacity)
         // The largest that would do, by halves: what is lost by that is less than what a rounder number gains.
@@ -201,8 +202,8 @@ struct ReservoirSurvey: Survey {
 
     func merge(_ other: Reservoir, into summary: inout Reservoir) { summary.merge(other) }
 
-    func finish(_ summary: Reservoir, _ context: StageContext) throws(StageError) -> SurveyResult {
-        var sample = summary
+    func finish(_ summary: consuming Reservoir, _ context: StageContext) throws(StageError) -> SurveyResult {
+        var sample = consume summary
         sample.settle()
         let rows = sample.keys.count
         guard rows > 0 else {
@@ -277,6 +278,11 @@ struct ReservoirSurvey: Survey {
 /// Gives every record the number of its nearest centre.
 struct NearestCentre: Transform {
     private let assigner: Assigner?
+
+    /// What so many centres take: each is there as it was made and packed for the kernels, with its norm.
+    static func bytes(centres: Int, dimension: Int) -> Int { centres * (2 * dimension + 256) + (64 << 10) }
+
+    var residentBytes: Int { assigner.map { Self.bytes(centres: $0.count, dimension: $0.dimension) } ?? 0 }
 
     init(centres: [Int8]?, dimension: Int) {
         assigner = centres?.withVectors(dimension: dimension) { Assigner(centres: $0) }

@@ -185,6 +185,9 @@ public struct CoresetStage: Stage, Selection {
         return .sequence([.transform(ScoreTransform(field: scoreField)), .selection(selection)])
     }
 
+    /// The vectors of `already`.
+    public var residentBytes: Int { earlier?.vectors.count ?? 0 }
+
     public var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
     public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
     /// Where too many records lie near to each other, `score-first` can't reach its budget.

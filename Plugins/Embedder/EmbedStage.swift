@@ -10,7 +10,7 @@ extension ColumnName {
 ///
 /// `lexical` needs no model file and gives the same bytes on every machine. It sees spelling and not meaning: near
 /// duplicates lie close together (cosine over .9), paraphrases and translations do not.
-public struct EmbedStage: Stage, Transform {
+public struct EmbedStage: Stage, WorkerTransform {
     public static let descriptor = Descriptor(
         name: "embed",
         summary: "Gives each record the Int8 vector of its text.",
@@ -40,19 +40,34 @@ public struct EmbedStage: Stage, Transform {
         [ColumnSpec(.embedding, .vector(dimension: dimension)), ColumnSpec(.emptyText, .integer)]
     }
 
-    public func apply(to block: inout Block) throws(StageError) {
+    /// The tables that texts share, made once a thread.
+    public final class Worker {
+        fileprivate var model: LexicalModel
+        fileprivate var sums: [Int32]
+
+        fileprivate init(dimension: Int) {
+            model = LexicalModel(dimension: dimension)
+            sums = [Int32](repeating: 0, count: dimension)
+        }
+    }
+
+    public func memory(_ context: StageContext) -> TransformMemory {
+        TransformMemory(perThread: LexicalModel.memory(dimension: dimension) + dimension * 4, growth: 0)
+    }
+
+    public func makeWorker(_ context: StageContext) -> Worker { Worker(dimension: dimension) }
+
+    public func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {
         let text = try block.bytes(.text)
-        var model = LexicalModel(dimension: dimension)
         let quantizer = Quantizer(dimension: dimension)
         var values = [Int8](repeating: 0, count: block.count * dimension)
         var empty = [Int64](repeating: 0, count: block.count)
-        var sums = [Int32](repeating: 0, count: dimension)
         for record in 0..<block.count where block.isLive(record) {
             let begin = record == 0 ? 0 : text.ends[record - 1]
             let range = begin..<text.ends[record]
             let hasFeatures = text.bytes.withUnsafeBufferPointer { bytes in
-                sums.withUnsafeMutableBufferPointer { sums in
-                    model.embed(UnsafeBufferPointer(rebasing: bytes[range]), into: sums.baseAddress!)
+                worker.sums.withUnsafeMutableBufferPointer { sums in
+                    worker.model.embed(UnsafeBufferPointer(rebasing: bytes[range]), into: sums.baseAddress!)
                 }
             }
             guard hasFeatures else {
@@ -60,7 +75,7 @@ public struct EmbedStage: Stage, Transform {
                 continue
             }
             values.withUnsafeMutableBufferPointer { values in
-                sums.withUnsafeBufferPointer { sums in
+                worker.sums.withUnsafeBufferPointer { sums in
                     quantizer.quantize(
                         sums: sums.baseAddress!, count: 1, into: values.baseAddress! + record * dimension)
                 }

@@ -19,14 +19,14 @@ struct LexicalModel: ~Copyable {
     /// Open addressing: the generation in the upper half, the entry's index in the lower.
     private var slots = [UInt64](repeating: 0, count: 1 << 10)
     private var generation: UInt64 = 0
-    /// The scalars of the distinct words, each with its marks.
-    private var letters: UnsafeMutableBufferPointer<UInt32>
-    private var letterCount = 0
+    /// The scalars of one word with its marks.
+    private let word: UnsafeMutablePointer<UInt32>
     private var entriesPresent = false
 
     private struct Entry {
         let hash: UInt64
-        let start: UInt32
+        /// Where the word first begins in the text.
+        let start: Int
         /// Scalars, marks included; 0 for a feature without n-grams.
         let length: UInt32
         var count: UInt32
@@ -39,21 +39,26 @@ struct LexicalModel: ~Copyable {
     private static let longestWord = 64
     /// When a text has more distinct features than this, they are added up and counting begins anew, which bounds memory.
     private static let mostEntries = 1 << 16
+    /// How many a scalar may add beyond that before it shows.
+    private static let entriesPast = 4
 
     init(dimension: Int) {
         self.dimension = dimension
         sums = .allocate(capacity: dimension)
-        letters = .allocate(capacity: 1 << 12)
+        word = .allocate(capacity: Self.longestWord + 2)
+        // Virtual until it is used; growing by doubling would need three times as much for a moment.
+        entries.reserveCapacity(Self.mostEntries + Self.entriesPast)
     }
 
     deinit {
         sums.deallocate()
-        letters.deallocate()
+        word.deallocate()
     }
 
-    /// Memory that one value needs at most, in bytes.
+    /// Memory that one value needs at most, in bytes, whatever the text: the entries, and slots for twice to four times
+    /// as many, once more by half while these grow.
     static func memory(dimension: Int) -> Int {
-        dimension * 8 + mostEntries * (24 + 16) * 2 + mostEntries * (longestWord + 2) * 4
+        dimension * 8 + (mostEntries + entriesPast) * MemoryLayout<Entry>.stride + mostEntries * 4 * 8 * 3 / 2
     }
 
     /// Writes the sums of the features of `text` to `out`.
@@ -64,7 +69,7 @@ struct LexicalModel: ~Copyable {
         entriesPresent = false
         startCounting()
         scan(text)
-        addUp()
+        addUp(text)
         // The components of any text of less than some ten megabytes fit as they are.
         var largest: UInt64 = 0
         for index in 0..<dimension { largest = max(largest, sums[index].magnitude) }
@@ -79,8 +84,8 @@ struct LexicalModel: ~Copyable {
         Alphabet.ascii.withUnsafeBufferPointer { ascii in
             var place = 0
             let end = text.count
-            // The word being read: its hash, and where its scalars begin.
-            var start = beginWord()
+            // The word being read: where it begins, its hash, and how many letters it has so far.
+            var start = 0
             var hash: UInt64 = 0
             var length = 0
             // The two unspaced scalars before this one, 0 where there is none.
@@ -89,28 +94,31 @@ struct LexicalModel: ~Copyable {
             while place < end {
                 let byte = text[place]
                 if byte < 0x80 {
-                    place += 1
                     last = 0
                     let folded = ascii[Int(byte)]
                     if folded != 0 {
-                        letters[start + 1 + length] = UInt32(folded)
+                        if length == 0 { start = place }
+                        place += 1
                         hash = (hash ^ UInt64(folded)) &* Self.wordFactor
                         length += 1
                         if length < Self.longestWord { continue }
+                    } else {
+                        place += 1
                     }
-                    if length > 0 { start = endWord(start, &length, &hash) }
+                    if length > 0 { endWord(text, start, &length, &hash) }
                     continue
                 }
+                let begin = place
                 let scalar = Self.scalar(text, &place)
                 switch Alphabet.classify(scalar) {
                 case .letter(let folded):
-                    letters[start + 1 + length] = folded
+                    if length == 0 { start = begin }
                     hash = (hash ^ UInt64(folded)) &* Self.wordFactor
                     length += 1
                     last = 0
-                    if length == Self.longestWord { start = endWord(start, &length, &hash) }
+                    if length == Self.longestWord { endWord(text, start, &length, &hash) }
                 case .unspaced(let scalar):
-                    if length > 0 { start = endWord(start, &length, &hash) }
+                    if length > 0 { endWord(text, start, &length, &hash) }
                     let this = UInt64(scalar)
                     count(Self.finish(this &* Self.factors.0 ^ 0x51), start: 0, length: 0)
                     if last != 0 {
@@ -123,49 +131,56 @@ struct LexicalModel: ~Copyable {
                     beforeLast = last
                     last = this
                     if entries.count >= Self.mostEntries {
-                        addUp()
+                        addUp(text)
                         startCounting()
-                        start = beginWord()
                     }
                     continue
                 case .end:
                     last = 0
-                    if length > 0 { start = endWord(start, &length, &hash) }
+                    if length > 0 { endWord(text, start, &length, &hash) }
                 case .ignored:
                     continue
                 }
                 beforeLast = 0
             }
-            if length > 0 { _ = endWord(start, &length, &hash) }
+            if length > 0 { endWord(text, start, &length, &hash) }
         }
     }
 
-    /// Makes room for the longest word and its marks, and sets the first mark.
-    private mutating func beginWord() -> Int {
-        if letterCount + Self.longestWord + 2 > letters.count {
-            let larger = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: letters.count * 2)
-            _ = larger.moveInitialize(fromContentsOf: letters[0..<letterCount])
-            letters.deallocate()
-            letters = larger
-        }
-        letters[letterCount] = Self.mark
-        return letterCount
-    }
-
-    private mutating func endWord(_ start: Int, _ length: inout Int, _ hash: inout UInt64) -> Int {
-        letters[start + 1 + length] = Self.mark
-        if count(
-            Self.finish(hash), start: UInt32(truncatingIfNeeded: start), length: UInt32(truncatingIfNeeded: length + 2))
-        {
-            letterCount = start + length + 2
-        }
+    private mutating func endWord(
+        _ text: UnsafeBufferPointer<UInt8>, _ start: Int, _ length: inout Int, _ hash: inout UInt64
+    ) {
+        count(Self.finish(hash), start: start, length: UInt32(truncatingIfNeeded: length + 2))
         length = 0
         hash = 0
         if entries.count >= Self.mostEntries {
-            addUp()
+            addUp(text)
             startCounting()
         }
-        return beginWord()
+    }
+
+    /// Writes the scalars of a word, folded, with a mark on either side: it is read again where it first stood, which
+    /// is quicker than to keep the letters of all words, and bounds memory for any text.
+    private func spell(_ text: UnsafeBufferPointer<UInt8>, _ entry: Entry) {
+        word[0] = Self.mark
+        var place = entry.start
+        var next = 1
+        let end = Int(entry.length) - 1
+        Alphabet.ascii.withUnsafeBufferPointer { ascii in
+            while next < end {
+                let byte = text[place]
+                if byte < 0x80 {
+                    // A byte of ASCII that is no letter would have ended the word.
+                    word[next] = UInt32(ascii[Int(byte)])
+                    place += 1
+                    next += 1
+                } else if case .letter(let folded) = Alphabet.classify(Self.scalar(text, &place)) {
+                    word[next] = folded
+                    next += 1
+                }
+            }
+        }
+        word[end] = Self.mark
     }
 
     /// One scalar of UTF-8, which has been checked before; `place` moves behind it.
@@ -192,7 +207,6 @@ struct LexicalModel: ~Copyable {
 
     private mutating func startCounting() {
         entries.removeAll(keepingCapacity: true)
-        letterCount = 0
         generation += 1
         if generation == 1 << 32 {
             generation = 1
@@ -200,9 +214,7 @@ struct LexicalModel: ~Copyable {
         }
     }
 
-    /// - Returns: whether the feature is new.
-    @discardableResult
-    private mutating func count(_ hash: UInt64, start: UInt32, length: UInt32) -> Bool {
+    private mutating func count(_ hash: UInt64, start: Int, length: UInt32) {
         var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
         while true {
             let held = slots[slot]
@@ -210,14 +222,13 @@ struct LexicalModel: ~Copyable {
             let index = Int(held & 0xFFFF_FFFF)
             if entries[index].hash == hash {
                 entries[index].count &+= 1
-                return false
+                return
             }
             slot = (slot + 1) & (slots.count - 1)
         }
         slots[slot] = generation << 32 | UInt64(entries.count)
         entries.append(Entry(hash: hash, start: start, length: length, count: 1))
         if entries.count * 2 > slots.count { grow() }
-        return true
     }
 
     private mutating func grow() {
@@ -250,10 +261,10 @@ struct LexicalModel: ~Copyable {
 
     private static func isDigit(_ scalar: UInt32) -> Bool { 0x30...0x39 ~= scalar }
 
-    private mutating func addUp() {
+    private mutating func addUp(_ text: UnsafeBufferPointer<UInt8>) {
         guard !entries.isEmpty else { return }
         entriesPresent = true
-        let sums = sums, letters = letters, size = UInt64(dimension)
+        let sums = sums, word = word, size = UInt64(dimension)
         let (f0, f1, f2, f3, f4) = Self.factors
 
         @inline(__always)
@@ -267,10 +278,13 @@ struct LexicalModel: ~Copyable {
             for entry in entries {
                 var weight = Self.weight(entry.count)
                 let length = Int(entry.length)
-                if length > 0, length <= 5, !Self.isDigit(letters[Int(entry.start) + 1]) { weight /= 2 }
-                add(entry.hash, length > 0 ? Self.wordWeight * weight : weight)
-                guard length >= 3 else { continue }
-                let word = letters.baseAddress! + Int(entry.start)
+                guard length >= 3 else {
+                    add(entry.hash, weight)
+                    continue
+                }
+                spell(text, entry)
+                if length <= 5, !Self.isDigit(word[1]) { weight /= 2 }
+                add(entry.hash, Self.wordWeight * weight)
                 var a = UInt64(word[0]), b = UInt64(word[1])
                 for end in 2..<length {
                     // The n-grams that begin with `a`, `b`, and this scalar.

@@ -22,6 +22,7 @@ struct MomentsSurvey: Survey {
         // the sorted vectors; of these the weights are made.
         return SurveyMemory(
             summary: matrix + 2 * 4096 * (dimension + 64), finish: 4 * matrix + (1 << 20),
+            leaves: FigureTransform.bytes(dimension: dimension),
             advice: "embed in fewer dimensions")
     }
 
@@ -54,7 +55,7 @@ struct MomentsSurvey: Survey {
         if summary == nil { summary = other } else { summary!.merge(other) }
     }
 
-    func finish(_ summary: Moments?, _ context: StageContext) throws(StageError) -> SurveyResult {
+    func finish(_ summary: consuming Moments?, _ context: StageContext) throws(StageError) -> SurveyResult {
         guard let moments = summary, moments.count > 0 else {
             return SurveyResult(.transform(FigureTransform(figure: nil, column: column)), report: ["records": 0])
         }
@@ -93,6 +94,11 @@ struct MomentsSurvey: Survey {
 struct FigureTransform: Transform {
     let figure: RowVariance?
     let column: ColumnName
+
+    /// Weights of all components, and what goes with them.
+    static func bytes(dimension: Int) -> Int { 8 * dimension * (dimension + 16) + (64 << 10) }
+
+    var residentBytes: Int { figure.map { Self.bytes(dimension: $0.dimension) } ?? 0 }
 
     func apply(to block: inout Block) throws(StageError) {
         guard let figure else {

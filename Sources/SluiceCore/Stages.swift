@@ -24,7 +24,7 @@ public protocol Stage: Sendable {
     func body(_ context: StageContext) throws(StageError) -> StageBody
 }
 
-extension Stage where Self: Transform {
+extension Stage where Self: WorkerTransform {
     public func body(_ context: StageContext) throws(StageError) -> StageBody { .transform(self) }
 }
 
@@ -38,7 +38,7 @@ extension Stage where Self: Selection {
 
 /// The work of a stage, weakest kind first.
 public indirect enum StageBody: Sendable {
-    case transform(any Transform)
+    case transform(any WorkerTransform)
     case survey(any Survey)
     case selection(any Selection)
     /// One after the other.
@@ -56,16 +56,23 @@ public struct StageContext: Sendable {
     public let parallel: Parallel
     /// The columns that earlier stages write. Empty where nobody said.
     public let columns: [ColumnSpec]
+    private let stops: @Sendable () -> Bool
 
     public init(
-        name: String, seed: Seed, memory: Int, parallel: Parallel = .serial, columns: [ColumnSpec] = []
+        name: String, seed: Seed, memory: Int, parallel: Parallel = .serial, columns: [ColumnSpec] = [],
+        isStopped: @escaping @Sendable () -> Bool = { false }
     ) {
         self.name = name
         self.seed = seed
         self.memory = memory
         self.parallel = parallel
         self.columns = columns
+        stops = isStopped
     }
+
+    /// Whether the run is stopping. Work that takes longer than a fraction of a second looks now and then, and returns
+    /// early: whatever it returns is thrown away.
+    public var isStopped: Bool { stops() }
 
     /// The type of a column that an earlier stage writes; nil where none does, or nobody said.
     public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }
@@ -103,17 +110,8 @@ extension PlanNotes {
     public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] { [] }
 }
 
-/// Looks at one block at a time.
-///
-/// Blocks come in any order, several at a time, and more than once after a stopped run: `apply` must give the same for
-/// a record whatever block it stands in.
-public protocol Transform: Sendable, PlanNotes {
-    /// May write the declared columns and drop records.
-    func apply(to block: inout Block) throws(StageError)
-}
-
 /// Sees every record once, remembers a summary, and turns that into the next piece of work.
-public protocol Survey: Sendable, PlanNotes {
+public protocol Survey: HoldsMemory, PlanNotes, Sendable {
     associatedtype Summary: Sendable
 
     /// What the survey takes, asked before anything is read: a run without room for it is refused then.
@@ -129,8 +127,8 @@ public protocol Survey: Sendable, PlanNotes {
     /// Adds `other` to `summary`: associative, commutative and exact, so that any tree of merges ends the same.
     func merge(_ other: Summary, into summary: inout Summary)
 
-    /// Called once, with the summary of all records.
-    func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult
+    /// Called once, with the summary of all records, which is the survey's to take apart: the engine keeps no copy.
+    func finish(_ summary: consuming Summary, _ context: StageContext) throws(StageError) -> SurveyResult
 }
 
 /// Memory that a survey declares, in bytes.
@@ -139,17 +137,20 @@ public struct SurveyMemory: Sendable, Hashable {
     public var summary: Int
     /// What `finish` needs beside the merged summary, with what it leaves to the work that comes next.
     public var finish: Int
+    /// The most that the work which comes next holds (its `residentBytes`): leased until that work is done.
+    public var leaves: Int
     /// What a person may do beside raising `memory`, such as «set `reservoir` to at most 9000».
     public var advice: String?
 
-    public init(summary: Int, finish: Int, advice: String? = nil) {
+    public init(summary: Int, finish: Int, leaves: Int = 0, advice: String? = nil) {
         self.summary = summary
         self.finish = finish
+        self.leaves = leaves
         self.advice = advice
     }
 
     /// What the survey can't do without: one summary, and its end.
-    public var least: Int { summary + finish }
+    public var least: Int { summary + max(finish, leaves) }
 }
 
 /// What a survey turns into.
@@ -167,7 +168,7 @@ public struct SurveyResult: Sendable {
 /// Chooses among all records of a group, given whole columns.
 ///
 /// Groups are independent: several may be worked on at a time, or one after the other when memory is short.
-public protocol Selection: Sendable, PlanNotes {
+public protocol Selection: HoldsMemory, PlanNotes, Sendable {
     var grouping: Grouping { get }
 
     /// The columns that `select` is given.

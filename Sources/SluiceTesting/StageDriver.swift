@@ -158,7 +158,7 @@ struct StageDriver {
 
     private mutating func run(_ body: StageBody) throws(StageError) {
         switch body {
-        case .transform(let transform): try run(transform)
+        case .transform(let transform): try run(transform: transform)
         case .survey(let survey): try run(survey: survey)
         case .selection(let selection): try run(selection)
         case .sequence(let bodies): for body in bodies { try run(body) }
@@ -231,13 +231,13 @@ struct StageDriver {
         var error: StageError?
     }
 
-    private func effect(of transform: any Transform, on rows: [Int]) -> Effect {
+    private func effect<T: WorkerTransform>(of workers: KitWorkers<T>, on rows: [Int]) -> Effect {
         var block = makeBlock(rows)
         let before = Dictionary(uniqueKeysWithValues: block.columnNames.map { ($0, block[$0]) })
         let dropsBefore = block.drops.count
         var effect = Effect()
         do throws(StageError) {
-            try transform.apply(to: &block)
+            try workers.apply(to: &block)
         } catch {
             effect.error = error
         }
@@ -251,12 +251,14 @@ struct StageDriver {
         return effect
     }
 
-    private mutating func run(_ transform: any Transform) throws(StageError) {
+    private mutating func run<T: WorkerTransform>(transform: T) throws(StageError) {
         let blocks = blockRows
-        let effects = pieces(blocks.count) { [self] piece in effect(of: transform, on: blocks[piece]) }
+        let workers = KitWorkers(transform, context)
+        if let fault = workers.fault { breach(.memory, fault) }
+        var effects = pieces(blocks.count) { [self] piece in effect(of: workers, on: blocks[piece]) }
         if variation.runsTwice {
             for (rows, first) in zip(blocks, effects) where !rows.isEmpty {
-                let second = effect(of: transform, on: rows)
+                let second = effect(of: workers, on: rows)
                 if first != second {
                     breach(
                         .repeats,
@@ -264,6 +266,12 @@ struct StageDriver {
                     break
                 }
             }
+        }
+        do throws(StageError) {
+            try workers.close()
+            if variation.runsTwice { try workers.makeAndClose() }
+        } catch {
+            if let last = effects.indices.last, effects[last].error == nil { effects[last].error = error }
         }
         // The breaches of all blocks are found before the first error ends the run.
         for (rows, effect) in zip(blocks, effects) { settle(effect, rows) }
@@ -341,7 +349,13 @@ struct StageDriver {
             for summary in summaries { parts.append(try summary.get()) }
             total = merged(parts, by: survey)
         }
-        let result = try survey.finish(total, context)
+        let result = try survey.finish(consume total, context)
+        if result.body.residentBytes > need.leaves {
+            breach(
+                .memory,
+                "what the survey leaves holds \(result.body.residentBytes) bytes, and `memory` declares \(need.leaves) for that (`leaves`)"
+            )
+        }
         flow.reports.append(result.report)
         flow.rows = flow.live
         try run(result.body)

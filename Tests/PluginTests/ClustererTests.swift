@@ -1,5 +1,6 @@
 import SluiceCore
 import SluiceGeometry
+import SluiceTesting
 import Testing
 
 @testable import Clusterer
@@ -20,7 +21,7 @@ import Testing
         var labels: [Int64] = []
         var distances: [Double] = []
         try forEachBlock(vectors, dimension: dimension, hashes: hashes, size: size) { block in
-            try transform.apply(to: &block)
+            try transform.apply(once: &block, context)
             labels += try block.integers(.cluster)
             distances += try block.reals(.clusterDistance)
         }

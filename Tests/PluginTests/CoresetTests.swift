@@ -1,6 +1,7 @@
 import Glibc
 import SluiceCore
 import SluiceGeometry
+import SluiceTesting
 import Testing
 
 @testable import CoresetSelector
@@ -316,7 +317,7 @@ import Testing
             .json("3.5"), .string("-2e1"), .json("true"), .null, nil, .string("nan"), .json("[1]"),
         ]
         var block = makeBlock(fields.map { $0.map { ["q": $0] } ?? [:] }, paths: ["q"])
-        try transform.apply(to: &block)
+        try transform.apply(once: &block, context("coreset"))
         #expect(try block.reals("score") == [3.5, -20] + [Double](repeating: -.infinity, count: 5))
     }
 

@@ -1,6 +1,7 @@
 import Embedder
 import SluiceCore
 import SluiceGeometry
+import SluiceTesting
 import Testing
 
 /// Embeds texts as one block.
@@ -10,7 +11,7 @@ func embed(_ texts: [String], dimension: Int = 384) throws -> (vectors: VectorCo
     var column = BytesColumn()
     for text in texts { column.append(text.utf8) }
     block.write(.text, .bytes(column))
-    try stage.apply(to: &block)
+    try stage.apply(once: &block, context("embed"))
     return (try block.vectors(.embedding), try block.integers(.emptyText))
 }
 

@@ -1,6 +1,7 @@
 import RedundancyFilter
 import SluiceCore
 import SluiceGeometry
+import SluiceTesting
 import Testing
 
 /// LIFT's variety in plain Double arithmetic, from the paper's steps: standardise, covariance, eigenvectors (Jacobi), keep
@@ -81,7 +82,7 @@ private struct PlainLift {
                 throw StageError(.fault, "no transform")
             }
             try forEachBlock(vectors, dimension: dimension, size: size) { block in
-                try transform.apply(to: &block)
+                try transform.apply(once: &block, context)
                 figures += try block.reals(column.name)
             }
             data.columns[column.name] = .reals(figures)

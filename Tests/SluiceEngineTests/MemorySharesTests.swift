@@ -27,11 +27,14 @@ import Testing
                 func bytes() -> Int { Int(random.next(below: 1 << (10 + random.next(below: 22)))) }
                 let kind: MemoryShares.Need.Kind =
                     switch random.next(below: 3) {
-                    case 0: .transform
-                    case 1: .survey(SurveyMemory(summary: bytes(), finish: bytes(), advice: "do something else"))
+                    case 0: .transform(TransformMemory(perThread: bytes() / 8))
+                    case 1:
+                        .survey(
+                            SurveyMemory(
+                                summary: bytes(), finish: bytes(), leaves: bytes() / 4, advice: "do something else"))
                     default: .selection(bytes())
                     }
-                needs.append(MemoryShares.Need(stage: "stage-\(number)", kind: kind))
+                needs.append(MemoryShares.Need(stage: "stage-\(number)", kind: kind, resident: bytes() / 16))
             }
             self.needs = needs
         }
@@ -83,20 +86,31 @@ import Testing
             let least = try scene.shares(1 << 40).smallest
             for memory in [least, least + (1 << 20), least * 5 / 4, least * 3, least * 40] {
                 let shares = try scene.shares(memory)
-                var phases = [shares.reading(), shares.reading(hasTable: false), shares.writing, shares.rows]
+                var phases = [shares.reading(), shares.reading(hasTable: false), shares.writing]
                 if scene.definition.input.dedupe != nil { phases.append(shares.spilling) }
-                for need in scene.needs {
+                let first = scene.needs.prefix { $0.isTransform }.count
+                phases.append(try shares.rows("any").parts)
+                // Workers of the pass that comes next, and what the survey before it left.
+                var (workers, left): ([TransformMemory], Int) = ([], 0)
+                for need in scene.needs.dropFirst(first) {
+                    let beside = shares.workers(workers) + MemoryShares.left(left)
                     switch need.kind {
-                    case .transform: break
+                    case .transform(let memory):
+                        workers.append(memory)
+                        let beside = shares.workers(workers) + MemoryShares.left(left)
+                        phases.append(try shares.rows(need.stage, beside: beside).parts)
                     case .survey(let memory):
-                        let share = try shares.survey(need.stage, memory)
+                        let share = try shares.survey(need.stage, memory, beside: beside)
                         #expect(share.bytes >= memory.least && share.bytes >= share.summaries * memory.summary)
                         #expect((1...scene.threads).contains(share.summaries) && share.blocks >= 4)
                         phases.append(share.parts)
+                        (workers, left) = ([], memory.leaves)
                     case .selection(let bytes):
-                        let part = try shares.selection(need.stage, bytes)
+                        let held = MemoryShares.left(left)
+                        let part = try shares.selection(need.stage, bytes, beside: held)
                         #expect(part.bytes >= bytes)
-                        phases.append([part] + shares.choosing)
+                        phases.append([part] + held + shares.choosing)
+                        (workers, left) = ([], 0)
                     }
                 }
                 for phase in phases {

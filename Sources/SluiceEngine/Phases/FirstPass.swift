@@ -67,7 +67,7 @@ final class FirstPass: @unchecked Sendable {
                     input.parcels.giveBack(parcel)
                 },
             ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
-        try conveyor.run(on: pool)
+        try transforms.closing { try conveyor.run(on: pool) }
         try deduper?.close()
         try endShard()
     }

@@ -35,33 +35,6 @@ extension Parcel {
     }
 }
 
-/// Transforms that run one after the other on a block.
-struct TransformRun: Sendable {
-    struct Link: Sendable {
-        let label: String
-        let transform: any Transform
-        /// What the stage may write.
-        let writes: [ColumnSpec]
-    }
-
-    var links: [Link] = []
-
-    /// Applies all; `dropped` is told of each stage's drops right after it.
-    func apply(
-        to block: inout Block, dropped: (borrowing Block, _ from: Int, _ stage: String) -> Void
-    ) throws(EngineError) {
-        for link in links {
-            let before = block.drops.count
-            do throws(StageError) {
-                try link.transform.apply(to: &block)
-            } catch {
-                throw EngineError(error, stage: link.label)
-            }
-            dropped(block, before, link.label)
-        }
-    }
-}
-
 extension Column {
     /// The rows whose numbers are given, in that order.
     func selecting(_ rows: [Int]) -> Column {

@@ -78,7 +78,7 @@ final class RowPass: @unchecked Sendable {
                 .parallel { [self] in try work($0, observe) },
                 .ordered { [self] in try collect($0) },
             ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
-        try conveyor.run(on: pool)
+        try transforms.closing { try conveyor.run(on: pool) }
         // Only now: other threads read the store while the pass goes on.
         for (shard, rows) in written { store.add(shard: shard, rows: rows, types: types) }
         return remaining

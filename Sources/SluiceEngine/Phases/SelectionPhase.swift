@@ -20,6 +20,8 @@ final class SelectionPhase: @unchecked Sendable {
     private var remaining: LiveRows
     private let notesRanks: Bool
     private let shares: MemoryShares
+    /// What is held in the meantime.
+    private let beside: [MemoryShares.Part]
     private var ranks: [(row: Int, rank: Int32)] = []
     private var failure: (any Error)?
     private var reports: [GroupReport] = []
@@ -37,9 +39,10 @@ final class SelectionPhase: @unchecked Sendable {
     init(
         _ selection: any Selection, context: @escaping (_ memory: Int) -> StageContext, store: ColumnStore,
         live: LiveRows, ledger: LedgerRuns, encoder: LineEncoder, folder: String, notesRanks: Bool,
-        shares: MemoryShares, fileSystem: FileSystem
+        shares: MemoryShares, beside: [MemoryShares.Part] = [], fileSystem: FileSystem
     ) {
         self.shares = shares
+        self.beside = beside
         self.selection = selection
         contextOf = context
         self.context = context(shares.most)
@@ -184,7 +187,7 @@ final class SelectionPhase: @unchecked Sendable {
         let rows = sizes.max() ?? 0
         return try shares.selection(
             context.name, Self.bytes(of: selection, rows: rows, context), purpose: " for a group of \(rows) records",
-            advice: sizes.count > 1 ? "make more clusters" : nil)
+            advice: sizes.count > 1 ? "make more clusters" : nil, beside: beside)
     }
 
     // MARK: One group

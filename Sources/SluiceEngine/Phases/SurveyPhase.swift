@@ -1,16 +1,14 @@
 import SluiceCore
 
-/// A summary that one thread at a time adds to.
+/// A summary that one thread at a time adds to; nil while it is out.
 private final class Holder<Summary> {
-    var summary: Summary
-    init(_ summary: Summary) { self.summary = summary }
+    private var summary: Summary?
+
+    init(_ summary: consuming Summary) { self.summary = summary }
 
     /// The summary, of which no copy is left behind.
-    func taken<S: Survey>(leaving survey: S) -> Summary where S.Summary == Summary {
-        var empty = survey.makeSummary()
-        swap(&empty, &summary)
-        return empty
-    }
+    func take() -> Summary? { summary.take() }
+    func put(_ summary: consuming Summary) { self.summary = summary }
 }
 
 extension RowPass {
@@ -28,18 +26,20 @@ extension RowPass {
         let live = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }
+            guard var summary = holder.take() else { return }
+            defer { holder.put(summary) }
             do throws(StageError) {
-                try survey.observe(block, into: &holder.summary)
+                try survey.observe(block, into: &summary)
             } catch {
                 throw EngineError(error, stage: context.name)
             }
         }
         var holders = summaries.takeAll()
         // The first one takes the others up, and each goes as soon as it is in: no summary more than there were.
-        var total = holders.popLast()?.taken(leaving: survey) ?? survey.makeSummary()
-        while let holder = holders.popLast() { survey.merge(holder.summary, into: &total) }
+        var total = holders.popLast()?.take() ?? survey.makeSummary()
+        while let summary = holders.popLast()?.take() { survey.merge(summary, into: &total) }
         do throws(StageError) {
-            return (live, try survey.finish(total, context))
+            return (live, try survey.finish(consume total, context))
         } catch {
             throw EngineError(error, stage: context.name)
         }

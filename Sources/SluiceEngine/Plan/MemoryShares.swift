@@ -34,7 +34,7 @@ package struct MemoryShares: Sendable {
     /// What a stage says before anything is read.
     package struct Need: Sendable {
         package enum Kind: Sendable {
-            case transform
+            case transform(TransformMemory)
             case survey(SurveyMemory)
             /// Bytes that no group can do without.
             case selection(Int)
@@ -42,8 +42,16 @@ package struct MemoryShares: Sendable {
 
         package let stage: String
         package let kind: Kind
+        /// What its work holds from the beginning of the run to its end.
+        package let resident: Int
 
-        /// What it can't do without.
+        package init(stage: String, kind: Kind, resident: Int = 0) {
+            self.stage = stage
+            self.kind = kind
+            self.resident = resident
+        }
+
+        /// What it can't do without, beside its workers.
         var least: Int {
             switch kind {
             case .transform: 0
@@ -51,6 +59,21 @@ package struct MemoryShares: Sendable {
             case .selection(let bytes): bytes
             }
         }
+
+        /// What a worker of it takes.
+        var perThread: Int { if case .transform(let memory) = kind { memory.perThread } else { 0 } }
+        /// What it leaves to the work after it.
+        var leaves: Int { if case .survey(let memory) = kind { memory.leaves } else { 0 } }
+    }
+
+    /// What a pass can't do without.
+    private struct Load {
+        /// Whose pass it is; nil for reading.
+        let need: Need?
+        /// What the stage itself takes.
+        let own: Int
+        /// That and what no such pass does without.
+        let bytes: Int
     }
 
     /// What reading takes whatever is read: the program, its threads, and as many blocks under way as they keep busy.
@@ -86,6 +109,11 @@ package struct MemoryShares: Sendable {
     /// A block in the pass that makes the columns.
     private let readingBlock: Int
     private let needs: [Need]
+    private let loads: [Load]
+    /// What the work that is known now holds as long as the run lasts.
+    private let held: Int
+    /// Workers of the transforms that run while the input is read.
+    private let readingWorkers: Int
 
     /// - Parameters:
     ///   - inputs: files that will be read, where that is known.
@@ -113,10 +141,14 @@ package struct MemoryShares: Sendable {
         readingBlock = Self.perBlock + Self.perBlockWidth * max(0, width - 512)
         self.definition = definition
         self.needs = needs
-        room = total - total / Self.spareDivisor - Self.program - threads * Self.perThread
+        held = needs.reduce(0) { $0 + $1.resident }
+        room = total - total / Self.spareDivisor - Self.program - threads * Self.perThread - held
+        let loads = Self.loads(needs, threads: threads)
+        readingWorkers = loads.first?.bytes ?? 0
+        self.loads = Array(loads.dropFirst())
         // Blocks take what a quarter of the rest allows, four at least: fewer only means less reading ahead.
         let most = max(4, 2 * threads + 2)
-        let beyond = max(0, room - 4 * readingBlock)
+        let beyond = max(0, room - readingWorkers - 4 * readingBlock)
         blocks = min(most, 4 + beyond / 4 / readingBlock)
         streams = max(1, min(threads, inputs, beyond / 8 / Self.perStream))
         // With few threads unpacking is never what the others wait for.
@@ -124,11 +156,11 @@ package struct MemoryShares: Sendable {
         readAhead = min(ahead, beyond / 8 / streams)
         let open = streams * (Self.perStream + readAhead)
         let rest = max(0, room - blocks * Self.perBlock - open)
-        let restOfReading = max(0, room - blocks * readingBlock - open)
+        let restOfReading = max(0, room - readingWorkers - blocks * readingBlock - open)
         stage = rest * 3 / 8
         resident = rest / 6
         let keeps = needs.contains { !$0.isTransform }
-        ledger = keeps ? Self.ledger(rest: restOfReading, room: room, needs) : 0
+        ledger = keeps ? Self.ledger(rest: restOfReading, room: room, self.loads) : 0
         let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
         // A plain dedupe may fill the rest with its table. Before stages it spills early instead: the extra pass costs
         // little beside them, and the peak does not grow with the input.
@@ -141,28 +173,54 @@ package struct MemoryShares: Sendable {
     }
 
     /// A twelfth of what there is, and no more than every stage can spare.
-    private static func ledger(rest: Int, room: Int, _ needs: [Need]) -> Int {
-        let spared = needs.map { room - $0.least - ($0.isSelection ? 0 : 4 * perBlock) }.min() ?? room
+    private static func ledger(rest: Int, room: Int, _ loads: [Load]) -> Int {
+        let spared = loads.map { room - $0.bytes }.min() ?? room
         return max(leastLedger, min(32 << 20, rest / 12, spared))
+    }
+
+    /// What each pass takes at least beside ledger lines: first the workers of the pass that reads, then every pass over kept columns.
+    private static func loads(_ needs: [Need], threads: Int) -> [Load] {
+        let blocks = 4 * perBlock
+        let first = needs.prefix { $0.isTransform }
+        let reading = first.reduce(0) { $0 + $1.perThread * threads }
+        var loads = [Load(need: nil, own: reading, bytes: reading)]
+        // The workers of the pass that comes next, and what the survey before it left.
+        var (workers, left) = (0, 0)
+        for need in needs.dropFirst(first.count) {
+            workers += need.perThread * threads
+            switch need.kind {
+            case .transform:
+                loads.append(Load(need: need, own: workers + left, bytes: blocks + workers + left))
+            case .survey(let memory):
+                let own = workers + left + memory.least
+                loads.append(Load(need: need, own: own, bytes: blocks + own))
+                (workers, left) = (0, memory.leaves)
+            case .selection(let bytes):
+                loads.append(Load(need: need, own: left + bytes, bytes: left + bytes))
+                (workers, left) = (0, 0)
+            }
+        }
+        return loads
     }
 
     private var fits: Bool { missing.bytes <= 0 }
 
     /// The phase that lacks most, and how much; nothing is lacking where that is not above 0.
-    private var missing: (need: Need?, bytes: Int) {
-        let blocks = 4 * Self.perBlock
+    private var missing: (load: Load?, bytes: Int) {
         // Reading: a window, a table and ledger lines of some size, and room for what grows with the threads.
-        var worst: (need: Need?, bytes: Int) = (nil, 4 * readingBlock + Self.perStream + (24 << 20) - room)
-        for need in needs {
-            let bytes = need.least + Self.leastLedger + (need.isSelection ? 0 : blocks) - room
-            if bytes > max(0, worst.bytes) { worst = (need, bytes) }
+        var worst: (load: Load?, bytes: Int) = (
+            nil, 4 * readingBlock + readingWorkers + Self.perStream + (24 << 20) - room
+        )
+        for load in loads {
+            let bytes = load.bytes + Self.leastLedger - room
+            if bytes > max(0, worst.bytes) { worst = (load, bytes) }
         }
         return worst
     }
 
     private func refusal(least: Int) -> EngineError {
         let worst = missing
-        guard let need = worst.need else {
+        guard let load = worst.load, let need = load.need else {
             return EngineError(
                 .resources,
                 "`memory: \(MemorySize.describe(total))` does not suffice for \(threads) threads; the smallest budget that would do is \(MemorySize.spell(least))"
@@ -171,7 +229,7 @@ package struct MemoryShares: Sendable {
         var advice: String?
         if case .survey(let memory) = need.kind { advice = memory.advice }
         return refusal(
-            need.stage, "", needs: need.least, share: need.least - worst.bytes, least: least, advice: advice)
+            need.stage, "", needs: load.own, share: load.own - worst.bytes, least: least, advice: advice)
     }
 
     private func refusal(
@@ -212,7 +270,18 @@ package struct MemoryShares: Sendable {
                 name: "\(threads) \(threads == 1 ? "thread" : "threads"): parsing, compressing",
                 bytes: threads * Self.perThread),
             Part(name: "kept free", bytes: total / Self.spareDivisor),
-        ]
+        ] + (held > 0 ? [Part(name: "what stages hold", bytes: held)] : [])
+    }
+
+    /// Workers of a pass: one for each thread.
+    package func workers(_ memory: [TransformMemory]) -> [Part] {
+        let bytes = threads * memory.reduce(0) { $0 + $1.perThread }
+        return bytes > 0 ? [Part(name: "workers of the stages", bytes: bytes)] : []
+    }
+
+    /// What surveys left to work that is not done yet.
+    package static func left(_ bytes: Int) -> [Part] {
+        bytes > 0 ? [Part(name: "what surveys left", bytes: bytes)] : []
     }
 
     private func blocksPart(_ count: Int, of size: Int = perBlock) -> Part {
@@ -237,7 +306,7 @@ package struct MemoryShares: Sendable {
     /// - Parameter hasTable: whether duplicates are told by a table, or were found before and are read from disk.
     package func reading(hasTable: Bool = true) -> [Part] {
         input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: dedupeName, bytes: dedupe)] : [])
-            + ledgerPart
+            + (readingWorkers > 0 ? [Part(name: "workers of the stages", bytes: readingWorkers)] : []) + ledgerPart
     }
 
     private var dedupeName: String { definition.input.dedupe?.heldInMemory ?? "" }
@@ -251,10 +320,21 @@ package struct MemoryShares: Sendable {
     package var writing: [Part] { input() + ledger("ledger lines to be merged") }
 
     /// A pass over the kept columns with nothing but transforms.
-    package var rows: [Part] { [blocksPart(blocks)] + ledgerPart }
+    ///
+    /// - Parameter beside: what the pass holds beside its blocks, such as workers.
+    /// - Throws: where that does not fit.
+    package func rows(_ stage: String, beside: [Part] = []) throws(EngineError) -> RowShare {
+        try rows(stage, beside, least: 0, advice: nil) { _ in 0 }
+    }
 
     /// What a selection takes beside its share.
     package var choosing: [Part] { ledgerPart }
+
+    /// What a pass over the kept columns gets.
+    package struct RowShare: Sendable {
+        package let blocks: Int
+        package let parts: [Part]
+    }
 
     /// What a survey gets.
     package struct SurveyShare: Sendable {
@@ -266,23 +346,36 @@ package struct MemoryShares: Sendable {
         package let parts: [Part]
     }
 
-    private var freeForSurvey: Int { room - ledger - 4 * Self.perBlock }
-    private var freeForSelection: Int { room - ledger }
+    private func freeForRows(_ beside: [Part]) -> Int { room - ledger - 4 * Self.perBlock - Self.sum(beside) }
+    private func freeForSelection(_ beside: [Part]) -> Int { room - ledger - Self.sum(beside) }
+    private static func sum(_ parts: [Part]) -> Int { parts.reduce(0) { $0 + $1.bytes } }
 
-    /// - Throws: where a survey that another one turned into does not fit.
-    package func survey(_ stage: String, _ memory: SurveyMemory) throws(EngineError) -> SurveyShare {
-        let free = freeForSurvey
-        guard memory.least <= free else {
-            let least = smallest { $0.fits && memory.least <= $0.freeForSurvey }
-            throw refusal(stage, "", needs: memory.least, share: free, least: least, advice: memory.advice)
+    private func rows(
+        _ stage: String, _ beside: [Part], least: Int, advice: String?, _ take: (_ free: Int) -> Int
+    ) throws(EngineError) -> RowShare {
+        let free = freeForRows(beside)
+        guard least <= free else {
+            let enough = smallest { $0.fits && least <= $0.freeForRows(beside) }
+            throw refusal(
+                stage, "", needs: least + Self.sum(beside), share: free + Self.sum(beside), least: enough,
+                advice: advice)
         }
-        let summaries = max(1, min(threads, free / max(1, memory.summary)))
-        let bytes = max(memory.least, summaries * memory.summary)
-        let blocks = min(blocks, 4 + (free - bytes) / Self.perBlock)
-        let name = "\(summaries == 1 ? "a summary" : "\(summaries) summaries") and what is made of them"
-        return SurveyShare(
-            summaries: summaries, bytes: bytes, blocks: blocks,
-            parts: [blocksPart(blocks), Part(name: name, bytes: bytes)] + ledgerPart)
+        let blocks = min(blocks, 4 + (free - take(free)) / Self.perBlock)
+        return RowShare(blocks: blocks, parts: [blocksPart(blocks)] + beside + ledgerPart)
+    }
+
+    /// - Parameter beside: what the pass holds beside its blocks and the survey, such as workers.
+    /// - Throws: where a survey that another one turned into does not fit.
+    package func survey(
+        _ stage: String, _ memory: SurveyMemory, beside: [Part] = []
+    ) throws(EngineError) -> SurveyShare {
+        func summaries(_ free: Int) -> Int { max(1, min(threads, free / max(1, memory.summary))) }
+        func bytes(_ free: Int) -> Int { max(memory.least, summaries(free) * memory.summary) }
+        let rows = try rows(stage, beside, least: memory.least, advice: memory.advice) { bytes($0) }
+        let count = summaries(freeForRows(beside))
+        let name = "\(count == 1 ? "a summary" : "\(count) summaries") and what is made of them"
+        let part = Part(name: name, bytes: bytes(freeForRows(beside)))
+        return SurveyShare(summaries: count, bytes: part.bytes, blocks: rows.blocks, parts: rows.parts + [part])
     }
 
     /// What a selection gets: its share, or what its largest group can't do without.
@@ -290,15 +383,17 @@ package struct MemoryShares: Sendable {
     /// - Parameters:
     ///   - need: bytes.
     ///   - purpose: of what, with a space before it.
+    ///   - beside: what else is held in the meantime.
     /// - Throws: where a group does not fit.
     package func selection(
-        _ stage: String, _ need: Int, purpose: String = "", advice: String? = nil
+        _ stage: String, _ need: Int, purpose: String = "", advice: String? = nil, beside: [Part] = []
     ) throws(EngineError) -> Part {
-        guard need <= freeForSelection else {
-            let least = smallest { $0.fits && need <= $0.freeForSelection }
-            throw refusal(stage, purpose, needs: need, share: freeForSelection, least: least, advice: advice)
+        let free = freeForSelection(beside)
+        guard need <= free else {
+            let least = smallest { $0.fits && need <= $0.freeForSelection(beside) }
+            throw refusal(stage, purpose, needs: need, share: free, least: least, advice: advice)
         }
-        return Part(name: "groups that are chosen from", bytes: max(min(self.stage, freeForSelection), need))
+        return Part(name: "groups that are chosen from", bytes: max(min(self.stage, free), need))
     }
 
     /// The most that a stage could get: what `body` is told.
@@ -306,6 +401,5 @@ package struct MemoryShares: Sendable {
 }
 
 extension MemoryShares.Need {
-    fileprivate var isSelection: Bool { if case .selection = kind { true } else { false } }
-    fileprivate var isTransform: Bool { if case .transform = kind { true } else { false } }
+    var isTransform: Bool { if case .transform = kind { true } else { false } }
 }

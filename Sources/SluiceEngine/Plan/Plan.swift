@@ -179,6 +179,9 @@ public struct Plan: Sendable {
         var phases = [
             Phase(name: "reading", what: steps.joined(separator: ", "), shares: shares.reading().map(Share.init))
         ]
+        // Workers of the pass that comes next, and what the survey before it left.
+        var workers: [TransformMemory] = []
+        var left = 0
         for piece in later {
             let context = chain.context(piece.link, memory: shares.most)
             let name = piece.link.label
@@ -188,15 +191,27 @@ public struct Plan: Sendable {
                     Phase(
                         name: name,
                         what: "go once over the kept columns, then decide; what it decides on runs in the same way",
-                        shares: try shares.survey(name, survey.memory(context)).parts.map(Share.init)))
+                        shares: try shares.survey(
+                            name, survey.memory(context), beside: shares.workers(workers) + MemoryShares.left(left)
+                        ).parts.map(Share.init)))
+                (workers, left) = ([], survey.memory(context).leaves)
             case .selection(let selection):
-                let part = try shares.selection(name, SelectionPhase.bytes(of: selection, rows: 1, context))
+                let held = MemoryShares.left(left)
+                let part = try shares.selection(
+                    name, SelectionPhase.bytes(of: selection, rows: 1, context), beside: held)
+                (workers, left) = ([], 0)
                 phases.append(
                     Phase(
                         name: name, what: "gather each group's columns, choose in each group",
-                        shares: ([part] + shares.choosing).map(Share.init)))
-            case .transform, .sequence:
-                phases.append(Phase(name: name, what: "go over the kept columns", shares: shares.rows.map(Share.init)))
+                        shares: ([part] + held + shares.choosing).map(Share.init)))
+            case .transform(let transform):
+                workers.append(transform.memory(context))
+                let beside = shares.workers(workers) + MemoryShares.left(left)
+                phases.append(
+                    Phase(
+                        name: name, what: "go over the kept columns",
+                        shares: try shares.rows(name, beside: beside).parts.map(Share.init)))
+            case .sequence: break
             }
         }
         guard !later.isEmpty else { return phases }

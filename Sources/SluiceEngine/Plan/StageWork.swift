@@ -4,6 +4,8 @@ package import SluiceCore
 package struct StageWork: Sendable {
     package let link: StageChain.Link
     package let body: StageBody
+    /// Whether a survey left it: what it holds is leased with each phase until it is done, and not from the beginning.
+    package var isLeft = false
 
     /// Cuts a body into its pieces.
     package static func pieces(of body: StageBody, _ link: StageChain.Link) -> [StageWork] {
@@ -11,22 +13,35 @@ package struct StageWork: Sendable {
         return [StageWork(link: link, body: body)]
     }
 
+    /// Cuts what a survey left into its pieces.
+    static func left(_ body: StageBody, by link: StageChain.Link) -> [StageWork] {
+        pieces(of: body, link).map { piece in
+            var piece = piece
+            piece.isLeft = true
+            return piece
+        }
+    }
+
     /// What it needs, as far as it is known before anything is read.
     package func need(_ context: StageContext) -> MemoryShares.Need {
         let kind: MemoryShares.Need.Kind =
             switch body {
+            case .transform(let transform): .transform(transform.memory(context))
             case .survey(let survey): .survey(survey.memory(context))
             case .selection(let selection): .selection(SelectionPhase.bytes(of: selection, rows: 1, context))
-            case .transform, .sequence: .transform
+            case .sequence: .transform(TransformMemory())
             }
-        return MemoryShares.Need(stage: link.label, kind: kind)
+        return MemoryShares.Need(stage: link.label, kind: kind, resident: body.residentBytes)
     }
 }
 
 extension StageChain {
-    package func context(_ link: Link, memory: Int, parallel: Parallel = .serial) -> StageContext {
+    package func context(
+        _ link: Link, memory: Int, parallel: Parallel = .serial, isStopped: @escaping @Sendable () -> Bool = { false }
+    ) -> StageContext {
         StageContext(
-            name: link.label, seed: link.seed, memory: memory, parallel: parallel, columns: written(before: link.index))
+            name: link.label, seed: link.seed, memory: memory, parallel: parallel, columns: written(before: link.index),
+            isStopped: isStopped)
     }
 
     /// The work of all stages, and how a budget is shared out among them.

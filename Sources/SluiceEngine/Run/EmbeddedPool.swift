@@ -43,7 +43,7 @@ public struct EmbeddedPool: Sendable {
         // distances frees much.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
-            run, definition, registry: registry, sample: sample, label: label, threads: threads)
+            run, definition, registry: registry, sample: sample, label: label, threads: threads, isStopped: isStopped)
         return try reading.run(threads: threads, isStopped: isStopped)
     }
 }
@@ -72,9 +72,10 @@ private final class PoolReading: @unchecked Sendable {
     /// The same for every run, so that samples of one pool are the same.
     private static let seed = Seed(0).derived(for: "compare")
 
-    init(_ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int)
-        throws
-    {
+    init(
+        _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int,
+        isStopped: @escaping @Sendable () -> Bool
+    ) throws {
         path = run.path
         manifest = run.manifest
         self.label = label
@@ -83,9 +84,10 @@ private final class PoolReading: @unchecked Sendable {
         var links: [TransformRun.Link] = []
         var used: [StageChain.Link] = []
         for link in chain.links where !links.contains(where: { $0.writes.contains { $0.name == .embedding } }) {
+            let context = chain.context(link, memory: shares.most, isStopped: isStopped)
             let body: StageBody
             do throws(StageError) {
-                body = try link.stage.body(chain.context(link, memory: shares.most))
+                body = try link.stage.body(context)
             } catch {
                 throw EngineError(error, stage: link.label)
             }
@@ -95,7 +97,7 @@ private final class PoolReading: @unchecked Sendable {
                     "\(run.path): its stages don't begin with what makes the vectors: `\(link.label)` comes before any stage that writes `embedding`"
                 )
             }
-            links.append(TransformRun.Link(label: link.label, transform: transform, writes: link.stage.writes))
+            links.append(TransformRun.Link(transform, writes: link.stage.writes, context))
             used.append(link)
         }
         guard links.last?.writes.contains(where: { $0.name == .embedding }) == true else {
@@ -151,7 +153,7 @@ private final class PoolReading: @unchecked Sendable {
                 },
             ], limit: 2 * threads + 2, lanes: streams, isStopped: isStopped, openLane: { [input] in try input.lane($0) }
         )
-        try conveyor.run(on: workers)
+        try transforms.closing { try conveyor.run(on: workers) }
         try check()
         sample.settle()
         return EmbeddedPool(

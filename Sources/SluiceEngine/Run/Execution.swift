@@ -110,17 +110,33 @@ final class Execution {
     // MARK: The work to do
 
     private func context(_ link: StageChain.Link, memory: Int) -> StageContext {
-        chain.context(link, memory: memory, parallel: pool.parallel)
+        chain.context(link, memory: memory, parallel: pool.parallel, isStopped: options.isStopped)
     }
 
     private func takeTransforms(_ work: inout [StageWork]) -> TransformRun {
         var run = TransformRun()
         while let first = work.first, case .transform(let transform) = first.body {
             run.links.append(
-                TransformRun.Link(label: first.link.label, transform: transform, writes: first.link.stage.writes))
+                TransformRun.Link(
+                    transform, writes: first.link.stage.writes, context(first.link, memory: shares.most)))
             work.removeFirst()
         }
         return run
+    }
+
+    /// What the next pass holds beside its blocks: the workers of the transforms that it runs, and what surveys left.
+    private func beside(_ work: [StageWork]) -> [MemoryShares.Part] {
+        var memory: [TransformMemory] = []
+        for piece in work {
+            guard case .transform(let transform) = piece.body else { break }
+            memory.append(transform.memory(context(piece.link, memory: shares.most)))
+        }
+        return shares.workers(memory) + left(work)
+    }
+
+    /// What surveys left to work that is not done yet.
+    private func left(_ work: [StageWork]) -> [MemoryShares.Part] {
+        MemoryShares.left(work.reduce(0) { $0 + ($1.isLeft ? $1.body.residentBytes : 0) })
     }
 
     private func keeping(
@@ -313,13 +329,16 @@ final class Execution {
         while let first = pending.first {
             try keeping.ledger.begin("rows-\(round)")
             round += 1
+            let beside = beside(pending)
             let transforms = takeTransforms(&pending)
+            let leftToChoose = left(pending)
             let next = pending.isEmpty ? nil : pending.removeFirst()
             let pass = rowPass(transforms, next?.link, first.link, keeping, live, picks)
             switch next?.body {
             case .survey(let survey)?:
                 let link = next?.link ?? first.link
-                let share = try shares.survey(link.label, survey.memory(context(link, memory: shares.most)))
+                let share = try shares.survey(
+                    link.label, survey.memory(context(link, memory: shares.most)), beside: beside)
                 let leases = try begin(link.label, rows: store.rows, share.parts)
                 defer { leases.giveBack() }
                 let (remaining, result) = try pass.run(
@@ -327,13 +346,13 @@ final class Execution {
                     limit: share.blocks, isStopped: options.isStopped)
                 live = remaining
                 if result.report != [:] { reports.append((link.label, result.report)) }
-                pending = StageWork.pieces(of: result.body, link) + pending
+                pending = StageWork.left(result.body, by: link) + pending
             case .selection(let selection)?:
-                try runTransforms(pass, transforms, first.link, &live, store)
+                try runTransforms(pass, transforms, first.link, beside, &live, store)
                 try keeping.ledger.begin("choice-\(selections)")
-                try select(selection, next?.link ?? first.link, keeping, &live, picks: picks)
+                try select(selection, next?.link ?? first.link, leftToChoose, keeping, &live, picks: picks)
             default:
-                try runTransforms(pass, transforms, first.link, &live, store)
+                try runTransforms(pass, transforms, first.link, beside, &live, store)
             }
             account.add(pass.account)
             _ = try keeping.ledger.flush()
@@ -358,20 +377,21 @@ final class Execution {
     }
 
     private func runTransforms(
-        _ pass: RowPass, _ transforms: TransformRun, _ link: StageChain.Link, _ live: inout LiveRows,
-        _ store: ColumnStore
+        _ pass: RowPass, _ transforms: TransformRun, _ link: StageChain.Link, _ beside: [MemoryShares.Part],
+        _ live: inout LiveRows, _ store: ColumnStore
     ) throws {
         guard !transforms.links.isEmpty else { return }
-        let leases = try begin(link.label, rows: store.rows, shares.rows)
+        let share = try shares.rows(link.label, beside: beside)
+        let leases = try begin(link.label, rows: store.rows, share.parts)
         defer { leases.giveBack() }
-        live = try pass.run(on: pool, limit: shares.blocks, isStopped: options.isStopped)
+        live = try pass.run(on: pool, limit: share.blocks, isStopped: options.isStopped)
     }
 
     private func select(
-        _ selection: any Selection, _ link: StageChain.Link, _ keeping: FirstPass.Keeping, _ live: inout LiveRows,
-        picks: [ColumnName]
+        _ selection: any Selection, _ link: StageChain.Link, _ left: [MemoryShares.Part], _ keeping: FirstPass.Keeping,
+        _ live: inout LiveRows, picks: [ColumnName]
     ) throws {
-        let leases = try begin(link.label, rows: live.count, shares.choosing)
+        let leases = try begin(link.label, rows: live.count, left + shares.choosing)
         defer { leases.giveBack() }
         let before = live.count
         let retention = chain.retention(from: link.index, output: definition.output, picks: picks)
@@ -387,7 +407,7 @@ final class Execution {
             let phase = SelectionPhase(
                 selection, context: { [self] in context(link, memory: $0) }, store: keeping.store, live: live,
                 ledger: keeping.ledger, encoder: encoder, folder: "\(work)/groups", notesRanks: writesRanks,
-                shares: shares, fileSystem: options.fileSystem)
+                shares: shares, beside: left, fileSystem: options.fileSystem)
             result = try phase.run(on: pool, isStopped: options.isStopped) { [budget] part throws(EngineError) in
                 try leases.add(part, of: budget, for: link.label)
             }
