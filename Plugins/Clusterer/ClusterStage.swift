@@ -81,7 +81,7 @@ public struct ClusterStage: Stage {
         }
     }
 
-    public var reads: [Input] { [.column(.embedding)] }
+    public var reads: [Input] { [.column(.embedding, .vector)] }
     public var writes: [ColumnSpec] { [ColumnSpec(.cluster, .integer), ColumnSpec(.clusterDistance, .real)] }
 
     /// How many records the reservoir holds.

@@ -78,7 +78,7 @@ public struct CoresetStage: Stage, Selection {
                     "medoids, sensitivity, facility-location: look for centres, or picks, among a sample of so many records of a group (all; facility-location 65536)",
                 example: "65536"),
             OptionSpec(
-                "score", .text, help: "score-first: the column of scores, highest first", example: "row_variance"),
+                "score", .column(.number), help: "score-first: the column of scores, highest first", example: "row_variance"),
             OptionSpec(
                 "score_field", .text, help: "score-first: the field of the record that holds the score",
                 example: "quality"),
@@ -167,8 +167,8 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public var reads: [Input] {
-        [.column(.embedding)] + (isPerCluster ? [.column(.cluster)] : []) + (score.map { [.column($0)] } ?? [])
-            + (scoreField.map { [.field($0)] } ?? [])
+        [.column(.embedding, .vector)] + (isPerCluster ? [.column(.cluster, .integer)] : [])
+            + (score.map { [.column($0, .number)] } ?? []) + (scoreField.map { [.field($0)] } ?? [])
     }
     public var writes: [ColumnSpec] {
         [ColumnSpec(.rank, .integer)] + (scoreField == nil ? [] : [ColumnSpec(.score, .real)])
@@ -191,7 +191,7 @@ public struct CoresetStage: Stage, Selection {
     public var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
     public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
     /// Where too many records lie near to each other, `score-first` can't reach its budget.
-    public var quotasAreLimits: Bool { method == .scoreFirst }
+    public var mayKeepFewerThanQuota: Bool { method == .scoreFirst }
 
     private var scoreColumn: ColumnName? { score ?? scoreField.map { _ in .score } }
 

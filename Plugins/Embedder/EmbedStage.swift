@@ -35,7 +35,7 @@ public struct EmbedStage: Stage, WorkerTransform {
         dimension = try options.integer("dimensions")
     }
 
-    public var reads: [Input] { [.column(.text)] }
+    public var reads: [Input] { [.column(.text, .bytes)] }
     public var writes: [ColumnSpec] {
         [ColumnSpec(.embedding, .vector(dimension: dimension)), ColumnSpec(.emptyText, .integer)]
     }

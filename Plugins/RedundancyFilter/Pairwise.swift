@@ -28,6 +28,15 @@ struct PairwiseSelection: Selection {
             case .hard, .easy: .clusterDistance
             }
         }
+
+        /// What the column must hold.
+        var kind: ColumnKind {
+            switch self {
+            case .rank: .integer
+            case .hard, .easy: .real
+            case .score, .ordinal: .number
+            }
+        }
     }
 
     /// As 1 - cosine.

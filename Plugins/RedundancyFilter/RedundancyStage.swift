@@ -45,7 +45,7 @@ public struct RedundancyStage: Stage {
                 help: "pairwise, semdedup: 1 - cosine up to which two records are near duplicates (0.05)",
                 example: "0.05"),
             OptionSpec(
-                "order", .text,
+                "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),
                 help:
                     "pairwise, semdedup: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), `hard` (farthest from the centre of its cluster), `easy` (nearest), or a column of scores, highest first (ordinal; semdedup hard)",
                 example: "rank"),
@@ -116,10 +116,11 @@ public struct RedundancyStage: Stage {
 
     public var reads: [Input] {
         switch method {
-        case .variety: return [.column(.embedding)]
+        case .variety: return [.column(.embedding, .vector)]
         case .pairwise(let selection):
-            return [.column(.embedding)] + (selection.order.column.map { [.column($0)] } ?? [])
-                + (selection.isPerCluster ? [.column(.cluster)] : [])
+            return [.column(.embedding, .vector)]
+                + (selection.order.column.map { [.column($0, selection.order.kind)] } ?? [])
+                + (selection.isPerCluster ? [.column(.cluster, .integer)] : [])
         }
     }
 

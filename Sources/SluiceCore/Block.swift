@@ -17,13 +17,14 @@ public struct Block: ~Copyable, Sendable {
     private var fields: FieldTable?
     private var records: BytesColumn?
     private let wanted: [ColumnName]?
-    /// Nil where a write with the wrong number of rows ends the program; else those writes, none of which was done. For
-    /// the contract kit.
-    package private(set) var misfits: [(name: ColumnName, rows: Int)]?
+    /// What the stage that the block is with declares; nil where nobody checks.
+    private var declared: StageDeclaration?
+    /// What the stage wrote against its declaration, as ends of a sentence that begins with the stage. None of it was done.
+    package private(set) var misfits: [String] = []
 
     package init(
         ordinals: [Ordinal], hashes: [ContentHash], fields: FieldTable? = nil, records: BytesColumn? = nil,
-        wanted: [ColumnName]? = nil, collectsMisfits: Bool = false
+        wanted: [ColumnName]? = nil
     ) {
         count = ordinals.count
         self.ordinals = ordinals
@@ -31,7 +32,6 @@ public struct Block: ~Copyable, Sendable {
         self.fields = fields
         self.records = records
         self.wanted = wanted
-        misfits = collectsMisfits ? [] : nil
         dropped = [Bool](repeating: false, count: ordinals.count)
     }
 
@@ -54,11 +54,22 @@ public struct Block: ~Copyable, Sendable {
         drops.append(Drop(record: record, reason: reason, measures: measures))
     }
 
+    // MARK: What a stage declares
+
+    /// Hands the block to a stage: until `end()` it is given what it declares and nothing else, and may write what it declares.
+    package mutating func begin(_ declaration: StageDeclaration) {
+        declared = declaration
+        misfits = []
+    }
+
+    /// Takes the block back.
+    package mutating func end() { declared = nil }
+
     // MARK: What a stage reads
 
     /// A declared JSON field of every record. An undeclared one is missing in every record.
     public func field(_ path: FieldPath) -> FieldColumn {
-        if let fields, let index = fields.paths.firstIndex(of: path) {
+        if declared?.gives(path) ?? true, let fields, let index = fields.paths.firstIndex(of: path) {
             return FieldColumn(table: fields, index: index)
         }
         var empty = FieldTable(paths: [path])
@@ -68,11 +79,12 @@ public struct Block: ~Copyable, Sendable {
     }
 
     /// The lines of the records, byte for byte; nil unless a stage declares that it reads `.record`.
-    public var lines: BytesColumn? { records }
+    public var lines: BytesColumn? { declared?.givesRecord ?? true ? records : nil }
 
-    /// A column that an earlier stage wrote, or nil.
+    /// A column that the stage declares and an earlier stage wrote, or that the stage itself has written; else nil.
     public subscript(name: ColumnName) -> Column? {
-        columns.first { $0.name == name }?.column
+        guard declared?.gives(name) ?? true else { return nil }
+        return columns.first { $0.name == name }?.column
     }
 
     /// A column of bytes, such as `text`.
@@ -97,24 +109,40 @@ public struct Block: ~Copyable, Sendable {
         return column
     }
 
+    /// A column of integers or reals, as reals. An integer beyond 2^53 is rounded.
+    public func numbers(_ name: ColumnName) throws(StageError) -> [Double] {
+        guard let column = self[name] else { throw .missingColumn(name, "integers or reals") }
+        return try column.numbers(name)
+    }
+
     // MARK: What a stage writes
 
     /// Writes a column; one of that name is replaced.
     ///
-    /// - Precondition: `column` has a row for every record of the block.
+    /// The column is one that the stage declares, of the declared type, with a row for every record of the block. Else it is
+    /// not written, and the run ends with a `.fault` that names the stage.
     public mutating func write(_ name: ColumnName, _ column: Column) {
-        if misfits != nil, column.count != count, count > 0 {
-            misfits?.append((name, column.count))
+        if let misfit = misfit(name, column) {
+            misfits.append(misfit)
             return
         }
-        precondition(
-            column.count == count || count == 0,
-            "column \(name) has \(column.count) rows where the block has \(count) records")
         if let index = columns.firstIndex(where: { $0.name == name }) {
             columns[index].column = column
         } else {
             columns.append((name, column))
         }
+    }
+
+    private func misfit(_ name: ColumnName, _ column: Column) -> String? {
+        guard column.count == count else {
+            return "writes `\(name)` with \(column.count) rows in a block of \(count) records"
+        }
+        if case .vectors(let vectors) = column, vectors.values.count != count * vectors.dimension {
+            return "writes `\(name)` with \(vectors.values.count) components for \(count) vectors of \(vectors.dimension)"
+        }
+        guard let declared else { return nil }
+        guard let type = declared.type(of: name) else { return "writes `\(name)` and does not declare it" }
+        return type == column.type ? nil : "declares `\(name)` as \(type.words) and writes \(column.type.words)"
     }
 
     /// Whether anything after this stage reads the column: a stage may skip the work of one that nobody wants.

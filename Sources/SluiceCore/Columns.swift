@@ -1,4 +1,7 @@
 /// The name of a column: per-record values beside the bytes.
+///
+/// A stage writes columns whose names are a letter and then letters, digits, `_` and `-`, at most 64 in all; not `file` or
+/// `line`.
 public struct ColumnName: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
     public let name: String
 
@@ -15,7 +18,8 @@ public struct ColumnName: Sendable, Hashable, Comparable, ExpressibleByStringLit
     public static let embedding: ColumnName = "embedding"
     /// The number of the cluster a record belongs to, from 0.
     public static let cluster: ColumnName = "cluster"
-    /// The place of a record in the order in which a selection picked it, from 0, within its group.
+    /// The place of a record in the order in which a selection picked it, from 0, within its group. The engine writes
+    /// it, from `GroupOutcome.ranks`, for a selection whose stage declares it in `writes`.
     public static let rank: ColumnName = "rank"
 }
 
@@ -52,8 +56,8 @@ public struct ColumnSpec: Sendable, Hashable {
 
 /// Something a stage reads of a record.
 public enum Input: Sendable, Hashable, CustomStringConvertible {
-    /// A column that an earlier stage writes.
-    case column(ColumnName)
+    /// A column that an earlier stage writes, of one of the types that the stage can work with.
+    case column(ColumnName, ColumnKind)
     /// A field of the JSON object.
     case field(FieldPath)
     /// The whole line, byte for byte.
@@ -61,7 +65,7 @@ public enum Input: Sendable, Hashable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .column(let name): name.name
+        case .column(let name, _): name.name
         case .field(let path): "field \(path)"
         case .record: "the whole record"
         }

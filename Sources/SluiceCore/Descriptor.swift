@@ -54,6 +54,8 @@ public indirect enum OptionKind: Sendable, Hashable {
     case text
     /// The path of a file or directory; a relative one in a YAML definition is relative to the definition's file.
     case path
+    /// The name of a column that an earlier stage writes; the stage declares it in its `reads`.
+    case column(ColumnKind)
     case integer(ClosedRange<Int>)
     case real(ClosedRange<Double>)
     case flag
@@ -72,6 +74,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         switch self {
         case .text: return "text"
         case .path: return "path"
+        case .column(let kind): return "name of a column of \(kind.words)"
         case .integer(let range):
             if range.upperBound == .max {
                 return range.lowerBound == .min ? "whole number" : "whole number from \(range.lowerBound)"
@@ -87,6 +90,16 @@ public indirect enum OptionKind: Sendable, Hashable {
         case .choice(let words): return words.count == 1 ? words[0] : "one of " + words.joined(separator: ", ")
         case .list(let kind): return "list of \(kind.description)"
         case .either(let kinds): return kinds.map(\.description).joined(separator: ", or ")
+        }
+    }
+
+    /// Whether a value may be the name of a column.
+    package var namesColumns: Bool {
+        switch self {
+        case .column: true
+        case .list(let kind): kind.namesColumns
+        case .either(let kinds): kinds.contains(where: \.namesColumns)
+        default: false
         }
     }
 }

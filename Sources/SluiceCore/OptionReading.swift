@@ -6,6 +6,7 @@ extension OptionKind {
     public func normalized(_ value: OptionValue) -> OptionValue? {
         switch (self, value) {
         case (.text, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
+        case (.column, .text(let name)): return ColumnName(name).fault == nil ? value : nil
         case (.integer(let range), .integer(let number)): return range.contains(number) ? value : nil
         case (.real(let range), .real(let number)): return range.contains(number) ? value : nil
         case (.real(let range), .integer(let number)):
@@ -42,7 +43,7 @@ extension OptionKind {
             else { return nil }
             return normalized(.real(number))
         case .flag: return quoted ? nil : text == "true" ? .flag(true) : text == "false" ? .flag(false) : nil
-        case .quantity, .size, .choice: return normalized(.text(text))
+        case .quantity, .size, .choice, .column: return normalized(.text(text))
         case .list: return nil
         case .either(let kinds):
             for kind in kinds {
@@ -63,6 +64,7 @@ extension OptionKind {
     package var phrase: String {
         switch self {
         case .text, .flag, .choice: description
+        case .column: "the \(description)"
         case .either(let kinds): kinds.map(\.phrase).joined(separator: ", or ")
         default: "a \(description)"
         }

@@ -7,6 +7,7 @@ public struct Ordinal: Sendable, Hashable, Comparable {
     /// File index in the upper 24 bits, line in the lower 40: one integer to store, compare and sort.
     public let rawValue: UInt64
 
+    /// Lines that a file may have; the reading of a longer one ends with an error.
     public static let maximumLine = (1 << 40) - 1
     public static let maximumFiles = 1 << 24
 

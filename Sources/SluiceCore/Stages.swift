@@ -1,9 +1,18 @@
 /// A plugin: what a definition names, with its options read and checked.
 ///
-/// A stage is made once a run, says what it reads and writes, and gives the work to do as its `body`. The simplest
-/// stage is its own body: conform to `Stage` and `Transform` in one struct.
+/// A stage says what it reads and writes, and gives the work to do as its `body`. The simplest stage is its own body:
+/// conform to `Stage` and `Transform` in one struct.
 ///
-/// A stage must pass `StageContract` of `SluiceTesting`.
+/// One command may make the same stage several times, and ask each for its `body` several times: to check, to plan and to
+/// run. So `init` and `body` must be quick, have no effect, and give the same each time.
+///
+/// A stage must pass `StageContract` of `SluiceTesting`:
+///
+/// ```swift
+/// @Test func keepsTheContract() {
+///     #expect(StageContract.check(TooShort.self, options: ["least": 20], records: sample).isEmpty)
+/// }
+/// ```
 public protocol Stage: Sendable {
     /// Name, summary and options: drives parsing, checking, help and the reference.
     static var descriptor: Descriptor { get }
@@ -13,14 +22,15 @@ public protocol Stage: Sendable {
     /// - Throws: `StageError.option(_:_:)` for values that are legal one by one and wrong together.
     init(options: OptionValues) throws(StageError)
 
-    /// What the stage reads of a record: JSON fields, columns of earlier stages, or the whole line. The engine
-    /// gives a stage nothing else.
+    /// What the stage reads of a record: JSON fields, columns of earlier stages with the types that it can work with, or
+    /// the whole line. The engine gives a stage nothing else. A definition with a column of another type is refused before
+    /// anything is read.
     var reads: [Input] { get }
 
-    /// The columns the stage writes.
+    /// The columns the stage writes, with their types; it must write all of them, and no other.
     var writes: [ColumnSpec] { get }
 
-    /// The work to do.
+    /// The work to do. May be called more than once, each time with equal results.
     func body(_ context: StageContext) throws(StageError) -> StageBody
 }
 
@@ -51,10 +61,11 @@ public struct StageContext: Sendable {
     public let name: String
     /// A seed of the stage's own, made of the run's seed, the stage's name and which of that name it is.
     public let seed: Seed
-    /// Bytes of memory that are the stage's to use: for `body` the most that it could get, later what its lease holds.
+    /// Memory that the stage may use, in bytes. In `body` and `memory` an upper bound; in `finish` and `select` what has been
+    /// reserved for it.
     public let memory: Int
     public let parallel: Parallel
-    /// The columns that earlier stages write. Empty where nobody said.
+    /// The columns that earlier stages write. Empty outside a definition, such as in a test that makes a context by hand.
     public let columns: [ColumnSpec]
     private let stops: @Sendable () -> Bool
 
@@ -74,10 +85,10 @@ public struct StageContext: Sendable {
     /// early: whatever it returns is thrown away.
     public var isStopped: Bool { stops() }
 
-    /// The type of a column that an earlier stage writes; nil where none does, or nobody said.
+    /// The type of a column that an earlier stage writes; nil where none does.
     public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }
 
-    /// Components of the vectors of a column that an earlier stage writes; nil where none does, or nobody said.
+    /// Components of the vectors of a column that an earlier stage writes; nil where no column of vectors has that name.
     public func dimension(of name: ColumnName) -> Int? {
         guard case .vector(let dimension)? = type(of: name) else { return nil }
         return dimension
@@ -119,15 +130,25 @@ public protocol Survey: HoldsMemory, PlanNotes, Sendable {
     /// Follows from the options and the context's columns alone. The context's memory is the most that the stage could get.
     func memory(_ context: StageContext) -> SurveyMemory
 
+    /// A summary of no records: the neutral element of `merge`. Merging it into another summary, or another one into it,
+    /// changes nothing.
     func makeSummary() -> Summary
 
-    /// Adds the live records of a block.
+    /// Adds the live records of a block to a summary.
+    ///
+    /// Blocks come in any order and with any limits. Several threads call it at a time, each with a summary of its own; which
+    /// thread sees which block is not defined. After a stop the survey starts again from the beginning.
+    ///
+    /// - Throws: ends the run; nothing is kept of it.
     func observe(_ block: borrowing Block, into summary: inout Summary) throws(StageError)
 
-    /// Adds `other` to `summary`: associative, commutative and exact, so that any tree of merges ends the same.
+    /// Adds `other` to `summary`: associative, commutative and exact, so that any tree of merges gives the same. Integer
+    /// sums, minima and sets are; sums of floating-point numbers are not.
     func merge(_ other: Summary, into summary: inout Summary)
 
-    /// Called once, with the summary of all records, which is the survey's to take apart: the engine keeps no copy.
+    /// Turns the summary of all records into what comes next. The summary is the survey's to take apart: the engine keeps no
+    /// copy. Called once in a process, even where no record reached the stage; a run that goes on after a stop surveys and
+    /// calls it again.
     func finish(_ summary: consuming Summary, _ context: StageContext) throws(StageError) -> SurveyResult
 }
 
@@ -169,18 +190,22 @@ public struct SurveyResult: Sendable {
 ///
 /// Groups are independent: several may be worked on at a time, or one after the other when memory is short.
 public protocol Selection: HoldsMemory, PlanNotes, Sendable {
+    /// How the records are cut into groups. The stage's `reads` must declare the column, as `.integer`.
     var grouping: Grouping { get }
 
-    /// The columns that `select` is given.
+    /// The columns that `select` is given: vectors, integers or reals. Each is declared in the stage's `reads`, or written by an
+    /// earlier piece of the stage's own work.
     var columns: [ColumnName] { get }
 
-    /// How many records each group keeps, given the sizes of the groups in ascending order of their keys.
+    /// How many records each group keeps, from 0 to its size, given the sizes of the groups in ascending order of their
+    /// keys. No group is empty; where no record reached the stage there may be none.
     ///
     /// A selection whose rule and not a budget decides how many stay returns the sizes.
     func quotas(for sizes: [Int]) throws(StageError) -> [Int]
 
-    /// Whether a group may keep fewer records than its quota, because a rule beside the budget lets no more pass.
-    var quotasAreLimits: Bool { get }
+    /// Whether the selection may keep fewer records than a quota below the group's size, for example because of a minimum
+    /// distance. Where it is false, a run ends with a `.fault` if that happens.
+    var mayKeepFewerThanQuota: Bool { get }
 
     /// Memory that a group of `rows` records needs beside its columns, in bytes. More rows never need less.
     ///
@@ -188,7 +213,11 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
     /// is read.
     func memory(rows: Int, _ context: StageContext) -> Int
 
-    /// Chooses. Rows are in ordinal order.
+    /// Chooses. Rows are in ordinal order. Groups come in any order, several at a time, each once; after a stop perhaps
+    /// again.
+    ///
+    /// - Returns: as many ranks as the group has rows. A run ends with a `.fault` where the outcome breaks the rules of
+    ///   `GroupOutcome` or of `quotas`.
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
 
     /// What `run.json` says of the whole, given what each group reported, in ascending order of the keys.
@@ -196,7 +225,7 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
 }
 
 extension Selection {
-    public var quotasAreLimits: Bool { false }
+    public var mayKeepFewerThanQuota: Bool { false }
 }
 
 /// How a selection cuts the records into groups.
@@ -266,12 +295,16 @@ public protocol VectorSource: Sendable {
 
 /// What a selection decided about a group.
 public struct GroupOutcome: Sendable {
-    /// For each row its place in the order of picks, from 0, or -1 where it is dropped.
+    /// For each row its place in the order of picks, or -1 where it is dropped. The kept rows of a group have the ranks 0 to
+    /// k - 1, each once. They become the column `rank` where the stage declares `ColumnSpec(.rank, .integer)` in its `writes`,
+    /// and are forgotten where it does not.
     public var ranks: [Int32]
-    /// For each row the kept row that it lost to, or -1. Empty where nothing has a partner.
+    /// For each dropped row the kept row that it lost to, or -1; -1 for kept rows. Empty where nothing has a partner.
     public var partners: [Int32]
+    /// Why all dropped rows of the group leave.
     public var reason: Reason
-    /// Numbers that decided, one a row: they stand in the ledger under their name.
+    /// Numbers that decided, one for each row of the group; the ledger has those of dropped rows under their name, and
+    /// those of kept rows are ignored. `file`, `line`, `stage`, `reason` and `kept` are keys of the ledger and no names for them.
     public var measures: [(name: String, values: [Double])]
     public var report: Report
 
@@ -287,10 +320,14 @@ public struct GroupOutcome: Sendable {
     }
 }
 
+/// What a selection did to one group, for `Selection.report(_:)`.
 public struct GroupReport: Sendable {
+    /// The value of the grouping column; nil where the group is all records.
     public let key: Int?
+    /// Records that reached the selection.
     public let size: Int
     public let kept: Int
+    /// `GroupOutcome.report`.
     public let report: Report
 
     public init(key: Int?, size: Int, kept: Int, report: Report) {

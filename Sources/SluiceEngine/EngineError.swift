@@ -1,4 +1,4 @@
-import SluiceCore
+public import SluiceCore
 
 /// Why a run ended without a result.
 public struct EngineError: Error, Sendable, CustomStringConvertible {
@@ -18,7 +18,18 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         public static let fault = Code(exitStatus: 1)
     }
 
+    /// Which stage failed, and over what.
+    public struct Culprit: Sendable, Hashable {
+        public let stage: String
+        /// The option that is wrong, where one is.
+        public let option: String?
+        /// The record that is wrong, where one is.
+        public let ordinal: Ordinal?
+    }
+
     public let code: Code
+    /// The stage at fault, where one is.
+    public private(set) var culprit: Culprit?
     /// What was found and what to do, as a sentence.
     public let message: String
     /// Whether the work so far is of use once the cause is gone, so that it is left for a resume.
@@ -50,5 +61,22 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         self.init(
             code, "stage `\(stage)`: \(error.message)",
             leavesWork: code == .stopped || code == .resources || error.code == .io)
+        culprit = Culprit(stage: stage, option: error.option, ordinal: error.ordinal)
+    }
+
+    /// The same error, with the stage's error that it comes from.
+    func about(_ error: StageError, stage: String) -> EngineError {
+        var result = self
+        result.culprit = Culprit(stage: stage, option: error.option, ordinal: error.ordinal)
+        return result
+    }
+
+    /// The same error, with the file and line of the record that it is about before its message.
+    func located(in catalog: InputCatalog) -> EngineError {
+        guard let ordinal = culprit?.ordinal, catalog.files.indices.contains(ordinal.file) else { return self }
+        var result = EngineError(
+            code, "\(catalog.files[ordinal.file].name):\(ordinal.line): \(message)", leavesWork: leavesWork)
+        result.culprit = culprit
+        return result
     }
 }

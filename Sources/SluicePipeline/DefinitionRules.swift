@@ -80,9 +80,6 @@ struct DefinitionRules {
         if output.directory.isEmpty {
             report(.directory, "`output.directory` is empty; say where the results go")
         }
-        for (index, column) in output.annotate.enumerated() where output.annotate.firstIndex(of: column) != index {
-            report(.annotation(index), "`output.annotate` names `\(column)` twice")
-        }
         if !Self.levels.contains(output.level) {
             report(
                 .level,
@@ -122,9 +119,10 @@ struct DefinitionRules {
     }
 
     private mutating func checkColumns(_ stages: [(any Stage)?]) {
-        for finding in ColumnFlow.findings(stages, definition, registry: registry) {
+        for finding in ColumnContract.findings(stages, definition, registry: registry) {
             switch finding.subject {
             case .stage(let index): report(.stage(index), finding.message)
+            case .option(let index, let name): report(.option(stage: index, name), finding.message)
             case .record: report(.record, finding.message)
             case .annotation(let index): report(.annotation(index), finding.message)
             }

@@ -141,12 +141,23 @@ public struct InMemoryRecords: Sendable {
 struct GroupColumns: GroupData {
     let group: InMemoryGroup
     let chunkRows: Int?
+    /// The columns that the selection names; what else it asks for is noted.
+    let declared: Set<ColumnName>
+    let asked: AskedInputs
 
     func hashes() throws(StageError) -> [ContentHash] { group.hashes() }
 
-    func values(_ name: ColumnName) throws(StageError) -> Column { try group.values(name) }
+    func values(_ name: ColumnName) throws(StageError) -> Column {
+        note(name)
+        return try group.values(name)
+    }
+
+    private func note(_ name: ColumnName) {
+        if !declared.contains(name) { asked.note("the column `\(name)` of a group") }
+    }
 
     func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
+        note(name)
         let all = try group.vectors(name)
         guard let chunkRows else { return all }
         return ChunkedVectors(all: all, chunkRows: chunkRows)

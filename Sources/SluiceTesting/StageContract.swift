@@ -103,10 +103,11 @@ struct ContractChecker {
     // MARK: Runs
 
     private typealias Outcome = Result<Flow, StageError>
+    private var options = OptionValues()
 
     private mutating func run(_ stage: any Stage, _ flow: Flow, _ variation: Variation) -> Outcome {
         var driver = StageDriver(
-            stage, named: type.descriptor.name, seed: seed, memory: memory, flow, variation)
+            stage, options: options, seed: seed, memory: memory, flow, variation)
         do throws(StageError) {
             let result = try driver.run()
             add(result.violations)
@@ -118,6 +119,7 @@ struct ContractChecker {
     }
 
     mutating func check(_ options: OptionValues, _ flow: Flow) {
+        self.options = options
         let first: any Stage
         do throws(StageError) {
             first = try type.init(options: options)
@@ -125,11 +127,6 @@ struct ContractChecker {
             breach(.works, "the stage can't be made: \(error.message)")
             return
         }
-        let writes = first.writes.map(\.name)
-        for (index, name) in writes.enumerated() where writes.firstIndex(of: name) != index {
-            breach(.writes, "the stage declares `\(name)` twice")
-        }
-
         let base = run(first, flow, Variation(runsTwice: true))
         guard case .success(let expected) = base else {
             explainFailure(base, first, flow)
@@ -145,14 +142,15 @@ struct ContractChecker {
             let variation = Variation(blockLimit: limit)
             compare(run(fresh(), flow, variation), expected, .blocks, "with blocks of \(limit)")
         }
+        checkMerging(fresh, flow, expected)
+        let merging: Variation.Merging = violations.contains { $0.rule == .merges } ? .single : .intoEmpty
         for (index, (threads, limit)) in [(2, 7), (8, 7), (2, everything), (8, 1)].enumerated() {
             let variation = Variation(
-                threads: threads, blockLimit: max(1, limit), order: .shuffled(UInt64(index)))
+                threads: threads, blockLimit: max(1, limit), order: .shuffled(UInt64(index)), merging: merging)
             compare(
                 run(fresh(), flow, variation), expected, .threads,
                 "with \(threads) threads and blocks of \(max(1, limit)) in another order")
         }
-        checkMerging(fresh, flow, expected)
         checkReads(fresh, flow, expected)
         checkDeparted(fresh, flow)
         checkOrdinals(fresh, flow, expected)
@@ -174,7 +172,11 @@ struct ContractChecker {
 
     // MARK: Rules
 
+    /// - Parameter expected: with one summary of all records, and nothing merged.
     private mutating func checkMerging(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        compare(
+            run(fresh(), flow, Variation(merging: .intoEmpty)), expected, .merges,
+            "merging into an empty summary lost something: when the summary of all records is merged into an empty one")
         let trees: [(Variation.Merging, String)] = [
             (.rightToLeft, "merged from the last to the first"), (.balanced, "merged in a balanced tree"),
             (.shuffled(1), "merged in a random tree with empty ones among them"),

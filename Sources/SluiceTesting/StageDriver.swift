@@ -19,7 +19,8 @@ struct Variation: Sendable {
     enum Merging: Sendable {
         /// One summary observes all blocks.
         case single
-        case leftToRight
+        /// The summaries of all blocks, from first to last, into an empty one.
+        case intoEmpty
         case rightToLeft
         case balanced
         /// In random pairs, with empty summaries among them.
@@ -30,7 +31,7 @@ struct Variation: Sendable {
     var blockLimit = Int.max
     var order = Order.ascending
     var presence = Presence.declared
-    var merging = Merging.leftToRight
+    var merging = Merging.single
     var addsEmptyBlocks = false
     /// Rows a chunk where vectors are not resident.
     var chunkRows: Int?
@@ -120,12 +121,17 @@ struct StageDriver {
     let stage: any Stage
     let variation: Variation
     let context: StageContext
+    private let options: OptionValues
+    /// What the stage asked for without declaring it, whether or not the data has it.
+    private let asked = AskedInputs()
     private(set) var flow: Flow
 
     init(
-        _ stage: any Stage, named name: String, index: Int = 0, seed: UInt64, memory: Int, _ flow: Flow,
+        _ stage: any Stage, options: OptionValues, index: Int = 0, seed: UInt64, memory: Int, _ flow: Flow,
         _ variation: Variation
     ) {
+        let name = type(of: stage).descriptor.name
+        self.options = options
         self.stage = stage
         self.flow = flow
         self.variation = variation
@@ -142,13 +148,30 @@ struct StageDriver {
     }
 
     mutating func run() throws(StageError) -> Flow {
-        try run(try stage.body(context))
+        let body = try stage.body(context)
+        checkColumns(of: body)
+        try run(body)
+        for name in asked.all { breach(.reads, "the stage asks for \(name), which it does not declare in `reads`") }
         if variation.wanted == nil, !flow.live.isEmpty {
             for spec in stage.writes where flow.columns[spec.name] == nil {
                 breach(.writes, "the stage declares that it writes `\(spec.name)` and does not write it")
             }
         }
         return flow
+    }
+
+    /// The rules that `check`, `plan` and `run` hold a definition to.
+    private mutating func checkColumns(of body: StageBody) {
+        let written = flow.columns.keys.sorted().compactMap { name in
+            flow.columns[name].map { ColumnContract.Written(ColumnSpec(name, $0.type), by: "the test") }
+        }
+        let breaches =
+            ColumnContract.breaches(of: stage, called: "the stage", options: options, after: written)
+            + ColumnContract.breaches(of: body, by: stage, called: "the stage")
+        for found in breaches {
+            // A test need not have every column: where the stage can't do without, it fails.
+            if found.missing == nil { breach(found.rule == .reads ? .reads : .writes, found.message) }
+        }
     }
 
     private mutating func breach(_ rule: Violation.Rule, _ message: String) {
@@ -169,7 +192,7 @@ struct StageDriver {
     // MARK: Blocks
 
     private var declaredColumns: Set<ColumnName> {
-        Set(stage.reads.compactMap { if case .column(let name) = $0 { name } else { nil } })
+        Set(stage.reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } })
     }
 
     /// The columns that the stage may see: declared ones and those it has written itself.
@@ -212,12 +235,13 @@ struct StageDriver {
         }
         var block = Block(
             ordinals: rows.map { records.ordinals[$0] }, hashes: rows.map { records.hashes[$0] },
-            fields: records.table(paths, rows: rows), records: lines, wanted: variation.wanted, collectsMisfits: true)
+            fields: records.table(paths, rows: rows), records: lines, wanted: variation.wanted)
         for (name, isScrambled) in visibleColumns {
             if let column = column(name, rows, isScrambled: isScrambled) { block.write(name, column) }
         }
         let live = Set(flow.live)
         for (index, row) in rows.enumerated() where !live.contains(row) { block.drop(index, reason: "earlier") }
+        block.begin(StageDeclaration(stage, givesEverything: variation.presence != .declared, noting: asked))
         return block
     }
 
@@ -233,20 +257,21 @@ struct StageDriver {
 
     private func effect<T: WorkerTransform>(of workers: KitWorkers<T>, on rows: [Int]) -> Effect {
         var block = makeBlock(rows)
+        block.end()
         let before = Dictionary(uniqueKeysWithValues: block.columnNames.map { ($0, block[$0]) })
         let dropsBefore = block.drops.count
         var effect = Effect()
+        block.begin(StageDeclaration(stage, givesEverything: variation.presence != .declared, noting: asked))
         do throws(StageError) {
             try workers.apply(to: &block)
         } catch {
             effect.error = error
         }
+        block.end()
+        effect.misfits = block.misfits
         effect.drops = Array(block.drops.dropFirst(dropsBefore))
         for name in block.columnNames {
             if let column = block[name], before[name] != column { effect.columns[name] = column }
-        }
-        effect.misfits = (block.misfits ?? []).map {
-            "`\($0.name)` with \($0.rows) rows in a block of \(rows.count) records"
         }
         return effect
     }
@@ -282,7 +307,7 @@ struct StageDriver {
     }
 
     private mutating func settle(_ effect: Effect, _ rows: [Int]) {
-        for misfit in effect.misfits { breach(.writes, "the stage writes \(misfit)") }
+        for misfit in effect.misfits { breach(.writes, "the stage \(misfit)") }
         for drop in effect.drops {
             check(drop.reason)
             for measure in drop.measures { check(measure.name, measure.value) }
@@ -290,15 +315,7 @@ struct StageDriver {
             flow.losses[rows[drop.record]] = Loss(reason: drop.reason, measures: measures)
         }
         for (name, column) in effect.columns.sorted(by: { $0.key < $1.key }) {
-            guard let spec = stage.writes.first(where: { $0.name == name }) else {
-                breach(.writes, "the stage writes `\(name)` and does not declare it")
-                continue
-            }
-            guard spec.type == column.type else {
-                breach(.writes, "the stage declares `\(name)` as \(spec.type.words) and writes \(column.type.words)")
-                continue
-            }
-            write(name, spec.type, zip(rows, Cell.cells(of: column)))
+            write(name, column.type, zip(rows, Cell.cells(of: column)))
         }
     }
 
@@ -310,7 +327,7 @@ struct StageDriver {
         flow.written.insert(name)
     }
 
-    /// What stands in the rows of records that left is nobody's business.
+    /// Cells of dropped records are not defined: they are made empty before anything is compared.
     private mutating func blankTheDead() {
         let live = Set(flow.live)
         for name in flow.written {
@@ -364,7 +381,7 @@ struct StageDriver {
     private func merged<S: Survey>(_ parts: [S.Summary], by survey: S) -> S.Summary {
         var parts = parts
         switch variation.merging {
-        case .single, .leftToRight:
+        case .single, .intoEmpty:
             var total = survey.makeSummary()
             for part in parts { survey.merge(part, into: &total) }
             return total
@@ -395,21 +412,11 @@ struct StageDriver {
     // MARK: Selections
 
     private mutating func run(_ selection: any Selection) throws(StageError) {
-        var asked = selection.columns
-        if case .by(let column) = selection.grouping { asked.append(column) }
-        let own = Set(stage.writes.map(\.name))
-        for name in asked where !declaredColumns.contains(name) && !own.contains(name) {
-            breach(.reads, "the selection asks for the column `\(name)`, which the stage does not declare in `reads`")
-        }
         let groups = try groupRows(selection)
         let sizes = groups.map(\.rows.count)
         let quotas = try selection.quotas(for: sizes)
-        guard quotas.count == sizes.count else {
-            breach(.selection, "`quotas` gives \(quotas.count) numbers for \(sizes.count) groups")
-            throw StageError(.fault, "the quotas of the selection can't be used")
-        }
-        for (quota, size) in zip(quotas, sizes) where !(0...size).contains(quota) {
-            breach(.selection, "`quotas` gives \(quota) for a group of \(size) records; it must be from 0 to \(size)")
+        if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes) {
+            breach(.selection, fault)
             throw StageError(.fault, "the quotas of the selection can't be used")
         }
         checkMemory(of: selection, sizes)
@@ -435,9 +442,14 @@ struct StageDriver {
             let outcome = try result.get()
             let (key, rows) = groups[index]
             let name = key.map { "the group \($0)" } ?? "the group"
-            guard isSound(outcome, rows.count, quotas[index], name, isLimit: selection.quotasAreLimits) else {
+            if let fault = outcome.fault(
+                rows: rows.count, quota: quotas[index], mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
+            {
+                breach(.selection, fault)
                 throw StageError(.fault, "the outcome of the selection can't be used")
             }
+            if outcome.ranks.contains(-1) { check(outcome.reason) }
+            for (name, values) in outcome.measures { for value in values { check(name, .real(value)) } }
             let keptCount = outcome.ranks.count { $0 >= 0 }
             reports.append(GroupReport(key: key, size: rows.count, kept: keptCount, report: outcome.report))
             for (row, rank) in zip(rows.indices, outcome.ranks) {
@@ -495,7 +507,9 @@ struct StageDriver {
         let hashes = group.rows.map { flow.records.hashes[$0] }
         let group = Group(
             key: group.key, count: group.rows.count,
-            data: GroupColumns(group: InMemoryGroup(hashes: hashes, columns: columns), chunkRows: variation.chunkRows))
+            data: GroupColumns(
+                group: InMemoryGroup(hashes: hashes, columns: columns), chunkRows: variation.chunkRows,
+                declared: Set(selection.columns), asked: asked))
         do throws(StageError) {
             let outcome = try selection.select(group, quota: quota, context)
             if variation.runsTwice, !isEqual(outcome, try selection.select(group, quota: quota, context)) {
@@ -514,52 +528,6 @@ struct StageDriver {
             }
     }
 
-    private mutating func isSound(
-        _ outcome: GroupOutcome, _ size: Int, _ quota: Int, _ name: String, isLimit: Bool
-    ) -> Bool {
-        guard outcome.ranks.count == size else {
-            breach(.selection, "`ranks` has \(outcome.ranks.count) rows for \(name) of \(size) records")
-            return false
-        }
-        let kept = outcome.ranks.filter { $0 >= 0 }
-        if outcome.ranks.contains(where: { $0 < -1 }) || kept.sorted() != (0..<kept.count).map(Int32.init) {
-            breach(
-                .selection,
-                "the ranks of the kept records of \(name) are not 0 to \(kept.count - 1), each once, with -1 for the others"
-            )
-        }
-        if kept.count > quota {
-            breach(.selection, "\(name) keeps \(kept.count) records where its quota is \(quota)")
-        } else if kept.count < quota, quota < size, !isLimit {
-            breach(.selection, "\(name) keeps \(kept.count) records where its quota is \(quota) of \(size)")
-        }
-        if kept.count < size { check(outcome.reason) }
-        for (name, values) in outcome.measures {
-            guard values.count == size else {
-                breach(.selection, "the measure `\(name)` has \(values.count) values for \(size) records")
-                return false
-            }
-            for value in values { check(name, .real(value)) }
-        }
-        guard !outcome.partners.isEmpty else { return true }
-        guard outcome.partners.count == size else {
-            breach(.selection, "`partners` has \(outcome.partners.count) rows for \(name) of \(size) records")
-            return false
-        }
-        for (row, partner) in outcome.partners.enumerated() where partner != -1 {
-            guard outcome.ranks.indices.contains(Int(partner)) else {
-                breach(.selection, "a record of \(name) has the partner \(partner), which is no row of it")
-                return false
-            }
-            if outcome.ranks[row] >= 0 {
-                breach(.selection, "a kept record of \(name) has a partner that it lost to")
-            } else if outcome.ranks[Int(partner)] < 0 {
-                breach(.selection, "a record of \(name) lost to one that was not kept either")
-            }
-        }
-        return true
-    }
-
     // MARK: Drops
 
     private mutating func check(_ reason: Reason) {
@@ -572,6 +540,9 @@ struct StageDriver {
 
     private mutating func check(_ name: String, _ value: Report) {
         if name.isEmpty { breach(.drops, "a measure has no name") }
+        if Measure.isReserved(name) {
+            breach(.drops, "a measure is called `\(name)`, which is a key of every line of the ledger")
+        }
         if let real = value.realValue, !real.isFinite {
             breach(.drops, "the measure `\(name)` is \(real), which the ledger can't hold")
         }

@@ -1,3 +1,4 @@
+import SluiceCommand
 import SluiceCore
 import Testing
 
@@ -88,5 +89,111 @@ import Testing
         ).run()
         try files.expectClosedAccount()
         #expect(files.keptLines.count == 10)
+    }
+
+    // MARK: Every option that names a column, against every type of column
+
+    /// Columns of each type that the built-in stages write.
+    private static let columns = [
+        ("text", "bytes"), ("messages", "bytes"), ("embedding", "vectors of 32 components"), ("cluster", "integers"),
+        ("empty_text", "integers"), ("cluster_distance", "reals"),
+    ]
+
+    /// The built-in options that name a column: the stage, the option, and the stage as a definition has it.
+    private static let options = [
+        ("redundancy", "order", "redundancy: {order: COLUMN}"),
+        ("redundancy", "order", "redundancy: {method: semdedup, order: COLUMN, neighbours: 2}"),
+        ("redundancy", "order", "redundancy: {per: cluster, order: COLUMN}"),
+        ("coreset", "score", "coreset: {keep: 5, method: score-first, score: COLUMN}"),
+        ("coreset", "score", "coreset: {keep: 5, method: score-first, score: COLUMN, per: cluster}"),
+    ]
+
+    @Test func theListOfOptionsIsWhole() {
+        let named = Registry.builtIn.names.flatMap { stage in
+            (Registry.builtIn[stage]?.descriptor.options ?? []).filter { $0.kind.description.contains("name of a column") }
+                .map { "\(stage).\($0.name)" }
+        }
+        #expect(Set(named) == Set(Self.options.map { "\($0.0).\($0.1)" }))
+    }
+
+    @Test(arguments: options, columns)
+    func aColumnOfTheRightTypeWorksAndAnotherIsRefused(
+        _ option: (stage: String, name: String, text: String), _ column: (name: String, holds: String)
+    ) throws {
+        let line = option.text.replacing("COLUMN", with: column.name)
+        let space = try space(
+            stages: [
+                #"format: {template: "{text}", user: "{topic}", assistant: "{text}"}"#, "embed: {dimensions: 32}",
+                "cluster: {clusters: 3}", line,
+            ])
+        let check = try space.sluice("check", "run.yaml")
+        let plan = try space.sluice("plan", "run.yaml")
+        if ["integers", "reals"].contains(column.holds) {
+            #expect(check.status == 0 && plan.status == 0, "\(check.errorText)")
+            try space.run().expectClosedAccount()
+            return
+        }
+        for outcome in [check, plan, try space.sluice("run", "run.yaml")] {
+            #expect(outcome.status == 2)
+            #expect(outcome.errorText.contains("run.yaml:9:"), "the option's place: \(outcome.errorText)")
+            #expect(
+                outcome.errorText.contains(
+                    "stage 4 `\(option.stage)`: `\(option.name)` reads `\(column.name)`, which holds \(column.holds); it takes integers or reals, such as `empty_text`, `cluster`, `cluster_distance`"
+                ), "\(outcome.errorText)")
+        }
+        #expect(!space.names().contains("out"))
+    }
+
+    @Test(arguments: columns) func everyColumnMayBeAnnotated(_ column: (name: String, holds: String)) throws {
+        let files = try space(
+            stages: [
+                #"format: {template: "{text}", user: "{topic}", assistant: "{text}"}"#, "embed: {dimensions: 32}",
+                "cluster: {clusters: 3}", "redundancy",
+            ], output: ["annotate: [\(column.name)]"]
+        ).run()
+        try files.expectClosedAccount()
+        for line in files.keptLines {
+            let value = try Report(json: line)["_sluice"]?[column.name]
+            switch column.holds {
+            case "bytes": #expect(value?.textValue != nil)
+            case "integers": #expect(value?.integerValue != nil)
+            case "reals": #expect(value?.realValue != nil)
+            default: #expect(value?.elements.count == 32)
+            }
+        }
+    }
+
+    @Test func aNameThatIsNoneIsRefused() throws {
+        for name in ["../x", "_row", "''"] {
+            let outcome = try space(stages: Self.embedded + ["redundancy: {order: \(name)}"]).sluice("check", "run.yaml")
+            #expect(outcome.status == 2)
+            #expect(outcome.errorText.contains("option `order` of stage `redundancy` must be"), "\(outcome.errorText)")
+        }
+    }
+
+    @Test func aColumnHasOneType() throws {
+        let outcome = try space(stages: Self.embedded + ["embed: {dimensions: 64}"]).sluice("check", "run.yaml")
+        #expect(outcome.status == 2)
+        #expect(
+            outcome.errorText.contains(
+                "stage 3 `embed` writes `embedding` as vectors of 64 components, and stage 2 `embed` writes it as vectors of 32 components"
+            ), "\(outcome.errorText)")
+    }
+
+    // MARK: Warnings
+
+    /// A stage is warned of by what reached it, wherever it stands.
+    @Test(arguments: [[], ["cluster: {clusters: 3}"], ["coreset: {keep: 20}"], ["cluster: {clusters: 3}", "redundancy"]])
+    func aStageThatDropsEverythingEarnsAWarning(_ before: [String]) throws {
+        let files = try space(
+            stages: Self.embedded + before + [#"format: {template: "{nope}"}"#]
+        ).run()
+        try files.expectClosedAccount()
+        let reached = try #require(files.manifest["stages"]?.elements.last?["in"]?.integerValue)
+        let warnings = (files.manifest["warnings"]?.elements ?? []).compactMap(\.textValue)
+        #expect(
+            warnings.contains {
+                $0.hasPrefix("stage `format#2` dropped all \(reached) records that reached it (missing-field \(reached))")
+            }, "\(warnings)")
     }
 }

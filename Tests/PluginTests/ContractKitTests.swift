@@ -20,12 +20,25 @@ private struct Lengths: Stage, Transform {
 
     init(options: OptionValues) throws(StageError) { fault = try options.text("fault") }
 
-    var reads: [Input] { [.field("prompt")] + (fault == "changes what it reads" ? [.column("label")] : []) }
+    var reads: [Input] {
+        let kind: ColumnKind? =
+            switch fault {
+            case "changes what it reads": .integer
+            case "reads another type": [.bytes, .real]
+            default: nil
+            }
+        return [.field("prompt")] + (kind.map { [.column("label", $0)] } ?? [])
+    }
     var writes: [ColumnSpec] {
         let length = ColumnSpec("length", fault == "another type" ? .real : .integer)
         switch fault {
         case "writes nothing": return [length, ColumnSpec("missing", .integer)]
         case "another dimension": return [length, ColumnSpec("vector", .vector(dimension: 4))]
+        case "a path for a name": return [length, ColumnSpec("../x", .integer)]
+        case "a name of the engine": return [length, ColumnSpec("_row", .integer)]
+        case "a key of picks": return [length, ColumnSpec("file", .integer)]
+        case "a column twice": return [length, length]
+        case "another type than a column before it": return [length, ColumnSpec("label", .real)]
         default: return [length]
         }
     }
@@ -53,6 +66,9 @@ private struct Lengths: Stage, Transform {
             for record in block.live where block.field("label")[record].string != nil { lengths[record] += 1 }
         case "reads the line": if let lines = block.lines { lengths = (0..<block.count).map { Int64(lines[$0].count) } }
         case "reads a column": if block["label"] != nil { lengths = lengths.map { $0 + 1 } }
+        case "asks for a column that is not there": if block["nowhere"] != nil { lengths = [] }
+        case "asks for a field that is not there": 
+            for record in block.live where block.field("nowhere")[record] != .missing { lengths[record] = 0 }
         case "needs a column": lengths = try block.integers("label")
         case "writes something else": block.write("other", .integers(lengths))
         case "changes what it reads": block.write("label", .integers(lengths))
@@ -66,6 +82,8 @@ private struct Lengths: Stage, Transform {
             for record in block.live.prefix(1) {
                 block.drop(record, reason: "odd", measures: [Measure("x", .real(.nan))])
             }
+        case "a measure that is a key":
+            for record in block.live.prefix(1) { block.drop(record, reason: "odd", measures: [Measure("line", 1)]) }
         case "looks at the line number": lengths = block.ordinals.map { Int64($0.line) }
         case "fails on nothing": if block.count == 0 { throw StageError(.invalidData, "no records") }
         case "fails": throw StageError(.invalidData, "never works")
@@ -116,6 +134,7 @@ private struct AboveMean: Stage, Survey {
     }
 
     func merge(_ other: Summary, into summary: inout Summary) {
+        if fault == "forgets to merge" { return }
         summary.count += other.count
         summary.sum += other.sum
         summary.real += other.real
@@ -169,9 +188,20 @@ private struct Best: Stage, Selection {
     }
 
     var reads: [Input] {
-        fault == "declares too little" ? [.column("label")] : [.column("label"), .column("embedding")]
+        switch fault {
+        case "declares too little": [.column("label", .integer)]
+        case "groups by any number": [.column("label", .number), .column("embedding", .vector)]
+        case "chooses by anything": [.column("label", .integer), .column("embedding", .any)]
+        default: [.column("label", .integer), .column("embedding", .vector)]
+        }
     }
-    let writes = [ColumnSpec(.rank, .integer)]
+    var writes: [ColumnSpec] {
+        switch fault {
+        case "a rank of reals": [ColumnSpec(.rank, .real)]
+        case "writes more than ranks": [ColumnSpec(.rank, .integer), ColumnSpec("top_rank", .integer)]
+        default: [ColumnSpec(.rank, .integer)]
+        }
+    }
     let grouping = Grouping.by("label")
     var columns: [ColumnName] { ["embedding"] }
 
@@ -188,6 +218,7 @@ private struct Best: Stage, Selection {
     }
 
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
+        if fault == "asks for a column that it does not name" { _ = try? group.integers("label") }
         let vectors = try group.vectors("embedding")
         var scores: [Int] = []
         if fault == "needs resident vectors" {
@@ -222,7 +253,8 @@ private struct Best: Stage, Selection {
             default: break
             }
         }
-        return GroupOutcome(ranks: ranks, partners: partners, reason: reason, measures: [("score", measures)])
+        let measure = fault == "a measure that is a key" ? "kept" : "score"
+        return GroupOutcome(ranks: ranks, partners: partners, reason: reason, measures: [(measure, measures)])
     }
 
     func report(_ groups: [GroupReport]) -> Report { ["groups": .integer(groups.count)] }
@@ -234,7 +266,7 @@ private struct Chain: Stage {
 
     init(options: OptionValues) throws(StageError) {}
 
-    let reads: [Input] = [.field("prompt"), .column("embedding")]
+    let reads: [Input] = [.field("prompt"), .column("embedding", .vector)]
     let writes = [ColumnSpec("label", .integer), ColumnSpec(.rank, .integer)]
 
     func body(_ context: StageContext) throws(StageError) -> StageBody {
@@ -298,6 +330,10 @@ private struct BadlyDescribed: Stage, Transform {
         ("another dimension", .writes), ("too few rows", .writes), ("no reason", .drops),
         ("a sentence for a reason", .drops), ("a measure that is no number", .drops),
         ("looks at the line number", .ordinals), ("fails on nothing", .empty), ("fails", .works),
+        ("reads another type", .reads), ("asks for a column that is not there", .reads),
+        ("asks for a field that is not there", .reads), ("a path for a name", .writes),
+        ("a name of the engine", .writes), ("a key of picks", .writes), ("a column twice", .writes),
+        ("another type than a column before it", .writes), ("a measure that is a key", .drops),
     ])
     func aBrokenTransformIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(Lengths.self, ["fault": .text(fault)])
@@ -308,6 +344,7 @@ private struct BadlyDescribed: Stage, Transform {
         ("counts the dead", Violation.Rule.reads), ("counts blocks", .blocks), ("counts merges", .merges),
         ("last one wins", .merges), ("first one wins", .merges), ("sums reals", .merges), ("counts threads", .threads),
         ("bends to memory", .memory), ("declares nothing", .memory), ("needs a record", .empty),
+        ("forgets to merge", .merges),
     ])
     func aBrokenSurveyIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(AboveMean.self, ["fault": .text(fault)])
@@ -321,6 +358,9 @@ private struct BadlyDescribed: Stage, Transform {
         ("a dropped partner", .selection), ("a partner outside", .selection), ("a partner for a kept one", .selection),
         ("an infinite measure", .drops), ("a measure too few", .selection), ("no reason", .drops),
         ("needs resident vectors", .memory), ("needs less for more", .memory), ("fails on nothing", .empty),
+        ("groups by any number", .reads), ("chooses by anything", .reads), ("a rank of reals", .writes),
+        ("writes more than ranks", .writes), ("asks for a column that it does not name", .reads),
+        ("a measure that is a key", .selection),
     ])
     func aBrokenSelectionIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(Best.self, ["fault": .text(fault)])
@@ -337,12 +377,22 @@ private struct BadlyDescribed: Stage, Transform {
             check(Lengths.self, ["fault": "another type"]).first?.description
                 == "writes: the stage declares `length` as reals and writes integers")
         #expect(
+            check(Lengths.self, ["fault": "asks for a field that is not there"]).map(\.message) == [
+                "the stage asks for the field `nowhere`, which it does not declare in `reads`"
+            ])
+        #expect(
+            check(AboveMean.self, ["fault": "forgets to merge"]).first { $0.rule == .merges }?.message.hasPrefix(
+                "merging into an empty summary lost something") == true)
+        #expect(
+            check(Best.self, ["fault": "writes more than ranks"]).first?.message
+                == "the stage declares that it writes `top_rank`, and a selection writes `rank` and nothing else")
+        #expect(
             check(AboveMean.self, ["fault": "counts threads"]).map(\.description) == [
                 "threads: with 2 threads and blocks of 7 in another order the report differs: [1].threads: 1 → 2"
             ])
         #expect(
-            check(Lengths.self, ["fault": "needs a column"]).first?.message.hasPrefix(
-                "the stage fails with what it declares and works with all fields and columns") == true)
+            check(Lengths.self, ["fault": "needs a column"]).map(\.message).first
+                == "the stage asks for the column `label`, which it does not declare in `reads`")
     }
 
     @Test func wrongOptionsAndRecordsAreNamed() {

@@ -285,7 +285,7 @@ import Testing
             let selection = try selection([
                 "keep": .quantity(.count(keep)), "method": "score-first", "score": "quality", "distance": 0.2,
             ])
-            #expect(selection.quotasAreLimits)
+            #expect(selection.mayKeepFewerThanQuota)
             let data = TestGroup(
                 rows: hashes(300), vectors: vectors, dimension: dimension, columns: ["quality": .reals(scores)],
                 isResident: keep == 12)
@@ -307,7 +307,7 @@ import Testing
 
     @Test func scoresAreReadFromFields() throws {
         let stage = try CoresetStage.make(["keep": 1, "method": "score-first", "score_field": "q"])
-        #expect(stage.reads == [.column(.embedding), .field("q")])
+        #expect(stage.reads == [.column(.embedding, .vector), .field("q")])
         guard case .sequence(let parts) = try stage.body(context("coreset")), case .transform(let transform) = parts[0]
         else {
             Issue.record("no transform")

@@ -359,12 +359,12 @@ private struct PlainLift {
 
     @Test func readsAndWritesFollowTheMethod() throws {
         let lift = try RedundancyStage.make(["method": "lift"])
-        #expect(lift.reads == [.column(.embedding)])
+        #expect(lift.reads == [.column(.embedding, .vector)])
         #expect(lift.writes == [ColumnSpec("row_variance", .real)])
         let pairwise = try RedundancyStage.make(["order": "rank", "per": "cluster"])
-        #expect(pairwise.reads == [.column(.embedding), .column(.rank), .column(.cluster)])
+        #expect(pairwise.reads == [.column(.embedding, .vector), .column(.rank, .integer), .column(.cluster, .integer)])
         #expect(pairwise.writes.isEmpty)
-        #expect(try RedundancyStage.make().reads == [.column(.embedding)])
+        #expect(try RedundancyStage.make().reads == [.column(.embedding, .vector)])
     }
 
     @Test func optionsOfAnotherMethodAreErrors() throws {

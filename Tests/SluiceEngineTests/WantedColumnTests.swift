@@ -48,7 +48,7 @@ private struct Probe: Stage, Transform {
 private struct Reader: Stage, Transform {
     static let descriptor = Descriptor(name: "reader", summary: "Reads `first`.", options: [])
     init(options: OptionValues) {}
-    var reads: [Input] { [.column("first")] }
+    var reads: [Input] { [.column("first", .integer)] }
     var writes: [ColumnSpec] { [] }
     func apply(to block: inout Block) {}
 }

@@ -497,12 +497,12 @@ private func stage(_ line: String) -> String {
 
     @Test func stagesOfOneNameAreToldApart() throws {
         let text =
-            "sluice: 1\ninput: {files: a}\nstages: [format, embed, embed: {dimensions: 16}]\noutput: {directory: o}"
-        let definition = try parse(text, set: ["stages.embed#1.dimensions=32", "stages.embed#2.dimensions=64"])
-        #expect(definition.stages[1].options["dimensions"] == 32 && definition.stages[2].options["dimensions"] == 64)
+            "sluice: 1\ninput: {files: a}\nstages: [format, embed, redundancy, redundancy: {keep: 1}]\noutput: {directory: o}"
+        let definition = try parse(text, set: ["stages.redundancy#1.threshold=0.5", "stages.redundancy#2.threshold=1"])
+        #expect(definition.stages[2].options["threshold"] == 0.5 && definition.stages[3].options["threshold"] == 1.0)
         #expect(
-            problems(text, set: ["stages.embed.dimensions=8"]) == [
-                "--set stages.embed.dimensions=8: 2 stages are called `embed`; name one as `embed#1`"
+            problems(text, set: ["stages.redundancy.keep=8"]) == [
+                "--set stages.redundancy.keep=8: 2 stages are called `redundancy`; name one as `redundancy#1`"
             ])
     }
 
@@ -582,7 +582,7 @@ private func stage(_ line: String) -> String {
     func conditionsAndLoopsBuildStages(withCoreset: Bool) throws {
         let pipeline = Pipeline(input: InputSpec(files: ["a"]), output: OutputSpec(directory: "o")) {
             Format(template: "auto")
-            for dimensions in [8, 16] { Embed(dimensions: dimensions) }
+            for _ in 1...2 { Embed(dimensions: 8) }
             if withCoreset {
                 StageSpec("coreset", ["keep": 10])
             } else {

@@ -26,7 +26,7 @@ struct InertEmbed: InertStage {
             OptionSpec("dimensions", .integer(8...4096), default: 256, help: "Length."),
         ])
     let options: OptionValues
-    let reads: [Input] = [.column(.text)]
+    let reads: [Input] = [.column(.text, .bytes)]
     var writes: [ColumnSpec] { [ColumnSpec(.embedding, .vector(dimension: (try? options.integer("dimensions")) ?? 0))] }
 }
 
@@ -39,7 +39,7 @@ struct InertCluster: InertStage {
             OptionSpec("reservoir", .integer(1...(.max)), default: 20_000, help: "How many records to learn from."),
         ])
     let options: OptionValues
-    let reads: [Input] = [.column(.embedding)]
+    let reads: [Input] = [.column(.embedding, .vector)]
     let writes = [ColumnSpec(.cluster, .integer)]
 
     init(options: OptionValues) throws(StageError) {
@@ -60,7 +60,7 @@ struct InertCoreset: InertStage {
     let options: OptionValues
     var reads: [Input] {
         let group = try? options.text("per")
-        return [.column(.embedding)] + (group.map { [.column(ColumnName($0))] } ?? [])
+        return [.column(.embedding, .vector)] + (group.map { [.column(ColumnName($0), .integer)] } ?? [])
     }
     let writes = [ColumnSpec(.rank, .integer)]
 }
@@ -78,7 +78,7 @@ struct InertRedundancy: InertStage {
             OptionSpec("stopwords", .path, help: "A file."),
         ])
     let options: OptionValues
-    let reads: [Input] = [.column(.embedding)]
+    let reads: [Input] = [.column(.embedding, .vector)]
     let writes: [ColumnSpec] = []
 }
 

@@ -107,6 +107,7 @@ final class InputPass: @unchecked Sendable {
                     }
                     parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
                 } while parcel.isReplay && !replays
+                try Self.checkLine(reader.nextLine - 1, of: file.name)
                 parcel.endByte = reader.nextByte
             } catch let failure as IOFailure {
                 throw EngineError(failure, message: named(failure, file, reader))
@@ -116,6 +117,13 @@ final class InputPass: @unchecked Sendable {
             seen = max(seen, offset)
             return parcel
         }
+    }
+
+    /// An ordinal has so many bits for a line, and one more line would be a line of the next file.
+    static func checkLine(_ line: UInt64, of file: String) throws(EngineError) {
+        guard line > UInt64(Ordinal.maximumLine) else { return }
+        throw EngineError(
+            .data, "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
     }
 
     /// The digest of each file that was read to its end, and how many lines it has, by file index.

@@ -42,6 +42,8 @@ final class RowPass: @unchecked Sendable {
     private let ledger: LedgerRuns
     private let encoder: LineEncoder
     private let progress: ProgressMeter
+    /// What the stage declares that is given every block after the transforms.
+    private let observer: StageDeclaration?
     private(set) var account = Account()
     private var remaining: LiveRows
     private var writer: ShardWriter?
@@ -54,7 +56,7 @@ final class RowPass: @unchecked Sendable {
     ///   - keep: the columns that later work reads.
     init(
         store: ColumnStore, live: LiveRows, transforms: TransformRun, reads: [Input], keep: [ColumnName],
-        ledger: LedgerRuns, encoder: LineEncoder, progress: ProgressMeter
+        ledger: LedgerRuns, encoder: LineEncoder, progress: ProgressMeter, observer: StageDeclaration? = nil
     ) {
         self.store = store
         self.live = live
@@ -65,6 +67,7 @@ final class RowPass: @unchecked Sendable {
         self.ledger = ledger
         self.encoder = encoder
         self.progress = progress
+        self.observer = observer
     }
 
     /// - Parameter observe: is given every block after the transforms, on several threads at a time.
@@ -88,7 +91,7 @@ final class RowPass: @unchecked Sendable {
         guard number < store.shards.count else { return nil }
         let shard = store.shards[number]
         let size = Self.batchRows(
-            reads.map { if case .column(let name) = $0 { store.types[name] } else { nil } }
+            reads.map { if case .column(let name, _) = $0 { store.types[name] } else { nil } }
                 + transforms.links.flatMap(\.writes).map(\.type))
         var start = shard.rows.lowerBound
         return {
@@ -113,7 +116,9 @@ final class RowPass: @unchecked Sendable {
                 batch.gone.append(batch.rows.lowerBound + batch.live[drop.record])
             }
         }
+        if let observer { block.begin(observer) }
         try observe(block)
+        block.end()
         let writes = Set(transforms.links.flatMap(\.writes).map(\.name))
         for name in keep where writes.contains(name) {
             guard let column = block[name] else { continue }
@@ -145,7 +150,7 @@ extension ColumnStore {
         var paths: [FieldPath] = []
         for input in reads {
             switch input {
-            case .column(let name): if !columns.contains(name) { columns.append(name) }
+            case .column(let name, _): if !columns.contains(name) { columns.append(name) }
             case .field(let path): if !paths.contains(path) { paths.append(path) }
             case .record: break
             }

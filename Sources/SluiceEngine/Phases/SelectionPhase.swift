@@ -72,9 +72,7 @@ final class SelectionPhase: @unchecked Sendable {
         } catch {
             throw EngineError(error, stage: context.name)
         }
-        guard quotas.count == sizes.count else {
-            throw EngineError(.fault, "stage `\(context.name)` gave \(quotas.count) quotas for \(sizes.count) groups")
-        }
+        if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes.map(\.rows)) { throw self.fault(fault) }
         for batch in batches(groups) {
             pool.run(batch.count) { piece in
                 if isStopped() { return }
@@ -128,12 +126,21 @@ final class SelectionPhase: @unchecked Sendable {
             GroupStore.rowNumber: .integer, GroupStore.ordinal: .integer, GroupStore.hashHigh: .integer,
             GroupStore.hashLow: .integer,
         ]
-        for name in selection.columns { types[name] = store.types[name] }
+        let columns = Set(selection.columns).sorted()
+        for name in columns {
+            guard let type = store.types[name] else {
+                // A store without rows has no columns.
+                if sizes.isEmpty { continue }
+                throw EngineError(
+                    .fault, "stage `\(context.name)` chooses by the column `\(name)`, which was declared and not written")
+            }
+            types[name] = type
+        }
         let groups = try GroupStore(
             sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, shares.resident / 4),
             fileSystem: fileSystem)
         var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
-        names += selection.columns.filter { !names.contains($0) }
+        names += columns
         try forEachRange(isStopped) { range, rows in
             var target = [Int](repeating: -1, count: range.count)
             if case .by(let column) = selection.grouping {
@@ -205,6 +212,9 @@ final class SelectionPhase: @unchecked Sendable {
         }
 
         func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
+            guard case .vector? = groups.type(of: name) else {
+                throw .missingColumn(name, "vectors", found: groups.type(of: name))
+            }
             do throws(IOFailure) {
                 return try groups.vectors(name, extent, residentBytes: residentBytes)
             } catch {
@@ -244,21 +254,24 @@ final class SelectionPhase: @unchecked Sendable {
             } catch {
                 throw EngineError(error, stage: context.name)
             }
+            let name = extent.key.map { "group \($0)" } ?? "the group"
+            if let fault = outcome.fault(
+                rows: extent.rows.count, quota: quota, mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
+            {
+                throw self.fault(fault)
+            }
             try book(outcome, groups, extent)
         } catch {
             monitor.locked { if failure == nil { failure = error } }
         }
     }
 
+    private func fault(_ what: String) -> EngineError {
+        EngineError(.fault, "stage `\(context.name)`: \(what); this is a defect of the stage")
+    }
+
     private func book(_ outcome: GroupOutcome, _ groups: GroupStore, _ extent: GroupStore.Extent) throws {
         let count = extent.rows.count
-        guard outcome.ranks.count == count, outcome.partners.isEmpty || outcome.partners.count == count,
-            outcome.measures.allSatisfy({ $0.values.count == count })
-        else {
-            throw EngineError(
-                .fault, "stage `\(context.name)` decided about another number of records than the \(count) of its group"
-            )
-        }
         let rows = try groups.integers(GroupStore.rowNumber, extent.rows)
         let ordinals = try groups.integers(GroupStore.ordinal, extent.rows)
         for start in stride(from: 0, to: count, by: Self.bookedRows) {
@@ -287,9 +300,6 @@ final class SelectionPhase: @unchecked Sendable {
             }
             let ordinal = UInt64(bitPattern: ordinals[row])
             let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
-            guard partner < ordinals.count, partner < 0 || outcome.ranks[partner] >= 0 else {
-                throw EngineError(.fault, "stage `\(context.name)` dropped a record for one that it did not keep")
-            }
             encoder.appendDrop(
                 Ordinal(rawValue: ordinal), stage: context.name, reason: outcome.reason,
                 partner: partner < 0 ? nil : Ordinal(rawValue: UInt64(bitPattern: ordinals[partner])),

@@ -15,7 +15,8 @@ package struct StageChain: Sendable {
 
     package let links: [Link]
 
-    /// - Throws: `EngineError` with code `.definition` for an unknown stage or an option that does not do.
+    /// - Throws: `EngineError` with code `.definition` for an unknown stage, an option that is not acceptable, or columns that
+    ///   break the contract between stages.
     package init(_ definition: Definition, registry: Registry) throws(EngineError) {
         var links: [Link] = []
         var seen: [String: Int] = [:]
@@ -36,10 +37,14 @@ package struct StageChain: Sendable {
                         index: index, label: label, spec: spec, stage: stage,
                         seed: Seed(definition.seed).derived(for: spec.name, index: occurrence)))
             } catch {
-                throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)")
+                throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(error, stage: label)
             }
         }
         self.links = links
+        let problems = ColumnContract.check(links.map(\.stage), definition, registry: registry)
+        guard problems.isEmpty else {
+            throw EngineError(.definition, problems.map(\.description).joined(separator: "\n"))
+        }
     }
 
     /// The JSON fields that any stage reads, sorted.
@@ -64,7 +69,7 @@ package struct StageChain: Sendable {
         var names = Set(output.columns)
         let unfinished = unfinished ?? [index]
         for link in links where link.index >= index {
-            for case .column(let name) in link.stage.reads { names.insert(name) }
+            for case .column(let name, _) in link.stage.reads { names.insert(name) }
             if unfinished.contains(link.index) { names.formUnion(link.stage.writes.map(\.name)) }
         }
         return names.sorted()

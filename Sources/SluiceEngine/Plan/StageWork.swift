@@ -6,20 +6,40 @@ package struct StageWork: Sendable {
     package let body: StageBody
     /// Whether a survey left it: what it holds is leased with each phase until it is done, and not from the beginning.
     package var isLeft = false
+    /// Whether this is all the work of its stage.
+    package private(set) var isWhole = false
 
-    /// Cuts a body into its pieces.
-    package static func pieces(of body: StageBody, _ link: StageChain.Link) -> [StageWork] {
+    /// Cuts the work of a stage into its pieces.
+    ///
+    /// - Throws: `EngineError` with code `.fault` where the work asks for columns that the stage does not declare.
+    package static func work(_ body: StageBody, of link: StageChain.Link) throws(EngineError) -> [StageWork] {
+        let breaches = ColumnContract.breaches(of: body, by: link.stage, called: "stage `\(link.label)`")
+        if let breach = breaches.first {
+            throw EngineError(.fault, "\(breach.message); this is a defect of the stage")
+        }
+        var pieces = pieces(of: body, link)
+        if pieces.count == 1 { pieces[0].isWhole = true }
+        return pieces
+    }
+
+    private static func pieces(of body: StageBody, _ link: StageChain.Link) -> [StageWork] {
         if case .sequence(let bodies) = body { return bodies.flatMap { pieces(of: $0, link) } }
         return [StageWork(link: link, body: body)]
     }
 
     /// Cuts what a survey left into its pieces.
-    static func left(_ body: StageBody, by link: StageChain.Link) -> [StageWork] {
-        pieces(of: body, link).map { piece in
+    static func left(_ body: StageBody, by link: StageChain.Link) throws(EngineError) -> [StageWork] {
+        try work(body, of: link).map { piece in
             var piece = piece
             piece.isLeft = true
+            piece.isWhole = false
             return piece
         }
+    }
+
+    private init(link: StageChain.Link, body: StageBody) {
+        self.link = link
+        self.body = body
     }
 
     /// What it needs, as far as it is known before anything is read.
@@ -56,12 +76,11 @@ extension StageChain {
         var needs: [MemoryShares.Need] = []
         for link in links {
             let context = context(link, memory: most, parallel: parallel)
-            let pieces: [StageWork]
-            do throws(StageError) {
-                pieces = StageWork.pieces(of: try link.stage.body(context), link)
-            } catch {
+            let body: StageBody
+            do throws(StageError) { body = try link.stage.body(context) } catch {
                 throw EngineError(error, stage: link.label)
             }
+            let pieces = try StageWork.work(body, of: link)
             work += pieces
             needs += pieces.map { $0.need(context) }
         }

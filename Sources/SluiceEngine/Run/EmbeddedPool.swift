@@ -97,7 +97,7 @@ private final class PoolReading: @unchecked Sendable {
                     "\(run.path): its stages don't begin with what makes the vectors: `\(link.label)` comes before any stage that writes `embedding`"
                 )
             }
-            links.append(TransformRun.Link(transform, writes: link.stage.writes, context))
+            links.append(TransformRun.Link(transform, StageDeclaration(link.stage), writesAll: true, context))
             used.append(link)
         }
         guard links.last?.writes.contains(where: { $0.name == .embedding }) == true else {

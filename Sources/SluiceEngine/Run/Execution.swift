@@ -118,7 +118,8 @@ final class Execution {
         while let first = work.first, case .transform(let transform) = first.body {
             run.links.append(
                 TransformRun.Link(
-                    transform, writes: first.link.stage.writes, context(first.link, memory: shares.most)))
+                    transform, StageDeclaration(first.link.stage), writesAll: first.isWhole,
+                    context(first.link, memory: shares.most)))
             work.removeFirst()
         }
         return run
@@ -330,6 +331,7 @@ final class Execution {
             try keeping.ledger.begin("rows-\(round)")
             round += 1
             let beside = beside(pending)
+            let reached = live.count
             let transforms = takeTransforms(&pending)
             let leftToChoose = left(pending)
             let next = pending.isEmpty ? nil : pending.removeFirst()
@@ -346,7 +348,7 @@ final class Execution {
                     limit: share.blocks, isStopped: options.isStopped)
                 live = remaining
                 if result.report != [:] { reports.append((link.label, result.report)) }
-                pending = StageWork.left(result.body, by: link) + pending
+                pending = try StageWork.left(result.body, by: link) + pending
             case .selection(let selection)?:
                 try runTransforms(pass, transforms, first.link, beside, &live, store)
                 try keeping.ledger.begin("choice-\(selections)")
@@ -356,7 +358,7 @@ final class Execution {
             }
             account.add(pass.account)
             _ = try keeping.ledger.flush()
-            warn(of: transforms)
+            warn(of: transforms, reached: reached, in: pass.account)
         }
         return live
     }
@@ -371,9 +373,10 @@ final class Execution {
         return RowPass(
             store: keeping.store, live: live, transforms: transforms,
             // Columns that the transforms write in this very pass are not there yet.
-            reads: reads.filter { if case .column(let name) = $0 { written[name] != nil } else { true } },
+            reads: reads.filter { if case .column(let name, _) = $0 { written[name] != nil } else { true } },
             keep: chain.retention(from: first.index, output: definition.output, picks: picks).columns,
-            ledger: keeping.ledger, encoder: encoder, progress: progress)
+            ledger: keeping.ledger, encoder: encoder, progress: progress,
+            observer: next.map { StageDeclaration($0.stage) })
     }
 
     private func runTransforms(
@@ -456,8 +459,17 @@ final class Execution {
 
     // MARK: Warnings
 
+    /// The transforms of the first pass: all distinct good records reached them.
     private func warn(of transforms: TransformRun) {
-        var remaining = account.read - account.quarantined - account.dropped(by: Deduper.stage)
+        let reached = account.read - account.quarantined - account.dropped(by: Deduper.stage)
+        warn(of: transforms, reached: reached, in: account)
+    }
+
+    /// - Parameters:
+    ///   - reached: the records that reached the pass.
+    ///   - account: of the pass.
+    private func warn(of transforms: TransformRun, reached: Int, in account: Account) {
+        var remaining = reached
         for link in transforms.links {
             let dropped = account.dropped(by: link.label)
             warn(stage: link.label, before: remaining, after: remaining - dropped)

@@ -66,10 +66,6 @@ public final class Run {
         _ definition: Definition, registry: Registry, options: RunOptions, progress: ProgressMeter
     ) throws {
         chain = try StageChain(definition, registry: registry)
-        let problems = ColumnFlow.check(chain.links.map(\.stage), definition, registry: registry)
-        guard problems.isEmpty else {
-            throw EngineError(.definition, problems.map(\.description).joined(separator: "\n"))
-        }
         self.definition = definition
         self.registry = registry
         self.options = options
@@ -119,7 +115,7 @@ public final class Run {
             directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: false)
         } catch {
-            let failure = EngineError(any: error)
+            let failure = EngineError(any: error).located(in: catalog)
             // What a signal or the system ended can go on; nothing of another failed run is of use to the next one.
             guard failure.leavesWork else {
                 directory.abandon()

@@ -6,14 +6,41 @@ import SluiceCore
 struct TransformRun: Sendable {
     struct Link: Sendable {
         let label: String
-        /// What the stage may write.
-        let writes: [ColumnSpec]
+        private let declaration: StageDeclaration
+        /// Whether the transform alone writes what its stage declares.
+        private let writesAll: Bool
         fileprivate let workers: any WorkerSet
 
-        init(_ transform: any WorkerTransform, writes: [ColumnSpec], _ context: StageContext) {
+        /// What the stage may write.
+        var writes: [ColumnSpec] { declaration.writes }
+
+        init(
+            _ transform: any WorkerTransform, _ declaration: StageDeclaration, writesAll: Bool, _ context: StageContext
+        ) {
             label = context.name
-            self.writes = writes
+            self.declaration = declaration
+            self.writesAll = writesAll
             workers = Self.set(of: transform, context)
+        }
+
+        /// Applies the transform and holds it to what its stage declares.
+        fileprivate func apply(to block: inout Block) throws(EngineError) {
+            let hasRecords = block.drops.count < block.count
+            block.begin(declaration)
+            defer { block.end() }
+            var failure: StageError?
+            do throws(StageError) { try workers.apply(to: &block) } catch { failure = error }
+            // A column that was refused may be why the stage fails; so that comes first.
+            if let misfit = block.misfits.first { throw fault(misfit) }
+            if let failure { throw EngineError(failure, stage: label) }
+            guard writesAll, hasRecords else { return }
+            for spec in writes where block.isWanted(spec.name) && block[spec.name] == nil {
+                throw fault("declares that it writes `\(spec.name)` and does not write it")
+            }
+        }
+
+        private func fault(_ what: String) -> EngineError {
+            EngineError(.fault, "stage `\(label)` \(what); this is a defect of the stage")
         }
 
         private static func set<T: WorkerTransform>(of transform: T, _ context: StageContext) -> any WorkerSet {
@@ -29,11 +56,7 @@ struct TransformRun: Sendable {
     ) throws(EngineError) {
         for link in links {
             let before = block.drops.count
-            do throws(StageError) {
-                try link.workers.apply(to: &block)
-            } catch {
-                throw EngineError(error, stage: link.label)
-            }
+            try link.apply(to: &block)
             dropped(block, before, link.label)
         }
     }

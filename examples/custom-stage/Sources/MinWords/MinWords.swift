@@ -12,7 +12,7 @@ public struct MinWords: Stage, Transform {
 
     public init(options: OptionValues) throws(StageError) { least = try options.integer("least") }
 
-    public var reads: [Input] { [.column(.text)] }
+    public var reads: [Input] { [.column(.text, .bytes)] }
     public var writes: [ColumnSpec] { [ColumnSpec("words", .integer)] }
 
     public func apply(to block: inout Block) throws(StageError) {

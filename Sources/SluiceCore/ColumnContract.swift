@@ -1,0 +1,263 @@
+/// What must hold of the columns of a definition: a column is written before it is read, has one type, and that type is one
+/// that its readers take.
+///
+/// `check`, `plan` and `run` ask for the findings of a whole definition, the contract kit for the breaches of one stage;
+/// both come from the same rules.
+public enum ColumnContract {
+    /// What a mistake is about, so that a reader of a definition can say where it stands.
+    package enum Subject: Sendable, Hashable {
+        /// A stage, from 0.
+        case stage(Int)
+        /// An option of a stage that names a column.
+        case option(stage: Int, String)
+        /// `output.record`.
+        case record
+        /// An entry of `output.annotate`, from 0.
+        case annotation(Int)
+    }
+
+    package struct Finding: Sendable, Hashable {
+        package let subject: Subject
+        package let message: String
+    }
+
+    /// A column, and who writes it.
+    package struct Written: Sendable, Hashable {
+        package let spec: ColumnSpec
+        /// As messages name the writer: ``stage 2 `embed` ``.
+        package let writer: String
+
+        package init(_ spec: ColumnSpec, by writer: String) {
+            self.spec = spec
+            self.writer = writer
+        }
+    }
+
+    /// One breach of the contract by one stage.
+    package struct Breach: Sendable, Hashable {
+        package enum Rule: Sendable, Hashable {
+            case reads
+            case writes
+        }
+
+        package let rule: Rule
+        package let message: String
+        /// The option that names the column.
+        package var option: String?
+        /// The column that is read and that nobody has written.
+        package var missing: ColumnName?
+    }
+
+    // MARK: A definition
+
+    /// Every mistake about columns, by a stage or by the output.
+    ///
+    /// - Parameters:
+    ///   - stages: the stages of the definition, in its order.
+    ///   - registry: where to look for a stage that would write a missing column.
+    public static func check(_ stages: [any Stage], _ definition: Definition, registry: Registry) -> [Problem] {
+        findings(stages.map { $0 }, definition, registry: registry).map { Problem($0.message) }
+    }
+
+    /// - Parameter stages: nil for one that could not be made; what it would have written is not missed.
+    package static func findings(
+        _ stages: [(any Stage)?], _ definition: Definition, registry: Registry
+    ) -> [Finding] {
+        let remedies = ColumnRemedies(stages: stages, names: definition.stages.map(\.name), registry: registry)
+        var findings: [Finding] = []
+        var written: [Written] = []
+        var isComplete = true
+        for (index, stage) in stages.enumerated() {
+            guard let stage else {
+                isComplete = false
+                continue
+            }
+            let spec = definition.stages[index]
+            let label = "stage \(index + 1) `\(spec.name)`"
+            for breach in breaches(of: stage, called: label, options: spec.options, after: written) {
+                if breach.missing != nil, !isComplete { continue }
+                let remedy = breach.missing.map { remedies.remedy(for: $0, after: index, written) } ?? ""
+                let subject = breach.option.map { Subject.option(stage: index, $0) } ?? .stage(index)
+                findings.append(Finding(subject: subject, message: breach.message + remedy))
+            }
+            written += stage.writes.map { Written($0, by: label) }
+        }
+        return findings + outputFindings(definition.output, isComplete ? written : nil, remedies)
+    }
+
+    /// - Parameter written: nil where it is not known, since a stage could not be made.
+    private static func outputFindings(
+        _ output: OutputSpec, _ written: [Written]?, _ remedies: ColumnRemedies
+    ) -> [Finding] {
+        var findings: [Finding] = []
+        for (index, column) in output.annotate.enumerated() where output.annotate.firstIndex(of: column) != index {
+            findings.append(
+                Finding(subject: .annotation(index), message: "`output.annotate` names `\(column)` twice"))
+        }
+        guard let written else { return findings }
+        let needed: ColumnName? =
+            switch output.record {
+            case .original: nil
+            case .formatted: .text
+            case .messages: .messages
+            }
+        if let needed {
+            let form = "`record: \(output.record.rawValue)` writes the column `\(needed)`, which"
+            switch written.last(where: { $0.spec.name == needed }) {
+            case nil:
+                let remedy = remedies.remedy(for: needed, after: nil, written)
+                findings.append(Finding(subject: .record, message: "\(form) no stage makes\(remedy)"))
+            case let column? where column.spec.type != .bytes:
+                findings.append(
+                    Finding(subject: .record, message: "\(form) holds \(column.spec.type.words) and must hold bytes"))
+            default: break
+            }
+        }
+        for (index, column) in output.annotate.enumerated() where !written.contains(where: { $0.spec.name == column }) {
+            let remedy = remedies.remedy(for: column, after: nil, written)
+            findings.append(
+                Finding(
+                    subject: .annotation(index), message: "`annotate` names `\(column)`, which no stage writes\(remedy)"
+                ))
+        }
+        return findings
+    }
+
+    // MARK: A stage
+
+    /// What a stage declares, against what stands before it.
+    ///
+    /// - Parameters:
+    ///   - label: how messages name the stage.
+    ///   - options: as its definition gives them: a message names the option that names the column.
+    ///   - written: the columns of the stages before it, in their order.
+    package static func breaches(
+        of stage: any Stage, called label: String, options: OptionValues, after written: [Written]
+    ) -> [Breach] {
+        var breaches: [Breach] = []
+        for case .column(let column, let kind) in stage.reads {
+            let option = type(of: stage).descriptor.option(naming: column, in: options)
+            let reader = option.map { "\(label): `\($0)`" } ?? label
+            let breach: Breach
+            if let found = written.last(where: { $0.spec.name == column })?.spec.type {
+                guard !kind.accepts(found) else { continue }
+                let fitting = names(of: kind, in: written)
+                let others = fitting.isEmpty ? "" : ", such as \(fitting.map { "`\($0)`" }.joined(separator: ", "))"
+                breach = Breach(
+                    rule: .reads,
+                    message:
+                        "\(reader) reads `\(column)`, which holds \(found.words); it takes \(kind.words)\(others)",
+                    option: option)
+            } else {
+                breach = Breach(
+                    rule: .reads, message: "\(reader) reads `\(column)`, which no earlier stage writes",
+                    option: option, missing: column)
+            }
+            if !breaches.contains(breach) { breaches.append(breach) }
+        }
+        return breaches + writeBreaches(of: stage, called: label, after: written)
+    }
+
+    private static func names(of kind: ColumnKind, in written: [Written]) -> [ColumnName] {
+        var names: [ColumnName] = []
+        for column in written where kind.accepts(column.spec.type) && !names.contains(column.spec.name) {
+            names.append(column.spec.name)
+        }
+        return names
+    }
+
+    private static func writeBreaches(
+        of stage: any Stage, called label: String, after written: [Written]
+    ) -> [Breach] {
+        var breaches: [Breach] = []
+        func report(_ message: String) { breaches.append(Breach(rule: .writes, message: "\(label) \(message)")) }
+        for (index, spec) in stage.writes.enumerated() {
+            if let fault = spec.name.fault {
+                report("writes a column called `\(spec.name)`, which can't be: \(fault)")
+            }
+            if case .vector(let dimension) = spec.type, dimension < 1 {
+                report("writes `\(spec.name)` as vectors of \(dimension) components")
+            }
+            if stage.writes[..<index].contains(where: { $0.name == spec.name }) {
+                report("declares `\(spec.name)` twice")
+            } else if let other = written.first(where: { $0.spec.name == spec.name }), other.spec.type != spec.type {
+                report(
+                    "writes `\(spec.name)` as \(spec.type.words), and \(other.writer) writes it as \(other.spec.type.words); a column has one type in a definition"
+                )
+            }
+        }
+        return breaches
+    }
+
+    /// What the work of a stage asks for, against what the stage declares.
+    package static func breaches(of body: StageBody, by stage: any Stage, called label: String) -> [Breach] {
+        var breaches: [Breach] = []
+        func report(_ rule: Breach.Rule, _ message: String) {
+            let breach = Breach(rule: rule, message: message)
+            if !breaches.contains(breach) { breaches.append(breach) }
+        }
+        /// Every type that the column could have; nil where the stage does not declare it.
+        func kind(of name: ColumnName) -> ColumnKind? {
+            let own = stage.writes.filter { $0.name == name }.map { ColumnKind($0.type) }
+            // Each of several entries for one column must hold.
+            var read: ColumnKind?
+            for case .column(name, let kind) in stage.reads { read = read?.intersection(kind) ?? kind }
+            guard read != nil || !own.isEmpty else { return nil }
+            return own.reduce(read ?? []) { $0.union($1) }
+        }
+        func check(_ name: ColumnName, _ taken: ColumnKind, _ use: String) {
+            guard let kind = kind(of: name) else {
+                return report(
+                    .reads,
+                    "the selection of \(label) \(use) the column `\(name)`, which the stage does not declare in `reads`")
+            }
+            guard !taken.isSuperset(of: kind) else { return }
+            report(
+                .reads,
+                "the selection of \(label) \(use) the column `\(name)`, which may hold \(kind.subtracting(taken).words) by its `reads`; it must hold \(taken.words)"
+            )
+        }
+        for selection in body.selections {
+            for name in selection.columns { check(name, [.vector, .number], "asks for") }
+            if case .by(let name) = selection.grouping { check(name, .integer, "groups by") }
+        }
+        if body.isSelectionAlone {
+            for spec in stage.writes where spec.name != .rank {
+                report(
+                    .writes,
+                    "\(label) declares that it writes `\(spec.name)`, and a selection writes `rank` and nothing else")
+            }
+        }
+        for spec in stage.writes where spec.name == .rank && !body.selections.isEmpty && spec.type != .integer {
+            report(.writes, "\(label) declares `rank` as \(spec.type.words), and a selection writes it as integers")
+        }
+        return breaches
+    }
+}
+
+extension StageBody {
+    /// The selections among the pieces of the body.
+    fileprivate var selections: [any Selection] {
+        switch self {
+        case .selection(let selection): [selection]
+        case .sequence(let bodies): bodies.flatMap(\.selections)
+        case .transform, .survey: []
+        }
+    }
+
+    /// Whether nothing but selections is in it.
+    fileprivate var isSelectionAlone: Bool {
+        switch self {
+        case .selection: true
+        case .sequence(let bodies): bodies.allSatisfy(\.isSelectionAlone) && !bodies.isEmpty
+        case .transform, .survey: false
+        }
+    }
+}
+
+extension Descriptor {
+    /// The option whose value is this column's name.
+    fileprivate func option(naming column: ColumnName, in values: OptionValues) -> String? {
+        options.first { $0.kind.namesColumns && values[$0.name] == .text(column.name) }?.name
+    }
+}

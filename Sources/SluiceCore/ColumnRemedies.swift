@@ -1,0 +1,58 @@
+/// What a person may do about a column that nobody writes.
+struct ColumnRemedies {
+    /// The stages of a definition, nil for one that could not be made.
+    let stages: [(any Stage)?]
+    let names: [String]
+    let registry: Registry
+
+    /// The end of a sentence that names the missing column; empty where there is nothing to say.
+    ///
+    /// - Parameter index: the stage that misses it; nil where it is the output.
+    func remedy(for column: ColumnName, after index: Int?, _ written: [ColumnContract.Written]) -> String {
+        if let index, let later = stages[(index + 1)...].firstIndex(where: { Self.writes($0, column) }) {
+            return "; move stage \(later + 1) `\(names[later])`, which writes it, before it"
+        }
+        let writers = registry.names.filter { Self.writes(registry[$0].flatMap(Self.example), column) }
+        if let first = writers.first {
+            let place = index == nil ? "add" : "put"
+            let end = index == nil ? "" : " before it"
+            if writers.count == 1 { return "; \(place) \(Self.article(first)) `\(first)` stage\(end)" }
+            return "; \(place) one of \(writers.map { "`\($0)`" }.joined(separator: ", "))\(end)"
+        }
+        if let near = Registry.nearest(to: column.name, in: written.map(\.spec.name.name)) {
+            return "; did you mean `\(near)`?"
+        }
+        return ""
+    }
+
+    private static func article(_ name: String) -> String {
+        name.first.map { "aeiou".contains($0) } == true ? "an" : "a"
+    }
+
+    private static func writes(_ stage: (any Stage)?, _ column: ColumnName) -> Bool {
+        stage?.writes.contains { $0.name == column } ?? false
+    }
+
+    /// A stage of the type with its defaults, and with the examples of its required options; nil where it can't be made
+    /// from those.
+    private static func example(_ type: any Stage.Type) -> (any Stage)? {
+        var given = OptionValues()
+        for option in type.descriptor.options where option.isRequired && option.defaultValue == nil {
+            given[option.name] = option.exampleValue
+        }
+        let (values, problems) = type.descriptor.resolving(given)
+        return problems.isEmpty ? try? type.init(options: values) : nil
+    }
+}
+
+extension OptionSpec {
+    /// The value that the example spells; of a list, one with the example as its only entry.
+    package var exampleValue: OptionValue? {
+        if let value = kind.value(spelled: example) { return value }
+        guard case .list(let element) = kind else { return nil }
+        let inner = example.hasPrefix("[") && example.hasSuffix("]") ? String(example.dropFirst().dropLast()) : example
+        let entries = inner.split(separator: ",").map { $0.drop { $0 == " " } }
+        let values = entries.compactMap { element.value(spelled: String($0)) }
+        return values.count == entries.count && !values.isEmpty ? .list(values) : nil
+    }
+}

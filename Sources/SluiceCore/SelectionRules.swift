@@ -1,0 +1,67 @@
+/// What must hold of the answers of a selection: the engine and the contract kit ask the same.
+package enum SelectionRules {
+    /// What is wrong with the quotas; nil where nothing is.
+    package static func fault(inQuotas quotas: [Int], for sizes: [Int]) -> String? {
+        guard quotas.count == sizes.count else { return "`quotas` gives \(quotas.count) numbers for \(sizes.count) groups" }
+        for (quota, size) in zip(quotas, sizes) where !(0...size).contains(quota) {
+            return "`quotas` gives \(quota) for a group of \(size) records; it must be from 0 to \(size)"
+        }
+        return nil
+    }
+}
+
+extension GroupOutcome {
+    /// What is wrong with the outcome of a group; nil where nothing is. Cost: a pass over the rows.
+    ///
+    /// - Parameters:
+    ///   - name: how messages name the group.
+    ///   - mayKeepFewer: `Selection.mayKeepFewerThanQuota`.
+    package func fault(rows: Int, quota: Int, mayKeepFewer: Bool, name: String) -> String? {
+        guard ranks.count == rows else { return "`ranks` has \(ranks.count) rows for \(name) of \(rows) records" }
+        let kept = ranks.count { $0 >= 0 }
+        guard isDense(kept) else {
+            return
+                "the ranks of the kept records of \(name) are not 0 to \(kept - 1), each once, with -1 for the others"
+        }
+        if kept > quota || (kept < quota && quota < rows && !mayKeepFewer) {
+            return "\(name) keeps \(kept) records where its quota is \(quota) of \(rows)"
+        }
+        for (measure, values) in measures where values.count != rows {
+            return "the measure `\(measure)` has \(values.count) values for \(rows) records"
+        }
+        for (measure, _) in measures where Measure.isReserved(measure) {
+            return "a measure is called `\(measure)`, which is a key of every line of the ledger"
+        }
+        return partners.isEmpty ? nil : partnerFault(rows, name)
+    }
+
+    private func isDense(_ kept: Int) -> Bool {
+        var seen = [Bool](repeating: false, count: kept)
+        for rank in ranks where rank != -1 {
+            guard seen.indices.contains(Int(rank)), !seen[Int(rank)] else { return false }
+            seen[Int(rank)] = true
+        }
+        return true
+    }
+
+    private func partnerFault(_ rows: Int, _ name: String) -> String? {
+        guard partners.count == rows else {
+            return "`partners` has \(partners.count) rows for \(name) of \(rows) records"
+        }
+        for (row, partner) in partners.enumerated() where partner != -1 {
+            guard ranks.indices.contains(Int(partner)) else {
+                return "a record of \(name) has the partner \(partner), which is no row of it"
+            }
+            if ranks[row] >= 0 { return "a kept record of \(name) has a partner that it lost to" }
+            if ranks[Int(partner)] < 0 { return "a record of \(name) lost to one that was not kept either" }
+        }
+        return nil
+    }
+}
+
+extension Measure {
+    /// Whether every line of the ledger has a key of this name.
+    package static func isReserved(_ name: String) -> Bool {
+        ["file", "line", "stage", "reason", "kept"].contains(name)
+    }
+}

@@ -1,0 +1,55 @@
+import Synchronization
+
+/// What a stage declares of its columns and fields, in the form in which a block asks for it.
+package struct StageDeclaration: Sendable {
+    package let writes: [ColumnSpec]
+    private let columns: Set<ColumnName>
+    private let fields: Set<FieldPath>
+    private let readsRecord: Bool
+    /// Whether the stage is given what else is there; for the contract kit, which exchanges it.
+    private let givesEverything: Bool
+    private let asked: AskedInputs?
+
+    /// - Parameter asked: notes what the stage asks for without declaring it.
+    package init(_ stage: any Stage, givesEverything: Bool = false, noting asked: AskedInputs? = nil) {
+        self.init(reads: stage.reads, writes: stage.writes, givesEverything: givesEverything, noting: asked)
+    }
+
+    package init(
+        reads: [Input], writes: [ColumnSpec], givesEverything: Bool = false, noting asked: AskedInputs? = nil
+    ) {
+        self.writes = writes
+        columns = Set(writes.map(\.name)).union(
+            reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } })
+        fields = Set(reads.compactMap { if case .field(let path) = $0 { path } else { nil } })
+        readsRecord = reads.contains(.record)
+        self.givesEverything = givesEverything
+        self.asked = asked
+    }
+
+    func type(of name: ColumnName) -> ColumnType? { writes.first { $0.name == name }?.type }
+
+    func gives(_ name: ColumnName) -> Bool { gives(columns.contains(name), "the column `\(name)`") }
+
+    func gives(_ path: FieldPath) -> Bool { gives(fields.contains(path), "the field `\(path)`") }
+
+    var givesRecord: Bool { gives(readsRecord, "the whole record") }
+
+    private func gives(_ isDeclared: Bool, _ name: @autoclosure () -> String) -> Bool {
+        if isDeclared { return true }
+        asked?.note(name())
+        return givesEverything
+    }
+}
+
+/// What a stage asked for without declaring it, in words.
+package final class AskedInputs: Sendable {
+    private let names = Mutex<Set<String>>([])
+
+    package init() {}
+
+    package func note(_ name: String) { names.withLock { _ = $0.insert(name) } }
+
+    /// Sorted.
+    package var all: [String] { names.withLock { $0.sorted() } }
+}
