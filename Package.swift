@@ -31,11 +31,12 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CFlush"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
-        .target(name: "SluiceIO", dependencies: ["SluiceCore", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
+        .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine"]),

@@ -108,17 +108,29 @@ public struct OutputSpec: Sendable, Hashable {
     public var record: RecordForm
     /// Columns to add to each kept record under its own key, as `_sluice: {column: value}`.
     public var annotate: [ColumnName]
-    /// The zstd level of the kept records.
+    /// How the file of the kept records is packed. Ledger, quarantine and picks are always zstd.
+    public var compression: OutputCompression
+    /// The zstd level of the kept records; says nothing where they are not compressed.
     public var level: Int
 
     public init(
-        directory: String, record: RecordForm = .original, annotate: [ColumnName] = [], level: Int = 3
+        directory: String, record: RecordForm = .original, annotate: [ColumnName] = [],
+        compression: OutputCompression = .zstd, level: Int = 3
     ) {
         self.directory = directory
         self.record = record
         self.annotate = annotate
+        self.compression = compression
         self.level = level
     }
+}
+
+/// How the file of the kept records is packed.
+public enum OutputCompression: String, Sendable, Hashable, CaseIterable {
+    /// `kept.jsonl.zst`: frames of zstd with a seek table.
+    case zstd
+    /// `kept.jsonl`: the lines as they are.
+    case uncompressed = "none"
 }
 
 /// What is written for a kept record.

@@ -93,9 +93,11 @@ extension StageSpec {
 
 extension OutputSpec {
     var report: Report {
-        [
-            "directory": .text(directory), "record": .text(record.rawValue),
-            "annotate": .list(annotate.map { .text($0.name) }), "level": .integer(level),
-        ]
+        .object(
+            [
+                .init("directory", .text(directory)), .init("record", .text(record.rawValue)),
+                .init("annotate", .list(annotate.map { .text($0.name) })),
+                .init("compression", .text(compression.rawValue)),
+            ] + (compression == .zstd ? [.init("level", .integer(level))] : []))
     }
 }

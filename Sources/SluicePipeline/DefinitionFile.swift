@@ -73,7 +73,7 @@ struct DefinitionReader {
     private static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
     private static let dedupeKeys = ["on", "verify"]
     private static let inputKeys = ["files", "dedupe", "malformed", "max_record"]
-    private static let outputKeys = ["directory", "record", "annotate", "level"]
+    private static let outputKeys = ["directory", "record", "annotate", "compression", "level"]
 
     mutating func read(_ root: YAMLNode) -> Definition {
         var definition = Definition(input: InputSpec(files: []), output: OutputSpec(directory: ""))
@@ -213,8 +213,16 @@ struct DefinitionReader {
             for (index, column) in columns.enumerated() { places[.annotation(index)] = column.place }
             output.annotate = columns.map { ColumnName($0.text ?? "") }
         }
+        if let entry = given(keys["compression"]) {
+            output.compression = choice(entry, "output.compression", OutputCompression.self) ?? output.compression
+        }
         if let entry = given(keys["level"]) {
             places[.level] = entry.value.place
+            if output.compression == .uncompressed {
+                report(
+                    "`output.level` is the level of zstd, and `compression: none` uses none; leave one of them out",
+                    at: entry.value.place)
+            }
             if case .scalar(let text, quoted: false) = entry.value.value, let level = OptionKind.integer(text) {
                 output.level = level
             } else {

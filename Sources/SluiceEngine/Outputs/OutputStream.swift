@@ -40,11 +40,17 @@ final class FrameBuffer {
     }
 }
 
-/// One zstd JSON Lines file of the run directory, written in frames.
+extension OutputCompression {
+    /// What the file of the kept records is called.
+    package var keptName: String { self == .zstd ? "kept.jsonl.zst" : "kept.jsonl" }
+}
+
+/// One JSON Lines file of the run directory: zstd, written in frames, or the lines as they are.
 ///
 /// A frame ends at the first line end at or past `frameBytes` of its content, so what the file holds, compressed or not,
 /// follows from its lines alone. Frames are compressed in parallel and appended in order. The file ends with a seek
 /// table (zstd's seekable format), so a reader finds a line without reading all of them; `zstd -dc` passes over it.
+/// Where nothing is compressed, a parcel's lines are written from where they lie, without a copy.
 ///
 /// Until `finish` the file has a temporary name. A stopped run's file is cut back to the last checkpoint and goes on.
 final class OutputStream {
@@ -65,6 +71,7 @@ final class OutputStream {
 
     let name: String
     let path: String
+    let compression: OutputCompression
     private let partialPath: String
     private let fileSystem: FileSystem
     private var file: OpenFile?
@@ -72,6 +79,9 @@ final class OutputStream {
     private var digest = XXHashStream()
     private var fileDigests = XXHashStream()
     private(set) var state = State()
+    /// Up to where the system was told to put the file on the disk.
+    private var flushing = 0
+    private static let flushBytes = 16 << 20
     private let buffers: Spares<FrameBuffer>
 
     var lines: Int { state.lines }
@@ -81,10 +91,11 @@ final class OutputStream {
     ///   - checkpoint: where a stopped run left off; nil for a new file.
     ///   - buffers: where full frames take their memory from.
     init(
-        name: String, folder: String, from checkpoint: State? = nil, buffers: Spares<FrameBuffer>,
-        fileSystem: FileSystem
+        name: String, folder: String, compression: OutputCompression, from checkpoint: State? = nil,
+        buffers: Spares<FrameBuffer>, fileSystem: FileSystem
     ) throws(IOFailure) {
         self.name = name
+        self.compression = compression
         self.buffers = buffers
         path = "\(folder)/\(name)"
         partialPath = path + AtomicFile.temporarySuffix
@@ -124,6 +135,9 @@ final class OutputStream {
         if isPartial {
             try opened.truncate(to: UInt64(state.fileBytes))
             file = consume opened
+        }
+        guard compression == .zstd else { return }
+        if isPartial {
             for frame in try fileSystem.zstdFrames(of: found) {
                 guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0)
                 else {
@@ -155,7 +169,7 @@ final class OutputStream {
         }
     }
 
-    /// XXH3-128 of what has been appended.
+    /// XXH3-128 of the bytes of the file.
     var fileDigest: String { hexadecimal(fileDigests.digest128) }
 
     /// - Returns: how many bytes there are, unpacked.
@@ -172,27 +186,42 @@ final class OutputStream {
         }
     }
 
-    /// Adds whole lines; full frames go to `full`.
-    func add(_ bytes: [UInt8], lines count: Int, to full: inout [Frame]) {
-        guard !bytes.isEmpty else { return }
+    /// Counts whole lines, and where they are compressed puts them into frames; full ones go to `full`.
+    ///
+    /// - Parameter pieces: of whole lines each.
+    func add(_ pieces: [UnsafeRawBufferPointer], lines count: Int, to full: inout [Frame]) {
         state.lines += count
-        state.contentBytes += bytes.count
-        bytes.withUnsafeBytes { bytes in
-            digest.update(bytes)
-            var rest = bytes
-            while state.pending.count + rest.count >= Self.frameBytes {
-                // The frame is full at the first line end at or past its size.
-                let from = max(0, Self.frameBytes - 1 - state.pending.count)
-                guard let end = rest[from...].firstIndex(of: 0x0A) else { break }
-                state.pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[...end]))
-                let buffer = buffers.take()
-                swap(&buffer.content, &state.pending)
-                full.append(Frame(stream: self, buffer: buffer))
-                state.pending.reserveCapacity(Self.frameBytes + (Self.frameBytes >> 3))
-                rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
-            }
-            state.pending.append(contentsOf: rest)
+        for bytes in pieces where !bytes.isEmpty {
+            state.contentBytes += bytes.count
+            if compression == .zstd { fill(bytes, &full) }
         }
+    }
+
+    private func fill(_ bytes: UnsafeRawBufferPointer, _ full: inout [Frame]) {
+        digest.update(bytes)
+        var rest = bytes
+        while state.pending.count + rest.count >= Self.frameBytes {
+            // The frame is full at the first line end at or past its size.
+            let from = max(0, Self.frameBytes - 1 - state.pending.count)
+            guard let end = rest[from...].firstIndex(of: 0x0A) else { break }
+            state.pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[...end]))
+            let buffer = buffers.take()
+            swap(&buffer.content, &state.pending)
+            full.append(Frame(stream: self, buffer: buffer))
+            state.pending.reserveCapacity(Self.frameBytes + (Self.frameBytes >> 3))
+            rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
+        }
+        state.pending.append(contentsOf: rest)
+    }
+
+    /// Appends lines that were added before, as they are.
+    func append(lines pieces: [UnsafeRawBufferPointer]) throws(IOFailure) {
+        try file?.write(pieces, at: UInt64(state.fileBytes))
+        for piece in pieces {
+            state.fileBytes += piece.count
+            fileDigests.update(piece)
+        }
+        beginFlushing()
     }
 
     /// Appends a compressed frame.
@@ -207,14 +236,29 @@ final class OutputStream {
         try file?.write(bytes, at: UInt64(state.fileBytes))
         state.fileBytes += bytes.count
         fileDigests.update(bytes)
+        beginFlushing()
     }
 
-    /// Returns when all appended frames stand on the disk.
+    /// Has the disk write while the run goes on, so that the last `flush` waits for little.
+    private func beginFlushing() {
+        guard state.fileBytes - flushing >= Self.flushBytes else { return }
+        file?.beginFlushing(UInt64(flushing)..<UInt64(state.fileBytes))
+        flushing = state.fileBytes
+    }
+
+    /// Returns when all that was appended stands on the disk.
     func flush() throws(IOFailure) { try file?.flush() }
 
     /// Writes what is left and the seek table, and gives the file its final name.
     func finish(_ compressor: FrameCompressor) throws(IOFailure) {
         guard file != nil else { return }
+        if compression == .zstd { try finishFrames(compressor) }
+        try flush()
+        file = nil
+        try fileSystem.rename(partialPath, to: path)
+    }
+
+    private func finishFrames(_ compressor: FrameCompressor) throws(IOFailure) {
         if !state.pending.isEmpty || frames.isEmpty {
             let last = FrameBuffer()
             last.content = state.pending
@@ -223,13 +267,10 @@ final class OutputStream {
         }
         let table = ZstdSeekableWriter.seekTable(frames)
         try table.span.bytes.withUnsafeBytes { bytes throws(IOFailure) in try write(bytes) }
-        try flush()
-        file = nil
-        try fileSystem.rename(partialPath, to: path)
     }
 
     /// XXH3-128 of the content, uncompressed.
-    var contentDigest: String { hexadecimal(digest.digest128) }
+    var contentDigest: String { compression == .zstd ? hexadecimal(digest.digest128) : fileDigest }
 }
 
 /// The digest as 32 hexadecimal digits.

@@ -21,20 +21,24 @@ final class Outputs: @unchecked Sendable {
     /// The ledger and its kin are long and alike; level 1 packs them well and fast.
     private static let sideLevel = 1
 
-    /// - Parameter checkpoint: the states of the streams where a stopped run left off.
+    /// - Parameters:
+    ///   - spec: how the kept records are packed.
+    ///   - checkpoint: the states of the streams where a stopped run left off.
     init(
-        folder: String, level: Int, writesPicks: Bool, from checkpoint: [OutputStream.State]? = nil,
+        folder: String, spec: OutputSpec, writesPicks: Bool, from checkpoint: [OutputStream.State]? = nil,
         fileSystem: FileSystem
     ) throws(IOFailure) {
         let names =
-            ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] + (writesPicks ? ["picks.jsonl.zst"] : [])
+            [spec.compression.keptName, "ledger.jsonl.zst", "quarantine.jsonl.zst"]
+            + (writesPicks ? ["picks.jsonl.zst"] : [])
         let buffers = Spares { FrameBuffer() }
         var streams: [OutputStream] = []
         for (index, name) in names.enumerated() {
             streams.append(
                 try OutputStream(
-                    name: name, folder: folder, from: checkpoint.flatMap { index < $0.count ? $0[index] : nil },
-                    buffers: buffers, fileSystem: fileSystem))
+                    name: name, folder: folder, compression: index == 0 ? spec.compression : .zstd,
+                    from: checkpoint.flatMap { index < $0.count ? $0[index] : nil }, buffers: buffers,
+                    fileSystem: fileSystem))
         }
         // So that what a checkpoint will speak of has its name on the disk.
         if checkpoint == nil { try fileSystem.flushFolder(folder) }
@@ -43,16 +47,19 @@ final class Outputs: @unchecked Sendable {
         hasPicks = writesPicks
         self.folder = folder
         self.fileSystem = fileSystem
-        compressors = Spares { FrameCompressor(level: level) }
+        compressors = Spares { FrameCompressor(level: spec.level) }
         quickCompressors = Spares { FrameCompressor(level: Self.sideLevel) }
     }
 
     /// Takes a parcel's lines up in order.
     func assemble(_ parcel: Parcel) {
-        kept.add(parcel.kept, lines: parcel.account.kept, to: &parcel.frames)
-        ledger.add(parcel.ledger, lines: parcel.ledgerLines, to: &parcel.frames)
-        quarantine.add(parcel.quarantine, lines: parcel.account.quarantined, to: &parcel.frames)
-        picks?.add(parcel.picks, lines: parcel.account.kept, to: &parcel.frames)
+        parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &parcel.frames) }
+        func add(_ bytes: [UInt8], _ lines: Int, to stream: OutputStream?) {
+            bytes.withUnsafeBytes { stream?.add([$0], lines: lines, to: &parcel.frames) }
+        }
+        add(parcel.ledger, parcel.ledgerLines, to: ledger)
+        add(parcel.quarantine, parcel.account.quarantined, to: quarantine)
+        add(parcel.picks, parcel.account.kept, to: picks)
     }
 
     func compress(_ parcel: Parcel) {
@@ -63,6 +70,7 @@ final class Outputs: @unchecked Sendable {
     }
 
     func append(_ parcel: Parcel) throws {
+        if kept.compression == .uncompressed { try parcel.withKept { try kept.append(lines: $0) } }
         for frame in parcel.frames {
             try frame.stream.append(frame.buffer)
             frame.buffer.empty()

@@ -105,7 +105,11 @@ final class EmitPass: @unchecked Sendable {
             }
         }
         for (row, line) in parcel.lines.enumerated() {
-            keptEncoder.append(parcel.raw.bytes(of: line), row: row, columns: columns, to: &parcel.kept)
+            if keptEncoder.isPlain {
+                parcel.keep(line)
+            } else {
+                keptEncoder.append(parcel.raw.bytes(of: line), row: row, columns: columns, to: &parcel.kept)
+            }
             encoder.appendPick(
                 parcel.ordinals[row], row: row, columns: columns.filter { pickColumns.contains($0.name) },
                 to: &parcel.picks)

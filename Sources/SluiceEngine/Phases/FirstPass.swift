@@ -135,29 +135,13 @@ final class FirstPass: @unchecked Sendable {
 
     private func encodeKept(_ parcel: Parcel) {
         parcel.account.kept = parcel.rows.count
-        let raw = parcel.raw
-        guard keptEncoder.isPlain else {
-            for (row, record) in parcel.rows.enumerated() {
-                keptEncoder.append(
-                    raw.bytes(of: parcel.lines[Int(record)]), row: row, columns: parcel.columns, to: &parcel.kept)
-            }
+        if keptEncoder.isPlain {
+            for record in parcel.rows { parcel.keep(parcel.lines[Int(record)]) }
             return
         }
-        parcel.kept.reserveCapacity(raw.count + parcel.rows.count)
-        // Records that stand together in the block, a line end and nothing else between them, are copied together.
-        let bytes = raw.bytes
-        var next = 0
-        while next < parcel.rows.count {
-            var run = parcel.lines[Int(parcel.rows[next])]
-            next += 1
-            while next < parcel.rows.count {
-                let line = parcel.lines[Int(parcel.rows[next])]
-                guard line.start == run.end + 1, bytes[Int(run.end)] == 0x0A else { break }
-                run.end = line.end
-                next += 1
-            }
-            parcel.kept.append(contentsOf: raw.bytes(of: run))
-            parcel.kept.append(0x0A)
+        for (row, record) in parcel.rows.enumerated() {
+            keptEncoder.append(
+                parcel.raw.bytes(of: parcel.lines[Int(record)]), row: row, columns: parcel.columns, to: &parcel.kept)
         }
     }
 

@@ -82,7 +82,7 @@ final class Execution {
         let transforms = takeTransforms(&pending)
         let picks = pending.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         let outputs = try Outputs(
-            folder: output, level: definition.output.level, writesPicks: !picks.isEmpty, from: checkpoint?.streams,
+            folder: output, spec: definition.output, writesPicks: !picks.isEmpty, from: checkpoint?.streams,
             fileSystem: options.fileSystem)
         let keeping = try pending.first.map { try self.keeping($0.link, pending, picks, checkpoint) }
         let wanted = chain.wanted(from: 0, output: definition.output, unfinished: severalPieces)

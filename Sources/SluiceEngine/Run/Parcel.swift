@@ -53,6 +53,8 @@ final class Parcel {
     var storeRows: [Int] = []
 
     var account = Account()
+    /// The kept lines: pieces of the block where records are written as they are, else what was made of them.
+    var keptRuns: [(start: UInt32, end: UInt32)] = []
     var kept: [UInt8] = []
     var ledger: [UInt8] = []
     var ledgerLines = 0
@@ -81,6 +83,7 @@ final class Parcel {
         rows.removeAll(keepingCapacity: true)
         storeRows.removeAll(keepingCapacity: true)
         account = Account()
+        keptRuns.removeAll(keepingCapacity: true)
         kept.removeAll(keepingCapacity: true)
         ledger.removeAll(keepingCapacity: true)
         ledgerLines = 0
@@ -89,6 +92,24 @@ final class Parcel {
         quarantine.removeAll(keepingCapacity: true)
         picks.removeAll(keepingCapacity: true)
         frames.removeAll(keepingCapacity: true)
+    }
+
+    /// Keeps a record's line as it is.
+    func keep(_ line: RawLine) {
+        raw.endLine(of: line)
+        // Records that stand together in the block, a line end and nothing else between them, are one piece.
+        if let last = keptRuns.indices.last, keptRuns[last].end == line.start {
+            keptRuns[last].end = line.end + 1
+        } else {
+            keptRuns.append((line.start, line.end + 1))
+        }
+    }
+
+    /// The kept lines in order, line ends included; valid until the parcel changes.
+    func withKept<R>(_ body: ([UnsafeRawBufferPointer]) throws -> R) rethrows -> R {
+        try kept.withUnsafeBytes { made in
+            try body(keptRuns.map { raw.bytes(from: $0.start, to: $0.end) } + (made.isEmpty ? [] : [made]))
+        }
     }
 
     /// What the dedupe compares of a record.

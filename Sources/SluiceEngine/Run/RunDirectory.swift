@@ -12,8 +12,8 @@ package struct RunDirectory: ~Copyable {
     static let workName = "work"
     static let planName = "plan.json"
     static let outputNames = [
-        manifestName, "kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst",
-    ]
+        manifestName, "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst",
+    ] + OutputCompression.allCases.map(\.keptName)
 
     var workPath: String { "\(path)/\(Self.workName)" }
 

@@ -162,6 +162,12 @@ public struct RunReader: Sendable {
         return faults
     }
 
+    /// What the run's definition makes the file of the kept records be called.
+    private var keptName: String {
+        let word = manifest["definition"]?["output"]?["compression"]?.textValue
+        return (word.flatMap(OutputCompression.init(rawValue:)) ?? .zstd).keptName
+    }
+
     private func account() -> [String] {
         func count(_ key: String) -> Int { manifest["counts"]?[key]?.integerValue ?? 0 }
         func lines(_ name: String) -> Int {
@@ -173,9 +179,11 @@ public struct RunReader: Sendable {
                 "the account does not close: \(count("read")) read, \(count("kept")) kept, \(count("dropped")) dropped, \(count("quarantined")) quarantined"
             )
         }
-        for (name, key) in [("kept", "kept"), ("ledger", "dropped"), ("quarantine", "quarantined")]
-        where lines("\(name).jsonl.zst") != count(key) {
-            faults.append("\(name).jsonl.zst has \(lines("\(name).jsonl.zst")) lines for \(count(key)) records \(key)")
+        let pairs = [
+            (keptName, "kept"), ("ledger.jsonl.zst", "dropped"), ("quarantine.jsonl.zst", "quarantined"),
+        ]
+        for (name, key) in pairs where lines(name) != count(key) {
+            faults.append("\(name) has \(lines(name)) lines for \(count(key)) records \(key)")
         }
         return faults
     }

@@ -61,6 +61,17 @@ public final class RawBlock: @unchecked Sendable {
         UnsafeRawBufferPointer(start: memory.baseAddress! + Int(line.start), count: Int(line.end - line.start))
     }
 
+    /// Puts a line end right after a record. One is there already but for a `\r` before it and the end of the file, and
+    /// no other record's bytes are. So neighbouring records can be written in one piece; see `bytes(from:to:)`.
+    @inline(__always)
+    public func endLine(of line: RawLine) { memory[Int(line.end)] = 0x0A }
+
+    /// A piece of the block, valid until it is filled again; `end` is at most one byte past the last record.
+    @inline(__always)
+    public func bytes(from start: UInt32, to end: UInt32) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: memory[Int(start)..<Int(end)])
+    }
+
     /// The number of a record's line in the file, from 1.
     public func lineNumber(of line: RawLine) -> UInt64 { firstLine + UInt64(line.lineDelta) }
 
