@@ -75,6 +75,41 @@ import Testing
         #expect(try text(readFile(space("out/thesis.tex"))) == "years of work", "--force removes only what is ours")
     }
 
+    /// `compression: none` changes the one file and how it is packed, whatever is written of a record.
+    @Test(arguments: [[], ["record: formatted"], ["annotate: [rank]"]])
+    func uncompressedRecordsAreTheSameLines(_ form: [String]) throws {
+        let space = try Workspace()
+        // Line ends of both kinds, blank lines, duplicates, a bad line, no line end at the end; and an array.
+        let lines = (0..<300).map { #"{"a": "text \#($0 % 200) of some length", "b": \#($0)}"# + ($0 % 7 == 0 ? "\r" : "") }
+        try space.write("in-1.jsonl", lines.joined(separator: "\n") + "\n\n{\n" + #"{"a": "the last one"}"#)
+        try space.write("in-2.json", "[" + (0..<50).map { #"{"a":"text \#($0 * 9)"}"# }.joined(separator: ",\n") + "]")
+        let stages = form.isEmpty ? [] : [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 60%}"]
+        try space.define(files: "in-*", input: ["dedupe: {on: a}"], stages: stages, output: form)
+        let packed = try space.run(["--block-bytes", "4096"])
+        let plain = try space.run(["--block-bytes", "4096", "--set", "output.compression=none"], into: "plain")
+        #expect(!plain.kept.isEmpty && plain.kept == packed.kept)
+        #expect(plain.ledger == packed.ledger && plain.quarantine == packed.quarantine)
+        let names = space.names(in: "plain")
+        #expect(names.contains("kept.jsonl") && !names.contains("kept.jsonl.zst"), "\(names)")
+        func kept(_ files: RunFiles) -> Report? { files.manifest["outputs"]?.elements.first }
+        #expect(kept(plain)?["file"] == "kept.jsonl" && kept(plain)?["content"] == kept(packed)?["content"])
+        for arguments in [["verify", "plain"], ["verify", "plain", "--rerun"], ["why", "plain", "in-1.jsonl:1"]] {
+            let outcome = try space.sluice(arguments)
+            #expect(outcome.status == 0, "\(arguments): \(outcome.errorText)")
+        }
+        // Neither form leaves the other's file behind.
+        _ = try space.run(["--force"], into: "plain")
+        #expect(space.names(in: "plain") == space.names(in: "out"))
+        _ = try space.run(["--force", "--set", "output.compression=none"], into: "plain")
+        #expect(space.names(in: "plain") == names)
+        var bytes = try readFile(space("plain/kept.jsonl"))
+        bytes[12] ^= 1
+        try space.write("plain/kept.jsonl", bytes)
+        let changed = try space.sluice("verify", "plain")
+        #expect(changed.status == 3)
+        #expect(changed.errorText.contains("kept.jsonl is not what was written"), "\(changed.errorText)")
+    }
+
     /// A run that fails removes nothing but its own, and leaves no folder that it made.
     @Test func aFailedRunLeavesNothing() throws {
         let space = try space()

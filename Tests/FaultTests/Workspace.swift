@@ -102,7 +102,9 @@ enum Corpus {
 
 /// What a run directory holds under final names; `run.json` without its `timing`.
 struct Snapshot: Equatable, CustomStringConvertible {
-    static let names = ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst", "run.json"]
+    static let names = [
+        "kept.jsonl", "kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst", "run.json",
+    ]
     var files: [String: [UInt8]] = [:]
 
     init(_ directory: String) throws {
@@ -138,6 +140,8 @@ struct Snapshot: Equatable, CustomStringConvertible {
 enum Case: String, CaseIterable {
     /// Deduped in memory, one pass.
     case dedupe
+    /// The same, its kept records not compressed.
+    case uncompressed
     /// The same, with a table that never fits.
     case spill
     /// A hash that says little, so that contents are compared: on disk, and most of those it finds differ.
@@ -158,6 +162,7 @@ enum Case: String, CaseIterable {
               dedupe: {on: [prompt, completion], verify: \(self == .compare ? "bytes" : "hash")}
             output:
               directory: out
+              compression: \(self == .uncompressed ? "none" : "zstd")
 
             """
         guard self == .select else { return head }

@@ -136,7 +136,8 @@ import Testing
             Self.definition.report.json
                 == #"{"sluice":1,"seed":7,"memory":1073741824,"input":{"files":["a.zst"],"dedupe":{"on":["prompt","completion"],"verify":"hash"},"#
                 + #""malformed":"quarantine","max_record":16777216},"stages":[{"embed":{"dimensions":64,"model":"lexical"}},"#
-                + #"{"coreset":{"keep":"5%"}}],"output":{"directory":"out","record":"original","annotate":["cluster"],"level":3}}"#
+                + #"{"coreset":{"keep":"5%"}}],"output":{"directory":"out","record":"original","annotate":["cluster"],"#
+                + #""compression":"zstd","level":3}}"#
         )
     }
 
@@ -147,6 +148,12 @@ import Testing
         #expect(other.decidingReport == Self.definition.decidingReport)
         other.output.level = 4
         #expect(other.decidingReport != Self.definition.decidingReport)
+        // Without compression the level decides nothing either, and is not said.
+        other.output.compression = .uncompressed
+        let one = other.decidingReport
+        other.output.level = 5
+        #expect(other.decidingReport == one)
+        #expect(one["output"]?["compression"] == "none" && one["output"]?["level"] == nil)
     }
 
     @Test func differencesNameThePath() {

@@ -278,6 +278,14 @@ private func stage(_ line: String) -> String {
             "5:1: key `seed` stands twice in this map; delete one"
         ),
         (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o, compression: non}\n",
+            "3:37: `output.compression` must be one of zstd, none, not `non`; did you mean `none`?"
+        ),
+        (
+            "sluice: 1\ninput: {files: a}\noutput: {directory: o, compression: none, level: 3}\n",
+            "3:50: `output.level` is the level of zstd, and `compression: none` uses none; leave one of them out"
+        ),
+        (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o, level: x}\n",
             "3:31: `output.level` must be a whole number from 1 to 19, not `x`"
         ),

@@ -188,10 +188,13 @@ final class OutputStream {
 
     /// Counts whole lines, and where they are compressed puts them into frames; full ones go to `full`.
     ///
-    /// - Parameter pieces: of whole lines each.
+    /// - Parameters:
+    ///   - pieces: of whole lines each.
+    ///   - count: how many lines that is; those that went to a work file instead are no lines of this file.
     func add(_ pieces: [UnsafeRawBufferPointer], lines count: Int, to full: inout [Frame]) {
+        guard pieces.contains(where: { !$0.isEmpty }) else { return }
         state.lines += count
-        for bytes in pieces where !bytes.isEmpty {
+        for bytes in pieces {
             state.contentBytes += bytes.count
             if compression == .zstd { fill(bytes, &full) }
         }

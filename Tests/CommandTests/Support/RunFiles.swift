@@ -12,7 +12,7 @@ struct RunFiles {
     let manifest: Report
 
     init(_ directory: String) throws {
-        kept = try unpacked("\(directory)/kept.jsonl.zst")
+        kept = try (try? readFile("\(directory)/kept.jsonl")) ?? unpacked("\(directory)/kept.jsonl.zst")
         ledger = try unpacked("\(directory)/ledger.jsonl.zst")
         quarantine = try unpacked("\(directory)/quarantine.jsonl.zst")
         picks = try? unpacked("\(directory)/picks.jsonl.zst")
