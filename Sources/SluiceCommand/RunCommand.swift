@@ -7,7 +7,8 @@ struct RunCommand: ParsableCommand {
         commandName: "run", abstract: "Run a definition.",
         discussion: """
             What it writes into the output directory:
-              kept.jsonl.zst         the records that stay, in input order
+              kept.jsonl.zst         the records that stay, in input order (kept.jsonl with
+                                     `output.compression: none`)
               ledger.jsonl.zst       for each dropped record the stage, the reason and
                                      the record that it lost to
               quarantine.jsonl.zst   the lines that are no good records
