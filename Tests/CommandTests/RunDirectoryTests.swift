@@ -80,10 +80,13 @@ import Testing
     func uncompressedRecordsAreTheSameLines(_ form: [String]) throws {
         let space = try Workspace()
         // Line ends of both kinds, blank lines, duplicates, a bad line, no line end at the end; and an array.
-        let lines = (0..<300).map { #"{"a": "text \#($0 % 200) of some length", "b": \#($0)}"# + ($0 % 7 == 0 ? "\r" : "") }
+        let lines = (0..<300).map {
+            #"{"a": "text \#($0 % 200) of some length", "b": \#($0)}"# + ($0 % 7 == 0 ? "\r" : "")
+        }
         try space.write("in-1.jsonl", lines.joined(separator: "\n") + "\n\n{\n" + #"{"a": "the last one"}"#)
         try space.write("in-2.json", "[" + (0..<50).map { #"{"a":"text \#($0 * 9)"}"# }.joined(separator: ",\n") + "]")
-        let stages = form.isEmpty ? [] : [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 60%}"]
+        let stages =
+            form.isEmpty ? [] : [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 60%}"]
         try space.define(files: "in-*", input: ["dedupe: {on: a}"], stages: stages, output: form)
         let packed = try space.run(["--block-bytes", "4096"])
         let plain = try space.run(["--block-bytes", "4096", "--set", "output.compression=none"], into: "plain")

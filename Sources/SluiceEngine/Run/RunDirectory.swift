@@ -11,9 +11,10 @@ package struct RunDirectory: ~Copyable {
     static let lockName = ".sluice.lock"
     static let workName = "work"
     static let planName = "plan.json"
-    static let outputNames = [
-        manifestName, "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst",
-    ] + OutputCompression.allCases.map(\.keptName)
+    static let outputNames =
+        [
+            manifestName, "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst",
+        ] + OutputCompression.allCases.map(\.keptName)
 
     var workPath: String { "\(path)/\(Self.workName)" }
 

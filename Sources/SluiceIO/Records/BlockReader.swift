@@ -159,7 +159,8 @@ public final class BlockReader {
                 block.reserve(max(block.count + chunk, min(block.count * 2, lineStart + limits.maxRecord + 2 * chunk)))
             }
             do throws(IOFailure) {
-                block.count += try read(into: UnsafeMutableRawBufferPointer(rebasing: block.room[..<chunk]))
+                block.count += try read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: block.room[..<step(block, lineStart)]))
             } catch {
                 // The whole lines before the fault are good.
                 pendingFailure = error
@@ -173,6 +174,13 @@ public final class BlockReader {
         byte += UInt64(block.count)
         if let long = block.overlong.last { byte = long.byte + long.length + overlongEnd }
         return block.count > 0 || !block.overlong.isEmpty
+    }
+
+    /// How much to read next: up to the size of a block, then little at a time to the end of the line there, so that
+    /// little is left over to be copied to the next block.
+    private func step(_ block: RawBlock, _ lineStart: Int) -> Int {
+        let missing = limits.blockBytes - block.count
+        return min(chunk, missing > 0 ? missing : max(8 << 10, block.count - lineStart))
     }
 
     /// Lines that the block now holds, of every kind.
