@@ -8,9 +8,11 @@ peak memory of its largest process (the kernel's ru_maxrss; the processes of a p
 import datetime
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +28,17 @@ class Task:
     check: Optional[Callable[[str], dict]] = None
     # Called before each run, untimed.
     prepare: Optional[Callable[[], None]] = None
-    # Gets no row of the table of equals: it bounds what can be reached.
+    # Does less work than the others: it bounds what can be reached.
     is_limit: bool = False
+    # Seconds after which a run counts as failed.
+    limit: int = 600
     runs: list = field(default_factory=list)
 
 
 _helper = None
 
 
-def run(command, folder):
+def run(command, folder, limit=600):
     """Wall seconds, user and system seconds, peak KiB, exit status; and the output.
 
     Started by a helper process of its own: the kernel lets a child's peak begin with that of whoever started it.
@@ -43,20 +47,24 @@ def run(command, folder):
     if _helper is None:
         _helper = subprocess.Popen(
             [sys.executable, "-S", "-E", __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    _helper.stdin.write(json.dumps([command, str(folder)]) + "\n")
+    _helper.stdin.write(json.dumps([command, str(folder), limit]) + "\n")
     _helper.stdin.flush()
     return tuple(json.loads(_helper.stdout.readline()))
 
 
-def _run_here(command, folder):
+def _run_here(command, folder, limit):
     with open(os.devnull, "rb") as nothing:
         start = time.perf_counter()
         child = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", command], cwd=folder, stdin=nothing,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        # The task and all that it started, where it takes too long.
+        timer = threading.Timer(limit, os.killpg, (child.pid, signal.SIGKILL))
+        timer.start()
         output = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
+        timer.cancel()
     child.returncode = os.waitstatus_to_exitcode(status)
     return {
         "wall": round(wall, 3), "user": round(usage.ru_utime, 3), "system": round(usage.ru_stime, 3),
@@ -72,7 +80,7 @@ def alternate(tasks, folder, repetitions):
                 continue
             if task.prepare:
                 task.prepare()
-            figures, output = run(task.command, folder)
+            figures, output = run(task.command, folder, task.limit)
             if figures["status"] != 0:
                 figures["output"] = output[-400:]
             elif task.check:
@@ -96,6 +104,35 @@ def summary(task):
         "peak_mib": round(max(r["peak_kib"] for r in good) / 1024, 1),
         "peak_mib_median": round(statistics.median(r["peak_kib"] for r in good) / 1024, 1),
     }
+
+
+def paired(first, second, figure):
+    """How much of `second` the task `first` takes: the ratio of each pair of runs of one turn, as (least, median, most).
+
+    Runs of one turn met the same machine, so their ratio says more than that of two medians does. None without a pair.
+    """
+    ratios = [figure(a) / figure(b) for a, b in zip(first.runs, second.runs)
+              if a["status"] == 0 and b["status"] == 0 and figure(b) > 0]
+    return (min(ratios), statistics.median(ratios), max(ratios)) if ratios else None
+
+
+def wall(run):
+    return run["wall"]
+
+
+def cpu(run):
+    return run["user"] + run["system"]
+
+
+def ratios(first, others):
+    """A table of `first` beside each of the others, by pairs of runs."""
+    rows = [f"| {first.name} beside | wall, median of pairs | least to most | CPU, median of pairs | peak memory |", "|---|--:|--:|--:|--:|"]
+    for other in others:
+        time, work, own, theirs = paired(first, other, wall), paired(first, other, cpu), summary(first), summary(other)
+        if time and own and theirs:
+            rows.append(f"| {other.name} | {time[1]:.2f} | {time[0]:.2f} to {time[2]:.2f} | {work[1]:.2f} | "
+                        f"{own['peak_mib'] / theirs['peak_mib']:.3f} |")
+    return "\n".join(rows)
 
 
 def machine():
@@ -131,24 +168,25 @@ def commit(root):
 def failed(task):
     """How a task ended that did not do its work."""
     if not task.runs:
-        return f"| {task.name} | not run | | | | | {task.note} |"
+        return f"| {task.name} | not run | | | | | | {task.note} |"
     last = task.runs[-1]
     said = [line for line in last["output"].splitlines() if line.strip()]
-    return (f"| {task.name} | failed after {last['wall']:.0f} s | | | {last['peak_kib'] / 1024:.0f} MiB | | "
+    return (f"| {task.name} | failed after {last['wall']:.0f} s | | | {last['peak_kib'] / 1024:,.0f} MiB | | | "
             f"exit status {last['status']}: {said[0].strip()[:160] if said else 'no message'} |")
 
 
 def table(tasks):
-    rows = ["| | wall, min | wall, median | CPU, median | peak memory | rows | |", "|---|--:|--:|--:|--:|--:|---|"]
+    rows = ["| | wall, min | wall, median | CPU, median | peak memory | output | rows | |", "|---|--:|--:|--:|--:|--:|--:|---|"]
     for task in tasks:
         found = summary(task)
         if not found:
             rows.append(failed(task))
             continue
         kept = next((r["rows"] for r in task.runs if "rows" in r), "")
+        size = next((f"{r['output_bytes'] / 1e6:,.0f} MB" for r in task.runs if "output_bytes" in r), "")
         rows.append(
             f"| {task.name} | {found['wall_min']:.2f} s | {found['wall_median']:.2f} s | {found['cpu_median']:.2f} s | "
-            f"{found['peak_mib']:.0f} MiB | {f'{kept:,}' if kept != '' else ''} | {task.note} |")
+            f"{found['peak_mib']:,.0f} MiB | {size} | {f'{kept:,}' if kept != '' else ''} | {task.note} |")
     return "\n".join(rows)
 
 

@@ -37,7 +37,8 @@ def fields_msgspec():
 def key_xxhash():
     import xxhash
 
-    return xxhash.xxh3_128_digest
+    digest = xxhash.xxh3_128_digest
+    return lambda text: digest(text.encode())
 
 
 def key_blake():
