@@ -78,7 +78,8 @@ public struct CoresetStage: Stage, Selection {
                     "medoids, sensitivity, facility-location: look for centres, or picks, among a sample of so many records of a group (all; facility-location 65536)",
                 example: "65536"),
             OptionSpec(
-                "score", .column(.number), help: "score-first: the column of scores, highest first", example: "row_variance"),
+                "score", .column(.number), help: "score-first: the column of scores, highest first",
+                example: "row_variance"),
             OptionSpec(
                 "score_field", .text, help: "score-first: the field of the record that holds the score",
                 example: "quality"),

@@ -95,12 +95,16 @@ public struct Block: ~Copyable, Sendable {
 
     /// A column of Int8 vectors, such as `embedding`.
     public func vectors(_ name: ColumnName) throws(StageError) -> VectorColumn {
-        guard case .vectors(let column) = self[name] else { throw .missingColumn(name, "vectors", found: self[name]?.type) }
+        guard case .vectors(let column) = self[name] else {
+            throw .missingColumn(name, "vectors", found: self[name]?.type)
+        }
         return column
     }
 
     public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
-        guard case .integers(let column) = self[name] else { throw .missingColumn(name, "integers", found: self[name]?.type) }
+        guard case .integers(let column) = self[name] else {
+            throw .missingColumn(name, "integers", found: self[name]?.type)
+        }
         return column
     }
 
@@ -138,7 +142,8 @@ public struct Block: ~Copyable, Sendable {
             return "writes `\(name)` with \(column.count) rows in a block of \(count) records"
         }
         if case .vectors(let vectors) = column, vectors.values.count != count * vectors.dimension {
-            return "writes `\(name)` with \(vectors.values.count) components for \(count) vectors of \(vectors.dimension)"
+            return
+                "writes `\(name)` with \(vectors.values.count) components for \(count) vectors of \(vectors.dimension)"
         }
         guard let declared else { return nil }
         guard let type = declared.type(of: name) else { return "writes `\(name)` and does not declare it" }

@@ -209,7 +209,8 @@ public enum ColumnContract {
             guard let kind = kind(of: name) else {
                 return report(
                     .reads,
-                    "the selection of \(label) \(use) the column `\(name)`, which the stage does not declare in `reads`")
+                    "the selection of \(label) \(use) the column `\(name)`, which the stage does not declare in `reads`"
+                )
             }
             guard !taken.isSuperset(of: kind) else { return }
             report(

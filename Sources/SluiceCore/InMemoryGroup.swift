@@ -11,7 +11,9 @@ public struct InMemoryGroup: GroupData {
     public func hashes() -> [ContentHash] { contentHashes }
 
     public func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
-        guard case .vectors(let column) = columns[name] else { throw .missingColumn(name, "vectors", found: columns[name]?.type) }
+        guard case .vectors(let column) = columns[name] else {
+            throw .missingColumn(name, "vectors", found: columns[name]?.type)
+        }
         return ResidentVectors(column.values, count: contentHashes.count, dimension: column.dimension)
     }
 

@@ -2,7 +2,9 @@
 package enum SelectionRules {
     /// What is wrong with the quotas; nil where nothing is.
     package static func fault(inQuotas quotas: [Int], for sizes: [Int]) -> String? {
-        guard quotas.count == sizes.count else { return "`quotas` gives \(quotas.count) numbers for \(sizes.count) groups" }
+        guard quotas.count == sizes.count else {
+            return "`quotas` gives \(quotas.count) numbers for \(sizes.count) groups"
+        }
         for (quota, size) in zip(quotas, sizes) where !(0...size).contains(quota) {
             return "`quotas` gives \(quota) for a group of \(size) records; it must be from 0 to \(size)"
         }

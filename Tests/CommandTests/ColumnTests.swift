@@ -91,6 +91,25 @@ import Testing
         #expect(files.keptLines.count == 10)
     }
 
+    /// The names of fields become part of file names.
+    @Test func aFieldMayHaveAnyName() throws {
+        let names = ["../q", "a/b", String(repeating: "long", count: 100), "_row", "ordinal", "ä%2f"]
+        let space = try space(stages: [])
+        try space.write(
+            "in.jsonl",
+            lines: (0..<20).map { row in
+                "{" + (["text"] + names).map { #""\#($0)":"\#($0) \#(row)""# }.joined(separator: ",") + "}"
+            })
+        let template = names.map { "{\($0.replacing(".", with: "\\."))}" }.joined(separator: " ")
+        try space.define(
+            stages: Self.embedded + ["cluster: {clusters: 2}", "format: {template: '\(template)'}"],
+            output: ["record: formatted"])
+        let files = try space.run()
+        try files.expectClosedAccount()
+        let text = try Report(json: try #require(files.keptLines.last))["text"]?.textValue
+        #expect(text == names.map { "\($0) 19" }.joined(separator: " "))
+    }
+
     // MARK: Every option that names a column, against every type of column
 
     /// Columns of each type that the built-in stages write.
@@ -110,8 +129,10 @@ import Testing
 
     @Test func theListOfOptionsIsWhole() {
         let named = Registry.builtIn.names.flatMap { stage in
-            (Registry.builtIn[stage]?.descriptor.options ?? []).filter { $0.kind.description.contains("name of a column") }
-                .map { "\(stage).\($0.name)" }
+            (Registry.builtIn[stage]?.descriptor.options ?? []).filter {
+                $0.kind.description.contains("name of a column")
+            }
+            .map { "\(stage).\($0.name)" }
         }
         #expect(Set(named) == Set(Self.options.map { "\($0.0).\($0.1)" }))
     }
@@ -165,7 +186,8 @@ import Testing
 
     @Test func aNameThatIsNoneIsRefused() throws {
         for name in ["../x", "_row", "''"] {
-            let outcome = try space(stages: Self.embedded + ["redundancy: {order: \(name)}"]).sluice("check", "run.yaml")
+            let outcome = try space(stages: Self.embedded + ["redundancy: {order: \(name)}"]).sluice(
+                "check", "run.yaml")
             #expect(outcome.status == 2)
             #expect(outcome.errorText.contains("option `order` of stage `redundancy` must be"), "\(outcome.errorText)")
         }
@@ -183,7 +205,9 @@ import Testing
     // MARK: Warnings
 
     /// A stage is warned of by what reached it, wherever it stands.
-    @Test(arguments: [[], ["cluster: {clusters: 3}"], ["coreset: {keep: 20}"], ["cluster: {clusters: 3}", "redundancy"]])
+    @Test(arguments: [
+        [], ["cluster: {clusters: 3}"], ["coreset: {keep: 20}"], ["cluster: {clusters: 3}", "redundancy"],
+    ])
     func aStageThatDropsEverythingEarnsAWarning(_ before: [String]) throws {
         let files = try space(
             stages: Self.embedded + before + [#"format: {template: "{nope}"}"#]
@@ -193,7 +217,8 @@ import Testing
         let warnings = (files.manifest["warnings"]?.elements ?? []).compactMap(\.textValue)
         #expect(
             warnings.contains {
-                $0.hasPrefix("stage `format#2` dropped all \(reached) records that reached it (missing-field \(reached))")
+                $0.hasPrefix(
+                    "stage `format#2` dropped all \(reached) records that reached it (missing-field \(reached))")
             }, "\(warnings)")
     }
 }

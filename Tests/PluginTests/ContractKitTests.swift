@@ -67,7 +67,7 @@ private struct Lengths: Stage, Transform {
         case "reads the line": if let lines = block.lines { lengths = (0..<block.count).map { Int64(lines[$0].count) } }
         case "reads a column": if block["label"] != nil { lengths = lengths.map { $0 + 1 } }
         case "asks for a column that is not there": if block["nowhere"] != nil { lengths = [] }
-        case "asks for a field that is not there": 
+        case "asks for a field that is not there":
             for record in block.live where block.field("nowhere")[record] != .missing { lengths[record] = 0 }
         case "needs a column": lengths = try block.integers("label")
         case "writes something else": block.write("other", .integers(lengths))

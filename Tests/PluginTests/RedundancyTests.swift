@@ -362,7 +362,8 @@ private struct PlainLift {
         #expect(lift.reads == [.column(.embedding, .vector)])
         #expect(lift.writes == [ColumnSpec("row_variance", .real)])
         let pairwise = try RedundancyStage.make(["order": "rank", "per": "cluster"])
-        #expect(pairwise.reads == [.column(.embedding, .vector), .column(.rank, .integer), .column(.cluster, .integer)])
+        #expect(
+            pairwise.reads == [.column(.embedding, .vector), .column(.rank, .integer), .column(.cluster, .integer)])
         #expect(pairwise.writes.isEmpty)
         #expect(try RedundancyStage.make().reads == [.column(.embedding, .vector)])
     }

@@ -92,9 +92,10 @@ private struct Chooser: Stage, Selection {
             ])
     }
 
-    @Test(arguments: [
-        ("bytes", "bytes"), ("vector", "vectors of 8 components"), ("integer", nil), ("real", nil),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("bytes", "bytes"), ("vector", "vectors of 8 components"), ("integer", nil), ("real", nil),
+        ] as [(String, String?)])
     func aColumnMustHaveATypeThatItsReaderTakes(type: String, words: String?) throws {
         let found = try problems([
             writer("good", "integer"), writer("score", type), StageSpec("chooser", ["by": "score"]),
@@ -102,7 +103,9 @@ private struct Chooser: Stage, Selection {
         #expect(
             found
                 == (words.map {
-                    ["stage 3 `chooser`: `by` reads `score`, which holds \($0); it takes integers or reals, such as `good`"]
+                    [
+                        "stage 3 `chooser`: `by` reads `score`, which holds \($0); it takes integers or reals, such as `good`"
+                    ]
                 } ?? []))
     }
 

@@ -1,7 +1,8 @@
 import SluiceCore
-@testable import SluiceEngine
 import SluiceIO
 import Testing
+
+@testable import SluiceEngine
 
 /// Stages of others whose work is not what they declare: the run ends with an error that names the stage, and reads and
 /// writes no memory that is not its own.
@@ -147,7 +148,8 @@ private struct Chooser: Stage, Selection {
     init(options: OptionValues) throws(StageError) { lie = try options.text("lie") }
 
     var reads: [Input] {
-        [.column("number", .integer), .column("vector", .vector)] + (lie == "groups by reals" ? [.column("real", .real)] : [])
+        [.column("number", .integer), .column("vector", .vector)]
+            + (lie == "groups by reals" ? [.column("real", .real)] : [])
             + (lie == "asks for bytes" ? [.column("bytes", .bytes)] : [])
     }
     let writes = [ColumnSpec(.rank, .integer)]

@@ -56,8 +56,8 @@ import Testing
     ) throws {
         let context = StageContext(name: "counting", seed: Seed(1), memory: 1 << 20)
         let run = TransformRun(links: [
-                TransformRun.Link(transform, StageDeclaration(reads: [], writes: []), writesAll: false, context)
-            ])
+            TransformRun.Link(transform, StageDeclaration(reads: [], writes: []), writesAll: false, context)
+        ])
         let pool = WorkerPool(threads: threads)
         defer { pool.stop() }
         let next = Atomic<Int>(0)

@@ -24,6 +24,10 @@ final class ColumnStore: @unchecked Sendable {
     private let fileSystem: FileSystem
     private(set) var types: [ColumnName: ColumnType] = [:]
     private(set) var shards: [Shard] = []
+    /// The columns that the first pass wrote. They stay as they are: a run that goes on after a stop begins with them again.
+    private var firstColumns: Set<ColumnName> = []
+    /// Those of them that a later pass wrote anew, into files of their own.
+    private var replaced: Set<ColumnName> = []
     private let opened = Monitor()
     private var readers: [String: any Sendable] = [:]
     /// Well under the 1,024 files that a process may have open by default.
@@ -42,21 +46,29 @@ final class ColumnStore: @unchecked Sendable {
 
     /// Writes the next shard, or new columns of shard `number`.
     func writer(shard number: Int) -> ShardWriter {
-        ShardWriter(fileSystem: fileSystem) { [self] name in path(name, number) }
+        let kept = number < shards.count ? firstColumns : []
+        return ShardWriter(fileSystem: fileSystem) { [self] name in path(name, number, isLater: kept.contains(name)) }
     }
 
     /// Takes a finished shard in.
     func add(shard number: Int, rows count: Int, types: [ColumnName: ColumnType]) {
-        if number == shards.count { shards.append(Shard(number: number, rows: rows..<(rows + count))) }
+        if number == shards.count {
+            shards.append(Shard(number: number, rows: rows..<(rows + count)))
+            firstColumns.formUnion(types.keys)
+        } else {
+            replaced.formUnion(firstColumns.intersection(types.keys))
+        }
         self.types.merge(types) { _, new in new }
         // What is open may be a column of this name that the new one has taken the place of.
         opened.locked { readers = [:] }
     }
 
-    private func path(_ name: ColumnName, _ shard: Int) -> String {
+    /// - Parameter isLater: whether it is a column of the first pass that a later pass writes anew. No column of a stage has
+    ///   a `+` in its name.
+    private func path(_ name: ColumnName, _ shard: Int, isLater: Bool) -> String {
         let digits = String(shard)
         let padded = String(repeating: "0", count: max(0, 5 - digits.utf8.count)) + digits
-        return "\(folder)/\(name.name).\(padded).npy"
+        return "\(folder)/\(name.name)\(isLater ? "+" : "").\(padded).npy"
     }
 
     /// Columns of a range of rows that lies in one shard.
@@ -66,7 +78,8 @@ final class ColumnStore: @unchecked Sendable {
         var result: [(name: ColumnName, column: Column)] = []
         for name in names {
             guard let type = types[name] else { continue }
-            result.append((name, try load(path(name, shard.number), type, local, of: shard.rows.count)))
+            let path = path(name, shard.number, isLater: replaced.contains(name))
+            result.append((name, try load(path, type, local, of: shard.rows.count)))
         }
         return result
     }

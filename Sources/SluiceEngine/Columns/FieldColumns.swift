@@ -1,4 +1,5 @@
 import SluiceCore
+import SluiceIO
 
 /// JSON fields and whole lines that a stage reads after the first pass are kept as columns of bytes, a kind byte before
 /// each field's content, so that the input need not be parsed again.
@@ -6,7 +7,15 @@ enum FieldColumns {
     private static let prefix = "_field "
     static let record: ColumnName = "_record"
 
-    static func name(_ path: FieldPath) -> ColumnName { ColumnName(prefix + escaped(path.description)) }
+    static func name(_ path: FieldPath) -> ColumnName {
+        let name = escaped(path.description)
+        guard name.utf8.count > longest else { return ColumnName(prefix + name) }
+        let hash = Array(name.utf8).withUnsafeBytes { XXHash.hash128($0) }
+        return ColumnName(prefix + name.prefix(32) + " " + hexadecimal(hash))
+    }
+
+    /// Names stand in file names, which have 255 bytes at most.
+    private static let longest = 128
 
     /// The columns that stand for what these stages read beside columns.
     static func names(for inputs: [Input]) -> [ColumnName] {
@@ -23,7 +32,6 @@ enum FieldColumns {
         return names
     }
 
-    /// Names stand in file names.
     private static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {

@@ -159,7 +159,9 @@ final class GroupedFile: @unchecked Sendable {
         guard values.count * MemoryLayout<T>.stride == groups.count * width else {
             throw IOFailure(
                 .wrongColumn, path: file.path,
-                found: "\(values.count) values of \(MemoryLayout<T>.stride) bytes are not \(groups.count) rows of \(width)")
+                found:
+                    "\(values.count) values of \(MemoryLayout<T>.stride) bytes are not \(groups.count) rows of \(width)"
+            )
         }
         for (row, group) in groups.enumerated() where group >= 0 {
             values.withUnsafeBytes { bytes in

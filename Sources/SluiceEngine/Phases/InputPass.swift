@@ -123,7 +123,8 @@ final class InputPass: @unchecked Sendable {
     static func checkLine(_ line: UInt64, of file: String) throws(EngineError) {
         guard line > UInt64(Ordinal.maximumLine) else { return }
         throw EngineError(
-            .data, "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
+            .data,
+            "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
     }
 
     /// The digest of each file that was read to its end, and how many lines it has, by file index.

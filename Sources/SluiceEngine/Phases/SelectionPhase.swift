@@ -132,7 +132,8 @@ final class SelectionPhase: @unchecked Sendable {
                 // A store without rows has no columns.
                 if sizes.isEmpty { continue }
                 throw EngineError(
-                    .fault, "stage `\(context.name)` chooses by the column `\(name)`, which was declared and not written")
+                    .fault,
+                    "stage `\(context.name)` chooses by the column `\(name)`, which was declared and not written")
             }
             types[name] = type
         }

@@ -37,7 +37,8 @@ package struct StageChain: Sendable {
                         index: index, label: label, spec: spec, stage: stage,
                         seed: Seed(definition.seed).derived(for: spec.name, index: occurrence)))
             } catch {
-                throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(error, stage: label)
+                throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(
+                    error, stage: label)
             }
         }
         self.links = links
