@@ -152,15 +152,19 @@ extension FileSystem {
     }
 
     /// Removes a folder and all that is in it; symbolic links are removed, not followed.
-    public func removeTree(_ path: String) throws(IOFailure) {
-        for name in try entries(of: path) {
+    ///
+    /// - Parameter last: a file in it that goes after everything else.
+    public func removeTree(_ path: String, last: String? = nil) throws(IOFailure) {
+        for name in try entries(of: path) where name != last {
             let inner = "\(path)/\(name)"
-            if try isRealFolder(inner) { try removeTree(inner) } else { try remove(inner) }
+            if isRealFolder(inner) { try removeTree(inner) } else { try remove(inner) }
         }
+        if let last { try remove("\(path)/\(last)") }
         try removeFolder(path)
     }
 
-    private func isRealFolder(_ path: String) throws(IOFailure) -> Bool {
+    /// Whether there is a folder of this name, and no link to one.
+    public func isRealFolder(_ path: String) -> Bool {
         var status = Glibc.stat()
         guard lstat(path, &status) == 0 else { return false }
         return status.st_mode & S_IFMT == S_IFDIR

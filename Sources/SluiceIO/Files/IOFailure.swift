@@ -72,7 +72,12 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
                 }
         case (.read, _):
             code = .cannotRead
-            advice = number == EISDIR ? "Name the files in it, for instance with a pattern." : ""
+            advice =
+                switch number {
+                case EISDIR: "Name the files in it, for instance with a pattern."
+                case EBADF: "It is closed."
+                default: ""
+                }
         case (.lock, _):
             code = .locked
             advice = ""

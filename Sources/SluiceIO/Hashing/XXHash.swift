@@ -49,18 +49,68 @@ public struct XXHashStream: ~Copyable {
     public mutating func reset() { XXH3_128bits_reset(state) }
 }
 
-/// XXH3-128 of a file's bytes, taken while the file is read. One thread at a time.
+/// XXH3-128 of a file's bytes, taken from front to back while the file is read.
+///
+/// Any thread may ask for it while another one reads.
 public final class FileDigest: @unchecked Sendable {
-    // @unchecked: whoever reads the file alone may update it.
+    // @unchecked: what changes is touched with `monitor` locked.
+
+    /// The digest of the beginning of a file.
+    public struct Mark: Sendable, Equatable {
+        public var bytes: UInt64
+        public var hash: ContentHash
+
+        public init(bytes: UInt64, hash: ContentHash) {
+            self.bytes = bytes
+            self.hash = hash
+        }
+    }
+
+    private let expected: Mark?
+    private let monitor = Monitor()
     private var stream = XXHashStream()
+    private var bytes: UInt64 = 0
+    private var isOther = false
 
-    public init() {}
+    /// - Parameter expected: how the file should begin.
+    public init(expecting expected: Mark? = nil) { self.expected = expected }
 
-    public func update(_ bytes: UnsafeRawBufferPointer) { stream.update(bytes) }
+    public func update(_ bytes: UnsafeRawBufferPointer) {
+        monitor.locked {
+            var rest = bytes
+            if let expected, self.bytes < expected.bytes, self.bytes + UInt64(rest.count) >= expected.bytes {
+                let count = Int(expected.bytes - self.bytes)
+                add(UnsafeRawBufferPointer(rebasing: rest[..<count]))
+                isOther = stream.digest128 != expected.hash
+                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            }
+            add(rest)
+        }
+    }
 
-    public func reset() { stream.reset() }
+    private func add(_ part: UnsafeRawBufferPointer) {
+        stream.update(part)
+        bytes += UInt64(part.count)
+    }
 
-    public var value: ContentHash { stream.digest128 }
+    public func reset() {
+        monitor.locked {
+            stream.reset()
+            bytes = 0
+            isOther = false
+        }
+    }
+
+    public var value: ContentHash { mark.hash }
+
+    /// All that has been read so far.
+    public var mark: Mark { monitor.locked { Mark(bytes: bytes, hash: stream.digest128) } }
+
+    /// Whether the beginning is not what was expected, as far as that can be told.
+    public var differs: Bool { monitor.locked { isOther } }
+
+    /// The same at the end of the file: one that ends before is not what was expected.
+    public var differsAtEnd: Bool { monitor.locked { isOther || bytes < (expected?.bytes ?? 0) } }
 }
 
 /// The identity of records by some of their fields.

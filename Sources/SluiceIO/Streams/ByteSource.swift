@@ -49,9 +49,9 @@ public struct InputOptions: Sendable {
 extension FileSystem {
     /// Opens an input: `-` is standard input; zstd and gzip are told by the first bytes, not by the name.
     ///
-    /// An empty file is an empty stream under any name.
+    /// An empty file is an empty stream, unless its name promises packed data, which has never 0 bytes.
     ///
-    /// - Throws: `.notCompressed` when the name ends in `.zst` or `.gz` and the content is something else.
+    /// - Throws: `.truncatedStream` for such a file; `.notCompressed` when the name ends in `.zst` or `.gz` and the content is something else.
     public func openInput(_ path: String, options: InputOptions = InputOptions()) throws(IOFailure) -> any ByteSource {
         let input = RawInput(
             file: try openForReading(path), capacity: options.bufferBytes, range: nil, digest: options.digest)
@@ -83,11 +83,16 @@ extension FileSystem {
         }
         if start.starts(with: [0x1F, 0x8B]) { return try GzipSource(input) }
         for (ending, name) in [(".zst", "zstd"), (".zstd", "zstd"), (".gz", "gzip")]
-        where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && !start.isEmpty {
+        where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && input.range == nil {
+            guard !start.isEmpty else {
+                throw IOFailure(
+                    .truncatedStream, path: path, offset: 0, found: "the file is empty, which no \(name) file is",
+                    advice: "It looks like a failed download: get it again.")
+            }
             throw IOFailure(
                 .notCompressed, path: path, offset: input.range?.lowerBound ?? 0,
                 found: "named \(ending) but starts with \(shown(start)), which is no \(name) data",
-                advice: "Give the file its right name, or make it anew.")
+                advice: "Give the file its right name, or create it again.")
         }
         return PlainSource(input)
     }
