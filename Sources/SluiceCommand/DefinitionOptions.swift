@@ -33,6 +33,11 @@ struct DefinitionOptions: ParsableArguments {
 
     /// The definition, checked.
     func definition() throws -> Definition {
+        guard file != "-" else {
+            throw CommandFailure.usage(
+                "`-`: a definition is read from a file, not from standard input. To read records from there, give a definition and `--input -`."
+            )
+        }
         let text: String
         do {
             text = String(decoding: try FileSystem.local.contents(of: file), as: UTF8.self)

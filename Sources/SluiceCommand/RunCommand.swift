@@ -11,7 +11,7 @@ struct RunCommand: ParsableCommand {
                                      `output.compression: none`)
               ledger.jsonl.zst       for each dropped record the stage, the reason and
                                      the record that it lost to
-              quarantine.jsonl.zst   the lines that are no good records
+              quarantine.jsonl.zst   malformed lines
               picks.jsonl.zst        the numbers that stages gave to kept records
               run.json               the account, digests and certificates
             """)
@@ -19,7 +19,7 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
-    @Flag(help: "Replace what is in the output directory, whatever it came from.")
+    @Flag(help: "Replace the run in the output directory, when the new one is complete.")
     var force = false
 
     @Flag(help: "Go on with the stopped run in the output directory.")
@@ -58,21 +58,26 @@ struct RunCommand: ParsableCommand {
         options.dedupeBytes = dedupeBytes
         options.dedupeHashBits = dedupeHashBits
         options.isStopped = Signals.isStopped
+        options.notice = { Terminal.note("note: \($0)") }
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)
-        Signals.install(directory: definition.output.directory)
+        Signals.install(
+            LastWords(directory: definition.input.files == ["-"] ? nil : definition.output.directory))
         let display = ProgressDisplay(meter, style: progress ?? .forTerminal)
         display.start()
         let result: RunResult
         do {
             result = try run.run()
         } catch let error as EngineError where error.code == .stopped {
+            Signals.settle()
             display.stop()
-            throw CommandFailure(status: Signals.exitStatus, message: Signals.message(definition.output.directory))
+            throw CommandFailure(status: Signals.exitStatus, message: Signals.message(error))
         } catch {
+            Signals.settle()
             display.stop()
             throw error
         }
+        Signals.settle()
         display.stop()
         if result.wasComplete { Terminal.note("\(definition.output.directory) is complete already; nothing was done") }
         Summary.show(result, definition)

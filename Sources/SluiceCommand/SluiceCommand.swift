@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 public import SluiceCore
 import SluiceEngine
 
@@ -10,25 +11,39 @@ import SluiceEngine
 public enum SluiceCommand {
     /// Runs the command line of this process with the built-in stages and `stages`, and exits.
     public static func main(adding stages: [any Stage.Type] = []) -> Never {
+        StandardStreams.fillClosed()
         Environment.registry = stages.reduce(Registry.builtIn) { $0.adding($1) }
         do {
             try Sluice.checkCommandName()
-            var command = try Sluice.parseAsRoot()
+            var command = try Sluice.parseAsRoot(Arguments.readable(CommandLine.arguments.dropFirst()))
             try command.run()
         } catch let failure as CommandFailure {
             Terminal.error(failure.message)
-            Sluice.exit(withError: ExitCode(failure.status))
+            end(failure.status)
         } catch let error as EngineError {
-            Terminal.error(error.message)
-            Sluice.exit(withError: ExitCode(error.code.exitStatus))
+            Terminal.error(Words.error(error))
+            end(error.code.exitStatus)
+        } catch let code as ExitCode {
+            end(code.rawValue)
         } catch {
-            let status = Sluice.exitCode(for: error)
-            guard status != .success, !(error is ExitCode) else { Sluice.exit(withError: error) }
-            Terminal.write(Sluice.fullMessage(for: error) + "\n", to: .error)
+            let message = Sluice.fullMessage(for: error)
+            guard Sluice.exitCode(for: error) != .success else {
+                // Help, the version, completions.
+                Terminal.line(message)
+                end(0)
+            }
+            Terminal.note(message)
             // Whatever the parser doesn't like is a wrong command line.
-            Sluice.exit(withError: ExitCode(2))
+            end(2)
         }
-        Sluice.exit()
+        end(0)
+    }
+
+    /// Ends the process; with status 4 where what should be on standard output is not there.
+    private static func end(_ status: Int32) -> Never {
+        guard status == 0, let number = Terminal.outputFailure else { exit(status) }
+        Terminal.error("standard output can't be written: \(String(cString: strerror(number)))")
+        exit(4)
     }
 }
 
@@ -48,6 +63,44 @@ struct CommandFailure: Error {
     static func data(_ message: String) -> CommandFailure { CommandFailure(status: 3, message: message) }
 }
 
+/// What a person wrote on the command line, as the parser understands it.
+enum Arguments {
+    /// `-:17`, a line of standard input, is no option: it goes to the end, behind `--`.
+    static func readable(_ given: some Collection<String>) -> [String] {
+        guard given.first == "why", !given.contains("--") else { return Array(given) }
+        let places = given.filter { $0.hasPrefix("-:") }
+        return places.isEmpty ? Array(given) : given.filter { !$0.hasPrefix("-:") } + ["--"] + places
+    }
+}
+
+/// What the command says of the engine's errors: the engine knows no flags.
+enum Words {
+    static func error(_ error: EngineError) -> String {
+        var sentences: [String] = []
+        if let kept = error.kept {
+            let place =
+                switch kept.records {
+                case nil: ""
+                case 0: " from its first pass"
+                case let records?: " after \(Format.count(records)) records"
+                }
+            sentences.append("The work so far is in \(kept.directory); --resume goes on with it\(place).")
+        } else if error.remedies == [.resume, .restart] {
+            sentences.append("--resume goes on with it, --force starts over.")
+        } else if error.remedies == [.otherDirectory, .restart] {
+            sentences.append("Give another output directory, or --force to replace the run in this one.")
+        } else if error.remedies.contains(.restart) {
+            sentences.append("Start the run again with --force.")
+        } else if error.remedies.contains(.otherDirectory) {
+            sentences.append("Give another output directory.")
+        }
+        guard !sentences.isEmpty else { return error.message }
+        let end = error.message.hasSuffix(".") || error.message.hasSuffix("\n") ? "" : "."
+        let gap = error.message.hasSuffix("\n") ? "" : " "
+        return error.message + end + gap + sentences.joined(separator: " ")
+    }
+}
+
 struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluice",
@@ -59,7 +112,7 @@ struct Sluice: ParsableCommand {
               sluice plan FILE          passes, memory and disk, before anything is read
               sluice run FILE           do it
             Exit status: 0 done, 2 wrong command line or definition, 3 wrong data, 4 too little memory or disk,
-            130 or 143 stopped by a signal, 1 a fault of the program.
+            129, 130 or 143 stopped by a signal, 1 a fault of the program.
             """,
         version: "sluice \(sluiceVersion)",
         subcommands: [

@@ -7,7 +7,11 @@ enum Terminal {
         case error = 2
     }
 
+    /// The system's number of the first error of standard output; what follows it is not written.
+    nonisolated(unsafe) private(set) static var outputFailure: Int32?
+
     static func write(_ text: String, to stream: Stream = .output) {
+        if stream == .output, outputFailure != nil { return }
         var text = text
         text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
@@ -15,6 +19,7 @@ enum Terminal {
                 let count = Glibc.write(stream.rawValue, base, rest.count)
                 if count < 0 {
                     if errno == EINTR { continue }
+                    if stream == .output { outputFailure = errno }
                     return
                 }
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])

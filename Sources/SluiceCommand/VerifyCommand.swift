@@ -8,8 +8,11 @@ import SluicePipeline
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Check that inputs and outputs of a run are what they were, and that its account closes.",
-        discussion: "With --rerun the run is done again in a temporary directory and its results are compared too.")
+        abstract: "Check that inputs, outputs and counts of a run are what run.json says.",
+        discussion: """
+            It lists what it checked and what it did not. With --rerun the run is done
+            again in a temporary directory and all its results are compared.
+            """)
 
     @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
     var directory: String
@@ -26,22 +29,33 @@ struct VerifyCommand: ParsableCommand {
 
     func run() throws {
         let reader = try RunReader(directory)
-        var faults = try reader.verify(inputFolder: folder)
-        if rerun, faults.isEmpty { faults += try repeated(reader) }
-        guard faults.isEmpty else {
+        var result = try reader.verify(inputFolder: folder)
+        if rerun, result.faults.isEmpty {
+            result.faults += try repeated(reader)
+            result.unchecked = []
+        }
+        guard result.faults.isEmpty else {
             throw CommandFailure.data(
-                "\(directory) does not verify:\n" + faults.map { "  \($0)" }.joined(separator: "\n"))
+                "\(directory) does not verify:\n" + result.faults.map { "  \($0)" }.joined(separator: "\n"))
         }
         let counts = reader.manifest["counts"]
-        Terminal.line(
-            "\(directory): inputs, outputs and account verify (\(Format.count(counts?["read"]?.integerValue ?? 0)) read, \(Format.count(counts?["kept"]?.integerValue ?? 0)) kept)\(rerun ? "; the run came out the same again" : "")"
-        )
+        func count(_ key: String) -> String { Format.count(counts?[key]?.integerValue ?? 0) }
+        Terminal.line("\(directory) verifies: \(count("read")) read, \(count("kept")) kept")
+        Terminal.paragraph("checked: \(result.checked.joined(separator: ", "))", indent: 2, width: 80)
+        if rerun { Terminal.line("  run again, it gives the same results") }
+        guard !result.unchecked.isEmpty else { return }
+        Terminal.paragraph(
+            "not checked: \(result.unchecked.joined(separator: ", ")); --rerun does the run again and compares",
+            indent: 2, width: 80)
     }
 
     /// Runs the manifest's own definition again; says what came out otherwise.
     private func repeated(_ reader: RunReader) throws -> [String] {
         let manifest = reader.manifest
         let timing = manifest["timing"]
+        if manifest["inputs"]?.elements.first?["file"]?.textValue == "-" {
+            Terminal.note("reading standard input, as the run did: give it the same input")
+        }
         let folder = self.folder ?? timing?["folder"]?.textValue ?? "."
         var template = Array("/tmp/sluice-verify-XXXXXX".utf8CString)
         if let base = getenv("TMPDIR") { template = Array("\(String(cString: base))/sluice-verify-XXXXXX".utf8CString) }
@@ -64,9 +78,18 @@ struct VerifyCommand: ParsableCommand {
         } catch {
             throw CommandFailure.usage("the run's definition can't be read any more: \(error)")
         }
-        let again = try Run(
-            definition, registry: Environment.registry, options: RunOptions(threads: try threads.count(for: definition))
-        ).run()
-        return RunReader.differences(manifest, again.manifest)
+        var options = RunOptions(threads: try threads.count(for: definition))
+        options.isStopped = Signals.isStopped
+        let stopped = "; the run was not compared"
+        Signals.install(LastWords(directory: nil, otherwise: stopped))
+        do {
+            let again = try Run(definition, registry: Environment.registry, options: options).run()
+            Signals.settle()
+            return RunReader.differences(manifest, again.manifest)
+        } catch let error as EngineError where error.code == .stopped {
+            Signals.settle()
+            let words = Signals.message(EngineError(.stopped, error.message), otherwise: stopped)
+            throw CommandFailure(status: Signals.exitStatus, message: words)
+        }
     }
 }

@@ -27,22 +27,61 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         public let ordinal: Ordinal?
     }
 
+    /// What gets a person past an error. A program spells it in its own terms, such as a flag or a button.
+    public struct Remedy: Sendable, Hashable {
+        private let name: String
+
+        /// Go on with the unfinished run in the output directory: `RunOptions.resume`.
+        public static let resume = Remedy(name: "resume")
+        /// Begin anew and replace what is in the output directory: `RunOptions.force`.
+        public static let restart = Remedy(name: "restart")
+        /// Write to another output directory.
+        public static let otherDirectory = Remedy(name: "otherDirectory")
+    }
+
     public let code: Code
     /// The stage at fault, where one is.
     public private(set) var culprit: Culprit?
-    /// What was found and what to do, as a sentence.
-    public let message: String
+    /// What was found and, where no remedy says it, what to do, as a sentence.
+    public private(set) var message: String
+    /// What gets past it, the best first.
+    public private(set) var remedies: [Remedy]
+    /// What the run left for `RunOptions.resume`, where it left something.
+    public private(set) var kept: KeptWork?
     /// Whether the work so far is of use once the cause is gone, so that it is left for a resume.
     let leavesWork: Bool
 
-    public init(_ code: Code, _ message: String) {
-        self.init(code, message, leavesWork: code == .stopped || code == .resources)
+    public init(_ code: Code, _ message: String, remedies: [Remedy] = []) {
+        self.init(code, message, leavesWork: code == .stopped || code == .resources, remedies: remedies)
     }
 
-    init(_ code: Code, _ message: String, leavesWork: Bool) {
+    init(_ code: Code, _ message: String, leavesWork: Bool, remedies: [Remedy] = []) {
         self.code = code
         self.message = message
         self.leavesWork = leavesWork
+        self.remedies = remedies
+    }
+
+    /// The same error in other words.
+    public func saying(_ message: String) -> EngineError {
+        var error = self
+        error.message = message
+        return error
+    }
+
+    /// The same error of a run that left nothing behind.
+    func leavingNothing() -> EngineError {
+        var error = self
+        error.remedies = []
+        return error
+    }
+
+    /// The same error of a run that can go on with what it kept.
+    func keeping(_ kept: KeptWork) -> EngineError {
+        var error = self
+        error.kept = kept
+        if error.remedies.isEmpty { error.remedies = [.resume] }
+        return error
     }
 
     public var description: String { message }
@@ -74,9 +113,18 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
     /// The same error, with the file and line of the record that it is about before its message.
     func located(in catalog: InputCatalog) -> EngineError {
         guard let ordinal = culprit?.ordinal, catalog.files.indices.contains(ordinal.file) else { return self }
-        var result = EngineError(
-            code, "\(catalog.files[ordinal.file].name):\(ordinal.line): \(message)", leavesWork: leavesWork)
-        result.culprit = culprit
-        return result
+        return saying("\(catalog.files[ordinal.file].name):\(ordinal.line): \(message)")
+    }
+}
+
+/// What an unfinished run left in its output directory.
+public struct KeptWork: Sendable, Equatable {
+    public let directory: String
+    /// Records that need not be read again in the first pass, or nil where that pass is done.
+    public let records: Int?
+
+    public init(directory: String, records: Int?) {
+        self.directory = directory
+        self.records = records
     }
 }

@@ -182,7 +182,7 @@ import Testing
         #expect(try files.drops.map { "\($0.line) \($0.partner ?? "")" } == ["3 in.jsonl:1", "4 in.jsonl:1"])
     }
 
-    @Test(arguments: ["in.jsonl", "in.jsonl.zst", "in.jsonl.gz", "in.json"])
+    @Test(arguments: ["in.jsonl", "in.json"])
     func anEmptyFileIsAnEmptyInput(_ name: String) throws {
         let space = try Workspace()
         try space.write(name, "")
@@ -191,6 +191,19 @@ import Testing
         #expect(files.kept == [])
         #expect(files.count("read") == 0)
         try files.expectClosedAccount()
+    }
+
+    /// What a failed download leaves: `zstd -t` and `gzip -t` refuse it, too.
+    @Test(arguments: ["in.jsonl.zst", "in.jsonl.gz", "in.json.zst", "in.zstd"])
+    func anEmptyPackedFileIsAFailedDownload(_ name: String) throws {
+        let space = try Workspace()
+        try space.write(name, "")
+        try space.define(files: name, input: ["dedupe: {on: line}"])
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 3)
+        #expect(outcome.errorText.contains("\(name): byte 0: the file is empty"), "\(outcome.errorText)")
+        #expect(outcome.errorText.contains("failed download"), "\(outcome.errorText)")
+        #expect(!space.names().contains("out"))
     }
 
     @Test func anEmptyFileAmongOthersChangesNothing() throws {
@@ -302,9 +315,9 @@ import Testing
             let advice =
                 memory == "200MiB" ? "Raise `memory`" : "Compress the file again, with `zstd --long=27` at most"
             #expect(outcome.errorText.contains(advice), "\(outcome.errorText)")
-            // With more memory the run can go on, so its work stays; nothing stands under a final name.
-            #expect(outcome.errorText.contains("--resume"), "\(outcome.errorText)")
-            #expect(!space.names(in: "out").contains { $0.hasSuffix(".zst") || $0 == "run.json" })
+            // Nothing had been kept, so nothing is left and nothing is said of that.
+            #expect(!outcome.errorText.contains("--resume"), "\(outcome.errorText)")
+            #expect(!space.names().contains("out"))
         }
     }
 

@@ -41,7 +41,7 @@ struct DamageTests {
                         tally.refused += 1
                         let file =
                             name == "work/plan.json" ? "/out" : name.split(separator: "/").last.map(String.init) ?? ""
-                        #expect(error.message.contains("--force"), "\(name) \(what), stopped at \(part) %: \(error)")
+                        #expect(error.remedies.contains(.restart), "\(name) \(what), stopped at \(part) %: \(error)")
                         #expect(error.message.contains(file), "\(name) \(what), stopped at \(part) %: \(error)")
                         let left = try Snapshot(work("out"))
                         #expect(left.isHarmless(beside: whole), "\(name) \(what): \(left)")

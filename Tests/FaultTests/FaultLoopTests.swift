@@ -41,7 +41,6 @@ struct FaultLoopTests {
     @Test(arguments: Case.allCases, Disturbance.all)
     func everyFaultIsSurvived(_ kind: Case, _ disturbance: Disturbance) throws {
         let (library, whole) = try Library.prepared(kind)
-        let work = library.work
         let counter = FaultyFileSystem(failing: 0, of: disturbance.operations)
         _ = try library.run("counted", counter.fileSystem)
         let calls = counter.calls
@@ -59,7 +58,7 @@ struct FaultLoopTests {
         #expect(tally.faults >= min(calls, disturbance.places) - 1)
     }
 
-    /// A run over a finished one, disturbed: the old result is there and whole, or gone, or the new one is.
+    /// A run over a finished one, disturbed: the old result is there and whole, or the new one is.
     @Test(arguments: [Case.dedupe, .select])
     func replacingAResultIsSurvived(_ kind: Case) throws {
         let (library, whole) = try Library.prepared(kind)
@@ -75,6 +74,7 @@ struct FaultLoopTests {
             work.remove("out")
             try work.copy("whole", to: "out")
             try survive(FaultyFileSystem(failing: n), n, library, whole, &tally, force: true)
+            #expect(try Snapshot(work("out")) == whole, "call \(n)")
         }
         note("\(kind), over a finished run: \(tally)")
     }

@@ -42,14 +42,17 @@ struct KillTests {
             return try process.wait()
         }
 
-        /// Kills runs until one leaves work files with a checkpoint.
-        func leaveWork(_ seconds: Double) throws -> Bool {
-            for part in [0.5, 0.6, 0.4, 0.7, 0.8, 0.3, 0.9] {
+        /// Starts runs until a signal ends one that has something to go on with.
+        func stopped(_ signal: Int32) throws -> Process.Outcome? {
+            for _ in 0..<20 {
                 work.remove("out")
-                _ = try interrupted(SIGKILL, after: seconds * part)
-                if try FileSystem.local.status(of: work("out/work/checkpoint")) != nil { return true }
+                let process = try Process(arguments("out"))
+                process.wait { access(work("out/work/checkpoint"), F_OK) == 0 }
+                process.send(signal)
+                let outcome = try process.wait()
+                if outcome.status != 0 { return outcome }
             }
-            return false
+            return nil
         }
     }
 
@@ -92,70 +95,140 @@ struct KillTests {
         )
     }
 
-    @Test(arguments: [SIGINT, SIGTERM])
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
     func signalsEndInOrder(_ signal: Int32) throws {
-        let scene = try Scene(.select, records: 6000)
-        let (whole, seconds) = try scene.undisturbed()
-        var slowest = 0.0, stopped = 0
-        // A machine that is busy now and idle then makes the time of one run a poor guess of the next one's.
-        for part in [0.2, 0.5, 0.8, 0.1, 0.3, 0.4, 0.05] where stopped < 2 {
-            scene.work.remove("out")
-            let outcome = try scene.interrupted(signal, after: seconds * part)
-            guard outcome.status != 0 else { continue }
-            stopped += 1
-            slowest = max(slowest, outcome.seconds - seconds * part)
-            #expect(outcome.status == 128 + signal, "\(outcome.error)")
-            #expect(outcome.error.contains("--resume") && outcome.error.contains(scene.work("out")), "\(outcome.error)")
-            let resumed = try Process.run(scene.arguments("out", ["--resume"]))
-            #expect(resumed.status == 0, "\(resumed.error)")
-            #expect(try Snapshot(scene.work("out")) == whole)
+        let scene = try Scene(.select, records: 3000)
+        let (whole, _) = try scene.undisturbed()
+        let outcome = try #require(try scene.stopped(signal), "20 runs ended before a signal reached them")
+        #expect(outcome.status == 128 + signal, "\(outcome.error)")
+        #expect(
+            outcome.error.contains("The work so far is in \(scene.work("out")); --resume goes on with it"),
+            "\(outcome.error)")
+        let resumed = try Process.run(scene.arguments("out", ["--resume"]))
+        #expect(resumed.status == 0, "\(resumed.error)")
+        #expect(try Snapshot(scene.work("out")) == whole)
+    }
+
+    /// A run that reads a pipe, and so goes on until somebody closes that: no test has to hurry.
+    private final class Waiting {
+        let work: Workspace
+        let process: Process
+        private let ends: [Int32]
+
+        /// - Parameter ignoring: names of signals that whoever starts the program ignores.
+        init(ignoring: String? = nil) throws {
+            work = try Workspace()
+            try FileSystem.local.write(Array(Case.dedupe.yaml().utf8), to: work("run.yaml"))
+            var ends: [Int32] = [0, 0]
+            #expect(pipe(&ends) == 0)
+            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+            self.ends = ends
+            let arguments = [
+                "run", work("run.yaml"), "--input", "-", "--output", work("out"), "--progress", "none",
+            ]
+            let before = ignoring.map { ["-c", "trap '' \($0); exec \"$0\" \"$@\"", Process.sluice] } ?? []
+            process = try Process(
+                before + arguments, program: ignoring == nil ? Process.sluice : "/bin/sh", input: ends[0])
+            // From then on it hears signals.
+            let plan = work("out/work/plan.json")
+            process.wait { access(plan, F_OK) == 0 }
         }
-        note("signal \(signal): \(stopped) runs stopped, the slowest after \(Int(slowest * 1000)) ms")
-        #expect(stopped > 0)
-        #expect(slowest < 2)  // a second, and what a busy machine adds
+
+        deinit { for end in ends { close(end) } }
+
+        /// Gives it a record, and the end of its input.
+        func feed() throws {
+            _ = "{\"prompt\": 1}\n".withCString { Glibc.write(ends[1], $0, strlen($0)) }
+            // The reading end of this process's own keeps no reader waiting.
+            dup2(ends[0], ends[1])
+        }
     }
 
     @Test func aSilentPipeIsNotWaitedFor() throws {
-        let work = try Workspace()
-        try FileSystem.local.write(Array(Case.dedupe.yaml().utf8), to: work("run.yaml"))
-        var ends: [Int32] = [0, 0]
-        #expect(pipe(&ends) == 0)
-        defer { for end in ends { close(end) } }
-        let process = try Process(
-            ["run", work("run.yaml"), "--input", "-", "--output", work("out"), "--progress", "none"], input: ends[0])
-        Process.sleep(0.5)
-        kill(process.pid, SIGINT)
-        let outcome = try process.wait()
+        let run = try Waiting()
+        run.process.send(SIGINT)
+        let outcome = try run.process.wait()
         #expect(outcome.status == 130, "\(outcome.error)")
-        #expect(outcome.seconds < 3)
-        #expect(outcome.error.contains("--resume"), "\(outcome.error)")
+        #expect(outcome.error.contains("before anything was kept"), "\(outcome.error)")
+        // What a pipe gave is gone, so there is nothing to go on with and nothing to refuse.
+        let again = try Process.run(
+            ["run", run.work("run.yaml"), "--input", "-", "--output", run.work("out"), "--progress", "none"])
+        #expect(again.status == 0, "\(again.error)")
+    }
+
+    /// `timeout` signals a process and its group, so that two come microseconds apart; and some press Ctrl-C twice.
+    @Test(arguments: [0, 20, 100, 1_000, 10_000, 100_000, 450_000])
+    func twoSignalsEndARunWithItsLastWords(_ microseconds: UInt32) throws {
+        for (first, second) in [(SIGTERM, SIGTERM), (SIGINT, SIGTERM)] {
+            let run = try Waiting()
+            run.process.send(first)
+            usleep(microseconds)
+            run.process.send(second)
+            let outcome = try run.process.wait()
+            #expect(outcome.status == 128 + first, "\(outcome.error)")
+            #expect(outcome.error.contains("stopped by"), "nothing was said")
+            #expect(outcome.error.split(separator: "\n").count == 1, "\(outcome.error)")
+        }
+    }
+
+    /// A job in the background, or under nohup, is not stopped by what its shell has it ignore.
+    @Test func ignoredSignalsStayIgnored() throws {
+        let run = try Waiting(ignoring: "INT HUP")
+        run.process.send(SIGINT)
+        run.process.send(SIGHUP)
+        try run.feed()
+        let outcome = try run.process.wait()
+        #expect(outcome.status == 0, "\(outcome.error)")
+
+        let other = try Waiting(ignoring: "INT HUP")
+        other.process.send(SIGTERM)
+        #expect(try other.process.wait().status == 143)
     }
 
     @Test func aSecondProcessIsRefused() throws {
-        let scene = try Scene(.select, records: 1200)
-        let (whole, seconds) = try scene.undisturbed()
-        let first = try Process(scene.arguments("out"))
-        for _ in 0..<200 where try FileSystem.local.status(of: scene.work("out/work/plan.json")) == nil {
-            Process.sleep(0.005)
-        }
-        kill(first.pid, SIGSTOP)
+        let first = try Waiting()
         for more in [[], ["--resume"], ["--force"]] {
-            let second = try Process.run(scene.arguments("out", more))
+            let second = try Process.run(
+                [
+                    "run", first.work("run.yaml"), "--input", "-", "--output", first.work("out"), "--progress", "none",
+                ] + more)
             #expect(second.status == 4, "\(more): \(second.error)")
             #expect(
-                second.error.contains("another process") && second.error.contains(scene.work("out")), "\(second.error)")
+                second.error.contains("another process") && second.error.contains(first.work("out")), "\(second.error)")
         }
-        kill(first.pid, SIGCONT)
-        let outcome = try first.wait()
+        try first.feed()
+        let outcome = try first.process.wait()
         #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(try Snapshot(first.work("out")).files.count == 4)
+    }
+
+    /// Somebody removes the folder that a run writes to.
+    @Test func aRemovedOutputDirectoryIsSaidToBe() throws {
+        let run = try Waiting()
+        run.work.remove("out")
+        try run.feed()
+        let outcome = try run.process.wait()
+        #expect(outcome.status == 4, "\(outcome.error)")
+        #expect(outcome.error.contains("was removed while the run went on"), "\(outcome.error)")
+        #expect(!outcome.error.contains("--resume"), "\(outcome.error)")
+    }
+
+    /// Nothing tells what work files are of without the plan beside them.
+    @Test func aMissingPlanIsSaidToBe() throws {
+        let scene = try Scene(.select, records: 1200)
+        let (whole, _) = try scene.undisturbed()
+        _ = try #require(try scene.stopped(SIGKILL))
+        unlink(scene.work("out/work/plan.json"))
+        let outcome = try Process.run(scene.arguments("out", ["--resume"]))
+        #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(outcome.error.contains("plan.json is missing or damaged"), "\(outcome.error)")
         #expect(try Snapshot(scene.work("out")) == whole)
-        _ = seconds
     }
 
     @Test func aResumeOfAnotherPlanIsRefused() throws {
         let scene = try Scene(.select, records: 1200)
-        let (whole, seconds) = try scene.undisturbed()
-        #expect(try scene.leaveWork(seconds))
+        let (whole, _) = try scene.undisturbed()
+        _ = try #require(try scene.stopped(SIGKILL))
         func resume(_ more: [String]) throws -> Process.Outcome {
             try Process.run(scene.arguments("out", ["--resume"] + more))
         }
@@ -249,7 +322,9 @@ struct KillTests {
             guard full.status != 0 else { continue }
             survived += 1
             #expect(full.status == 4, "\(full.error)")
-            #expect(full.error.contains("No space left") && full.error.contains("--resume"), "\(full.error)")
+            #expect(full.error.contains("No space left"), "\(full.error)")
+            let isKept = access(scene.work("disk/out/work/checkpoint"), F_OK) == 0
+            #expect(full.error.contains("--resume") == isKept, "\(full.error)")
             let roomier = try Process.run(["-o", "remount,size=200m", scene.work("disk")], program: "mount")
             #expect(roomier.status == 0, "\(roomier.error)")
             let resumed = try Process.run(scene.arguments("disk/out", ["--resume"]))

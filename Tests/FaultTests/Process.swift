@@ -45,7 +45,10 @@ final class Process {
         var none = sigset_t()
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        // Nor does it matter what whoever started the tests ignores, such as a job in the background.
+        for number in [SIGHUP, SIGINT, SIGTERM] { sigaddset(&none, number) }
+        posix_spawnattr_setsigdefault(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var child: pid_t = 0
@@ -57,9 +60,25 @@ final class Process {
         pid = child
     }
 
+    /// The exit code, where it has ended and somebody has heard of it.
+    private var code: Int32?
+
+    /// Waits until something is so, or the program has ended; a minute at most.
+    func wait(until isSo: () -> Bool) {
+        let limit = Self.now() + 60
+        while code == nil, !isSo(), Self.now() < limit {
+            var found: Int32 = 0
+            if waitpid(pid, &found, WNOHANG) == pid { code = found }
+            Self.sleep(0.0005)
+        }
+    }
+
+    func send(_ signal: Int32) { if code == nil { kill(pid, signal) } }
+
     func wait() throws -> Outcome {
-        var code: Int32 = 0
-        while waitpid(pid, &code, 0) < 0, errno == EINTR {}
+        var code = self.code ?? 0
+        if self.code == nil { while waitpid(pid, &code, 0) < 0, errno == EINTR {} }
+        self.code = code
         let seconds = Self.now() - began
         let error = String(decoding: try FileSystem.local.contents(of: errorPath), as: UTF8.self)
         unlink(errorPath)

@@ -200,8 +200,7 @@ final class GroupedFile: @unchecked Sendable {
             into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes]), at: UInt64(rows.lowerBound * width))
         guard got == bytes else {
             throw IOFailure(
-                .corruptWorkFile, path: file.path, found: "it ends after \(got) of \(bytes) bytes",
-                advice: "Start the run again with --force.")
+                .corruptWorkFile, path: file.path, found: "it ends after \(got) of \(bytes) bytes")
         }
     }
 }

@@ -121,7 +121,7 @@ final class OutputStream {
     }
 
     private static func damaged(_ path: String, _ found: String) -> IOFailure {
-        IOFailure(.corruptWorkFile, path: path, found: found, advice: "Start the run again with --force.")
+        IOFailure(.corruptWorkFile, path: path, found: found)
     }
 
     /// Goes on with a file after the bytes that the checkpoint knows, which must be what they were.

@@ -29,8 +29,8 @@ final class Outputs: @unchecked Sendable {
         fileSystem: FileSystem
     ) throws(IOFailure) {
         let names =
-            [spec.compression.keptName, "ledger.jsonl.zst", "quarantine.jsonl.zst"]
-            + (writesPicks ? ["picks.jsonl.zst"] : [])
+            [spec.compression.keptName, ResultFile.ledger, ResultFile.quarantine]
+            + (writesPicks ? [ResultFile.picks] : [])
         let buffers = Spares { FrameBuffer() }
         var streams: [OutputStream] = []
         for (index, name) in names.enumerated() {
@@ -82,7 +82,7 @@ final class Outputs: @unchecked Sendable {
     /// The states as they are once everything that has been assembled is appended.
     var assembled: [OutputStream.State] { all.map(\.state) }
 
-    /// Gives every stream its final name.
+    /// Completes every file, and flushes it.
     func finish() throws(IOFailure) {
         for stream in all {
             let spares = stream === kept ? compressors : quickCompressors

@@ -139,7 +139,7 @@ final class Deduper: @unchecked Sendable {
     static var astray: EngineError {
         EngineError(
             .data,
-            "the duplicates found in one reading are not there in the next; the input changed while it was read: run again with --force when nothing writes to it"
+            "the duplicates found in one reading are not there in the next; the input changed while it was read: run again when nothing writes to it"
         )
     }
 

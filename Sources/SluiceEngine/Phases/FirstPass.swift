@@ -158,7 +158,7 @@ final class FirstPass: @unchecked Sendable {
         if keeping == nil ? checkpoints.isDue : shardBytes >= checkpoints.segmentBytes {
             try endShard()
             var checkpoint = try self.checkpoint(.reading)
-            checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte)
+            checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte, read: parcel.read)
             checkpoint.distinct = parcel.distinct
             parcel.checkpoint = checkpoint
         }

@@ -30,6 +30,8 @@ final class InputPass: @unchecked Sendable {
     /// Where a stopped run left off; the blocks before are passed over, or replayed.
     private let start: Checkpoint.Position
     private let replays: Bool
+    /// What an earlier reading found in files, which this one must find again.
+    private let expected: [Int: Checkpoint.FileFacts]
 
     /// What one thread needs to parse.
     private final class Extractor {
@@ -51,7 +53,8 @@ final class InputPass: @unchecked Sendable {
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
         fileSystem: FileSystem, progress: ProgressMeter, window: Int, readAhead: Int,
-        from checkpoint: Checkpoint? = nil, replays: Bool = false, keepsKeys: Bool = false
+        from checkpoint: Checkpoint? = nil, expecting expected: [Int: Checkpoint.FileFacts] = [:],
+        replays: Bool = false, keepsKeys: Bool = false
     ) {
         windowLogMax = min(Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, window).leadingZeroBitCount))
         self.readAhead = readAhead
@@ -59,6 +62,7 @@ final class InputPass: @unchecked Sendable {
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
+        self.expected = expected.merging(known) { first, _ in first }
         digests.withLock { $0 = known }
         if let names = checkpoint?.fieldNames, !names.isEmpty {
             firstFields.withLock { $0 = (Ordinal(rawValue: 0), names) }
@@ -88,7 +92,8 @@ final class InputPass: @unchecked Sendable {
         guard number < catalog.files.count else { return nil }
         if number < start.file, !replays { return { nil } }
         let file = catalog.files[number]
-        let digest = FileDigest()
+        // The beginning that a stopped run had read must be what it was.
+        let digest = FileDigest(expecting: number == start.file ? start.read : nil)
         let source = try open(file, digest)
         let reader = BlockReader(source, limits: limits)
         var seen: UInt64 = 0
@@ -101,6 +106,9 @@ final class InputPass: @unchecked Sendable {
                     guard try reader.next(into: parcel.raw) else {
                         progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
                         let facts = Checkpoint.FileFacts(hash: digest.value, lines: Int(reader.nextLine) - 1)
+                        guard !digest.differsAtEnd, expected[number].map({ $0 == facts }) ?? true else {
+                            throw changed(number)
+                        }
                         digests.withLock { $0[number] = facts }
                         parcels.giveBack(parcel)
                         return nil
@@ -108,7 +116,9 @@ final class InputPass: @unchecked Sendable {
                     parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
                 } while parcel.isReplay && !replays
                 try Self.checkLine(reader.nextLine - 1, of: file.name)
+                guard !digest.differs else { throw changed(number) }
                 parcel.endByte = reader.nextByte
+                parcel.read = digest.mark
             } catch let failure as IOFailure {
                 throw EngineError(failure, message: named(failure, file, reader))
             }
@@ -127,18 +137,44 @@ final class InputPass: @unchecked Sendable {
             "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
     }
 
+    /// Reads the files that lie before the place where a stopped run goes on, and are not read again otherwise, to see
+    /// that they are what was read.
+    func checkSkippedFiles(isStopped: () -> Bool) throws {
+        guard !replays else { return }
+        for number in 0..<min(start.file, catalog.files.count) {
+            let file = catalog.files[number]
+            do {
+                let found = try fileSystem.digest(of: file.path) { count in
+                    progress.read(bytes: count)
+                    return isStopped()
+                }
+                guard let found else { throw EngineError.stopped }
+                guard expected[number]?.hash == found.hash else { throw changed(number) }
+            } catch let failure as IOFailure {
+                throw EngineError(failure, message: named(failure, file, nil))
+            }
+        }
+    }
+
+    func changed(_ number: Int) -> EngineError {
+        EngineError(
+            .data,
+            "\(catalog.files[number].name) changed while it was read, or between a stop and now; run again from the beginning when nothing writes to it",
+            remedies: [.restart])
+    }
+
     /// The digest of each file that was read to its end, and how many lines it has, by file index.
     var readFiles: [Int: Checkpoint.FileFacts] { digests.withLock { $0 } }
 
     private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
-        do {
+        do throws(IOFailure) {
             return try fileSystem.openInput(
                 file.path,
                 options: InputOptions(
                     windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads,
                     readAheadBytes: readAhead))
-        } catch let failure as IOFailure {
-            throw EngineError(failure, message: named(failure, file, nil))
+        } catch {
+            throw EngineError(error, message: named(error, file, nil))
         }
     }
 

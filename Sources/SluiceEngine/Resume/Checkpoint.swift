@@ -19,6 +19,8 @@ struct Checkpoint: Sendable, Equatable {
     struct Position: Sendable, Equatable {
         var file = 0
         var byte: UInt64 = 0
+        /// The part of the file that had been read by then, in the first pass.
+        var read: FileDigest.Mark?
     }
 
     struct Shard: Sendable, Equatable {
@@ -90,6 +92,7 @@ extension Checkpoint {
         .object([
             .init("phase", .text(phase.rawValue)),
             .init("file", .integer(position.file)), .init("byte", .integer(Int(position.byte))),
+            .init("read", position.read.map { .list([.integer(Int($0.bytes))] + $0.hash.report) } ?? .null),
             .init("account", account.report),
             .init(
                 "streams",
@@ -118,8 +121,7 @@ extension Checkpoint {
                     files.keys.sorted().map { index in
                         [
                             "index": .integer(index), "lines": .integer(files[index]?.lines ?? 0),
-                            "high": .text(String(files[index]?.hash.high ?? 0)),
-                            "low": .text(String(files[index]?.hash.low ?? 0)),
+                            "hash": .list(files[index]?.hash.report ?? []),
                         ]
                     })),
             .init("distinct", .integer(distinct)),
@@ -135,6 +137,12 @@ extension Checkpoint {
         else { return nil }
         self.init(phase: phase)
         position = Position(file: file, byte: UInt64(byte))
+        if case .list(let read)? = report["read"] {
+            guard let bytes = read.first?.integerValue, bytes >= 0, let hash = ContentHash(read.dropFirst()) else {
+                return nil
+            }
+            position.read = FileDigest.Mark(bytes: UInt64(bytes), hash: hash)
+        }
         self.account = account
         streams = (report["streams"]?.elements ?? []).map { stream in
             OutputStream.State(
@@ -153,13 +161,22 @@ extension Checkpoint {
         runs = (report["runs"]?.elements ?? []).compactMap(\.textValue)
         for facts in report["files"]?.elements ?? [] {
             guard let index = facts["index"]?.integerValue, let lines = facts["lines"]?.integerValue,
-                let high = facts["high"]?.textValue.flatMap({ UInt64($0) }),
-                let low = facts["low"]?.textValue.flatMap({ UInt64($0) })
+                let hash = ContentHash((facts["hash"]?.elements ?? [])[...])
             else { return nil }
-            files[index] = FileFacts(hash: ContentHash(high: high, low: low), lines: lines)
+            files[index] = FileFacts(hash: hash, lines: lines)
         }
         distinct = report["distinct"]?.integerValue ?? 0
         fieldNames = (report["field_names"]?.elements ?? []).compactMap(\.textValue)
+    }
+}
+
+extension ContentHash {
+    fileprivate var report: [Report] { [.text(String(high)), .text(String(low))] }
+
+    fileprivate init?(_ report: ArraySlice<Report>) {
+        let numbers = report.compactMap { $0.textValue.flatMap { UInt64($0) } }
+        guard numbers.count == 2 else { return nil }
+        self.init(high: numbers[0], low: numbers[1])
     }
 }
 

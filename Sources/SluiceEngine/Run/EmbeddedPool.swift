@@ -44,7 +44,9 @@ public struct EmbeddedPool: Sendable {
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
             run, definition, registry: registry, sample: sample, label: label, threads: threads, isStopped: isStopped)
-        return try reading.run(threads: threads, isStopped: isStopped)
+        let pool = try reading.run(threads: threads, isStopped: isStopped)
+        try run.expectSameResult()
+        return pool
     }
 }
 
@@ -117,7 +119,7 @@ private final class PoolReading: @unchecked Sendable {
             limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
             window: shares.window, readAhead: shares.readAhead)
         streams = shares.streams
-        lost = try LostPlaces("\(run.path)/ledger.jsonl.zst", names: catalog.files.map(\.name))
+        lost = try LostPlaces(run.file(ResultFile.ledger), names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)
         chosenDraws.reserveCapacity(run.manifest["counts"]?["kept"]?.integerValue ?? 0)
     }

@@ -37,7 +37,8 @@ final class Execution {
 
     init(
         _ definition: Definition, chain: StageChain, pieces: [StageWork], catalog: InputCatalog, options: RunOptions,
-        progress: ProgressMeter, shares: MemoryShares, budget: MemoryBudget, pool: WorkerPool, directory: String
+        progress: ProgressMeter, shares: MemoryShares, budget: MemoryBudget, pool: WorkerPool, work: String,
+        output: String
     ) {
         self.definition = definition
         self.chain = chain
@@ -48,18 +49,18 @@ final class Execution {
         self.budget = budget
         self.pool = pool
         self.pieces = pieces
-        output = directory
-        work = "\(directory)/\(RunDirectory.workName)"
+        self.output = output
+        self.work = work
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
         keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
-        checkpointFile = CheckpointFile(path: "\(work)/checkpoint", fileSystem: options.fileSystem)
+        checkpointFile = CheckpointFile(path: "\(work)/\(RunDirectory.checkpointName)", fileSystem: options.fileSystem)
         checkpoints = Checkpoints(
             file: checkpointFile, segmentBytes: options.segmentBytes, interval: options.checkpointSeconds)
     }
 
     private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
 
-    /// Runs all phases; the outputs have their final names then, and the account has closed.
+    /// Runs all phases; the outputs are whole and on the disk then, and the counts add up.
     func process() throws -> Outputs {
         do {
             return try process(duplicates: try knownDuplicates())
@@ -168,13 +169,14 @@ final class Execution {
     }
 
     private func inputPass(
-        stageFields: [FieldPath], from checkpoint: Checkpoint? = nil, replays: Bool = false, keepsKeys: Bool = false
+        stageFields: [FieldPath], from checkpoint: Checkpoint? = nil,
+        expecting expected: [Int: Checkpoint.FileFacts] = [:], replays: Bool = false, keepsKeys: Bool = false
     ) -> InputPass {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
             fileSystem: options.fileSystem, progress: progress, window: shares.window, readAhead: shares.readAhead,
-            from: checkpoint, replays: replays, keepsKeys: keepsKeys)
+            from: checkpoint, expecting: expected, replays: replays, keepsKeys: keepsKeys)
     }
 
     // MARK: Dedupe beyond memory
@@ -183,10 +185,21 @@ final class Execution {
     private var dedupeHash: DedupeHash { DedupeHash(bits: options.dedupeHashBits) }
     private var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
 
+    /// What the files held when the dedupe read them: that, and not what they hold now, is what it found.
+    private var dedupedFilesFile: CheckpointFile {
+        CheckpointFile(path: "\(work)/deduped-files", fileSystem: options.fileSystem)
+    }
+
     /// The duplicates that a stopped run had found already, or finds the rest of the way.
     private func knownDuplicates() throws -> DuplicateStream? {
-        if let duplicates = try known("duplicates") { return duplicates }
-        return try known("candidates").map { try compareContents($0) }
+        guard let read = try dedupedFilesFile.read() else { return nil }
+        if let duplicates = try known("duplicates") {
+            dedupedFiles = read.files
+            return duplicates
+        }
+        guard let candidates = try known("candidates") else { return nil }
+        dedupedFiles = read.files
+        return try compareContents(candidates)
     }
 
     /// What a stopped run left of the dedupe, whole.
@@ -227,6 +240,9 @@ final class Execution {
             openLane: { try input.lane($0) })
         try conveyor.run(on: pool)
         dedupedFiles = input.readFiles
+        var read = Checkpoint(phase: .reading)
+        read.files = dedupedFiles
+        try dedupedFilesFile.write(read)
         try spill.finish()
         guard comparesContents else { return try spill.resolve() }
         let candidates = try spill.candidates()
@@ -239,14 +255,12 @@ final class Execution {
     private func compareContents(_ candidates: DuplicateStream) throws -> DuplicateStream {
         let leases = try begin("comparing", bytes: Int(catalog.totalSize), shares.comparing)
         defer { leases.giveBack() }
-        let input = inputPass(stageFields: [])
+        let input = inputPass(stageFields: [], expecting: dedupedFiles)
         let comparison = try ContentComparison(
             folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let pass = try ContentPass(input, candidates, comparison, dedupeHash)
         let duplicates = try pass.run(
             on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
-        for (index, facts) in dedupedFiles where input.readFiles[index] != facts { throw changed(index) }
-        dedupedFiles = input.readFiles
         return duplicates
     }
 
@@ -284,16 +298,16 @@ final class Execution {
         // The table of the dedupe is not kept on disk: what was read before the stop is read and hashed again.
         let replays = deduper != nil && duplicates == nil
         let input = inputPass(
-            stageFields: chain.fields, from: checkpoint, replays: replays,
+            stageFields: chain.fields, from: checkpoint, expecting: dedupedFiles, replays: replays,
             keepsKeys: comparesContents && duplicates == nil)
         let pass = FirstPass(
             input: input, deduper: deduper, transforms: transforms, readsRecord: chain.readsRecord,
             wanted: wanted, encoder: encoder, keptEncoder: keptEncoder, outputs: outputs, keeping: keeping,
             checkpoints: checkpoints, account: checkpoint?.account ?? Account())
+        try input.checkSkippedFiles(isStopped: options.isStopped)
         try pass.run(on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         account = pass.account
         files = input.readFiles
-        for (index, facts) in dedupedFiles where files[index] != facts { throw changed(index) }
         fieldNames = input.fieldNames
         noteDedupe(distinct: deduper?.distinct ?? 0)
         warn(of: transforms)
@@ -446,15 +460,9 @@ final class Execution {
             outputs: outputs, ledger: try keeping.ledger.merged(isStopped: options.isStopped),
             pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,
             resumes: start.position != Checkpoint.Position())
+        try input.checkSkippedFiles(isStopped: options.isStopped)
         try pass.run(on: pool, limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         try pass.close()
-        for (index, read) in input.readFiles where files[index]?.hash != read.hash {
-            throw changed(index)
-        }
-    }
-
-    private func changed(_ file: Int) -> EngineError {
-        EngineError(.data, "\(catalog.files[file].name) changed while it was read; run again when nothing writes to it")
     }
 
     // MARK: Warnings

@@ -69,6 +69,28 @@ package struct InputCatalog: Sendable {
         self.files = files
     }
 
+    /// Refuses inputs that lie in the output directory, by whatever way they are named: a run must not replace what it
+    /// reads, nor read what an earlier one wrote.
+    ///
+    /// - Throws: `EngineError` with code `.definition`.
+    func refuseInputs(in directory: String) throws(EngineError) {
+        guard let output = Place(directory) else { return }
+        var known: [String: Bool] = [:]
+        for file in files where file.path != "-" {
+            // The folder that the name stands in, and the one that the file itself lies in.
+            let folders = [Path.folder(of: file.path), resolved(file.path).map(Path.folder(of:))].compactMap { $0 }
+            for folder in folders {
+                let isInside = known[folder] ?? output.contains(folder)
+                known[folder] = isInside
+                guard isInside else { continue }
+                throw EngineError(
+                    .definition,
+                    "input \(file.name) lies in the output directory \(directory); write to another directory, or move the input out of it"
+                )
+            }
+        }
+    }
+
     package var isStandardInput: Bool { files.first?.path == "-" }
     package var totalSize: UInt64 { files.reduce(0) { $0 + $1.size } }
 
@@ -84,6 +106,36 @@ package struct InputCatalog: Sendable {
     }
 }
 
+/// A folder by device and inode: the same by every name it has.
+private struct Place {
+    private let device: dev_t
+    private let inode: ino_t
+
+    /// Nil where there is none.
+    init?(_ path: String) {
+        var status = Glibc.stat()
+        guard fstatat(AT_FDCWD, path, &status, 0) == 0 else { return nil }
+        (device, inode) = (status.st_dev, status.st_ino)
+    }
+
+    /// Whether `folder` is this one or lies in it.
+    func contains(_ folder: String) -> Bool {
+        guard var path = resolved(folder) else { return false }
+        while true {
+            if let place = Place(path), place.device == device, place.inode == inode { return true }
+            if path == "/" { return false }
+            path = Path.folder(of: path)
+        }
+    }
+}
+
+/// The absolute path without links; nil where there is nothing of that name.
+private func resolved(_ path: String) -> String? {
+    guard let found = realpath(path, nil) else { return nil }
+    defer { free(found) }
+    return String(cString: found)
+}
+
 extension EngineError {
     /// A failure of a file: data where an input is at fault, resources where the disk or the system is.
     ///
@@ -91,7 +143,7 @@ extension EngineError {
     init(_ failure: IOFailure, message: String? = nil) {
         var failure = failure
         let isDamaged = failure.code == .corruptWorkFile || failure.code == .wrongColumn
-        if isDamaged { failure.advice = "Start the run again with --force." }
+        if isDamaged { failure.advice = "" }
         let isShort = failure.errno.map { [EMFILE, ENFILE, ENOMEM].contains($0) } ?? false
         let code: Code =
             switch failure.code {
@@ -100,7 +152,8 @@ extension EngineError {
             }
         // What the system refused once it may grant the next time; damaged work files are left for who wants to look.
         self.init(
-            code, message ?? failure.description, leavesWork: code == .resources || failure.errno != nil || isDamaged)
+            code, message ?? failure.description, leavesWork: code == .resources || failure.errno != nil || isDamaged,
+            remedies: isDamaged ? [.restart] : [])
     }
 
     /// Any error of a run.
@@ -111,7 +164,4 @@ extension EngineError {
         default: self.init(.fault, "\(error); please report this with the definition")
         }
     }
-
-    /// The same, with more to say.
-    func saying(_ more: String) -> EngineError { EngineError(code, message + more, leavesWork: leavesWork) }
 }

@@ -16,12 +16,11 @@ enum Manifest {
     ) -> Report {
         let canonical = StageFiles.named(definition, chain).decidingReport
         let files = StageFiles.report(definition, chain, fileSystem: fileSystem)
-        let deciding = files.isEmpty ? canonical : .list([canonical] + files)
         return .object(
             [
                 .init("sluice", .text(sluiceVersion)),
                 .init("definition", canonical),
-                .init("definition_digest", .text(digest(of: deciding))),
+                .init("definition_digest", .text(definitionDigest(canonical, stageFiles: files))),
             ] + (files.isEmpty ? [] : [.init("stage_files", .list(files))]) + [
                 .init(
                     "inputs",
@@ -125,7 +124,7 @@ enum Manifest {
                 .init("content", .text("xxh3-128:" + hexadecimal(files[index]?.hash ?? ContentHash(high: 0, low: 0)))),
             ])
         }
-        return .object(
+        return sealed(
             identity.entries.map { $0.key == "inputs" ? .init("inputs", .list(inputs)) : $0 } + [
                 .init(
                     "counts",
@@ -148,8 +147,35 @@ enum Manifest {
                             ])
                         })),
                 .init("warnings", .list(execution.warnings.map { .text($0) })),
-                .init("timing", timing(definition, threads: threads, budget: budget, seconds: seconds)),
-            ])
+            ], timing: timing(definition, threads: threads, budget: budget, seconds: seconds))
+    }
+
+    // MARK: The seal
+
+    /// A manifest with digests of itself: `digest` of all that equal runs have alike, and in `timing` one of the whole.
+    private static func sealed(_ lasting: [Report.Entry], timing: Report) -> Report {
+        let alike = lasting + [.init("digest", .text(digest(of: .object(lasting))))]
+        let whole = digest(of: .object(alike + [.init("timing", timing)]))
+        return .object(alike + [.init("timing", .object(timing.entries + [.init("digest", .text(whole))]))])
+    }
+
+    /// Where a manifest is not what was written, in words; empty where it is.
+    static func sealFaults(_ manifest: Report) -> [String] {
+        let timing = manifest["timing"] ?? .null
+        let lasting = manifest.entries.filter { $0.key != "timing" && $0.key != "digest" }
+        let again = sealed(lasting, timing: .object(timing.entries.filter { $0.key != "digest" }))
+        let name = ResultFile.manifest
+        guard manifest["digest"] != nil, timing["digest"] != nil else { return ["\(name) has no digest of itself"] }
+        guard again["digest"] == manifest["digest"] else {
+            return ["\(name) is not what was written: its digest does not match its content"]
+        }
+        guard again == manifest else { return ["`timing` in \(name) is not what was written"] }
+        return []
+    }
+
+    /// The digest that stands beside a definition: of it, and of what the files hold that its stages name.
+    static func definitionDigest(_ definition: Report, stageFiles: [Report]) -> String {
+        digest(of: stageFiles.isEmpty ? definition : .list([definition] + stageFiles))
     }
 
     private static func timing(

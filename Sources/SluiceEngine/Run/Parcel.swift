@@ -24,6 +24,8 @@ final class Parcel {
     var file = 0
     /// Where the block after this one begins in the unpacked file.
     var endByte: UInt64 = 0
+    /// As much of the file as had been read by then, packed as it lies on disk: at least up to the end of the block.
+    var read: FileDigest.Mark?
     /// Distinct records up to the end of this block.
     var distinct = 0
     /// A block that a stopped run was done with: read again only for the deduper's sake.

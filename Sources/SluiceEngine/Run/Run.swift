@@ -5,7 +5,7 @@ public import SluiceIO
 public struct RunOptions: Sendable {
     /// Threads that work; at least 1.
     public var threads: Int
-    /// Replaces whatever is in the output directory.
+    /// Replaces whatever result is in the output directory, when the new one is whole.
     public var force = false
     /// Goes on with the stopped run in the output directory.
     public var resume = false
@@ -24,6 +24,8 @@ public struct RunOptions: Sendable {
     public var fileSystem = FileSystem.local
     /// Makes the budget that all leases of the run are taken from, of so many bytes; for tests, which may refuse some.
     public var makeBudget: @Sendable (_ total: Int) -> MemoryBudget = { MemoryBudget(total: $0) }
+    /// Is told what a person should know before the run ends.
+    public var notice: @Sendable (String) -> Void = { _ in }
     /// Asked often; where it says yes the run ends with `EngineError.Code.stopped`.
     public var isStopped: @Sendable () -> Bool = { false }
 
@@ -71,12 +73,18 @@ public final class Run {
         self.options = options
         self.progress = progress
         catalog = try InputCatalog(definition.input, fileSystem: options.fileSystem)
+        guard Path.name(of: definition.output.directory) != "-" else {
+            throw EngineError(
+                .definition,
+                "a run writes a directory of several files, not standard output: `-` can't be its name; give another")
+        }
     }
 
     /// Runs to the end.
     ///
-    /// - Throws: `EngineError`; nothing stands under a final name then. Where a signal or a full disk ended the run, its
-    ///   work is left for `resume`.
+    /// - Throws: `EngineError`. What stood in the output directory before stands there still, and nothing new under a final
+    ///   name, unless the run was already putting its whole result there: then the next run on the directory finishes
+    ///   that. `EngineError.kept` says what of the work is left for `RunOptions.resume`.
     public func run() throws -> RunResult {
         let began = monotonicSeconds()
         let pool = WorkerPool(threads: options.threads)
@@ -86,43 +94,71 @@ public final class Run {
         let budget = options.makeBudget(definition.memory)
         let leases = try PhaseLeases(shares.always, of: budget, for: "the run")
         defer { leases.giveBack() }
+        try catalog.refuseInputs(in: definition.output.directory)
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
         let identity = Manifest.identity(definition, chain, catalog, options.fileSystem)
-        let start: RunDirectory.Start
-        do {
-            start = try directory.prepare(
-                identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
-                // What a pipe gave once it does not give again: a stopped run on one starts over.
-                resume: options.resume, adoptsWork: !catalog.isStandardInput)
-        } catch {
-            directory.letGo()
-            throw EngineError(any: error)
-        }
+        let start = try prepare(directory, identity)
         if case .complete(let manifest) = start {
-            directory.clear(keepWork: options.keepWork)
+            directory.clear(keepWork: options.keepWork || directory.hasUnfinishedRun)
             return RunResult(manifest: manifest, wasComplete: true)
         }
         do {
             let execution = Execution(
                 definition, chain: chain, pieces: pieces, catalog: catalog, options: options, progress: progress,
-                shares: shares, budget: budget, pool: pool, directory: directory.path)
+                shares: shares, budget: budget, pool: pool, work: directory.workPath, output: directory.result.folder)
             let outputs = try execution.process()
             let manifest = Manifest.make(
                 identity: identity, catalog: catalog, chain: chain, outputs: outputs, execution: execution,
                 definition: definition, threads: options.threads, budget: budget, seconds: monotonicSeconds() - began)
-            try options.fileSystem.write(
-                Array(manifest.prettyJSON.utf8), to: "\(directory.path)/\(RunDirectory.manifestName)")
+            try directory.publish(manifest)
             directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: false)
         } catch {
-            let failure = EngineError(any: error).located(in: catalog)
-            // What a signal or the system ended can go on; nothing of another failed run is of use to the next one.
-            guard failure.leavesWork else {
-                directory.abandon()
-                throw failure
+            throw failed(EngineError(any: error).located(in: catalog), start, directory)
+        }
+    }
+
+    private func prepare(_ directory: borrowing RunDirectory, _ identity: Report) throws -> RunDirectory.Start {
+        do {
+            let start = try directory.prepare(
+                RunDirectory.Request(
+                    identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
+                    // What a pipe gave once it does not give again: a stopped run on one starts over.
+                    resume: options.resume, adoptsWork: !catalog.isStandardInput))
+            if case .fresh(let reason?) = start { options.notice(reason) }
+            return start
+        } catch {
+            directory.letGo()
+            throw EngineError(any: error)
+        }
+    }
+
+    /// What to say of a run that failed, when what is of no use to the next one has been removed.
+    private func failed(
+        _ failure: EngineError, _ start: RunDirectory.Start, _ directory: borrowing RunDirectory
+    ) -> EngineError {
+        do {
+            guard try options.fileSystem.status(of: directory.path) != nil else {
+                return EngineError(
+                    .resources, "\(directory.path): the output directory was removed while the run went on")
             }
-            guard failure.code != .stopped, !failure.message.contains("--force") else { throw failure }
-            throw failure.saying(" The work so far is in \(directory.path); --resume goes on with it.")
+            if try directory.result.isCommitted() {
+                return failure.keeping(KeptWork(directory: directory.path, records: nil))
+            }
+            if failure.remedies.contains(.restart), case .resumed = start {
+                // Work files that were damaged before this run are left for who wants to look.
+                directory.unlock()
+                return failure
+            }
+            guard failure.leavesWork, !failure.remedies.contains(.restart), let kept = try directory.keptWork() else {
+                directory.abandon()
+                return EngineError(failure.code, failure.message)
+            }
+            directory.unlock()
+            return failure.keeping(kept)
+        } catch {
+            // Nobody can tell what is there, so nothing is touched.
+            return failure
         }
     }
 }

@@ -3,19 +3,25 @@ public import SluiceCore
 import SluiceIO
 
 /// A finished run directory: answers what became of a record, and checks that everything is as it was written.
+///
+/// Writes nothing. Of a directory where a run is just putting its result in place, or was stopped while it did, it
+/// reads the new result, never a mixture.
 public struct RunReader: Sendable {
     public let path: String
     public let manifest: Report
-    private let names: [String]
-    private let fileSystem: FileSystem
+    let names: [String]
+    let fileSystem: FileSystem
+    /// The manifest as it was read.
+    private let manifestBytes: [UInt8]
 
     /// - Throws: `EngineError` with code `.definition` where the folder holds no finished run.
     public init(_ path: String) throws(EngineError) {
         self.path = path
         fileSystem = .local
-        let name = RunDirectory.manifestName
+        let name = ResultFile.manifest
         do {
-            manifest = try Report(json: try fileSystem.contents(of: "\(path)/\(name)"))
+            manifestBytes = try Self.manifestBytes(path, fileSystem)
+            manifest = try Report(json: manifestBytes)
         } catch let failure as IOFailure {
             let isMissing = failure.errno == ENOENT || failure.errno == ENOTDIR
             throw EngineError(
@@ -27,12 +33,41 @@ public struct RunReader: Sendable {
         names = (manifest["inputs"]?.elements ?? []).compactMap { $0["file"]?.textValue }
     }
 
-    /// What a definition that comes from a manifest is called in messages.
-    public static let definitionName = RunDirectory.manifestName
+    private static func pendingFolder(_ path: String) -> String {
+        "\(path)/\(RunDirectory.workName)/\(RunDirectory.resultName)"
+    }
 
-    /// Where two manifests differ, `timing` left out, in words.
+    private static func manifestBytes(_ path: String, _ fileSystem: FileSystem) throws(IOFailure) -> [UInt8] {
+        let pending = "\(pendingFolder(path))/\(ResultFile.manifest)"
+        if let bytes = try? fileSystem.contents(of: pending) { return bytes }
+        return try fileSystem.contents(of: "\(path)/\(ResultFile.manifest)")
+    }
+
+    /// Where a file of the result stands.
+    package func file(_ name: String) -> String {
+        let pending = Self.pendingFolder(path)
+        func isThere(_ file: String) -> Bool { (try? fileSystem.status(of: file)) ?? nil != nil }
+        return isThere("\(pending)/\(ResultFile.manifest)") && isThere("\(pending)/\(name)")
+            ? "\(pending)/\(name)" : "\(path)/\(name)"
+    }
+
+    /// Fails where the result was replaced since this reader was made: what was read since may be of both.
+    ///
+    /// - Throws: `EngineError` with code `.data`.
+    package func expectSameResult() throws(EngineError) {
+        guard let now = try? Self.manifestBytes(path, fileSystem), now == manifestBytes else {
+            throw EngineError(.data, "\(path): its result was replaced while it was read; ask again")
+        }
+    }
+
+    /// What a definition that comes from a manifest is called in messages.
+    public static let definitionName = ResultFile.manifest
+
+    /// Where two manifests differ, `timing` and digests of the whole left out, in words.
     public static func differences(_ old: Report, _ new: Report) -> [String] {
-        func deciding(_ manifest: Report) -> Report { .object(manifest.entries.filter { $0.key != "timing" }) }
+        func deciding(_ manifest: Report) -> Report {
+            .object(manifest.entries.filter { $0.key != "timing" && $0.key != "digest" })
+        }
         return Definition.differences(from: deciding(old), to: deciding(new))
     }
 
@@ -44,7 +79,7 @@ public struct RunReader: Sendable {
         case kept(Report?)
         /// Dropped: its line of the ledger.
         case dropped(Report)
-        /// No good record: its line of the quarantine.
+        /// A malformed line: its line of the quarantine.
         case quarantined(Report)
     }
 
@@ -52,28 +87,33 @@ public struct RunReader: Sendable {
     /// the size of the run.
     ///
     /// - Parameter file: the name as in the manifest, or the end of it, whole path parts.
+    /// - Throws: `EngineError`; with code `.data` where a file of the result is not as long as the manifest says, since
+    ///   its silence would mean nothing then.
     public func fate(file: String, line: Int) throws(EngineError) -> Fate {
         let index = try fileIndex(file)
         let lines = manifest["inputs"]?.elements[index]["lines"]?.integerValue ?? 0
         guard line >= 1, line <= lines else {
             throw EngineError(.definition, "\(names[index]) has \(lines) lines; there is no line \(line)")
         }
-        let ordinal = Ordinal(file: index, line: line)
         do {
-            if let entry = try find(ordinal, in: "ledger.jsonl.zst") { return .dropped(entry) }
-            if let entry = try find(ordinal, in: "quarantine.jsonl.zst") { return .quarantined(entry) }
-            if try fileSystem.status(of: "\(path)/picks.jsonl.zst") != nil {
-                guard let entry = try find(ordinal, in: "picks.jsonl.zst") else {
-                    throw EngineError(.definition, "\(names[index]):\(line) is a blank line")
-                }
-                return .kept(entry)
-            }
-            return .kept(nil)
+            let found = try fate(Ordinal(file: index, line: line))
+            try expectSameResult()
+            return found
         } catch let error as EngineError {
             throw error
         } catch {
             throw EngineError(.data, "\(error)")
         }
+    }
+
+    private func fate(_ ordinal: Ordinal) throws -> Fate {
+        if let entry = try find(ordinal, in: ResultFile.ledger) { return .dropped(entry) }
+        if let entry = try find(ordinal, in: ResultFile.quarantine) { return .quarantined(entry) }
+        guard manifest.outputNames.contains(ResultFile.picks) else { return .kept(nil) }
+        guard let entry = try find(ordinal, in: ResultFile.picks) else {
+            throw EngineError(.definition, "\(names[ordinal.file]):\(ordinal.line) is a blank line")
+        }
+        return .kept(entry)
     }
 
     private func fileIndex(_ file: String) throws(EngineError) -> Int {
@@ -92,7 +132,14 @@ public struct RunReader: Sendable {
     }
 
     private func find(_ ordinal: Ordinal, in name: String) throws -> Report? {
-        let reader = try ZstdSeekableReader("\(path)/\(name)", fileSystem: fileSystem)
+        let reader = try ZstdSeekableReader(file(name), fileSystem: fileSystem)
+        let written = manifest["outputs"]?.elements.first { $0["file"]?.textValue == name }?["bytes"]?.integerValue
+        guard let written, reader.contentSize == written else {
+            throw EngineError(
+                .data,
+                "\(file(name)) holds \(reader.contentSize) bytes of lines, and the run wrote \(written ?? 0): it is damaged, so it can't tell"
+            )
+        }
         var frame: [UInt8] = []
         // The last frame whose first line is not past the ordinal.
         var low = 0
@@ -119,93 +166,6 @@ public struct RunReader: Sendable {
         else { throw EngineError(.data, "\(path): an entry names no place of the input") }
         return Ordinal(file: index, line: line)
     }
-
-    // MARK: Verify
-
-    /// What is not as the manifest says, in words; empty where all is well.
-    ///
-    /// Reads all inputs and outputs once.
-    public func verify(inputFolder: String? = nil) throws -> [String] {
-        var faults: [String] = []
-        let folder = inputFolder ?? manifest["timing"]?["folder"]?.textValue ?? ""
-        let stageFiles = (manifest["stage_files"]?.elements ?? []).filter { $0["content"] != .null }
-        for input in (manifest["inputs"]?.elements ?? []) + stageFiles {
-            guard let name = input["file"]?.textValue, name != "-" else { continue }
-            let file = name.hasPrefix("/") || folder.isEmpty ? name : "\(folder)/\(name)"
-            do throws(IOFailure) {
-                let found = try fileSystem.digest(of: file).hash
-                if "xxh3-128:" + hexadecimal(found) != input["content"]?.textValue {
-                    faults.append("input \(name) is not the file that was read")
-                }
-            } catch {
-                faults.append("input \(error)")
-            }
-        }
-        for output in manifest["outputs"]?.elements ?? [] { faults += try verify(output: output) }
-        return faults + account()
-    }
-
-    private func verify(output: Report) throws -> [String] {
-        guard let name = output["file"]?.textValue else { return ["an output without a name"] }
-        var faults: [String] = []
-        do throws(IOFailure) {
-            let found = try content(of: "\(path)/\(name)")
-            if "xxh3-128:" + hexadecimal(found.hash) != output["content"]?.textValue {
-                faults.append("\(name) is not what was written")
-            }
-            if found.lines != output["lines"]?.integerValue {
-                faults.append("\(name) has \(found.lines) lines, and should have \(output["lines"]?.integerValue ?? 0)")
-            }
-        } catch {
-            faults.append(error.description)
-        }
-        return faults
-    }
-
-    /// What the run's definition makes the file of the kept records be called.
-    private var keptName: String {
-        let word = manifest["definition"]?["output"]?["compression"]?.textValue
-        return (word.flatMap(OutputCompression.init(rawValue:)) ?? .zstd).keptName
-    }
-
-    private func account() -> [String] {
-        func count(_ key: String) -> Int { manifest["counts"]?[key]?.integerValue ?? 0 }
-        func lines(_ name: String) -> Int {
-            manifest["outputs"]?.elements.first { $0["file"]?.textValue == name }?["lines"]?.integerValue ?? 0
-        }
-        var faults: [String] = []
-        if count("read") != count("kept") + count("dropped") + count("quarantined") {
-            faults.append(
-                "the account does not close: \(count("read")) read, \(count("kept")) kept, \(count("dropped")) dropped, \(count("quarantined")) quarantined"
-            )
-        }
-        let pairs = [
-            (keptName, "kept"), ("ledger.jsonl.zst", "dropped"), ("quarantine.jsonl.zst", "quarantined"),
-        ]
-        for (name, key) in pairs where lines(name) != count(key) {
-            faults.append("\(name) has \(lines(name)) lines for \(count(key)) records \(key)")
-        }
-        return faults
-    }
-
-    private func content(of file: String) throws(IOFailure) -> (hash: ContentHash, lines: Int) {
-        let source = try fileSystem.openInput(file)
-        var stream = XXHashStream()
-        var lines = 0
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-        defer { buffer.deallocate() }
-        while true {
-            let count = try source.read(into: buffer)
-            if count == 0 { return (stream.digest128, lines) }
-            let part = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            stream.update(part)
-            lines += part.lineEnds
-        }
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    fileprivate var lineEnds: Int { reduce(0) { $0 + ($1 == 0x0A ? 1 : 0) } }
 }
 
 extension [UInt8] {

@@ -71,6 +71,13 @@ enum StageFiles {
 extension FileSystem {
     /// The hash of a file's bytes as they lie on disk.
     func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
+        try digest(of: path) { _ in false } ?? (ContentHash(high: 0, low: 0), 0)
+    }
+
+    /// - Parameter endsAfter: is told of every piece that was read, of how many bytes; where it says yes the answer is nil.
+    func digest(
+        of path: String, endsAfter: (Int) -> Bool
+    ) throws(IOFailure) -> (hash: ContentHash, bytes: Int)? {
         let file = try openForReading(path)
         var stream = XXHashStream()
         var bytes = 0
@@ -81,6 +88,7 @@ extension FileSystem {
             if count == 0 { return (stream.digest128, bytes) }
             stream.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             bytes += count
+            if endsAfter(count) { return nil }
         }
     }
 }

@@ -34,6 +34,43 @@ enum Program {
 
     private static let counter = Atomic<Int>(0)
 
+    /// A program that was started.
+    final class Running {
+        let pid: pid_t
+        private let names: [String]
+        private let began = Program.now()
+        private var status: Int32?
+
+        fileprivate init(pid: pid_t, names: [String]) {
+            self.pid = pid
+            self.names = names
+        }
+
+        deinit { for name in names { unlink(name) } }
+
+        /// Waits until something is so, or the program has ended; never for long.
+        func wait(until isSo: () -> Bool) {
+            let limit = Program.now() + 60
+            while status == nil, !isSo(), Program.now() < limit {
+                var code: Int32 = 0
+                if waitpid(pid, &code, WNOHANG) == pid { status = code }
+                usleep(500)
+            }
+        }
+
+        func send(_ signal: Int32) { if status == nil { kill(pid, signal) } }
+
+        func end() throws -> Outcome {
+            var code = status ?? 0
+            if status == nil { while waitpid(pid, &code, 0) < 0, errno == EINTR {} }
+            status = code
+            let signal = code & 0x7F
+            return Outcome(
+                status: signal == 0 ? code >> 8 & 0xFF : 128 + signal, output: try readFile(names[1]),
+                error: try readFile(names[2]), seconds: Program.now() - began)
+        }
+    }
+
     /// Runs a program to its end.
     ///
     /// - Parameters:
@@ -42,9 +79,15 @@ enum Program {
     static func run(
         _ arguments: [String], program: String = path, in folder: String? = nil, input: [UInt8] = []
     ) throws -> Outcome {
+        try start(arguments, program: program, in: folder, input: input).end()
+    }
+
+    /// Starts a program. It hears all signals, whatever those who started the tests blocked or ignored.
+    static func start(
+        _ arguments: [String], program: String = path, in folder: String? = nil, input: [UInt8] = []
+    ) throws -> Running {
         let number = counter.add(1, ordering: .relaxed).newValue
         let names = ["in", "out", "err"].map { "/tmp/sluice-command-\(getpid())-\(number).\($0)" }
-        defer { for name in names { unlink(name) } }
         try writeFile(names[0], input)
 
         var actions = posix_spawn_file_actions_t()
@@ -55,25 +98,31 @@ enum Program {
             posix_spawn_file_actions_addopen(
                 &actions, Int32(stream), names[stream], O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        for number in [SIGHUP, SIGINT, SIGTERM, SIGPIPE] { sigaddset(&signals, number) }
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
         // Spawning in another folder is no part of POSIX yet; a shell does it and gives its place to the program.
         let inFolder = folder.map { ["/bin/sh", "-c", #"cd "$0" && exec "$@""#, $0] } ?? []
         let command = inFolder + [program] + arguments
         var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
-        let began = now()
         var pid: pid_t = 0
-        let status = posix_spawn(&pid, command[0], &actions, nil, &words, environ)
-        guard status == 0 else { throw Failure("\(program) can't be started: \(String(cString: strerror(status)))") }
-        var code: Int32 = 0
-        while waitpid(pid, &code, 0) < 0, errno == EINTR {}
-        let signal = code & 0x7F
-        return Outcome(
-            status: signal == 0 ? code >> 8 & 0xFF : 128 + signal, output: try readFile(names[1]),
-            error: try readFile(names[2]), seconds: now() - began)
+        let status = posix_spawn(&pid, command[0], &actions, &attributes, &words, environ)
+        guard status == 0 else {
+            for name in names { unlink(name) }
+            throw Failure("\(program) can't be started: \(String(cString: strerror(status)))")
+        }
+        return Running(pid: pid, names: names)
     }
 
-    private static func now() -> Double {
+    fileprivate static func now() -> Double {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

@@ -1,0 +1,227 @@
+import SluiceCore
+import SluiceIO
+
+/// What a look at a finished run found.
+public struct Verification: Sendable {
+    /// What is not as it was written, in words; empty where all is well.
+    public var faults: [String] = []
+    /// What was compared and found right, and what could not be looked at, in words.
+    public var checked: [String] = []
+    public var unchecked: [String] = []
+}
+
+extension RunReader {
+    /// Compares a run with what it says of itself.
+    ///
+    /// Reads each input once as it lies on disk, and each output once, unpacked. `run.json` has to fit its digest, the definition
+    /// its own, and the counts have to fit the lines of ledger and quarantine, by stage and reason. Of certificates the
+    /// radius is computed again, from the distances in the ledger; lower bounds take the vectors of all records, so only
+    /// the run itself, done again, can tell.
+    ///
+    /// - Parameter inputFolder: where relative names of inputs begin, if not where they did.
+    public func verify(inputFolder: String? = nil) throws -> Verification {
+        var result = Verification()
+        result.faults = missingKeys()
+        guard result.faults.isEmpty else { return result }
+        result.faults = Manifest.sealFaults(manifest)
+        let stageFiles = manifest["stage_files"]?.elements ?? []
+        let digest = Manifest.definitionDigest(manifest["definition"] ?? .null, stageFiles: stageFiles)
+        if digest != manifest["definition_digest"]?.textValue {
+            result.faults.append("the definition in \(ResultFile.manifest) does not match its digest")
+        }
+        try verifyInputs(stageFiles, inputFolder ?? manifest["timing"]?["folder"]?.textValue ?? "", &result)
+        let outputs = manifest["outputs"]?.elements ?? []
+        for output in outputs { result.faults += verify(output: output) }
+        result.faults += countFaults()
+        // Lines of files that are not what was written tell nothing more.
+        if result.faults.isEmpty { try verifyLines(&result) }
+        try expectSameResult()
+        if result.faults.isEmpty {
+            result.checked += ["\(outputs.count) outputs", "\(ResultFile.manifest)", "the counts"]
+        }
+        return result
+    }
+
+    /// What a manifest must have and lacks.
+    private func missingKeys() -> [String] {
+        let texts = ["sluice", "definition_digest", "digest"]
+        let objects = ["definition", "counts", "quarantine", "timing"]
+        let lists = ["inputs", "stages", "outputs", "warnings"]
+        var missing = texts.filter { manifest[$0]?.textValue == nil }
+        for key in objects { if case .object? = manifest[key] { continue } else { missing.append(key) } }
+        for key in lists { if case .list? = manifest[key] { continue } else { missing.append(key) } }
+        let counts = ["read", "kept", "dropped", "quarantined", "blank_lines"]
+        missing += counts.filter { manifest["counts"]?[$0]?.integerValue == nil }.map { "counts.\($0)" }
+        var faults: [String] = []
+        guard missing.isEmpty else { return ["\(ResultFile.manifest) lacks \(missing.joined(separator: ", "))"] }
+        if manifest["inputs"]?.elements.isEmpty == true { faults.append("\(ResultFile.manifest) names no input") }
+        let inputs = manifest["inputs"]?.elements ?? []
+        if inputs.contains(where: { $0["file"]?.textValue == nil || $0["lines"]?.integerValue == nil }) {
+            faults.append("an input in \(ResultFile.manifest) lacks its name or its lines")
+        }
+        let names = manifest.outputNames
+        for name in [keptName, ResultFile.ledger, ResultFile.quarantine] where !names.contains(name) {
+            faults.append("\(ResultFile.manifest) does not name \(name) among the outputs")
+        }
+        for name in names where !ResultFile.all.contains(name) {
+            faults.append("\(ResultFile.manifest) names an output `\(name)`, which no run writes")
+        }
+        return faults
+    }
+
+    /// What the run's definition makes the file of the kept records be called.
+    private var keptName: String {
+        let word = manifest["definition"]?["output"]?["compression"]?.textValue
+        return (word.flatMap(OutputCompression.init(rawValue:)) ?? .zstd).keptName
+    }
+
+    private func verifyInputs(_ stageFiles: [Report], _ folder: String, _ result: inout Verification) throws {
+        var count = 0
+        for input in (manifest["inputs"]?.elements ?? []) + stageFiles.filter({ $0["content"] != .null }) {
+            guard let name = input["file"]?.textValue else { continue }
+            guard name != "-" else {
+                result.unchecked.append("the input, which was standard input")
+                continue
+            }
+            count += 1
+            let file = name.hasPrefix("/") || folder.isEmpty ? name : "\(folder)/\(name)"
+            do throws(IOFailure) {
+                let found = try fileSystem.digest(of: file).hash
+                if "xxh3-128:" + hexadecimal(found) != input["content"]?.textValue {
+                    result.faults.append("input \(name) is not the file that was read")
+                }
+            } catch {
+                result.faults.append("input \(error)")
+            }
+        }
+        if count > 0 { result.checked.append(count == 1 ? "1 input" : "\(count) inputs") }
+    }
+
+    private func verify(output: Report) -> [String] {
+        guard let name = output["file"]?.textValue else { return ["an output without a name"] }
+        var faults: [String] = []
+        do throws(IOFailure) {
+            let found = try ContentFacts(of: file(name), fileSystem: fileSystem)
+            if found.digest != output["content"]?.textValue { faults.append("\(name) is not what was written") }
+            for (key, value) in [("lines", found.lines), ("bytes", found.bytes)]
+            where value != output[key]?.integerValue {
+                faults.append("\(name) has \(value) \(key), and should have \(output[key]?.integerValue ?? 0)")
+            }
+        } catch {
+            faults.append(error.description)
+        }
+        return faults
+    }
+
+    /// Where the counts contradict each other.
+    private func countFaults() -> [String] {
+        func count(_ key: String) -> Int { manifest["counts"]?[key]?.integerValue ?? 0 }
+        func lines(_ name: String) -> Int? {
+            manifest["outputs"]?.elements.first { $0["file"]?.textValue == name }?["lines"]?.integerValue
+        }
+        var faults: [String] = []
+        func expect(_ found: Int, _ what: String, _ expected: Int, _ words: String) {
+            if found != expected { faults.append("\(what) \(found), and \(words) \(expected)") }
+        }
+        let (read, kept, dropped, quarantined) = (count("read"), count("kept"), count("dropped"), count("quarantined"))
+        expect(kept + dropped + quarantined, "kept, dropped and quarantined add up to", read, "read were")
+        for (name, records) in [
+            (keptName, kept), (ResultFile.ledger, dropped), (ResultFile.quarantine, quarantined),
+            (ResultFile.picks, kept),
+        ] {
+            if let found = lines(name) { expect(found, "the lines of \(name) are", records, "the records") }
+        }
+        let inputLines = (manifest["inputs"]?.elements ?? []).compactMap { $0["lines"]?.integerValue }.reduce(0, +)
+        expect(inputLines, "the lines of the inputs are", read + count("blank_lines"), "records and blank lines")
+        let kinds = (manifest["quarantine"]?.entries ?? []).compactMap(\.value.integerValue).reduce(0, +)
+        expect(kinds, "the kinds of malformed lines add up to", quarantined, "quarantined were")
+        var remaining = read - quarantined
+        for stage in manifest["stages"]?.elements ?? [] {
+            let name = stage["stage"]?.textValue ?? "?"
+            expect(stage["in"]?.integerValue ?? -1, "stage `\(name)` was reached by", remaining, "there were")
+            remaining -= (stage["dropped"]?.entries ?? []).compactMap(\.value.integerValue).reduce(0, +)
+            expect(stage["out"]?.integerValue ?? -1, "stage `\(name)` left", remaining, "by its drops it left")
+        }
+        expect(remaining, "the stages leave", kept, "kept were")
+        return faults
+    }
+
+    // MARK: Ledger and quarantine, line by line
+
+    private func verifyLines(_ result: inout Verification) throws {
+        var tally = LineTally(names: names)
+        try tally.read(file(ResultFile.quarantine), isLedger: false, fileSystem)
+        try tally.read(file(ResultFile.ledger), isLedger: true, fileSystem)
+        result.faults += tally.faults
+        for stage in manifest["stages"]?.elements ?? [] {
+            let name = stage["stage"]?.textValue ?? "?"
+            let counted = stage["dropped"]?.entries ?? []
+            let found = tally.drops.removeValue(forKey: name) ?? [:]
+            for reason in Set(counted.map(\.key)).union(found.keys).sorted() {
+                let (says, has) = (stage["dropped"]?[reason]?.integerValue ?? 0, found[reason] ?? 0)
+                guard says != has else { continue }
+                result.faults.append("the ledger has \(has) records that `\(name)` dropped as \(reason), not \(says)")
+            }
+            verifyCertificate(stage, name, tally.farthest[name] ?? 0, &result)
+        }
+        for name in tally.drops.keys.sorted() {
+            result.faults.append("the ledger names a stage `\(name)` that the run did not have")
+        }
+    }
+
+    /// A stage that reports a radius writes the distance of each record that it drops to the nearest that it keeps.
+    private func verifyCertificate(_ stage: Report, _ name: String, _ farthest: Double, _ result: inout Verification) {
+        guard let radius = stage["radius"]?.realValue ?? stage["largest_radius_of_a_group"]?.realValue else { return }
+        guard radius == farthest else {
+            result.faults.append("`\(name)` says a radius of \(radius), and by the ledger it is \(farthest)")
+            return
+        }
+        result.checked.append("the radius of `\(name)`")
+        guard let bound = stage["lower_bound"]?.realValue else { return }
+        let factor = stage["factor"]?.realValue
+        let fits = bound > 0 ? factor == radius / bound : factor == (radius == 0 ? 1 : nil)
+        if !fits || bound > radius {
+            result.faults.append("the factor of `\(name)` is not its radius by its lower bound")
+        }
+        result.unchecked.append("the lower bound of `\(name)`")
+    }
+}
+
+/// What the lines of ledger and quarantine add up to.
+private struct LineTally {
+    let indices: [[UInt8]: Int]
+    private(set) var faults: [String] = []
+    /// Dropped records by stage and reason.
+    var drops: [String: [String: Int]] = [:]
+    /// The largest `distance` that a stage gives.
+    private(set) var farthest: [String: Double] = [:]
+
+    init(names: [String]) {
+        indices = Dictionary(zip(names.map { Array($0.utf8) }, names.indices), uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Expects lines in ascending order of their places.
+    mutating func read(_ path: String, isLedger: Bool, _ fileSystem: FileSystem) throws {
+        let reader = BlockReader(try fileSystem.openInput(path), limits: FramingLimits(maxRecord: 1 << 30))
+        let extractor = JSONExtractor(["file", "line", "stage", "reason", "distance"].map { JSONPath($0) })
+        let arena = FieldArena(width: 5)
+        let block = RawBlock()
+        var last = Ordinal(rawValue: 0)
+        while try reader.next(into: block) {
+            for line in block.lines {
+                arena.removeAll()
+                func text(_ field: Int) -> String { String(decoding: arena.value(0, field), as: UTF8.self) }
+                guard extractor.extract(block.bytes(of: line), into: arena) == nil,
+                    let file = indices[Array(arena.value(0, 0))], let number = Int(text(1))
+                else { return faults.append("\(path) has a line that names no place of the input") }
+                let place = Ordinal(file: file, line: number)
+                guard last < place else { return faults.append("the lines of \(path) are not in the order of the input") }
+                last = place
+                guard isLedger else { continue }
+                let stage = text(2)
+                drops[stage, default: [:]][text(3), default: 0] += 1
+                if let distance = Double(text(4)) { farthest[stage] = max(farthest[stage] ?? 0, distance) }
+            }
+        }
+    }
+}
