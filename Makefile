@@ -37,7 +37,13 @@ bench: build ## measure against other programs (they are installed into a virtua
 clean: ## remove what was built and what the demo wrote
 	rm -rf .build $(CUSTOM)/.build demo-out
 
-.PHONY: fuzz soak neon
+.PHONY: fuzz soak neon steady
+
+N ?= 50
+
+steady: build ## run the tests that start processes N (50) times beside two busy loops
+	swift build --build-tests
+	@SLUICE_BINARY=$(CURDIR)/$(BINARY) scripts/steady.sh $(N)
 
 fuzz: ## fuzz the readers, FUZZ_SECONDS (60) each
 	@scripts/fuzz.sh

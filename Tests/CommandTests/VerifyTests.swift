@@ -1,0 +1,158 @@
+import Glibc
+import SluiceCore
+import SluiceIO
+import Testing
+
+/// `verify` finds what was changed, and says what it did not look at.
+@Suite struct VerifyTests {
+    private func space() throws -> Workspace {
+        let space = try Workspace()
+        try space.write(
+            "in.jsonl", lines: (0..<90).map { #"{"a": "some text \#($0 % 60) of \#($0 % 7)", "b": \#($0)}"# } + ["{", ""])
+        try space.define(
+            input: ["dedupe: {on: a}"],
+            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+        return space
+    }
+
+    /// Another `run.json`, made of the one that is there.
+    private func forge(_ space: Workspace, _ change: (String) -> String) throws -> Outcome {
+        let path = space("out/run.json")
+        let bytes = try readFile(path)
+        let forged = change(text(bytes))
+        #expect(forged != text(bytes), "nothing was changed")
+        try writeFile(path, Array(forged.utf8))
+        defer { try? writeFile(path, bytes) }
+        return try space.sluice("verify", "out")
+    }
+
+    @Test func saysWhatWasCheckedAndWhatWasNot() throws {
+        let space = try space()
+        _ = try space.run()
+        let outcome = try space.sluice("verify", "out")
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        for words in ["1 input", "4 outputs", "run.json", "the counts", "the radius of `coreset`", "not checked: the lower bound"] {
+            #expect(outcome.outputText.contains(words), "«\(words)» is not in \(outcome.outputText)")
+        }
+        #expect(outcome.outputText.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(outcome.outputText)")
+        let again = try space.sluice("verify", "out", "--rerun")
+        #expect(again.status == 0 && again.outputText.contains("same results") && !again.outputText.contains("not checked"), "\(again.outputText)")
+    }
+
+    @Test(arguments: ["{}", "null", "[]", "1", #"{"sluice": "0.1.0"}"#, ""])
+    func anEmptiedManifestIsRefused(_ content: String) throws {
+        let space = try space()
+        _ = try space.run()
+        let outcome = try forge(space) { _ in content }
+        #expect([2, 3].contains(outcome.status), "\(outcome.outputText)")
+        #expect(outcome.errorText.contains("run.json"), "\(outcome.errorText)")
+    }
+
+    /// Nobody made new digests: the seal is enough.
+    @Test func everyChangeOfTheManifestIsFound() throws {
+        let space = try space()
+        _ = try space.run()
+        let changes = [
+            (#""seed": 7"#, #""seed": 8"#), (#""keep": 7"#, #""keep": 8"#), (#""invalid-json""#, #""too-deep""#),
+            (#""cut-short""#, #""too-deep""#), (#""sluice": "0"#, #""sluice": "9"#), (#""warnings""#, #""Warnings""#),
+            (#""method": "farthest-first""#, #""method": "medoids""#), (#""radius": "#, #""radius": 1"#),
+            (#""memory_peak": "#, #""memory_peak": 1"#),
+        ]
+        let manifest = text(try readFile(space("out/run.json")))
+        var found = 0
+        for (old, new) in changes where manifest.contains(old) {
+            let outcome = try forge(space) { $0.replacing(old, with: new) }
+            #expect(outcome.status == 3, "\(old): \(outcome.outputText)")
+            #expect(outcome.errorText.contains("run.json"), "\(outcome.errorText)")
+            found += 1
+        }
+        #expect(found >= 7)
+    }
+
+    /// Whoever makes new digests too has to make the rest fit.
+    @Test func aForgedManifestWithRightDigestsContradictsTheFiles() throws {
+        let space = try space()
+        let files = try space.run()
+        let radius = try #require(files.manifest["stages"]?.elements.last?["radius"]?.realValue)
+        #expect(radius > 0.001)
+        let forgeries: [(String, (Report) -> Report)] = [
+            ("names no input", { $0.with("inputs", .list([])) }),
+            ("does not match its digest", { $0.with("definition", ($0["definition"] ?? .null).with("seed", 8)) }),
+            ("the lines of the inputs are", { $0.with("counts", ($0["counts"] ?? .null).with("blank_lines", 0)) }),
+            ("kinds of malformed lines", { $0.with("quarantine", .object([])) }),
+            ("says a radius of 0.001", { $0.withLastStage { $0.with("radius", .real(0.001)) } }),
+            ("not its radius by its lower bound", { $0.withLastStage { $0.with("lower_bound", .real(radius)) } }),
+            (
+                "the stages leave",
+                { $0.withLastStage { $0.with("dropped", .object([])).with("out", $0["in"] ?? .null) } }
+            ),
+            (
+                "that `coreset` dropped as other",
+                { $0.withLastStage { $0.with("dropped", .object([.init("other", ($0["dropped"]?.entries ?? [])[0].value)])) } }
+            ),
+        ]
+        let manifest = files.manifest
+        for (words, change) in forgeries {
+            try writeFile(space("out/run.json"), Array(change(manifest).sealed.prettyJSON.utf8))
+            let outcome = try space.sluice("verify", "out")
+            #expect(outcome.status == 3, "\(words): \(outcome.outputText)")
+            #expect(outcome.errorText.contains(words), "«\(words)» is not in \(outcome.errorText)")
+            #expect(!outcome.errorText.contains("not what was written"), "\(outcome.errorText)")
+        }
+        try writeFile(space("out/run.json"), Array(manifest.sealed.prettyJSON.utf8))
+        #expect(try space.sluice("verify", "out").status == 0, "the seal is made as the program makes it")
+    }
+
+    // MARK: Standard input
+
+    @Test func standardInputIsNotSaidToVerify() throws {
+        let space = try space()
+        try space.define(files: "-", input: ["dedupe: {on: a}"])
+        let input = joined((0..<20).map { Array(#"{"a": "text \#($0 % 15)"}"#.utf8) })
+        _ = try space.run(input: input)
+        let outcome = try space.sluice("verify", "out")
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        #expect(outcome.outputText.contains("not checked: the input, which was standard input"), "\(outcome.outputText)")
+        #expect(!outcome.outputText.contains("1 input"), "\(outcome.outputText)")
+        let again = try space.sluice("verify", "out", "--rerun", input: input)
+        #expect(again.status == 0, "\(again.errorText)")
+        #expect(again.errorText.contains("reading standard input"), "\(again.errorText)")
+        let other = try space.sluice("verify", "out", "--rerun", input: Array(input.dropLast(24)))
+        #expect(other.status == 3, "\(other.outputText)")
+
+        for arguments in [["out", "-:17"], ["out", "-:17", "--json"], ["out", "--", "-:17"]] {
+            let why = try space.sluice(["why"] + arguments)
+            #expect(why.status == 0, "\(why.errorText)")
+            #expect(why.outputText.contains("dropped") && why.outputText.contains("2"), "\(why.outputText)")
+        }
+    }
+}
+
+extension Report {
+    func with(_ key: String, _ value: Report) -> Report {
+        .object(entries.map { $0.key == key ? .init(key, value) : $0 })
+    }
+
+    func withLastStage(_ change: (Report) -> Report) -> Report {
+        var stages = self["stages"]?.elements ?? []
+        stages.append(change(stages.removeLast()))
+        return with("stages", .list(stages))
+    }
+
+    /// With new digests of itself, made as `docs/run-directory.md` says.
+    var sealed: Report {
+        func digest(_ entries: [Entry]) -> Report {
+            let hash = Array(Report.object(entries).json.utf8).withUnsafeBytes { XXHash.hash128($0) }
+            func digits(_ value: UInt64) -> String {
+                let text = String(value, radix: 16)
+                return String(repeating: "0", count: 16 - text.count) + text
+            }
+            return .text("xxh3-128:" + digits(hash.high) + digits(hash.low))
+        }
+        var all = entries.filter { $0.key != "digest" && $0.key != "timing" }
+        all.append(.init("digest", digest(all)))
+        let timing = (self["timing"]?.entries ?? []).filter { $0.key != "digest" }
+        let whole = digest(all + [.init("timing", .object(timing))])
+        return .object(all + [.init("timing", .object(timing + [.init("digest", whole)]))])
+    }
+}
