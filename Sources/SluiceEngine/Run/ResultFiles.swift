@@ -1,5 +1,5 @@
 import Glibc
-package import SluiceCore
+import SluiceCore
 import SluiceIO
 
 /// The files of a result, by their names in the run directory: the one list of them.
