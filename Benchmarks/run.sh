@@ -1,26 +1,33 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and leaves raw numbers in Benchmarks/results. Called by `make bench`.
 #
-#   Benchmarks/run.sh [DATA]        dedupe and geometry
-#   Benchmarks/run.sh dedupe        only reading, deduping, writing
-#   Benchmarks/run.sh geometry      only k-means, k-center and redundancy
-#   Benchmarks/run.sh growth        the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
-#   Benchmarks/run.sh large         10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
+#   Benchmarks/run.sh [WHAT...] [DATA]
+#
+# WHAT is one or more of these, in this order; dedupe, ltd and geometry where none is said:
+#   ways        every way that was tried of each other tool to read, dedupe, write; the fastest are taken by `dedupe` from then on
+#   dedupe      read, dedupe, write: not compressed, and zst
+#   ltd         the whole recipe of examples/ltd.yaml beside an assembly of Python's parts
+#   geometry    k-means, k-center and redundancy on vectors
+#   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
+#   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py; ../shared beside the repository
 # unless said otherwise. Without it nothing is run, and the reason is printed.
-# REPETITIONS (5) is how often each command runs; RECORDS (1000000) how many records the corpus has.
+# REPETITIONS (5) is how often each command runs, a way twice at most; RECORDS (1000000) how many records the corpus of `ways` and
+# `dedupe` has, LTD_RECORDS (200000) that of `ltd` beside the P3 shards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-what=all
+what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        dedupe | geometry | growth | large | all) what=$word ;;
+        ways | dedupe | ltd | geometry | growth | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
+what=${what:-dedupe ltd geometry}
+wanted() { [[ " $what " == *" $1 "* ]]; }
 records=${RECORDS:-1000000}
 repetitions=${REPETITIONS:-5}
 here=Benchmarks
@@ -39,8 +46,8 @@ if [ ! -x $python ]; then
     echo "bench: making a virtual environment with the peers"
     python3 -m venv $here/.venv
 fi
-if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss' 2> /dev/null; then
-    $python -m pip install --quiet numpy polars duckdb scikit-learn faiss-cpu
+if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss, orjson, msgspec, xxhash, zstandard, pandas' 2> /dev/null; then
+    $python -m pip install --quiet numpy polars duckdb scikit-learn faiss-cpu orjson msgspec xxhash zstandard pandas
 fi
 mkdir -p $here/.data $here/results
 
@@ -59,22 +66,33 @@ corpus() {
     echo "$path"
 }
 
-if [ $what = all ] || [ $what = dedupe ]; then
+if wanted ways; then
+    $python $here/dedupe.py --ways --corpus "$(corpus "$records")" --repetitions $((repetitions < 2 ? repetitions : 2)) --results $here/results
+fi
+
+if wanted dedupe; then
     $python $here/dedupe.py --sluice "$sluice" --corpus "$(corpus "$records")" --repetitions "$repetitions" --results $here/results
 fi
 
-if [ $what = growth ]; then
+if wanted ltd; then
+    shards=$(printf '+%s' "$data"/data/p3-*.jsonl.zst)
+    number=${LTD_RECORDS:-200000}
+    $python $here/ltd.py --sluice "$sluice" --examples examples --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) \
+        --corpora "P3 as it is=${shards:1},$number records made from P3=$(corpus "$number")" --results $here/results
+fi
+
+if wanted growth; then
     corpora=
     for n in 250000 1000000 4000000; do corpora+=${corpora:+,}$n=$(corpus $n); done
     $python $here/growth.py --sluice "$sluice" --examples examples --corpora "$corpora" --repetitions "$repetitions" --results $here/results
 fi
 
-if [ $what = large ]; then
+if wanted large; then
     $python $here/dedupe.py --sluice "$sluice" --corpus "$(corpus 10000000)" --repetitions 1 --memory 256MiB --cap "${CAP:-16}" \
         --kind dedupe-large --results $here/results
 fi
 
-if [ $what = all ] || [ $what = geometry ]; then
+if wanted geometry; then
     echo "bench: building geometry-bench"
     swift build -c release --package-path $here/geometry > $here/.data/build-geometry.log 2>&1 \
         || { tail -20 $here/.data/build-geometry.log; exit 1; }
