@@ -41,4 +41,9 @@ extension OpenFile {
     public func beginFlushing(_ range: Range<UInt64>) {
         _ = sync_file_range(descriptor, Int64(range.lowerBound), Int64(range.count), sync_file_range_write)
     }
+
+    /// Lets the system give up the memory in which it keeps these bytes, where they stand on the disk already.
+    public func forget(_ range: Range<UInt64>) {
+        _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
+    }
 }
