@@ -190,7 +190,11 @@ public enum ColumnContract {
     }
 
     /// What the work of a stage asks for, against what the stage declares.
-    package static func breaches(of body: StageBody, by stage: any Stage, called label: String) -> [Breach] {
+    ///
+    /// - Parameter isWhole: whether this is all the work of the stage, and not what a survey of it left.
+    package static func breaches(
+        of body: StageBody, by stage: any Stage, called label: String, isWhole: Bool = true
+    ) -> [Breach] {
         var breaches: [Breach] = []
         func report(_ rule: Breach.Rule, _ message: String) {
             let breach = Breach(rule: rule, message: message)
@@ -222,7 +226,7 @@ public enum ColumnContract {
             for name in selection.columns { check(name, [.vector, .number], "asks for") }
             if case .by(let name) = selection.grouping { check(name, .integer, "groups by") }
         }
-        if body.isSelectionAlone {
+        if isWhole, body.isSelectionAlone {
             for spec in stage.writes where spec.name != .rank {
                 report(
                     .writes,

@@ -75,4 +75,8 @@ public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
         if let found { return StageError(.fault, "the column `\(name)` holds \(found.words), not \(type)") }
         return StageError(.fault, "there is no column `\(name)` of \(type); does the stage declare that it reads it?")
     }
+
+    package static func noRow(_ index: Int, of count: Int) -> StageError {
+        StageError(.fault, "row \(index) was asked for, and the group has \(count) rows, from 0")
+    }
 }

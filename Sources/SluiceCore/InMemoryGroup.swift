@@ -55,7 +55,9 @@ public final class ResidentVectors: VectorSource, @unchecked Sendable {
         if count > 0 { try body(0..<count, UnsafeBufferPointer(storage)) }
     }
 
-    public func row(_ index: Int) -> [Int8] {
-        Array(storage[(index * dimension)..<((index + 1) * dimension)])
+    public func row(_ index: Int) throws(StageError) -> [Int8] {
+        // Slicing a buffer is not checked in a release build.
+        guard (0..<count).contains(index) else { throw .noRow(index, of: count) }
+        return Array(storage[(index * dimension)..<((index + 1) * dimension)])
     }
 }

@@ -290,6 +290,8 @@ public protocol VectorSource: Sendable {
     func forEachChunk(_ body: (Range<Int>, UnsafeBufferPointer<Int8>) throws(StageError) -> Void) throws(StageError)
 
     /// One vector.
+    ///
+    /// - Throws: code `.fault` for an index that is no row.
     func row(_ index: Int) throws(StageError) -> [Int8]
 }
 

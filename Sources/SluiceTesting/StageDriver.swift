@@ -149,7 +149,8 @@ struct StageDriver {
 
     mutating func run() throws(StageError) -> Flow {
         let body = try stage.body(context)
-        checkColumns(of: body)
+        checkDeclaration()
+        checkColumns(of: body, isWhole: true)
         try run(body)
         for name in asked.all { breach(.reads, "the stage asks for \(name), which it does not declare in `reads`") }
         if variation.wanted == nil, !flow.live.isEmpty {
@@ -161,16 +162,21 @@ struct StageDriver {
     }
 
     /// The rules that `check`, `plan` and `run` hold a definition to.
-    private mutating func checkColumns(of body: StageBody) {
+    private mutating func checkDeclaration() {
         let written = flow.columns.keys.sorted().compactMap { name in
             flow.columns[name].map { ColumnContract.Written(ColumnSpec(name, $0.type), by: "the test") }
         }
-        let breaches =
-            ColumnContract.breaches(of: stage, called: "the stage", options: options, after: written)
-            + ColumnContract.breaches(of: body, by: stage, called: "the stage")
-        for found in breaches {
-            // A test need not have every column: where the stage can't do without, it fails.
-            if found.missing == nil { breach(found.rule == .reads ? .reads : .writes, found.message) }
+        report(ColumnContract.breaches(of: stage, called: "the stage", options: options, after: written))
+    }
+
+    private mutating func checkColumns(of body: StageBody, isWhole: Bool) {
+        report(ColumnContract.breaches(of: body, by: stage, called: "the stage", isWhole: isWhole))
+    }
+
+    private mutating func report(_ breaches: [ColumnContract.Breach]) {
+        // A test need not have every column: a stage that needs one that is not there fails.
+        for found in breaches where found.missing == nil {
+            breach(found.rule == .reads ? .reads : .writes, found.message)
         }
     }
 
@@ -375,6 +381,7 @@ struct StageDriver {
         }
         flow.reports.append(result.report)
         flow.rows = flow.live
+        checkColumns(of: result.body, isWhole: false)
         try run(result.body)
     }
 

@@ -57,6 +57,8 @@ import Testing
         ("reads integers as reals", "the column `number` holds integers, not reals"),
         ("reads integers as vectors", "the column `number` holds integers, not vectors"),
         ("reads what it did not ask for", "there is no column `real`"),
+        ("reads a row past the end", "row 6 was asked for, and the group has 6 rows, from 0"),
+        ("reads a row before the first", "row -1 was asked for"),
         ("too few ranks", "`ranks` has 5 rows for the group of 6 records"),
         ("too many ranks", "`ranks` has 7 rows for the group of 6 records"),
         ("equal ranks", "the ranks of the kept records of the group are not 0 to 1, each once, with -1 for the others"),
@@ -187,6 +189,8 @@ private struct Chooser: Stage, Selection {
         case "reads integers as reals": _ = try group.reals("number")
         case "reads integers as vectors": _ = try group.vectors("number")
         case "reads what it did not ask for": _ = try group.reals("real")
+        case "reads a row past the end": _ = try group.vectors("vector").row(6)
+        case "reads a row before the first": _ = try group.vectors("vector").row(-1)
         default: break
         }
         guard try group.integers("number") == Array(1...6), try group.vectors("vector").row(5).count == 16 else {

@@ -238,6 +238,7 @@ private final class StreamedVectors: VectorSource {
     }
 
     func row(_ index: Int) throws(StageError) -> [Int8] {
+        guard (0..<count).contains(index) else { throw .noRow(index, of: count) }
         var row = [Int8](repeating: 0, count: dimension)
         let result = row.withUnsafeMutableBufferPointer { buffer -> Result<Void, StageError> in
             do throws(StageError) { return .success(try read(index..<(index + 1), into: buffer)) } catch {

@@ -13,13 +13,20 @@ package struct StageWork: Sendable {
     ///
     /// - Throws: `EngineError` with code `.fault` where the work asks for columns that the stage does not declare.
     package static func work(_ body: StageBody, of link: StageChain.Link) throws(EngineError) -> [StageWork] {
-        let breaches = ColumnContract.breaches(of: body, by: link.stage, called: "stage `\(link.label)`")
+        var pieces = try checked(body, of: link, isWhole: true)
+        if pieces.count == 1 { pieces[0].isWhole = true }
+        return pieces
+    }
+
+    private static func checked(
+        _ body: StageBody, of link: StageChain.Link, isWhole: Bool
+    ) throws(EngineError) -> [StageWork] {
+        let breaches = ColumnContract.breaches(
+            of: body, by: link.stage, called: "stage `\(link.label)`", isWhole: isWhole)
         if let breach = breaches.first {
             throw EngineError(.fault, "\(breach.message); this is a defect of the stage")
         }
-        var pieces = pieces(of: body, link)
-        if pieces.count == 1 { pieces[0].isWhole = true }
-        return pieces
+        return pieces(of: body, link)
     }
 
     private static func pieces(of body: StageBody, _ link: StageChain.Link) -> [StageWork] {
@@ -29,10 +36,9 @@ package struct StageWork: Sendable {
 
     /// Cuts what a survey left into its pieces.
     static func left(_ body: StageBody, by link: StageChain.Link) throws(EngineError) -> [StageWork] {
-        try work(body, of: link).map { piece in
+        try checked(body, of: link, isWhole: false).map { piece in
             var piece = piece
             piece.isLeft = true
-            piece.isWhole = false
             return piece
         }
     }
