@@ -152,7 +152,7 @@ public final class Run {
             }
             guard failure.leavesWork, !failure.remedies.contains(.restart), let kept = try directory.keptWork() else {
                 directory.abandon()
-                return EngineError(failure.code, failure.message)
+                return failure.leavingNothing()
             }
             directory.unlock()
             return failure.keeping(kept)
