@@ -230,8 +230,11 @@ struct ReservoirSurvey: Survey {
             "reservoir": [
                 "records": .integer(rows),
                 "capacity": .integer(stage.capacity),
-                "met_with_probability": .real(1 - ClusterStage.missProbability),
-                "share_of_records_met": .real(Self.shareMet(rows: rows, of: sample.seen, clusters: result.count)),
+                "holds_all_records": .flag(rows == sample.seen),
+                "met_with_probability": .real(rows == sample.seen ? 1 : 1 - ClusterStage.missProbability),
+                "share_of_records_met": .real(
+                    rows == sample.seen
+                        ? 1 / Double(rows) : Self.shareMet(rows: rows, of: sample.seen, clusters: result.count)),
             ],
             "initial": .text(stage.initial.rawValue),
             "iterations": .integer(result.iterations),

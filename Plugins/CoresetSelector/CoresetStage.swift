@@ -36,8 +36,8 @@ public struct CoresetStage: Stage, Selection {
             float32 or float64. They count as picks from the start, in every group, and for no budget; a dropped record \
             nearest to one of them names no partner. The bound then is one for `keep` records beside them.
 
-            A budget per cluster is parted by shares (by size, by the root of the size, or equally) with largest remainders: \
-            the parts sum to the budget exactly. All distances are chord distances of unit vectors, 0 to 2. Groups larger \
+            A budget per cluster is split by shares (by size, by the root of the size, or equally) with largest remainders: \
+            the parts sum to the budget exactly. All distances but the option `distance` are chord distances of unit vectors, 0 to 2. Groups larger \
             than memory are read in passes, with the same result; medoids and sensitivity then need a `reservoir`, whose \
             k-means makes the centres for all. Cost: group size times picks times dimension multiply-adds; `sluice plan` estimates it.
             """,
@@ -53,7 +53,7 @@ public struct CoresetStage: Stage, Selection {
                 example: "medoids"),
             OptionSpec(
                 "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
-                help: "how the budget is parted among clusters", example: "square-root"),
+                help: "how the budget is split among clusters", example: "square-root"),
             OptionSpec(
                 "floor", .integer(0...Int(Int32.max)), default: 0,
                 help: "per: cluster: so many records of every cluster stay at least, or all that it has", example: "3"),
@@ -85,7 +85,7 @@ public struct CoresetStage: Stage, Selection {
                 example: "quality"),
             OptionSpec(
                 "distance", .real(0...2),
-                help: "score-first: 1 - cosine up to which two records are too near to keep both (0.1)", example: "0.1"),
+                help: "score-first: cosine distance, 1 - cosine, up to which two records are too near to keep both (0.1)", example: "0.1"),
         ])
 
     private static let defaultPart = 65_536
@@ -133,7 +133,7 @@ public struct CoresetStage: Stage, Selection {
             throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
         }
         if shares != .proportional, !isPerCluster {
-            throw .option("shares", "`shares` part a budget among clusters; add `per: cluster`")
+            throw .option("shares", "`shares` splits a budget among clusters; add `per: cluster`")
         }
         if floor > 0, !isPerCluster { throw .option("floor", "`floor` is about clusters; add `per: cluster`") }
         try Self.checkCompany(of: method, options, isComposable: isComposable, trims: !trim.isZero)

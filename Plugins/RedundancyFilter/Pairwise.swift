@@ -39,7 +39,7 @@ struct PairwiseSelection: Selection {
         }
     }
 
-    /// As 1 - cosine.
+    /// Cosine distance, 1 - cosine; half the square of the chord distance.
     let distance: Double
     let order: Order
     let isPerCluster: Bool
@@ -183,7 +183,7 @@ struct PairwiseSelection: Selection {
                 rank += 1
             }
         }
-        outcome.measures = [("distance", distances)]
+        outcome.measures = [("cosine_distance", distances)]
         return outcome
     }
 
@@ -240,7 +240,7 @@ struct PairwiseSelection: Selection {
         var entries: [Report.Entry] = [
             Report.Entry("records", .integer(groups.reduce(0) { $0 + $1.size })),
             Report.Entry("kept", .integer(groups.reduce(0) { $0 + $1.kept })),
-            Report.Entry("distance", .real(distance)), Report.Entry("groups", .integer(groups.count)),
+            Report.Entry("cosine_distance", .real(distance)), Report.Entry("groups", .integer(groups.count)),
         ]
         if neighbours > 0 {
             let open = groups.reduce(0) { $0 + ($1.report["records_with_more_near_clusters"]?.integerValue ?? 0) }

@@ -42,7 +42,7 @@ public struct RedundancyStage: Stage {
                 example: "paper"),
             OptionSpec(
                 "distance", .real(0...2),
-                help: "pairwise, semdedup: 1 - cosine up to which two records are near duplicates (0.05)",
+                help: "pairwise, semdedup: cosine distance, 1 - cosine, up to which two records are near duplicates (0.05)",
                 example: "0.05"),
             OptionSpec(
                 "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),

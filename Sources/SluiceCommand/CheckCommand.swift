@@ -4,17 +4,21 @@ import SluiceEngine
 
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Find every mistake of a definition, reading no data.",
-        discussion:
-            "Says too, with exit status 4, where `memory` does not suffice for what the stages are known to need.")
+        commandName: "check", abstract: "Find every mistake in a definition. Reads no data.",
+        usage: "sluice check <file> [<options>]",
+        discussion: """
+            Reports all mistakes at once, and inputs that do not exist, with exit status 2. Where `memory` is too little for \
+            what the stages are known to need, the exit status is 4.
+            """)
 
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
         let definition = try source.definition()
+        try Plan.checkInputs(definition)
         try Plan.checkMemory(definition, registry: Environment.registry, threads: try threads.count(for: definition))
         let stages = definition.stages.map(\.name).joined(separator: ", ")
-        Terminal.line("\(source.file): good (\(stages.isEmpty ? "no stages" : stages))")
+        Terminal.line("\(source.file): OK (\(stages.isEmpty ? "no stages" : stages))")
     }
 }

@@ -13,13 +13,13 @@ struct DefinitionOptions: ParsableArguments {
     @Option(
         name: .customLong("set"),
         help: ArgumentHelp(
-            "Replace a value of the definition, such as stages.coreset.keep=1%. May be given several times.",
+            "Replace a value of the definition, such as stages.coreset.keep=1%. Repeatable.",
             valueName: "key=value"))
     var overrides: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Read these files instead; may be given several times. - is standard input.", valueName: "file"))
+            "Read this file or pattern instead; - is standard input. Repeatable.", valueName: "file"))
     var input: [String] = []
 
     @Option(help: ArgumentHelp("Write to this directory instead.", valueName: "directory"))
@@ -38,12 +38,7 @@ struct DefinitionOptions: ParsableArguments {
                 "`-`: a definition is read from a file, not from standard input. To read records from there, give a definition and `--input -`."
             )
         }
-        let text: String
-        do {
-            text = String(decoding: try FileSystem.local.contents(of: file), as: UTF8.self)
-        } catch {
-            throw CommandFailure.usage(error.description)
-        }
+        let text = try Self.text(of: file)
         var all: [Override] = []
         var problems: [Problem] = []
         for override in overrides {
@@ -71,6 +66,25 @@ struct DefinitionOptions: ParsableArguments {
         }
     }
 
+    private static func text(of file: String) throws(CommandFailure) -> String {
+        let bytes: [UInt8]
+        do throws(IOFailure) {
+            bytes = try FileSystem.local.contents(of: file)
+        } catch {
+            guard error.errno == EISDIR else { throw .usage(error.description) }
+            let names = ((try? FileSystem.local.entries(of: file)) ?? []).filter {
+                $0.hasSuffix(".yaml") || $0.hasSuffix(".yml")
+            }
+            let held = names.isEmpty ? "" : "; it holds \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
+            throw .usage("\(file) is a folder; name a definition, which is a YAML file\(held)")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            let isUTF16 = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
+            throw .usage("\(file) is \(isUTF16 ? "UTF-16" : "not UTF-8"); a definition must be UTF-8 text")
+        }
+        return text
+    }
+
     private static func folder(of file: String) -> DefinitionFolder? {
         func real(_ path: String) -> String? {
             guard let resolved = realpath(path, nil) else { return nil }
@@ -94,7 +108,7 @@ struct DefinitionOptions: ParsableArguments {
 
 /// How many threads to work with.
 struct ThreadOptions: ParsableArguments {
-    @Option(help: "Threads to work with (default: as many as there are cores, and no more than `memory` has room for).")
+    @Option(help: "Threads to use (default: one per core, as far as `memory` has room).")
     var threads: Int?
 
     /// For a run of the definition: what is not said is chosen so that it fits.

@@ -4,16 +4,18 @@ import SluiceEngine
 
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Show what a run would do: passes, memory, disk. Reads no records.",
+        commandName: "plan", abstract: "Show what a run would do: passes, memory, disk.",
+        usage: "sluice plan <file> [<options>]",
         discussion: """
-            Phases follow each other, so each has the budget to itself but for what is there always. Refuses, as the run would, \
-            what needs more memory than there is, with the smallest budget that would do.
+            Phases follow each other, so each has the whole budget except for what is always there. A plan that needs more \
+            memory is refused, as the run would be, with the smallest budget that is enough. Looks only at the beginnings \
+            of some input files, to estimate how many records there are.
             """)
 
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
-    @Option(help: "Estimate costs and disk for so many records (default: by the size of the input).")
+    @Option(help: "Estimate costs and disk for this many records.")
     var records: Int?
 
     func run() throws {
@@ -28,37 +30,58 @@ struct PlanCommand: ParsableCommand {
         showMemory(plan)
         show("\nto disk:", plan.spills)
         for note in plan.notes { show("\n`\(note.stage)`:", note.lines) }
-        Terminal.line(
-            "\ndisk: \(MemorySize.describe(plan.disk.outputs)) of outputs in \(definition.output.directory) at most"
-                + (plan.disk.work > 0 ? ", \(MemorySize.describe(plan.disk.work)) of work files until the end" : ""))
+        Terminal.line()
+        Terminal.paragraph(
+            "disk: at most \(MemorySize.describe(plan.disk.outputs)) of outputs in \(definition.output.directory)"
+                + (plan.disk.work > 0 ? ", \(MemorySize.describe(plan.disk.work)) of work files until the end" : ""),
+            hanging: 2)
     }
 
     private func showInput(_ plan: Plan) {
         let size = plan.inputBytes > 0 ? ", \(MemorySize.describe(plan.inputBytes))" : ""
         let files = plan.files == 1 ? "1 file" : "\(plan.files) files"
-        Terminal.line("input: \(files)\(size), read \(plan.passes == 1 ? "once" : "twice")")
-        let guess = plan.inputBytes > 0 ? "guessed by the size" : "a guess"
-        let source = plan.isRecordsGiven ? "as --records says" : "\(guess); --records N says it better"
-        Terminal.line(
-            "estimates are for \(Format.count(plan.records)) record\(plan.records == 1 ? "" : "s") (\(source))")
+        Terminal.paragraph("input: \(files)\(size), read \(plan.passes == 1 ? "once" : "twice")")
+        for warning in plan.warnings { Terminal.paragraph("note: \(warning)", hanging: 2) }
+        let records = plan.estimate.records
+        Terminal.paragraph(
+            "estimates are for \(records == 1 ? "1 record" : "\(Format.count(records)) records") (\(origin(plan)))", hanging: 2)
+    }
+
+    private func origin(_ plan: Plan) -> String {
+        let better = "; pass --records N to be exact"
+        switch plan.estimate.source {
+        case .given: return "from --records"
+        case .counted: return "counted"
+        case .sampled(let files):
+            let which = files == plan.files ? (files == 1 ? "the file" : "each file") : "\(files) of the files"
+            return "from the beginning of \(which)\(better)"
+        case .assumed: return "a guess\(better)"
+        }
     }
 
     private func showPhases(_ plan: Plan) {
-        show("\nphases:", plan.phases.enumerated().map { "\($0 + 1). \($1.name): \($1.what)" })
-        if !plan.workColumns.isEmpty { show("kept columns: \(plan.workColumns.joined(separator: ", "))", []) }
+        show("\nphases:", plan.phases.map { "\($0.number). \($0.name): \($0.what)" })
+        if !plan.workColumns.isEmpty {
+            Terminal.paragraph("kept columns: \(plan.workColumns.joined(separator: ", "))", hanging: 2)
+        }
     }
 
     private func showMemory(_ plan: Plan) {
-        Terminal.line(
-            "\nmemory: \(MemorySize.describe(plan.memory)) in all; the smallest budget that would do is \(MemorySize.spell(plan.smallestMemory))"
-        )
+        Terminal.line()
+        Terminal.paragraph(
+            "memory: \(MemorySize.describe(plan.memory)) in all; this plan needs at least \(MemorySize.spell(plan.smallestMemory))",
+            hanging: 2)
         let width = (plan.phases.map(\.name.count) + [6]).max() ?? 6
         func show(_ name: String, _ shares: [Plan.Share]) {
             for (index, share) in shares.enumerated() {
                 let label = index == 0 ? name : ""
                 let size = MemorySize.describe(share.bytes)
-                Terminal.line(
-                    "  \(label)\(spaces(width - label.count))  \(spaces(9 - size.count))\(size)  \(share.name)")
+                let head = "\(label)\(spaces(width - label.count))  \(spaces(9 - size.count))\(size)  "
+                let lines = Terminal.wrapped(
+                    share.name, width: Terminal.columns(of: .output), indent: head.count + 2, hanging: head.count + 4)
+                for (index, line) in lines.enumerated() {
+                    Terminal.line(index == 0 ? "  " + head + line.dropFirst(head.count + 2) : line)
+                }
             }
         }
         show("always", plan.shares)
@@ -68,8 +91,8 @@ struct PlanCommand: ParsableCommand {
     private func spaces(_ count: Int) -> String { String(repeating: " ", count: max(0, count)) }
 
     private func show(_ title: String, _ lines: [String]) {
-        if lines.isEmpty, title.hasSuffix(":") { return }
+        if lines.isEmpty { return }
         Terminal.line(title)
-        for line in lines { Terminal.line("  \(line)") }
+        for line in lines { Terminal.paragraph(line, indent: 2, hanging: 4) }
     }
 }

@@ -68,7 +68,7 @@ final class ProgressDisplay: @unchecked Sendable {
             let width = Terminal.columns(of: .error)
             Terminal.write("\r\u{1B}[K" + Self.bar(state, pace, width: width), to: .error)
         case .plain: Terminal.note(Self.words(state, pace))
-        case .json: Terminal.note(Self.json(state))
+        case .json: Terminal.write(Self.json(state) + "\n", to: .error)
         case .none: break
         }
     }
@@ -76,14 +76,20 @@ final class ProgressDisplay: @unchecked Sendable {
     /// `[2] reading  ━━━━━━────  61 %  12,345 records  250,000/s  0:12 left`, cut to the terminal's width.
     static func bar(_ state: ProgressState, _ pace: Pace, width: Int) -> String {
         let fraction = state.fraction
-        var tail = ""
-        if let fraction { tail += " \(Int(fraction * 100)) %" }
+        let head = "[\(state.step)] \(Printable.name(state.phase, most: max(8, width / 3))) "
+        // In the order shown, with what is left out first where the terminal is narrow having the greatest number.
+        var parts: [(text: String, rank: Int)] = []
+        if let fraction { parts.append((" \(Int(fraction * 100)) %", 0)) }
         if state.records > 0 {
-            tail += "  \(Format.count(state.records)) records"
-            if let rate = pace.rate { tail += "  \(Format.count(rate))/s" }
+            parts.append(("  \(Format.count(state.records)) records", 2))
+            if let rate = pace.rate { parts.append(("  \(Format.count(rate))/s", 3)) }
         }
-        if let left = pace.secondsLeft { tail += "  \(Format.duration(left)) left" }
-        let head = "[\(state.step)] \(state.phase) "
+        if let left = pace.secondsLeft { parts.append(("  \(Format.duration(left)) left", 1)) }
+        func size() -> Int { parts.reduce(head.count) { $0 + $1.text.count } }
+        while size() > width - 1, let last = parts.indices.max(by: { parts[$0].rank < parts[$1].rank }) {
+            parts.remove(at: last)
+        }
+        let tail = parts.map(\.text).joined()
         let room = min(40, width - head.count - tail.count - 2)
         guard let fraction, room >= 8 else { return String((head + tail).prefix(max(0, width - 1))) }
         let full = Int(Double(room) * fraction)

@@ -4,7 +4,7 @@ import SluiceEngine
 
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Run a definition.",
+        commandName: "run", abstract: "Run a definition.", usage: "sluice run <file> [<options>]",
         discussion: """
             What it writes into the output directory:
               kept.jsonl.zst         the records that stay, in input order (kept.jsonl with
@@ -13,7 +13,7 @@ struct RunCommand: ParsableCommand {
                                      the record that it lost to
               quarantine.jsonl.zst   malformed lines
               picks.jsonl.zst        the numbers that stages gave to kept records
-              run.json               the account, digests and certificates
+              run.json               counts, digests and certificates
             """)
 
     @OptionGroup var source: DefinitionOptions
@@ -94,13 +94,16 @@ enum Summary {
         Terminal.note(
             "read \(Format.count(result.read)) = kept \(Format.count(result.kept)) + dropped \(Format.count(result.dropped)) + quarantined \(Format.count(result.quarantined))"
         )
-        for stage in manifest["stages"]?.elements ?? [] {
-            let drops = (stage["dropped"]?.entries ?? []).map {
-                "\($0.key) \(Format.count($0.value.integerValue ?? 0))"
-            }
-            guard !drops.isEmpty, let name = stage["stage"]?.textValue else { continue }
+        if result.quarantined > 0 {
             Terminal.note(
-                "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0)) (\(drops.joined(separator: ", ")))"
+                "  malformed: \(counts(manifest["quarantine"])) (see \(definition.output.directory)/quarantine.jsonl.zst)")
+        }
+        for stage in manifest["stages"]?.elements ?? [] {
+            // A stage that may drop is named even where it dropped nothing.
+            guard stage["dropped"]?.entries.isEmpty == false, let name = stage["stage"]?.textValue else { continue }
+            let drops = counts(stage["dropped"])
+            Terminal.note(
+                "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0))\(drops.isEmpty ? "" : " (\(drops))")"
             )
         }
         let timing = manifest["timing"]
@@ -108,5 +111,12 @@ enum Summary {
         Terminal.note(
             "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))"
         )
+    }
+
+    /// `duplicate 12, too-short 3`, without what did not occur.
+    private static func counts(_ report: Report?) -> String {
+        (report?.entries ?? []).filter { $0.value.integerValue ?? 0 > 0 }.map {
+            "\($0.key) \(Format.count($0.value.integerValue ?? 0))"
+        }.joined(separator: ", ")
     }
 }

@@ -26,13 +26,12 @@ public enum SluiceCommand {
         } catch let code as ExitCode {
             end(code.rawValue)
         } catch {
-            let message = Sluice.fullMessage(for: error)
             guard Sluice.exitCode(for: error) != .success else {
-                // Help, the version, completions.
-                Terminal.line(message)
+                // Help, the version, completions: as they are.
+                Terminal.write(Sluice.fullMessage(for: error) + "\n")
                 end(0)
             }
-            Terminal.note(message)
+            Terminal.error(Self.complaint(Sluice.message(for: error)))
             // Whatever the parser doesn't like is a wrong command line.
             end(2)
         }
@@ -44,6 +43,16 @@ public enum SluiceCommand {
         guard status == 0, let number = Terminal.outputFailure else { exit(status) }
         Terminal.error("standard output can't be written: \(String(cString: strerror(number)))")
         exit(4)
+    }
+}
+
+extension SluiceCommand {
+    /// What the parser of command lines found, in the style of all other messages.
+    private static func complaint(_ message: String) -> String {
+        let known = Sluice.configuration.subcommands.compactMap { $0.configuration.commandName }
+        let command = CommandLine.arguments.dropFirst().first.flatMap { known.contains($0) ? " \($0)" : nil } ?? ""
+        let text = message.prefix(1).lowercased() + message.dropFirst()
+        return "\(text)\(text.hasSuffix(".") || text.hasSuffix("?") ? "" : ".") See `sluice\(command) --help`."
     }
 }
 
@@ -104,15 +113,21 @@ enum Words {
 struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluice",
-        abstract: "Curates corpora of instruction or text records: a stream goes in, gold stays behind.",
+        abstract: "Selects a small training set from a large corpus and accounts for every record it drops.",
         discussion: """
             A definition in YAML says what to read, which stages to run and where to write. Start with
               sluice stages             what there is to choose from
               sluice check FILE         every mistake of a definition at once
-              sluice plan FILE          passes, memory and disk, before anything is read
+              sluice plan FILE          passes, memory and disk, before a run
               sluice run FILE           do it
-            Exit status: 0 done, 2 wrong command line or definition, 3 wrong data, 4 too little memory or disk,
-            129, 130 or 143 stopped by a signal, 1 a fault of the program.
+
+            Exit status:
+              0                done
+              1                a fault of the program
+              2                wrong command line or definition; nothing was read
+              3                wrong data
+              4                too little memory or disk
+              129, 130, 143    stopped by a signal
             """,
         version: "sluice \(sluiceVersion)",
         subcommands: [
@@ -129,6 +144,6 @@ struct Sluice: ParsableCommand {
         guard !given.hasPrefix("-"), !(known + ["help", "completions"]).contains(given) else { return }
         let near = Registry.nearest(to: given, in: known).map { "did you mean `\($0)`?" }
         throw .usage(
-            "there is no command `\(given)`; \(near ?? "known are \(known.joined(separator: ", "))")")
+            "there is no command `\(Printable.name(given))`; \(near ?? "known are \(known.joined(separator: ", "))")")
     }
 }

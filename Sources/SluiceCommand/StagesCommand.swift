@@ -1,11 +1,12 @@
 import ArgumentParser
 import SluiceCore
+import SluicePipeline
 
 struct StagesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stages", abstract: "List the stages, or describe one.")
 
-    @Argument(help: "The stage to describe.")
+    @Argument(help: "The stage to describe.", completion: .custom { _, _, _ in Environment.registry.names })
     var name: String?
 
     func run() throws {
@@ -14,24 +15,36 @@ struct StagesCommand: ParsableCommand {
             let width = registry.names.map(\.count).max() ?? 0
             for name in registry.names {
                 let padding = String(repeating: " ", count: width - name.count)
-                Terminal.line("\(name)\(padding)  \(registry[name]?.descriptor.summary ?? "")")
+                Terminal.paragraph("\(name)\(padding)  \(registry[name]?.descriptor.summary ?? "")", hanging: width + 2)
             }
-            Terminal.line("\n`sluice stages NAME` tells more about one.")
+            Terminal.line()
+            Terminal.paragraph("`sluice stages NAME` tells more about one.")
+            return
+        }
+        if registry[name] == nil, let keys = DefinitionFile.keys(of: name) {
+            Terminal.paragraph(
+                "`\(name)` is no stage but a part of the definition. Its keys: \(keys.joined(separator: ", ")). docs/definition.md says what they mean."
+            )
             return
         }
         guard let stage = registry[name] else {
             let near = Registry.nearest(to: name, in: registry.names).map { "; did you mean `\($0)`?" } ?? "."
             throw CommandFailure.usage(
-                "there is no stage `\(name)`\(near) Known are \(registry.names.joined(separator: ", ")).")
+                "there is no stage `\(Printable.name(name))`\(near) Known are \(registry.names.joined(separator: ", ")).")
         }
         describe(stage.descriptor)
     }
 
     private func describe(_ descriptor: Descriptor) {
         Terminal.paragraph("\(descriptor.name): \(descriptor.summary)")
+        var isList = false
         for paragraph in descriptor.discussion.split(separator: "\n") {
-            Terminal.line()
-            Terminal.paragraph(String(paragraph))
+            let indent = paragraph.prefix { $0 == " " }.count
+            // The entries of a list stand close together.
+            if !isList || indent == 0 { Terminal.line() }
+            isList = indent > 0
+            Terminal.paragraph(
+                String(paragraph.dropFirst(indent)), indent: indent, hanging: indent == 0 ? 0 : indent + 4)
         }
         guard !descriptor.options.isEmpty else {
             Terminal.line("\nIt has no options.")
@@ -45,9 +58,11 @@ struct StagesCommand: ParsableCommand {
             } else if let value = option.defaultValue {
                 facts += "; default \(Self.spelling(value))"
             }
-            Terminal.paragraph("\(option.name)  (\(facts))", indent: 2)
+            Terminal.paragraph("\(option.name)  (\(facts))", indent: 2, hanging: 6)
             Terminal.paragraph(option.help, indent: 6)
-            if !option.example.isEmpty { Terminal.line("      example: \(option.name): \(option.example)") }
+            if !option.example.isEmpty {
+                Terminal.paragraph("example: \(option.name): \(option.example)", indent: 6, hanging: 8)
+            }
         }
     }
 

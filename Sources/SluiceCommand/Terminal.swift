@@ -1,6 +1,7 @@
 import Glibc
+import SluiceCore
 
-/// Writes to the terminal or whatever stands in its place.
+/// Writes to the terminal or whatever stands in its place. What comes from data or from a user is escaped here, once for all.
 enum Terminal {
     enum Stream: Int32 {
         case output = 1
@@ -10,6 +11,7 @@ enum Terminal {
     /// The system's number of the first error of standard output; what follows it is not written.
     nonisolated(unsafe) private(set) static var outputFailure: Int32?
 
+    /// Writes bytes as they are: the bar's control characters, JSON.
     static func write(_ text: String, to stream: Stream = .output) {
         if stream == .output, outputFailure != nil { return }
         var text = text
@@ -27,73 +29,81 @@ enum Terminal {
         }
     }
 
-    static func line(_ text: String = "") { write(text + "\n") }
+    /// A result for a person; where a terminal shows it, no line is wider than that.
+    static func line(_ text: String = "") { show(text, on: .output) }
 
     /// A message for a person, on standard error.
-    static func note(_ text: String) { write(text + "\n", to: .error) }
+    static func note(_ text: String) { show(text, on: .error) }
 
-    static func error(_ text: String) { write("sluice: \(text)\n", to: .error) }
+    static func error(_ text: String) { show("sluice: \(text)", on: .error) }
 
-    /// Writes a text with line ends between words, so that a line has no more than `width` columns where words allow it.
-    static func paragraph(_ text: String, indent: Int = 0, width: Int? = nil) {
-        let width = width ?? (isTerminal(.output) ? min(100, Self.columns(of: .output)) : 100)
-        let margin = String(repeating: " ", count: indent)
-        var line = margin
-        for word in text.split(separator: " ") {
-            if line.count > indent, line.count + 1 + word.count > width {
-                Self.line(line)
-                line = margin
-            }
-            line += (line.count > indent ? " " : "") + word
+    /// A value for a program.
+    static func json(_ text: String) { write(text + "\n") }
+
+    private static func show(_ text: String, on stream: Stream) {
+        let text = Printable.message(text)
+        guard isTerminal(stream) else { return write(text + "\n", to: stream) }
+        let width = columns(of: stream)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).flatMap { line in
+            let indent = line.prefix { $0 == " " }.count
+            return wrapped(String(line.dropFirst(indent)), width: width, indent: indent, hanging: indent + 2)
         }
-        Self.line(line)
+        write(lines.joined(separator: "\n") + "\n", to: stream)
+    }
+
+    /// Writes a text with line ends between words, so that no line is wider than the terminal where words allow it.
+    ///
+    /// - Parameters:
+    ///   - indent: blanks before the first line.
+    ///   - hanging: blanks before the others, where they are more.
+    static func paragraph(_ text: String, indent: Int = 0, hanging: Int? = nil) {
+        let lines = wrapped(
+            Printable.message(text), width: min(100, columns(of: .output)), indent: indent, hanging: hanging ?? indent)
+        for line in lines { write(line + "\n") }
+    }
+
+    /// Cuts a text between words. A word that is wider than a line stands alone on it.
+    static func wrapped(_ text: String, width: Int, indent: Int = 0, hanging: Int = 0) -> [String] {
+        guard indent + self.width(of: text) > width else { return [String(repeating: " ", count: indent) + text] }
+        var lines: [String] = []
+        var line = String(repeating: " ", count: indent)
+        var used = indent
+        var isEmpty = true
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            let size = self.width(of: word)
+            if !isEmpty, used + 1 + size > width {
+                lines.append(line)
+                line = String(repeating: " ", count: hanging)
+                used = hanging
+                isEmpty = true
+            }
+            line += (isEmpty ? "" : " ") + word
+            used += size + (isEmpty ? 0 : 1)
+            isEmpty = false
+        }
+        return lines + [line]
+    }
+
+    /// Columns that a text takes: two for the wide characters of East Asia and for emoji, none for marks that combine.
+    static func width(of text: some StringProtocol) -> Int {
+        text.unicodeScalars.reduce(0) { sum, scalar in
+            switch scalar.value {
+            case 0x300...0x36F, 0x200B...0x200F, 0xFE00...0xFE0F: sum
+            case 0x1100...0x115F, 0x2E80...0xA4CF, 0xAC00...0xD7A3, 0xF900...0xFAFF, 0xFE30...0xFE6F, 0xFF00...0xFF60,
+                0x1F300...0x1FAFF, 0x20000...0x3FFFD:
+                sum + 2
+            default: sum + 1
+            }
+        }
     }
 
     static func isTerminal(_ stream: Stream) -> Bool { isatty(stream.rawValue) == 1 }
 
-    /// Columns of the terminal; 80 where nobody says.
+    /// Columns of the terminal; else as `COLUMNS` says, else 80.
     static func columns(of stream: Stream) -> Int {
         var size = winsize()
-        guard ioctl(stream.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-        return Int(size.ws_col)
-    }
-}
-
-/// Numbers for people.
-enum Format {
-    /// `1,234,567`.
-    static func count(_ value: Int) -> String {
-        var result = ""
-        for (index, digit) in String(abs(value)).reversed().enumerated() {
-            if index > 0, index % 3 == 0 { result.append(",") }
-            result.append(digit)
-        }
-        return (value < 0 ? "-" : "") + String(result.reversed())
-    }
-
-    /// `3.4` with so many digits after the point.
-    static func decimal(_ value: Double, digits: Int) -> String {
-        var scale = 1.0
-        for _ in 0..<digits { scale *= 10 }
-        let scaled = Int((value * scale).rounded())
-        guard digits > 0 else { return String(scaled) }
-        let fraction = String(abs(scaled) % Int(scale))
-        let padding = String(repeating: "0", count: digits - fraction.utf8.count)
-        return "\(scaled < 0 ? "-" : "")\(abs(scaled) / Int(scale)).\(padding)\(fraction)"
-    }
-
-    /// `12.5 %` of a whole; an empty text where there is no whole.
-    static func share(_ part: Int, of whole: Int) -> String {
-        whole > 0 ? decimal(100 * Double(part) / Double(whole), digits: 1) + " %" : ""
-    }
-
-    /// `1:02:03`, `2:03` or `4.5 s`.
-    static func duration(_ seconds: Double) -> String {
-        if seconds < 10 { return decimal(seconds, digits: 1) + " s" }
-        let whole = Int(seconds.rounded())
-        if whole < 60 { return "\(whole) s" }
-        func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        return whole < 3600
-            ? "\(whole / 60):\(two(whole % 60))" : "\(whole / 3600):\(two(whole / 60 % 60)):\(two(whole % 60))"
+        if ioctl(stream.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { return max(20, Int(size.ws_col)) }
+        let said = getenv("COLUMNS").flatMap { Int(String(cString: $0)) } ?? 80
+        return (20...1000).contains(said) ? said : 80
     }
 }

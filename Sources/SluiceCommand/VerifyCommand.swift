@@ -9,6 +9,7 @@ struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Check that inputs, outputs and counts of a run are what run.json says.",
+        usage: "sluice verify <run> [<options>]",
         discussion: """
             It lists what it checked and what it did not. With --rerun the run is done
             again in a temporary directory and all its results are compared.

@@ -21,11 +21,9 @@ struct WhyCommand: ParsableCommand {
         }
         let reader = try RunReader(directory)
         let fate = try reader.fate(file: String(record[..<colon]), line: line)
+        if json { return Terminal.json(Self.json(fate).json) }
         Terminal.line(
-            json
-                ? Self.json(fate).json
-                : Self.words(
-                    fate, of: record, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
+            Self.words(fate, of: record, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
     }
 
     private static func json(_ fate: RunReader.Fate) -> Report {

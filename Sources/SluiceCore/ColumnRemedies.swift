@@ -13,6 +13,12 @@ struct ColumnRemedies {
             return "; move stage \(later + 1) `\(names[later])`, which writes it, before it"
         }
         let writers = registry.names.filter { Self.writes(registry[$0].flatMap(Self.example), column) }
+        // A stage that is there already, with options that leave the column out.
+        let before = stages[..<(index ?? stages.endIndex)]
+        if let there = before.indices.last(where: { stages[$0] != nil && writers.contains(names[$0]) }) {
+            return
+                "; stage \(there + 1) `\(names[there])` writes it only with other options: see `sluice stages \(names[there])`"
+        }
         if let first = writers.first {
             let place = index == nil ? "add" : "put"
             let end = index == nil ? "" : " before it"

@@ -30,6 +30,9 @@ public struct InputSpec: Sendable, Hashable {
     public var folder = ""
     public var dedupe: DedupeSpec?
     public var malformed: MalformedPolicy
+    /// How many malformed lines a run may put aside: a count, or a share of all lines that are not blank. Nil allows all
+    /// but an input of malformed lines alone.
+    public var maxMalformed: Quantity?
     /// The longest line that is read as a record, in bytes.
     public var maxRecord: Int
 
@@ -37,11 +40,12 @@ public struct InputSpec: Sendable, Hashable {
 
     public init(
         files: [String], dedupe: DedupeSpec? = nil, malformed: MalformedPolicy = .quarantine,
-        maxRecord: Int = InputSpec.defaultMaxRecord
+        maxMalformed: Quantity? = nil, maxRecord: Int = InputSpec.defaultMaxRecord
     ) {
         self.files = files
         self.dedupe = dedupe
         self.malformed = malformed
+        self.maxMalformed = maxMalformed
         self.maxRecord = maxRecord
     }
 
@@ -54,7 +58,7 @@ public struct InputSpec: Sendable, Hashable {
 
     public static func == (a: InputSpec, b: InputSpec) -> Bool {
         a.files.map(a.name(of:)) == b.files.map(b.name(of:)) && a.dedupe == b.dedupe && a.malformed == b.malformed
-            && a.maxRecord == b.maxRecord
+            && a.maxMalformed == b.maxMalformed && a.maxRecord == b.maxRecord
     }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(files.map(name(of:))) }
@@ -95,7 +99,7 @@ public struct DedupeSpec: Sendable, Hashable {
     }
 }
 
-/// What happens to a line that is no good record.
+/// What happens to a malformed line.
 public enum MalformedPolicy: String, Sendable, Hashable, CaseIterable {
     /// It goes to the quarantine file and the run goes on.
     case quarantine
@@ -112,6 +116,8 @@ public struct OutputSpec: Sendable, Hashable {
     public var compression: OutputCompression
     /// The zstd level of the kept records; says nothing where they are not compressed.
     public var level: Int
+    /// Whether a run that keeps nothing fails.
+    public var failIfEmpty = false
 
     public init(
         directory: String, record: RecordForm = .original, annotate: [ColumnName] = [],

@@ -65,10 +65,13 @@ extension Definition {
 
 extension InputSpec {
     var report: Report {
-        [
-            "files": .list(files.map { .text(name(of: $0)) }), "dedupe": dedupe?.report ?? .null,
-            "malformed": .text(malformed.rawValue), "max_record": .integer(maxRecord),
-        ]
+        .object(
+            [
+                .init("files", .list(files.map { .text(name(of: $0)) })), .init("dedupe", dedupe?.report ?? .null),
+                .init("malformed", .text(malformed.rawValue)),
+            ] + (maxMalformed.map { [.init("max_malformed", .text($0.description))] } ?? []) + [
+                .init("max_record", .integer(maxRecord))
+            ])
     }
 }
 
@@ -98,6 +101,7 @@ extension OutputSpec {
                 .init("directory", .text(directory)), .init("record", .text(record.rawValue)),
                 .init("annotate", .list(annotate.map { .text($0.name) })),
                 .init("compression", .text(compression.rawValue)),
-            ] + (compression == .zstd ? [.init("level", .integer(level))] : []))
+            ] + (compression == .zstd ? [.init("level", .integer(level))] : [])
+                + (failIfEmpty ? [.init("fail_if_empty", .flag(true))] : []))
     }
 }

@@ -15,14 +15,16 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
         Quantity(storage: .share(Int((percent * 1_000_000).rounded(.toNearestOrEven))))
     }
 
-    /// `5%`, `0.5%`, `10000`; nil for anything else.
+    /// `5%`, `5 %`, `0.5%`, `10000`; nil for anything else.
     public init?(_ text: String) {
         guard text.hasSuffix("%") else {
             guard let count = OptionKind.integer(text), !text.hasPrefix("-") else { return nil }
             storage = .count(count)
             return
         }
-        let parts = text.dropLast().split(separator: ".", omittingEmptySubsequences: false)
+        // A blank before the sign is how some languages write it, as one before a unit of bytes is.
+        let number = text.dropLast().last == " " ? text.dropLast(2) : text.dropLast()
+        let parts = number.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count <= 2, let whole = OptionKind.integer(String(parts[0])), !parts[0].hasPrefix("-"), whole <= 100
         else { return nil }
         var millionths = 0
@@ -61,6 +63,13 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
             let up = doubled > 100_000_000 || (doubled == 100_000_000 && quotient % 2 == 1)
             return max(1, quotient + (up ? 1 : 0))
         }
+    }
+
+    /// Whether `part` is a larger share of `whole` than this one, without rounding.
+    package func isExceeded(by part: Int, of whole: Int) -> Bool {
+        guard case .share(let share) = storage else { return part > resolve(of: whole) }
+        let found = part.multipliedFullWidth(by: 100_000_000), allowed = whole.multipliedFullWidth(by: share)
+        return (found.high, found.low) > (allowed.high, allowed.low)
     }
 
     public var description: String {

@@ -16,6 +16,8 @@ public enum DefinitionFile {
         text: String, path: String, registry: Registry, overrides: [Override] = [],
         folder: DefinitionFolder? = nil
     ) throws(DefinitionErrors) -> Definition {
+        // Editors of some systems put a byte order mark before the text.
+        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         let tree = YAMLTree(text: text, path: path)
         guard var root = tree.root else { throw DefinitionErrors(tree.problems) }
         var reader = DefinitionReader(
@@ -31,6 +33,17 @@ public enum DefinitionFile {
         guard reader.problems.isEmpty else { throw DefinitionErrors(reader.sortedProblems) }
         return definition
     }
+
+    /// The keys of `input`, `output` or another map of the definition; nil for what is none.
+    package static func keys(of part: String) -> [String]? {
+        switch part {
+        case "input": DefinitionReader.inputKeys
+        case "output": DefinitionReader.outputKeys
+        case "dedupe", "input.dedupe": DefinitionReader.dedupeKeys
+        case "definition": DefinitionReader.keys
+        default: nil
+        }
+    }
 }
 
 /// Turns nodes into a definition and collects what is wrong with them.
@@ -40,8 +53,8 @@ struct DefinitionReader {
     let folder: DefinitionFolder?
     var problems: [Problem]
 
-    private var places: [DefinitionPart: YAMLPlace] = [:]
-    private var broken: Set<DefinitionPart> = []
+    var places: [DefinitionPart: YAMLPlace] = [:]
+    var broken: Set<DefinitionPart> = []
 
     init(path: String, registry: Registry, folder: DefinitionFolder?, problems: [Problem]) {
         self.path = path
@@ -60,7 +73,7 @@ struct DefinitionReader {
         }.map(\.element)
     }
 
-    private mutating func report(_ message: String, at place: YAMLPlace) {
+    mutating func report(_ message: String, at place: YAMLPlace) {
         switch place {
         case .file(let line, let column):
             problems.append(Problem(message, at: SourcePlace(file: path, line: line, column: column)))
@@ -70,10 +83,10 @@ struct DefinitionReader {
 
     // MARK: The definition
 
-    private static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
-    private static let dedupeKeys = ["on", "verify"]
-    private static let inputKeys = ["files", "dedupe", "malformed", "max_record"]
-    private static let outputKeys = ["directory", "record", "annotate", "compression", "level"]
+    static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
+    static let dedupeKeys = ["on", "verify"]
+    static let inputKeys = ["files", "dedupe", "malformed", "max_malformed", "max_record"]
+    static let outputKeys = ["directory", "record", "annotate", "compression", "level", "fail_if_empty"]
 
     mutating func read(_ root: YAMLNode) -> Definition {
         var definition = Definition(input: InputSpec(files: []), output: OutputSpec(directory: ""))
@@ -159,6 +172,10 @@ struct DefinitionReader {
         if let entry = given(keys["malformed"]) {
             input.malformed = choice(entry, "input.malformed", MalformedPolicy.self) ?? input.malformed
         }
+        if let entry = given(keys["max_malformed"]) {
+            places[.maxMalformed] = entry.value.place
+            input.maxMalformed = quantity(entry, "input.max_malformed")
+        }
         if let entry = given(keys["max_record"]) {
             places[.maxRecord] = entry.value.place
             input.maxRecord = size(entry, "input.max_record") ?? broken(.maxRecord, InputSpec.defaultMaxRecord)
@@ -168,7 +185,7 @@ struct DefinitionReader {
     private mutating func dedupe(_ entry: YAMLNode.Entry) -> DedupeSpec? {
         places[.dedupe] = entry.value.place
         if let text = entry.value.text, entry.value.overrideEntries == nil {
-            report("`input.dedupe` must be a map, not `\(text)`; write `dedupe: {on: \(text)}`", at: entry.value.place)
+            report("`input.dedupe` must be a map, not `\(text)`; \(Self.dedupeAdvice(text))", at: entry.value.place)
             return nil
         }
         guard let keys = map(entry.value, named: "input.dedupe", keys: Self.dedupeKeys) else { return nil }
@@ -182,10 +199,24 @@ struct DefinitionReader {
         }
         guard let given = given(on) else { return nil }
         places[.dedupe] = given.value.place
+        if case .scalar(let text, quoted: false) = given.value.value, ["true", "false"].contains(text.lowercased()) {
+            report(
+                "`input.dedupe.on` must be `line` or field names, not `\(text)`; a field of that name goes in quotes",
+                at: given.value.place)
+            return nil
+        }
         if given.value.text == "line" { return DedupeSpec(on: .line, verify: verify) }
         guard let fields = texts(given, "input.dedupe.on") else { return nil }
         for (index, field) in fields.enumerated() { places[.dedupeField(index)] = field.place }
         return .fields(fields.map { FieldPath($0.text ?? "") }, verify: verify)
+    }
+
+    private static func dedupeAdvice(_ text: String) -> String {
+        switch OptionKind.flag.hint(for: text) {
+        case "write true": "write `dedupe: {on: line}` to compare whole lines, or `dedupe: {on: [FIELD, …]}`"
+        case "write false": "leave `dedupe` out for none"
+        default: "write `dedupe: {on: \(text)}`"
+        }
     }
 
     private mutating func readOutput(_ entry: YAMLNode.Entry, _ output: inout OutputSpec) {
@@ -231,6 +262,7 @@ struct DefinitionReader {
                     at: entry.value.place)
             }
         }
+        if let entry = given(keys["fail_if_empty"]) { output.failIfEmpty = flag(entry, "output.fail_if_empty") ?? false }
     }
 
     // MARK: Stages
@@ -352,124 +384,5 @@ struct DefinitionReader {
             if case .list(let kind) = kind, kind.value(spelled: text) != nil { return "write [\(text)]" }
             return kind.hint(for: text)
         }
-    }
-
-    // MARK: Values
-
-    /// The entries of a map by key; reports keys that are not among `keys`.
-    private mutating func map(_ node: YAMLNode, named name: String?, keys: [String]) -> [String: YAMLNode.Entry]? {
-        let entries: [YAMLNode.Entry]
-        if case .map(let found) = node.value {
-            entries = found
-        } else if let found = node.overrideEntries {
-            entries = found
-        } else {
-            let subject = name.map { "`\($0)`" } ?? "a definition"
-            report(
-                "\(subject) must be a map with the keys \(keys.joined(separator: ", ")), not \(node.found)",
-                at: node.place)
-            return nil
-        }
-        var known: [String: YAMLNode.Entry] = [:]
-        for entry in entries {
-            if keys.contains(entry.key) {
-                known[entry.key] = entry
-            } else {
-                report(Self.unknownKey(entry.key, of: name, keys), at: entry.keyPlace)
-            }
-        }
-        return known
-    }
-
-    private static func unknownKey(_ key: String, of name: String?, _ keys: [String]) -> String {
-        let start = "unknown key `\(key)`" + (name.map { " of `\($0)`" } ?? "")
-        if let near = Registry.nearest(to: key, in: keys) { return "\(start); did you mean `\(near)`?" }
-        let homes: [(keys: [String], of: String?)] = [
-            (Self.keys, nil), (inputKeys, "input"), (dedupeKeys, "input.dedupe"), (outputKeys, "output"),
-        ]
-        if let home = homes.first(where: { $0.of != name && $0.keys.contains(key) }) {
-            return "\(start); it belongs \(home.of.map { "under `\($0)`" } ?? "at the top")"
-        }
-        return "\(start); known are \(keys.joined(separator: ", "))"
-    }
-
-    /// The entry, where it has a value; reports one without.
-    private mutating func given(_ entry: YAMLNode.Entry?) -> YAMLNode.Entry? {
-        guard let entry, !entry.value.isExplicitNull else { return nil }
-        guard !entry.value.isNull else {
-            report("`\(entry.key)` has no value; give it one or delete it", at: entry.value.place)
-            return nil
-        }
-        return entry
-    }
-
-    private mutating func text(_ entry: YAMLNode.Entry, _ name: String) -> String? {
-        if let text = entry.value.text { return text }
-        report("`\(name)` must be text, not \(entry.value.found)", at: entry.value.place)
-        return nil
-    }
-
-    /// A list of texts, or one text.
-    private mutating func texts(_ entry: YAMLNode.Entry, _ name: String) -> [YAMLNode]? {
-        let nodes: [YAMLNode]
-        if let found = entry.value.overrideElements {
-            nodes = found
-        } else if case .list(let found) = entry.value.value {
-            nodes = found
-        } else if entry.value.text != nil {
-            nodes = [entry.value]
-        } else {
-            report("`\(name)` must be a list of texts, not \(entry.value.found)", at: entry.value.place)
-            return nil
-        }
-        var areTexts = true
-        for node in nodes where node.text == nil || node.isNull {
-            report("`\(name)` must hold texts, not \(node.found)", at: node.place)
-            areTexts = false
-        }
-        return areTexts ? nodes : nil
-    }
-
-    private mutating func size(_ entry: YAMLNode.Entry, _ name: String) -> Int? {
-        if let text = entry.value.text, let bytes = MemorySize.parse(text) { return bytes }
-        let hint = entry.value.text.flatMap { MemorySize.hint(for: $0) }.map { "; \($0)" } ?? ""
-        report("`\(name)` must be a size such as 512MiB, not \(entry.value.found)\(hint)", at: entry.value.place)
-        return nil
-    }
-
-    private mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
-        _ entry: YAMLNode.Entry, _ name: String, _: Choice.Type
-    ) -> Choice? {
-        if let choice = entry.value.text.flatMap({ Choice(rawValue: $0) }) { return choice }
-        let words = Choice.allCases.map(\.rawValue)
-        let near =
-            entry.value.text.flatMap { Registry.nearest(to: $0, in: words) }.map { "; did you mean `\($0)`?" } ?? ""
-        report(
-            "`\(name)` must be one of \(words.joined(separator: ", ")), not \(entry.value.found)\(near)",
-            at: entry.value.place)
-        return nil
-    }
-
-    private mutating func broken<Value>(_ part: DefinitionPart, _ value: Value) -> Value {
-        broken.insert(part)
-        return value
-    }
-
-    /// A file to read.
-    private func resolvedFile(_ text: String, at place: YAMLPlace) -> String {
-        var isOverride = false
-        if case .override = place { isOverride = true }
-        guard let folder, text != "-", !text.isEmpty, isOverride || text.hasPrefix("/") else {
-            return resolved(text, at: place)
-        }
-        return folder.path(text, prefix: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")
-    }
-
-    /// A path in the file is relative to the file's directory.
-    private func resolved(_ text: String, at place: YAMLPlace) -> String {
-        guard case .file = place, text != "-", !text.isEmpty, !text.hasPrefix("/"),
-            let slash = path.lastIndex(of: "/")
-        else { return text }
-        return path[...slash] + text
     }
 }

@@ -7,6 +7,7 @@ enum DefinitionPart: Hashable {
     case file(Int)
     case dedupe
     case dedupeField(Int)
+    case maxMalformed
     case maxRecord
     case stage(Int)
     case option(stage: Int, String)
@@ -21,6 +22,10 @@ struct DefinitionRules {
     static let leastMemory = 1 << 20
     static let greatestRecord = 1 << 30
     static let levels = 1...19
+    /// More are a slip of whatever wrote the definition.
+    static let mostStages = 1000
+    /// Names that the braces of one pattern may stand for.
+    static let mostAlternatives = 10_000
 
     struct Finding {
         let part: DefinitionPart
@@ -41,6 +46,12 @@ struct DefinitionRules {
         self.registry = registry
         self.broken = broken
         checkValues()
+        guard definition.stages.count <= Self.mostStages else {
+            report(
+                .stage(Self.mostStages),
+                "the definition has \(definition.stages.count) stages; \(Self.mostStages) are allowed")
+            return
+        }
         let stages = definition.stages.indices.map { checkStage($0) }
         checkColumns(stages)
     }
@@ -61,6 +72,12 @@ struct DefinitionRules {
         }
         for (index, file) in input.files.enumerated() {
             if file.isEmpty { report(.file(index), "`input.files` holds an empty name") }
+            if file.contains("\0") { report(.file(index), "`input.files` holds a name with a NUL character; no file has one") }
+            if Self.alternatives(of: file) > Self.mostAlternatives {
+                report(
+                    .file(index),
+                    "the braces of this pattern stand for more than \(Self.mostAlternatives) names; use `*` or `?`")
+            }
             if file == "-", input.files.firstIndex(of: "-") != index {
                 report(.file(index), "standard input `-` can be read only once")
             }
@@ -74,11 +91,19 @@ struct DefinitionRules {
                 }
             }
         }
+        if let allowed = input.maxMalformed, input.malformed == .fail {
+            report(
+                .maxMalformed,
+                "`input.max_malformed: \(allowed)` goes with `malformed: quarantine`; `malformed: fail` allows none")
+        }
         if !(1...Self.greatestRecord).contains(input.maxRecord) {
             report(.maxRecord, "`input.max_record` is \(input.maxRecord) bytes and must be from 1 byte to 1GiB")
         }
         if output.directory.isEmpty {
             report(.directory, "`output.directory` is empty; say where the results go")
+        }
+        if output.directory.contains("\0") {
+            report(.directory, "`output.directory` holds a NUL character; no folder has one in its name")
         }
         if !Self.levels.contains(output.level) {
             report(
@@ -116,6 +141,26 @@ struct DefinitionRules {
             report(part, "stage \(index + 1) `\(spec.name)`: \(error.message)")
             return nil
         }
+    }
+
+    /// For how many names the braces of a pattern stand, with a bound: nested and neighbouring braces multiply.
+    private static func alternatives(of pattern: String) -> Int {
+        // Per open brace: the sum of the alternatives that are done, and the product of the one that goes on.
+        var open: [(done: Int, current: Int)] = [(0, 1)]
+        func bounded(_ number: Int) -> Int { min(number, 1 << 30) }
+        for byte in pattern.utf8 {
+            let last = open.count - 1
+            switch byte {
+            case UInt8(ascii: "{"): open.append((0, 1))
+            case UInt8(ascii: ",") where last > 0:
+                open[last] = (bounded(open[last].done + open[last].current), 1)
+            case UInt8(ascii: "}") where last > 0:
+                let (done, current) = open.removeLast()
+                open[last - 1].current = bounded(open[last - 1].current * bounded(done + current))
+            default: break
+            }
+        }
+        return open.reduce(1) { bounded($0 * max(1, $1.done + $1.current)) }
     }
 
     private mutating func checkColumns(_ stages: [(any Stage)?]) {

@@ -124,7 +124,7 @@ struct YAMLTree {
                 continue
             }
             if entries.contains(where: { $0.key == name }) {
-                problems.append(Problem("key `\(name)` stands twice in this map; delete one", at: sourcePlace(keyMark)))
+                problems.append(Problem("duplicate key `\(name)`; remove one", at: sourcePlace(keyMark)))
             } else {
                 entries.append(YAMLNode.Entry(key: name, keyPlace: place(keyMark), value: value))
             }
@@ -182,6 +182,11 @@ struct YAMLTree {
             return "check the indentation, or put a text with a colon in quotes"
         }
         if message.contains("tab character") { return "indent with blanks, not tabs" }
+        if message.contains("expected key") || message.contains("expected '-' indicator") {
+            return "check the indentation of this line and of the one before it, and that quotes and brackets are closed"
+        }
+        if message.contains("',' or") { return "close the bracket, or put a comma between the entries" }
+        if message.contains("end of stream") || message.contains("document indicator") { return "a quote is not closed" }
         if message.contains("another document") { return "one file holds one definition" }
         return nil
     }

@@ -158,14 +158,14 @@ import Testing
     /// Records without any of the fields are not alike for that: only equal lines are.
     @Test func recordsWithoutTheDedupeFieldsAreComparedWhole() throws {
         let space = try Workspace()
-        let lines = [#"{"b": 1}"#, #"{"b": 2}"#, #"{"b": 1}"#, #"{}"#]
+        let lines = [#"{"b": 1}"#, #"{"b": 2}"#, #"{"b": 1}"#, #"{}"#, #"{"x": 1}"#]
         try space.write("in.jsonl", lines: lines)
         try space.define(input: ["dedupe: {on: [x, y]}"])
         let outcome = try space.sluice("run", "run.yaml")
         #expect(outcome.status == 0)
         #expect(outcome.errorText.contains("warning: "), "\(outcome.errorText)")
         let files = try RunFiles(space("out"))
-        #expect(files.keptLines.map { text($0) } == [lines[0], lines[1], lines[3]])
+        #expect(files.keptLines.map { text($0) } == [lines[0], lines[1], lines[3], lines[4]])
         #expect(try files.drops.map(\.place) == ["in.jsonl:3"])
     }
 

@@ -21,7 +21,7 @@ import Testing
             stages:
               - fromat: {}
               - format: {tempalte: auto}
-              - coreset: {keep: 5 %}
+              - coreset: {keep: 0.05}
             output:
               directory: out
               level: 40
@@ -37,7 +37,7 @@ import Testing
             "bad.yaml:7:14: `input.malformed` must be one of quarantine, fail, not `quarantene`; did you mean `quarantine`?",
             "bad.yaml:9:5: unknown stage `fromat`; did you mean `format`?",
             "bad.yaml:10:14: unknown option `tempalte` of stage `format`; did you mean `template`?",
-            "bad.yaml:11:21: option `keep` of stage `coreset` must be a count or percentage, not `5 %`; write 5%",
+            "bad.yaml:11:21: option `keep` of stage `coreset` must be a count or percentage, not `0.05`; write 5% for that share",
             "bad.yaml:14:10: `output.level` is 40 and must be from 1 to 19",
             "8 mistakes; nothing was read",
         ] {

@@ -85,6 +85,39 @@ import Testing
         #expect(isClose(all["effective_rank"]?.realValue, all["effective_rank_of_pool"]?.realValue ?? 0))
     }
 
+    /// The pool is what the dedupe left; picks of an earlier run cover; a label that nobody has is a mistake.
+    @Test func poolAlreadyAndLabels() throws {
+        let space = try Workspace()
+        let texts = (0..<60).map { "item \($0 * $0 % 59) of shelf \($0 % 7)" }
+        try space.write("in.jsonl", lines: (texts + texts[..<20]).map { #"{"text": "\#($0)", "kind": "k"}"# })
+        try space.define(
+            input: ["dedupe: {on: [text]}"],
+            stages: [#"format: {template: "{text}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 5}"])
+        _ = try space.run(into: "one")
+        let distinct = try RunFiles(space("one")).manifest["stages"]?.elements.first?["distinct"]?.integerValue
+        #expect(try space.sluice("vectors", "one", "--output", "one.npy").status == 0)
+        _ = try space.run(["--set", "stages.coreset.already=one.npy", "--set", "stages.coreset.per=all"], into: "two")
+        let found = try compare(space, "one", "two", "--pool-sample", "0")["runs"]?.elements ?? []
+        try #require(found.count == 2)
+        #expect(found[0]["records"]?.integerValue == distinct && distinct ?? 80 < 80)
+        #expect(found[0]["choice"] == "coreset farthest-first")
+        #expect(found[1]["choice"] == "coreset farthest-first already one.npy")
+        #expect(found[1]["already"]?.integerValue == 5)
+        // With the earlier picks among those that cover, the radius is what the run itself certifies.
+        let report = try RunFiles(space("two")).manifest["stages"]?.elements.last
+        let certified = try #require(report?["radius"]?.realValue)
+        #expect(isClose(found[1]["radius"]?.realValue, certified))
+        #expect(found[1]["radius"]?.realValue ?? 2 < found[0]["radius"]?.realValue ?? 0)
+
+        let slip = try space.sluice("compare", "one", "--label", "kin")
+        #expect(slip.status == 2)
+        #expect(slip.errorText.contains("no record has a value of `kin`"), "\(slip.errorText)")
+        #expect(slip.errorText.contains("did you mean `kind`?"), "\(slip.errorText)")
+        try space.write("one.npy", Array("something else".utf8))
+        let changed = try space.sluice("compare", "two")
+        #expect(changed.status == 3 && changed.errorText.contains("is not the file that was read"), "\(changed.errorText)")
+    }
+
     /// By way of the matrix of products of all rows with all rows, whose eigenvalues Jacobi's rotations find.
     private func effectiveRank(_ rows: [[Double]]) -> Double {
         let n = rows.count

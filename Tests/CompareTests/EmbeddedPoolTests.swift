@@ -57,9 +57,12 @@ import Testing
         let pool = try read(1000)
         #expect(pool.dimension == 48)
         #expect(pool.kept == result.kept && pool.chosen.count == result.kept * 48)
-        // Every record with a text, the duplicates among them; the pool has one of each content.
-        #expect(pool.records == result.read - result.quarantined)
-        #expect(pool.sampled < pool.records && pool.pool.count == pool.sampled * 48)
+        // Every record with a text that the dedupe kept.
+        let dedupe = result.manifest["stages"]?.elements.first
+        let duplicates = dedupe?["dropped"]?["duplicate"]?.integerValue ?? 0
+        #expect(duplicates > 0 && pool.records == result.read - result.quarantined - duplicates)
+        #expect(pool.sampled == pool.records && pool.pool.count == pool.sampled * 48)
+        #expect(try EmbeddedPool.embeddingStage(of: made, registry: .builtIn) == 1)
         #expect(pool.labels?.all == 6)
         let rows = Set((0..<pool.sampled).map { Array(pool.pool[($0 * 48)..<(($0 + 1) * 48)]) })
         for row in 0..<pool.kept { #expect(rows.contains(Array(pool.chosen[(row * 48)..<((row + 1) * 48)]))) }

@@ -285,7 +285,7 @@ private struct BadlyDescribed: Stage, Transform {
     static let descriptor = Descriptor(
         name: "Badly Described", summary: "",
         options: [
-            OptionSpec("keep", .quantity, default: "5 %", help: ""),
+            OptionSpec("keep", .quantity, default: "5 percent", help: ""),
             OptionSpec("size", .integer(1...9), isRequired: true, help: "h", example: "10"),
             OptionSpec("size", .integer(1...9), default: 3, isRequired: true, help: "h"),
         ])

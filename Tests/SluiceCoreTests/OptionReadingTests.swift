@@ -17,7 +17,7 @@ import Testing
 
     @Test(arguments: [
         (OptionKind.integer(1...9), "10"), (.integer(1...9), "0x5"), (.integer(1...9), "1_0"), (.integer(1...9), "5.0"),
-        (.real(0...1), "2"), (.real(0...1), "nan"), (.real(0...1), "0x1p-1"), (.flag, "yes"), (.quantity, "5 %"),
+        (.real(0...1), "2"), (.real(0...1), "nan"), (.real(0...1), "0x1p-1"), (.flag, "yes"), (.quantity, "5  %"),
         (.choice(["a"]), "A"), (.list(.text), "a"), (.either([.flag, .integer(1...9)]), "no"),
     ])
     func refusesWhatIsNone(kind: OptionKind, text: String) {

@@ -150,7 +150,7 @@ private func stage(_ line: String) -> String {
               - fromat: {template: x}
               - embed: {dimension: 384, model: lexicl}
               - cluster: {clusters: 0}
-              - coreset: {keep: 5 %}
+              - coreset: {keep: 0.05}
               - redundancy: {exact: yes}
             output:
               record: formated
@@ -169,7 +169,7 @@ private func stage(_ line: String) -> String {
                 "pipeline.yaml:10:13: unknown option `dimension` of stage `embed`; did you mean `dimensions`?",
                 "pipeline.yaml:10:36: option `model` of stage `embed` must be lexical, not `lexicl`; did you mean `lexical`?",
                 "pipeline.yaml:11:25: option `clusters` of stage `cluster` must be auto, or a whole number from 1 to 65536, not `0`",
-                "pipeline.yaml:12:21: option `keep` of stage `coreset` must be a count or percentage, not `5 %`; write 5%",
+                "pipeline.yaml:12:21: option `keep` of stage `coreset` must be a count or percentage, not `0.05`; write 5% for that share",
                 "pipeline.yaml:13:25: option `exact` of stage `redundancy` must be true or false, not `yes`; write true",
                 "pipeline.yaml:14:1: `output` needs `directory`: say where the results go, as `directory: out`",
                 "pipeline.yaml:15:11: `output.record` must be one of original, formatted, messages, not `formated`; did you mean `formatted`?",
@@ -206,7 +206,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: a\noutput: {directory: o}\n",
-            "2:8: `input` must be a map with the keys files, dedupe, malformed, max_record, not `a`"
+            "2:8: `input` must be a map with the keys files, dedupe, malformed, max_malformed, max_record, not `a`"
         ),
         (
             "sluice: 1\ninput: {files: []}\noutput: {directory: o}\n",
@@ -275,7 +275,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o}\nseed: 1\nseed: 2\n",
-            "5:1: key `seed` stands twice in this map; delete one"
+            "5:1: duplicate key `seed`; remove one"
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o, compression: non}\n",
@@ -308,7 +308,7 @@ private func stage(_ line: String) -> String {
         // YAML itself.
         (
             "sluice: 1\ninput: {files: [a}\n",
-            "2:18: this is not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2, column 16"
+            "2:18: this is not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2, column 16; close the bracket, or put a comma between the entries"
         ),
         (
             "sluice: 1\n\tseed: 2\n",
@@ -353,7 +353,7 @@ private func stage(_ line: String) -> String {
             "6:21: option `keep` of stage `coreset` must be a count or percentage, not `0.05`; write 5% for that share"
         ),
         ("coreset: {keep: [5%]}", "6:21: option `keep` of stage `coreset` must be a count or percentage, not a list"),
-        ("coreset: {keep: 5%, keep: 6%}", "6:25: key `keep` stands twice in this map; delete one"),
+        ("coreset: {keep: 5%, keep: 6%}", "6:25: duplicate key `keep`; remove one"),
         ("coreset: {keep: 5%, per: clutser}", "6:5: stage 3 `coreset` reads `clutser`, which no earlier stage writes"),
         (
             "coreset: {keep: 5%, per: cluster}",
@@ -406,9 +406,9 @@ private func stage(_ line: String) -> String {
             "sluice: 1\nseed: 1\ninput:\n  files: a\n  files: b\n  'files': c\nseed: 2\noutput: {directory: o, levl: 3}\n"
         #expect(
             problems(text) == [
-                "p.yaml:5:3: key `files` stands twice in this map; delete one",
-                "p.yaml:6:3: key `files` stands twice in this map; delete one",
-                "p.yaml:7:1: key `seed` stands twice in this map; delete one",
+                "p.yaml:5:3: duplicate key `files`; remove one",
+                "p.yaml:6:3: duplicate key `files`; remove one",
+                "p.yaml:7:1: duplicate key `seed`; remove one",
                 "p.yaml:8:24: unknown key `levl` of `output`; did you mean `level`?",
             ])
     }
@@ -521,8 +521,8 @@ private func stage(_ line: String) -> String {
         ),
         ("stages.coreset.kep=1%", "unknown option `kep` of stage `coreset`; did you mean `keep`?"),
         (
-            "stages.coreset.keep=1 %",
-            "option `keep` of stage `coreset` must be a count or percentage, not `1 %`; write 1%"
+            "stages.coreset.keep=0.01",
+            "option `keep` of stage `coreset` must be a count or percentage, not `0.01`; write 1% for that share"
         ),
         (
             "stages.9.keep=1%",

@@ -21,7 +21,11 @@ struct KeptEncoder: Sendable {
     ) {
         switch form {
         case .original:
-            bytes.append(contentsOf: line)
+            if annotate.isEmpty {
+                bytes.append(contentsOf: line)
+            } else {
+                line.appendWithout(Self.annotationKey, to: &bytes)
+            }
         case .formatted:
             bytes.append(contentsOf: Array(#"{"text":"#.utf8))
             if case .bytes(let text) = columns.first(where: { $0.name == .text })?.column {
@@ -43,6 +47,9 @@ struct KeptEncoder: Sendable {
         bytes.append(0x0A)
     }
 
+    /// The key of the annotations. A record that has it already was annotated by an earlier run; what that one said goes.
+    static let annotationKey = "_sluice"
+
     /// Adds `"_sluice": {…}` before the object's closing brace.
     private func appendAnnotations(
         row: Int, columns: [(name: ColumnName, column: Column)], to bytes: inout [UInt8]
@@ -51,7 +58,8 @@ struct KeptEncoder: Sendable {
         bytes.removeSubrange(brace...)
         while let last = bytes.last, last == 0x20 || last == 0x09 { bytes.removeLast() }
         if bytes.last != UInt8(ascii: "{") { bytes.append(UInt8(ascii: ",")) }
-        bytes.append(contentsOf: Array(#""_sluice":{"#.utf8))
+        bytes.appendJSONString(Self.annotationKey)
+        bytes.append(contentsOf: Array(":{".utf8))
         var isFirst = true
         for name in annotate {
             guard let column = columns.first(where: { $0.name == name })?.column else { continue }
@@ -59,7 +67,12 @@ struct KeptEncoder: Sendable {
             isFirst = false
             bytes.appendJSONString(name.name)
             bytes.append(UInt8(ascii: ":"))
-            column.appendJSON(row, to: &bytes)
+            // Messages are JSON already.
+            if name == .messages, case .bytes(let messages) = column {
+                bytes.append(contentsOf: messages[row])
+            } else {
+                column.appendJSON(row, to: &bytes)
+            }
         }
         bytes.append(contentsOf: Array("}}".utf8))
     }

@@ -152,6 +152,7 @@ final class FirstPass: @unchecked Sendable {
             parcel.ledger.removeAll(keepingCapacity: true)
             try keep(parcel, in: keeping.store)
         }
+        try input.refuseTooManyFaults(parcel, before: account.quarantined)
         outputs.assemble(parcel)
         account.add(parcel.account)
         shardBytes += parcel.raw.count

@@ -101,7 +101,7 @@ final class InputPass: @unchecked Sendable {
             let parcel = parcels.take()
             parcel.reset()
             parcel.file = number
-            do {
+            do throws(IOFailure) {
                 repeat {
                     guard try reader.next(into: parcel.raw) else {
                         progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
@@ -115,13 +115,13 @@ final class InputPass: @unchecked Sendable {
                     }
                     parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
                 } while parcel.isReplay && !replays
-                try Self.checkLine(reader.nextLine - 1, of: file.name)
-                guard !digest.differs else { throw changed(number) }
                 parcel.endByte = reader.nextByte
                 parcel.read = digest.mark
-            } catch let failure as IOFailure {
-                throw EngineError(failure, message: named(failure, file, reader))
+            } catch {
+                throw EngineError(error, message: named(error, file, reader))
             }
+            try Self.checkLine(reader.nextLine - 1, of: file.name)
+            guard !digest.differs else { throw changed(number) }
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
             seen = max(seen, offset)
@@ -188,8 +188,15 @@ final class InputPass: @unchecked Sendable {
                 : "Compress the file again, with `zstd --long=27` at most."
         }
         guard let reader, reader.nextLine > 1 else { return failure.description }
+        if failure.code == .corruptStream {
+            // Bytes may be wrong before the damage shows, and only the end of a frame tells whether they are.
+            let sound = failure.soundBytes ?? 0
+            return sound > 0
+                ? "\(failure.description) Only its first \(sound) unpacked bytes, in whole frames before the damaged one, are known to be good."
+                : "\(failure.description) Nothing that was read of it before is known to be good."
+        }
         let what = reader.layout == .array ? "elements" : "lines"
-        return "\(failure.description) The \(reader.nextLine - 1) \(what) before it are good."
+        return "\(failure.description) The \(reader.nextLine - 1) \(what) before it are whole."
     }
 
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
@@ -231,7 +238,20 @@ final class InputPass: @unchecked Sendable {
         parcel.account.read = raw.lines.count + raw.overlong.count
         for fault in parcel.faults { parcel.account.countFault(fault.code) }
         for _ in raw.overlong { parcel.account.countFault("line-too-long") }
+        noteOddLines(parcel)
         progress.read(records: raw.lines.count)
+    }
+
+    private func noteOddLines(_ parcel: Parcel) {
+        let raw = parcel.raw
+        var odd = Account.OddLines(malformed: parcel.account.quarantined, blank: parcel.account.blank)
+        if raw.firstLine == 1, odd.malformed > 0, parcel.lines.isEmpty {
+            let guess =
+                raw.bytes.isEmpty
+                ? raw.overlong.first?.head.withUnsafeBytes { ForeignFormat.guess($0) } : ForeignFormat.guess(raw.bytes)
+            odd.looksLike = guess?.rawValue
+        }
+        parcel.account.countOdd(odd, of: parcel.file)
     }
 
     /// The fields that the dedupe compares, framed; the whole line where there is no dedupe or none of the fields. No line
@@ -290,12 +310,32 @@ final class InputPass: @unchecked Sendable {
         if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
             throw EngineError(
                 .data,
-                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; mend the line, or set `malformed: quarantine` to put such lines aside"
+                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; fix the line, or set `malformed: quarantine` to put such lines aside"
             )
         }
         if let long {
             throw EngineError(.data, "\(name):\(long.line): \(Self.describe(long, limit: spec.maxRecord))")
         }
+    }
+
+    /// Ends the run at the malformed line that is one more than a count of `max_malformed` allows; a share can be judged at
+    /// the end only. Belongs to an ordered step.
+    ///
+    /// - Parameter before: the malformed lines of the blocks before.
+    func refuseTooManyFaults(_ parcel: Parcel, before: Int) throws(EngineError) {
+        guard let allowed = spec.maxMalformed, !allowed.isShare else { return }
+        let limit = allowed.resolve(of: 0)
+        guard before + parcel.account.quarantined > limit else { return }
+        let name = catalog.files[parcel.file].name
+        let index = limit - before
+        let (line, message) =
+            index < parcel.faults.count
+            ? (parcel.raw.lineNumber(of: parcel.faults[index].line), parcel.faults[index].message)
+            : (parcel.raw.overlong.first?.line ?? 0, "the line is longer than `max_record`")
+        throw EngineError(
+            .data,
+            "\(name):\(line): \(message); this is malformed line number \(limit + 1), and `input.max_malformed` allows \(limit): fix the input, or allow more"
+        )
     }
 
     private static func describe(_ long: OverlongLine, limit: Int) -> String {

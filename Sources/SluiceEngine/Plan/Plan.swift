@@ -4,6 +4,8 @@ import SluiceIO
 /// What a run will do, told before anything is read: passes, memory, disk.
 public struct Plan: Sendable {
     public struct Phase: Sendable {
+        /// From 1; pieces of one stage share theirs.
+        public let number: Int
         public let name: String
         public let what: String
         /// What it takes out of the budget while it lasts, beside what is there always.
@@ -27,6 +29,8 @@ public struct Plan: Sendable {
         public let outputs: Int
     }
 
+    /// What somebody should know about the input before it is read.
+    public let warnings: [String]
     public let phases: [Phase]
     /// How many times the whole input is read; once more where the dedupe outgrows its table.
     public let passes: Int
@@ -40,31 +44,30 @@ public struct Plan: Sendable {
     public let smallestMemory: Int
     public let files: Int
     public let inputBytes: Int
-    /// The records that are reckoned with, and whether somebody said how many they are.
-    public let records: Int
-    public let isRecordsGiven: Bool
+    /// The records that costs and disk are estimated for.
+    public let estimate: RecordEstimate
     public let disk: Disk
     /// Columns and fields that are kept as work files.
     public let workColumns: [String]
 
-    /// - Parameter records: how many to estimate for; nil goes by the size of the input: how many it holds is known only when it has been read.
+    /// - Parameter records: how many to estimate for; nil goes by the beginnings of some input files. Takes milliseconds.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
     public init(_ definition: Definition, registry: Registry, threads: Int, records given: Int? = nil) throws {
         let chain = try StageChain(definition, registry: registry)
         let catalog = try InputCatalog(definition.input, fileSystem: .local)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
+        try catalog.checkReadings(pieces)
+        warnings = catalog.warnings
         memory = definition.memory
         smallestMemory = shares.smallest
         files = catalog.files.count
         inputBytes = Int(catalog.totalSize)
-        let content = Self.contentBytes(catalog)
-        // Nobody knows how much a pipe will give.
-        let records = given ?? (content > 0 ? max(1, content / Self.typicalRecord) : 1_000_000)
-        self.records = records
-        isRecordsGiven = given != nil
+        let estimate = given.map { RecordEstimate(records: $0, source: .given) } ?? RecordEstimate(catalog)
+        let records = estimate.records
+        self.estimate = estimate
         self.shares = shares.always.map(Share.init)
         notes = pieces.compactMap { Self.note(of: $0, chain, records: records, shares) }
-        let split = pieces.firstIndex { $0.kind != .transform } ?? pieces.endIndex
+        let split = pieces.firstIndex { !$0.isTransform } ?? pieces.endIndex
         let later = Array(pieces[split...])
         phases = try Self.phases(definition, chain, first: Array(pieces[..<split]), later: later, shares)
         passes = later.isEmpty ? 1 : 2
@@ -84,8 +87,15 @@ public struct Plan: Sendable {
         let spills = Spills(definition, shares, later, chain, width: width, records: records)
         self.spills = spills.lines
         // Kept records are packed at least as well as the input was; of a pipe as text usually is.
-        let kept = inputBytes > 0 ? inputBytes : records * Self.typicalRecord / Self.typicalRatio
+        let kept = inputBytes > 0 ? inputBytes : records * RecordEstimate.typicalRecord / RecordEstimate.typicalRatio
         disk = Disk(work: spills.bytes, outputs: kept + records * Spills.packedLedgerLine)
+    }
+
+    /// Looks whether all inputs are there. Reads none of them.
+    ///
+    /// - Throws: `EngineError`: a path that does not exist, a pattern without a match, a folder.
+    public static func checkInputs(_ definition: Definition) throws {
+        _ = try InputCatalog(definition.input, fileSystem: .local)
     }
 
     /// Compares what the stages are known to need to the budget. Looks at no input.
@@ -116,28 +126,6 @@ public struct Plan: Sendable {
             if try fit(middle) { low = middle } else { high = middle }
         }
         return low
-    }
-
-    /// A record of instruction data, in bytes: what estimates go by.
-    private static let typicalRecord = 1024
-
-    /// How many times smaller zstd makes such records.
-    private static let typicalRatio = 5
-    private static let largestLookedThrough = 32 << 20
-
-    /// What the input holds when it is unpacked: what frames of zstd say of themselves, else as text usually packs.
-    private static func contentBytes(_ catalog: InputCatalog) -> Int {
-        catalog.files.reduce(0) { sum, file in
-            if file.path.hasSuffix(".zst") || file.path.hasSuffix(".zstd") {
-                // Only an estimate: a file that is no such thing is the run's business, and a large one takes long to go through.
-                let frames =
-                    file.size > Self.largestLookedThrough ? [] : (try? FileSystem.local.zstdFrames(of: file.path)) ?? []
-                // A header may say anything, but four bytes of a frame make a block of 128 KiB at most.
-                let known = frames.reduce(0) { $0 + Int(min($1.contentSize ?? 0, $1.size << 15)) }
-                return sum + (known > 0 ? known : Int(file.size) * Self.typicalRatio)
-            }
-            return sum + Int(file.size) * (file.path.hasSuffix(".gz") ? 4 : 1)
-        }
     }
 
     private static func note(
@@ -176,8 +164,11 @@ public struct Plan: Sendable {
         if let dedupe = definition.input.dedupe { steps.append(dedupe.planned) }
         steps += first.map { "`\($0.link.label)`" }
         steps.append(later.isEmpty ? "write kept records, ledger and quarantine" : "keep the columns that follow need")
+        let numbers = PhaseNumbers(later)
         var phases = [
-            Phase(name: "reading", what: steps.joined(separator: ", "), shares: shares.reading().map(Share.init))
+            Phase(
+                number: 1, name: PhaseNumbers.reading, what: steps.joined(separator: ", "),
+                shares: shares.reading().map(Share.init))
         ]
         // Workers of the pass that comes next, and what the survey before it left.
         var workers: [TransformMemory] = []
@@ -185,12 +176,13 @@ public struct Plan: Sendable {
         for piece in later {
             let context = chain.context(piece.link, memory: shares.most)
             let name = piece.link.label
+            let number = numbers.number(of: name)
             switch piece.body {
             case .survey(let survey):
                 phases.append(
                     Phase(
-                        name: name,
-                        what: "go once over the kept columns, then decide; what it decides on runs in the same way",
+                        number: number, name: name,
+                        what: "read the kept columns once to learn from them, then once more to apply that",
                         shares: try shares.survey(
                             name, survey.memory(context), beside: shares.workers(workers) + MemoryShares.left(left)
                         ).parts.map(Share.init)))
@@ -202,14 +194,14 @@ public struct Plan: Sendable {
                 (workers, left) = ([], 0)
                 phases.append(
                     Phase(
-                        name: name, what: "gather each group's columns, choose in each group",
+                        number: number, name: name, what: "gather each group's columns, choose in each group",
                         shares: ([part] + held + shares.choosing).map(Share.init)))
             case .transform(let transform):
                 workers.append(transform.memory(context))
                 let beside = shares.workers(workers) + MemoryShares.left(left)
                 phases.append(
                     Phase(
-                        name: name, what: "go over the kept columns",
+                        number: number, name: name, what: "read the kept columns once",
                         shares: try shares.rows(name, beside: beside).parts.map(Share.init)))
             case .sequence: break
             }
@@ -217,7 +209,8 @@ public struct Plan: Sendable {
         guard !later.isEmpty else { return phases }
         return phases + [
             Phase(
-                name: "writing", what: "read the input again, write kept records and ledger",
+                number: numbers.number(of: PhaseNumbers.writing), name: PhaseNumbers.writing,
+                what: "read the input again, write kept records and ledger",
                 shares: shares.writing.map(Share.init))
         ]
     }
@@ -227,17 +220,6 @@ extension Plan.Share {
     init(_ part: MemoryShares.Part) { self.init(name: part.name, bytes: part.bytes) }
 }
 
-extension StageWork {
-    fileprivate enum Kind { case transform, survey, selection }
-
-    fileprivate var kind: Kind {
-        switch body {
-        case .survey: .survey
-        case .selection: .selection
-        default: .transform
-        }
-    }
-}
 
 /// What goes to disk while a run lasts, when, and how much.
 private struct Spills {

@@ -9,6 +9,14 @@ package struct StageWork: Sendable {
     /// Whether this is all the work of its stage.
     package private(set) var isWhole = false
 
+    /// Whether it looks at one block at a time, so that it can run while the input is read.
+    package var isTransform: Bool {
+        switch body {
+        case .survey, .selection: false
+        case .transform, .sequence: true
+        }
+    }
+
     /// Cuts the work of a stage into its pieces.
     ///
     /// - Throws: `EngineError` with code `.fault` where the work asks for columns that the stage does not declare.

@@ -213,6 +213,15 @@ extension Account {
                         .list([.text(key.stage), .text(key.reason.name), .integer(count)])
                     })),
             .init("faults", .object(faultCounts.map { .init($0.code, .integer($0.count)) })),
+            .init(
+                "odd_lines",
+                .list(
+                    oddLines.sorted { $0.key < $1.key }.map { file, lines in
+                        .list([
+                            .integer(file), .integer(lines.malformed), .integer(lines.blank),
+                            lines.looksLike.map { .text($0) } ?? .null,
+                        ])
+                    })),
         ])
     }
 
@@ -230,6 +239,13 @@ extension Account {
                 let count = parts[2].integerValue
             else { return nil }
             countDrop(stage: stage, reason: Reason(reason), count)
+        }
+        for entry in report["odd_lines"]?.elements ?? [] {
+            let parts = entry.elements
+            guard parts.count == 4, let file = parts[0].integerValue, let malformed = parts[1].integerValue,
+                let blank = parts[2].integerValue
+            else { return nil }
+            countOdd(OddLines(malformed: malformed, blank: blank, looksLike: parts[3].textValue), of: file)
         }
         for fault in report["faults"]?.entries ?? [] {
             countFault(fault.key, fault.value.integerValue ?? 0)

@@ -16,6 +16,15 @@ struct Account: Sendable, Equatable {
     private(set) var drops: [Key: Int] = [:]
     /// Quarantined lines by what was wrong.
     private(set) var faults: [String: Int] = [:]
+    /// Lines that are no records, by input file; only of files that have some.
+    private(set) var oddLines: [Int: OddLines] = [:]
+
+    struct OddLines: Equatable {
+        var malformed = 0
+        var blank = 0
+        /// The `ForeignFormat` of a file that begins with no record.
+        var looksLike: String?
+    }
 
     struct Key: Hashable, Comparable {
         let stage: String
@@ -35,6 +44,16 @@ struct Account: Sendable, Equatable {
         faults[code, default: 0] += count
     }
 
+    /// Adds to what is known of a file.
+    mutating func countOdd(_ lines: OddLines, of file: Int) {
+        guard lines != OddLines() else { return }
+        var known = oddLines[file] ?? OddLines()
+        known.malformed += lines.malformed
+        known.blank += lines.blank
+        known.looksLike = known.looksLike ?? lines.looksLike
+        oddLines[file] = known
+    }
+
     mutating func add(_ other: Account) {
         read += other.read
         kept += other.kept
@@ -42,12 +61,17 @@ struct Account: Sendable, Equatable {
         blank += other.blank
         unkeyed += other.unkeyed
         collisions += other.collisions
+        for (file, lines) in other.oddLines { countOdd(lines, of: file) }
         drops.merge(other.drops, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)
     }
 
     func drops(of stage: String) -> [(reason: Reason, count: Int)] {
         drops.filter { $0.key.stage == stage }.sorted { $0.key < $1.key }.map { ($0.key.reason, $0.value) }
+    }
+
+    var allDrops: [(stage: String, reason: Reason, count: Int)] {
+        drops.sorted { $0.key < $1.key }.filter { $0.value > 0 }.map { ($0.key.stage, $0.key.reason, $0.value) }
     }
 
     func dropped(by stage: String) -> Int { drops(of: stage).reduce(0) { $0 + $1.count } }

@@ -10,7 +10,7 @@ import SluiceIO
 /// has for its blocks and threads.
 public struct EmbeddedPool: Sendable {
     public let dimension: Int
-    /// Records that have a vector, and how many of them are in the pool's sample.
+    /// Records that the dedupe kept and that have a vector, and how many of them are in the pool's sample.
     public let records: Int
     public let sampled: Int
     public let kept: Int
@@ -20,8 +20,17 @@ public struct EmbeddedPool: Sendable {
     public let chosen: [Int8]
     /// The draws of the chosen records.
     public let chosenDraws: [UInt64]
-    /// Distinct values of the label among all records and among the kept ones, where a label was asked for.
+    /// Distinct values of the label in the pool and among the kept records, where a label was asked for.
     public let labels: (all: Int, kept: Int)?
+
+    /// The index of the stage that makes the vectors: the first that writes `embedding`.
+    ///
+    /// - Throws: `EngineError` where a stage can't be made.
+    public static func embeddingStage(of definition: Definition, registry: Registry) throws -> Int? {
+        try StageChain(definition, registry: registry).links.first {
+            $0.stage.writes.contains { $0.name == .embedding }
+        }?.index
+    }
 
     /// The bytes that vectors of a sample of the pool and of the kept records take, while they are gathered and while
     /// distances between them are measured: twice each, a quarter more of the sample, which is thinned out in steps, and the
@@ -33,17 +42,19 @@ public struct EmbeddedPool: Sendable {
     /// - Parameters:
     ///   - definition: the run's own, with input paths that can be opened; its memory is that of this process.
     ///   - sample: records of the pool to keep at most; 0 for none.
+    ///   - held: bytes of vectors that the caller holds beside them.
     /// - Throws: `EngineError`: inputs that are not what was read, stages that don't begin with what makes the vectors, or,
     ///   before anything is read, too little memory, with what would do.
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
-        threads: Int, isStopped: @escaping @Sendable () -> Bool = { false }
+        threads: Int, held: Int = 0, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
         // What is freed goes back to the system: each thread's heap would keep its share of it else, and whoever measures
         // distances frees much.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
-            run, definition, registry: registry, sample: sample, label: label, threads: threads, isStopped: isStopped)
+            run, definition, registry: registry, sample: sample, label: label, threads: threads, held: held,
+            isStopped: isStopped)
         let pool = try reading.run(threads: threads, isStopped: isStopped)
         try run.expectSameResult()
         return pool
@@ -76,7 +87,7 @@ private final class PoolReading: @unchecked Sendable {
 
     init(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int,
-        isStopped: @escaping @Sendable () -> Bool
+        held: Int, isStopped: @escaping @Sendable () -> Bool
     ) throws {
         path = run.path
         manifest = run.manifest
@@ -107,7 +118,7 @@ private final class PoolReading: @unchecked Sendable {
                 .definition,
                 "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
         }
-        try Self.checkMemory(run, definition, links, sample: sample, threads: threads)
+        try Self.checkMemory(run, definition, links, sample: sample, threads: threads, held: held)
         transforms = TransformRun(links: links)
         readsRecord = used.contains { $0.stage.reads.contains(.record) }
         catalog = try InputCatalog(definition.input, fileSystem: .local)
@@ -125,7 +136,8 @@ private final class PoolReading: @unchecked Sendable {
     }
 
     private static func checkMemory(
-        _ run: RunReader, _ definition: Definition, _ links: [TransformRun.Link], sample: Int, threads: Int
+        _ run: RunReader, _ definition: Definition, _ links: [TransformRun.Link], sample: Int, threads: Int,
+        held: Int
     ) throws(EngineError) {
         let writes = links.flatMap(\.writes)
         guard case .vector(let dimension)? = writes.last(where: { $0.name == .embedding })?.type else { return }
@@ -133,7 +145,7 @@ private final class PoolReading: @unchecked Sendable {
         let records = min(sample, counts?["read"]?.integerValue ?? 0)
         let vectors = EmbeddedPool.memoryNeeded(
             sample: records, kept: counts?["kept"]?.integerValue ?? 0, dimension: dimension, threads: threads)
-        let needed = vectors + MemoryShares.reading(threads: threads)
+        let needed = vectors + 2 * held + MemoryShares.reading(threads: threads)
         guard needed > definition.memory else { return }
         let smaller = records > 2 ? ", or take a smaller sample of the pool" : ""
         throw EngineError(
@@ -157,6 +169,7 @@ private final class PoolReading: @unchecked Sendable {
         )
         try transforms.closing { try conveyor.run(on: workers) }
         try check()
+        try checkLabel()
         sample.settle()
         return EmbeddedPool(
             dimension: dimension, records: records, sampled: sample.count, kept: chosenDraws.count,
@@ -206,12 +219,15 @@ private final class PoolReading: @unchecked Sendable {
             dimension = vectors.dimension
             chosen.reserveCapacity(chosenDraws.capacity * dimension)
         }
-        records += parcel.rows.count
         for (row, record) in parcel.rows.enumerated() {
+            let loss = try lost.loss(of: parcel.ordinals[Int(record)])
+            // What the dedupe dropped was in no stage's pool.
+            if loss == .duplicate { continue }
+            records += 1
+            let isLost = loss != nil
             let hash = parcel.hashes[Int(record)]
             let draw = Self.seed.draw(hash)
             sample.offer(draw, hash, vectors[row])
-            let isLost = try lost.holds(parcel.ordinals[Int(record)])
             if !isLost {
                 chosen += vectors[row]
                 chosenDraws.append(draw)
@@ -223,6 +239,15 @@ private final class PoolReading: @unchecked Sendable {
                 if !isLost { labels.kept.insert(value) }
             }
         }
+    }
+
+    private func checkLabel() throws(EngineError) {
+        guard let label, labels.all.isEmpty, records > 0 else { return }
+        let names = input.fieldNames
+        let near = Registry.nearest(to: label.description, in: names).map { "; did you mean `\(Printable.name($0))`?" }
+        throw EngineError(
+            .definition,
+            "\(path): no record has a value of `\(Printable.name(label.description))`, the label\(near ?? "")\(names.listed)")
     }
 
     /// The inputs are what was read, and the kept records are as many as were kept.
@@ -253,7 +278,10 @@ private final class LostPlaces {
     private var next = 0
     private var ended = false
     private var current: Ordinal?
+    private var isDuplicate = false
     private let path: String
+
+    enum Loss { case duplicate, other }
 
     init(_ path: String, names: [String]) throws {
         self.path = path
@@ -274,10 +302,11 @@ private final class LostPlaces {
         }
     }
 
-    /// Ask in ascending order.
-    func holds(_ ordinal: Ordinal) throws -> Bool {
+    /// How a record was lost; nil where it was not. Ask in ascending order.
+    func loss(of ordinal: Ordinal) throws -> Loss? {
         while let place = current, place < ordinal { try advance() }
-        return current == ordinal
+        guard current == ordinal else { return nil }
+        return isDuplicate ? .duplicate : .other
     }
 
     private func advance() throws {
@@ -297,11 +326,14 @@ private final class LostPlaces {
         next += 1
     }
 
+    private static let byDedupe = Array(",\"stage\":\"\(Deduper.stage)\",\"reason\":\"\(Deduper.reason)\"".utf8)
+
     private func place(_ line: UnsafeRawBufferPointer) throws -> Ordinal {
         // Lines of one file follow each other: look at the file of the line before first.
         let last = current?.file ?? 0
         for file in [last] + Array(names.indices) where line.starts(with: names[file]) {
             let digits = line[names[file].count...].prefix { (48...57).contains($0) }
+            isDuplicate = line[(names[file].count + digits.count)...].starts(with: Self.byDedupe)
             if let number = Int(String(decoding: digits, as: UTF8.self)) { return Ordinal(file: file, line: number) }
         }
         throw EngineError(.data, "\(path): an entry names no place of the input")

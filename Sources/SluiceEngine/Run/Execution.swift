@@ -32,7 +32,7 @@ final class Execution {
     private var dedupedFiles: [Int: Checkpoint.FileFacts] = [:]
     /// The field names of some record, for messages.
     private var fieldNames: [String] = []
-    private var step = 0
+    private let numbers: PhaseNumbers
     private var selections = 0
 
     init(
@@ -49,6 +49,7 @@ final class Execution {
         self.budget = budget
         self.pool = pool
         self.pieces = pieces
+        numbers = PhaseNumbers(pieces)
         self.output = output
         self.work = work
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
@@ -93,6 +94,7 @@ final class Execution {
             try emit(keeping, live, outputs, picks, base: base, checkpoint)
         }
         account.kept = outputs.kept.lines
+        try judgeResult(kept: account.kept)
         try account.close()
         guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
             throw EngineError(
@@ -163,8 +165,7 @@ final class Execution {
     ) throws(EngineError) -> PhaseLeases {
         // What the phase before held goes back to the system before the next one takes its share.
         malloc_trim(0)
-        step += 1
-        progress.begin(name, step: step, totalBytes: bytes, totalRecords: rows)
+        progress.begin(name, step: numbers.number(of: name), totalBytes: bytes, totalRecords: rows)
         return try PhaseLeases(parts, of: budget, for: name)
     }
 
@@ -213,11 +214,11 @@ final class Execution {
     }
 
     private func findDuplicates(after overflow: Deduper.Overflow) throws -> DuplicateStream {
-        guard !catalog.isStandardInput else {
+        if let stream = catalog.stream {
             let held = comparesContents ? ", whose contents it holds because of `verify: bytes`" : ""
             throw EngineError(
                 .resources,
-                "the dedupe of standard input outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read again"
+                "the dedupe of \(stream.described) outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read again"
             )
         }
         let leases = try begin("dedupe", bytes: Int(catalog.totalSize), shares.spilling)
@@ -270,21 +271,17 @@ final class Execution {
         _ transforms: TransformRun, _ wanted: [ColumnName], _ keeping: FirstPass.Keeping?, _ outputs: Outputs,
         _ duplicates: DuplicateStream?, _ checkpoint: Checkpoint?
     ) throws -> Checkpoint {
-        if keeping != nil, catalog.isStandardInput {
-            throw EngineError(
-                .definition,
-                "standard input can't be read twice, and these stages need that; write it to a file first")
-        }
         if let checkpoint, checkpoint.phase != .reading {
             account = checkpoint.account
             files = checkpoint.files
             fieldNames = checkpoint.fieldNames
             noteDedupe(distinct: checkpoint.distinct)
+            try judgeInput()
             warn(of: transforms)
             return checkpoint
         }
         let leases = try begin(
-            "reading", bytes: Int(catalog.totalSize), shares.reading(hasTable: duplicates == nil))
+            PhaseNumbers.reading, bytes: Int(catalog.totalSize), shares.reading(hasTable: duplicates == nil))
         defer { leases.giveBack() }
         let deduper = try definition.input.dedupe.map { _ in
             let inMemory: Deduper.Means = comparesContents ? .contents : .table
@@ -310,20 +307,36 @@ final class Execution {
         files = input.readFiles
         fieldNames = input.fieldNames
         noteDedupe(distinct: deduper?.distinct ?? 0)
+        try judgeInput()
         warn(of: transforms)
         let done = try pass.checkpoint(.choosing)
         if keeping != nil { try checkpoints.write(done, outputs) }
         return done
     }
 
+    private func judgeInput() throws(EngineError) {
+        let verdict = InputVerdict(
+            spec: definition.input, catalog: catalog, account: account, files: files, fieldNames: fieldNames)
+        warnings += try verdict.warnings().map(Printable.message)
+    }
+
+    /// A result without a record is seldom what someone meant.
+    private func judgeResult(kept: Int) throws(EngineError) {
+        guard kept == 0 else { return }
+        let reasons = account.allDrops.map { "\($0.stage): \($0.reason) \($0.count)" }
+        let why = reasons.isEmpty ? "" : " (\(reasons.joined(separator: ", ")))"
+        let what = "nothing was kept of \(account.read) lines\(why)"
+        guard !definition.output.failIfEmpty else {
+            throw EngineError(
+                .data, "\(what), and `output.fail_if_empty` is set; nothing was written\(fieldsThere)")
+        }
+        // A warning that names the stage that dropped all says it already.
+        if warnings.isEmpty { warnings.append(Printable.message(what + fieldsThere)) }
+    }
+
     /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
     private func noteDedupe(distinct: Int) {
         guard let dedupe = definition.input.dedupe else { return }
-        if account.unkeyed > 0, case .fields(let paths) = dedupe.on {
-            warnings.append(
-                "dedupe: \(account.unkeyed) records have none of the fields \(paths.map(\.description).joined(separator: ", ")), so their whole lines were compared\(fieldsThere)"
-            )
-        }
         let n = Double(account.read - account.quarantined)
         dedupeReport = .object(
             [
@@ -447,7 +460,7 @@ final class Execution {
         base: Checkpoint, _ checkpoint: Checkpoint?
     ) throws {
         if checkpoint?.phase == .finishing { return }
-        let leases = try begin("writing", bytes: Int(catalog.totalSize), shares.writing)
+        let leases = try begin(PhaseNumbers.writing, bytes: Int(catalog.totalSize), shares.writing)
         defer { leases.giveBack() }
         var base = base
         base.phase = .writing
@@ -498,9 +511,7 @@ final class Execution {
         }
     }
 
-    private var fieldsThere: String {
-        fieldNames.isEmpty ? "" : "; a record has the fields \(fieldNames.prefix(12).joined(separator: ", "))"
-    }
+    private var fieldsThere: String { fieldNames.listed }
 }
 
 extension ColumnType {

@@ -14,16 +14,21 @@ package struct InputCatalog: Sendable {
         package let size: UInt64
         /// When it was last written to, in nanoseconds since 1970; 0 for standard input.
         package let modified: Int64
+        /// Whether it gives its bytes once only: standard input, a pipe, a device.
+        package let isStream: Bool
     }
 
     package let files: [File]
+    /// What somebody should know about the files before they are read.
+    package private(set) var warnings: [String] = []
 
-    /// Expands the globs of a definition and sorts all files by the bytes of their names.
+    /// Expands the globs of a definition and sorts all files by the bytes of their names. A file that has several names, by links or
+    /// by spelling, is taken once, under the first of them.
     ///
     /// - Throws: `EngineError` with code `.definition` where a glob matches nothing, `.data` where a file can't be read.
     package init(_ input: InputSpec, fileSystem: FileSystem) throws(EngineError) {
         if input.files == ["-"] {
-            files = [File(path: "-", name: "-", size: 0, modified: 0)]
+            files = [File(path: "-", name: "-", size: 0, modified: 0, isStream: true)]
             return
         }
         var paths: Set<String> = []
@@ -34,11 +39,12 @@ package struct InputCatalog: Sendable {
             let matches = Self.expand(pattern)
             guard !matches.isEmpty else {
                 let what = Self.isPattern(pattern) ? "matches no file" : "does not exist"
-                throw EngineError(.definition, "input `\(pattern)` \(what); check the name")
+                throw EngineError(.definition, "input `\(Printable.name(pattern))` \(what); check the name")
             }
             paths.formUnion(matches)
         }
         var files: [File] = []
+        var known: [FileIdentity: String] = [:]
         let named = paths.map { (path: $0, name: input.name(of: $0)) }
         for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
             do throws(IOFailure) {
@@ -48,15 +54,24 @@ package struct InputCatalog: Sendable {
                 guard !status.isFolder else {
                     throw IOFailure(
                         .cannotRead, path: path, found: "it is a folder",
-                        advice: "Name the files in it, for instance `\(name)/*.jsonl.zst`.")
+                        advice: "Name the files in it: put `/*.jsonl.zst`, or a pattern like it, behind its name.")
                 }
+                let identity = FileIdentity(device: status.device, inode: status.inode)
+                if let first = known[identity] {
+                    warnings.append(
+                        "\(Printable.name(name)) is the same file as \(Printable.name(first)); it is read once, as \(Printable.name(first))"
+                    )
+                    continue
+                }
+                known[identity] = name
                 guard access(path, R_OK) == 0 else {
                     throw IOFailure(
                         .cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
                 }
                 files.append(
                     File(
-                        path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified)
+                        path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified,
+                        isStream: !status.isRegularFile)
                 )
             } catch {
                 throw EngineError(error)
@@ -91,10 +106,25 @@ package struct InputCatalog: Sendable {
         }
     }
 
-    package var isStandardInput: Bool { files.first?.path == "-" }
+    private struct FileIdentity: Hashable {
+        let device: UInt64
+        let inode: UInt64
+    }
+
+    /// An input that can't be read a second time.
+    package var stream: File? { files.first { $0.isStream } }
+
+    /// - Throws: `EngineError` with code `.definition` where stages need the input twice and a part of it comes only once.
+    func checkReadings(_ pieces: [StageWork]) throws(EngineError) {
+        guard let stream, let later = pieces.first(where: { !$0.isTransform }) else { return }
+        throw EngineError(
+            .definition,
+            "stage `\(later.link.label)` needs to read the input twice, and \(stream.described) can be read only once; write it to a file first"
+        )
+    }
     package var totalSize: UInt64 { files.reduce(0) { $0 + $1.size } }
 
-    private static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
+    static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
 
     private static func expand(_ pattern: String) -> [String] {
         // A file whose own name has brackets or stars in it is taken by its name.
@@ -134,6 +164,11 @@ private func resolved(_ path: String) -> String? {
     guard let found = realpath(path, nil) else { return nil }
     defer { free(found) }
     return String(cString: found)
+}
+
+extension InputCatalog.File {
+    /// For messages.
+    var described: String { path == "-" ? "standard input" : "\(Printable.name(name)), which is no regular file," }
 }
 
 extension EngineError {

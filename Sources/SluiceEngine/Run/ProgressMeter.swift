@@ -6,7 +6,7 @@ import Synchronization
 package struct ProgressState: Sendable {
     /// What is being done: `reading`, `cluster`, `writing`.
     package var phase = "starting"
-    /// From 1. How many there will be depends on what surveys turn into.
+    /// From 1, as `plan` numbers them; more than one thing may be done in a phase.
     package var step = 0
     /// Bytes of the input files, as they lie on disk, used up in this phase, and how many there are; 0 where unknown.
     package var bytes = 0

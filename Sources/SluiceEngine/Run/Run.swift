@@ -91,6 +91,7 @@ public final class Run {
         defer { pool.stop() }
         let (pieces, shares) = try chain.work(
             definition, threads: options.threads, inputs: catalog.files.count, parallel: pool.parallel)
+        try catalog.checkReadings(pieces)
         let budget = options.makeBudget(definition.memory)
         let leases = try PhaseLeases(shares.always, of: budget, for: "the run")
         defer { leases.giveBack() }
@@ -124,7 +125,7 @@ public final class Run {
                 RunDirectory.Request(
                     identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
                     // What a pipe gave once it does not give again: a stopped run on one starts over.
-                    resume: options.resume, adoptsWork: !catalog.isStandardInput))
+                    resume: options.resume, adoptsWork: catalog.stream == nil))
             if case .fresh(let reason?) = start { options.notice(reason) }
             return start
         } catch {

@@ -1,5 +1,5 @@
-import SluiceCore
-import SluiceIO
+package import SluiceCore
+package import SluiceIO
 
 /// The files that options of stages name. They decide what a run gives by what they hold; the folder that they lie in
 /// does not.
@@ -70,7 +70,7 @@ enum StageFiles {
 
 extension FileSystem {
     /// The hash of a file's bytes as they lie on disk.
-    func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
+    package func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
         try digest(of: path) { _ in false } ?? (ContentHash(high: 0, low: 0), 0)
     }
 

@@ -1,4 +1,5 @@
 import Glibc
+import SluiceCore
 
 /// What went wrong with a file or stream: which file, where in it, what was found, and what to do about it.
 public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
@@ -35,6 +36,9 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
     public var path: String
     /// The place in the file as it lies on disk (compressed, where it is), counted from 0.
     public var offset: UInt64?
+    /// Of a damaged stream: how many unpacked bytes stand in whole frames or members before the damaged one. What came out of
+    /// that one before the damage showed may be wrong, too.
+    public var soundBytes: UInt64?
     /// The system's error number, where the system said one.
     public var errno: Int32?
     /// What was found, a clause without a full stop.
@@ -91,7 +95,7 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var description: String {
-        var text = path.isEmpty ? "" : "\(path): "
+        var text = path.isEmpty ? "" : "\(Printable.name(path, most: Printable.longestLine)): "
         if let offset { text += "byte \(offset): " }
         text += found + "."
         if !advice.isEmpty { text += " " + advice }

@@ -200,7 +200,8 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         plain.digest = nil
         let input = RawInput(
             file: try fileSystem.openForReading(path), capacity: options.bufferBytes, range: start..<size)
-        let source = ZstdSource(input, options: plain)
+        let before = frames[..<current].reduce(0) { $0 + ($1.contentSize ?? 0) }
+        let source = ZstdSource(input, options: plain, produced: before)
         fallback = source
         return try source.read(into: buffer)
     }

@@ -9,6 +9,8 @@ final class GzipSource: ByteSource {
     private var finished = false
     private var memberStart: UInt64 = 0
     private var produced: UInt64 = 0
+    /// What was unpacked when the member now read began.
+    private var producedBefore: UInt64 = 0
     let format = StreamFormat.gzip
     var path: String { input.path }
     var fileOffset: UInt64 { input.offset }
@@ -62,6 +64,7 @@ final class GzipSource: ByteSource {
                 inflateReset(stream)
                 insideMember = true
                 memberStart = input.offset
+                producedBefore = produced + UInt64(room - Int(stream.pointee.avail_out))
             }
             let before = stream.pointee.avail_out
             stream.pointee.next_in = UnsafeMutablePointer(
@@ -83,10 +86,12 @@ final class GzipSource: ByteSource {
             case Z_STREAM_END: insideMember = false
             default:
                 let words = stream.pointee.msg.map { String(cString: $0) } ?? "error \(result)"
-                throw IOFailure(
+                var failure = IOFailure(
                     .corruptStream, path: path, offset: input.offset,
                     found: "corrupt gzip data (\(words)), after \(produced + UInt64(filled)) unpacked bytes",
                     advice: "Copy or download it again.")
+                failure.soundBytes = producedBefore
+                throw failure
             }
             if stream.pointee.avail_out == 0 || (filled > 0 && result == Z_STREAM_END) { break }
         }

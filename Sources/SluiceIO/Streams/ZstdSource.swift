@@ -12,6 +12,8 @@ public final class ZstdSource: ByteSource {
     private var isFull = false
     private var finished = false
     private var produced: UInt64 = 0
+    /// What was unpacked when the frame now read began.
+    private var producedBefore: UInt64 = 0
     /// Where the frame now read begins in the file.
     public private(set) var frameStart: UInt64 = 0
     /// How many frames with content have begun.
@@ -20,8 +22,10 @@ public final class ZstdSource: ByteSource {
     public var path: String { input.path }
     public var fileOffset: UInt64 { input.offset }
 
-    init(_ input: RawInput, options: InputOptions) {
+    /// - Parameter produced: unpacked bytes of the file before what `input` begins with.
+    init(_ input: RawInput, options: InputOptions, produced: UInt64 = 0) {
         self.input = input
+        self.produced = produced
         windowLogMax = min(max(options.windowLogMax, 10), 31)
         context = ZSTD_createDCtx()!
         ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Int32(windowLogMax))
@@ -85,6 +89,7 @@ public final class ZstdSource: ByteSource {
     /// Looks at the header of the frame that `ready` starts with.
     private func beginFrame(_ ready: UnsafeRawBufferPointer, good: UInt64) throws(IOFailure) {
         frameStart = input.offset
+        producedBefore = good
         guard isZstd(Array(ready.prefix(4))) else {
             if ready.count < 4, input.atEnd, frameStart > 0 {
                 throw IOFailure(
@@ -116,9 +121,11 @@ public final class ZstdSource: ByteSource {
     }
 
     private func corrupt(_ found: String, good: UInt64) -> IOFailure {
-        IOFailure(
+        var failure = IOFailure(
             .corruptStream, path: path, offset: input.offset, found: "\(found), after \(good) unpacked bytes",
             advice: "Copy or download the file again.")
+        failure.soundBytes = producedBefore
+        return failure
     }
 }
 

@@ -1,0 +1,70 @@
+import SluiceCore
+
+/// Figures side by side: a line a figure, a column a run. Runs that do not fit beside each other come in further blocks.
+enum CompareTable {
+    /// - Parameter width: columns that a line may have.
+    static func lines(_ reports: [Report], width: Int) -> [String] {
+        let labels = rows(reports)
+        let margin = labels.map(\.name.count).max() ?? 0
+        let columns = reports.enumerated().map { index, report in ["[\(index + 1)]"] + labels.map { $0.cell(report) } }
+        var lines = reports.enumerated().flatMap { index, report in
+            Terminal.wrapped(
+                "[\(index + 1)] \(Printable.name(report["run"]?.textValue ?? "")): \(report["choice"]?.textValue ?? "")",
+                width: width, hanging: 4)
+        }
+        var next = 0
+        while next < columns.count {
+            var widths: [Int] = []
+            // At least one run a block, however narrow the terminal is.
+            while next + widths.count < columns.count {
+                let size = columns[next + widths.count].map(\.count).max() ?? 0
+                guard widths.isEmpty || margin + widths.reduce(size + 2, { $0 + $1 + 2 }) <= width else { break }
+                widths.append(size)
+            }
+            lines.append("")
+            for (row, name) in ([""] + labels.map(\.name)).enumerated() {
+                var line = name + String(repeating: " ", count: margin - name.count)
+                for (offset, size) in widths.enumerated() {
+                    let cell = columns[next + offset][row]
+                    line += "  " + String(repeating: " ", count: size - cell.count) + cell
+                }
+                lines.append(line)
+            }
+            next += widths.count
+        }
+        return lines
+    }
+
+    private struct Row {
+        let name: String
+        let cell: (Report) -> String
+    }
+
+    private static func rows(_ reports: [Report]) -> [Row] {
+        func real(_ name: String, _ key: String, _ digits: Int = 4) -> Row {
+            Row(name: name) { $0[key]?.realValue.map { Format.decimal($0, digits: digits) } ?? "-" }
+        }
+        func count(_ name: String, _ key: String) -> Row {
+            Row(name: name) { $0[key]?.integerValue.map { Format.count($0) } ?? "-" }
+        }
+        func share(_ name: String, _ part: String, _ whole: String) -> Row {
+            Row(name: name) { report in
+                guard let part = report[part]?.integerValue, let whole = report[whole]?.integerValue else { return "-" }
+                return "\(Format.count(part)) of \(Format.count(whole))"
+            }
+        }
+        var rows = [
+            count("records in the pool", "records"), count("  sampled", "pool_sample"), count("kept", "kept"),
+            real("radius", "radius"), real("mean distance", "mean_distance"),
+            real("median distance", "median_distance"), real("90 % within", "distance_90"),
+            real("99 % within", "distance_99"), real("effective rank", "effective_rank", 1),
+            real("  of the pool", "effective_rank_of_pool", 1), real("NovelSum", "novel_sum"),
+            share("clusters reached", "clusters_reached", "clusters"),
+        ]
+        if reports.contains(where: { $0["already"] != nil }) { rows.insert(count("  earlier picks", "already"), at: 3) }
+        if reports.contains(where: { $0["labels"] != nil }) {
+            rows.append(share("labels reached", "labels_reached", "labels"))
+        }
+        return rows
+    }
+}

@@ -1,0 +1,47 @@
+import ArgumentParser
+import SluiceCore
+import SluiceEngine
+import SluiceIO
+
+struct VectorsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vectors",
+        abstract: "Write the vectors of what a run kept, for `already` of a later one.",
+        usage: "sluice vectors <run> --output <file> [<options>]",
+        discussion: """
+            A .npy file of int8, a row for each kept record in the order of the input, made again by the run's own stages up to `embed`. \
+            With `coreset: {already: FILE}` a later run chooses what these records don't cover.
+            """)
+
+    @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
+    var directory: String
+
+    @Option(help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file(extensions: ["npy"]))
+    var output: String
+
+    @OptionGroup var budget: RunMemoryOption
+    @OptionGroup var threads: ThreadOptions
+
+    func run() throws {
+        let reader = try RunReader(directory)
+        let pool = try EmbeddedPool.read(
+            reader, try RunDefinition.read(reader, budget), registry: Environment.registry, sample: 0,
+            threads: try threads.count())
+        guard pool.kept > 0 else {
+            throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
+        }
+        do throws(IOFailure) {
+            let writer = try NpyWriter<Int8>(output, width: pool.dimension)
+            try writer.append(pool.chosen)
+            try writer.finish()
+        } catch {
+            throw CommandFailure(status: 4, message: error.description)
+        }
+        Terminal.line("\(output): \(Format.count(pool.kept)) vectors of \(pool.dimension) components")
+    }
+}
+
+struct RunMemoryOption: ParsableArguments {
+    @Option(help: ArgumentHelp("Memory for the whole process (default: what the run had).", valueName: "size"))
+    var memory: String?
+}

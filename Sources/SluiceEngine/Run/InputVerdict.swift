@@ -1,0 +1,108 @@
+import SluiceCore
+import SluiceIO
+
+/// Whether what was read is what somebody meant to read: judged once, when the first pass has seen all of it.
+struct InputVerdict {
+    let spec: InputSpec
+    let catalog: InputCatalog
+    let account: Account
+    /// The lines of each file that was read, by its index.
+    let files: [Int: Checkpoint.FileFacts]
+    /// The field names of the first record.
+    let fieldNames: [String]
+
+    /// Files that are named one by one in warnings.
+    private static let named = 5
+
+    /// - Returns: what to warn of.
+    /// - Throws: `EngineError` with code `.data` where too much of the input is no record, or where no record has what the
+    ///   dedupe compares.
+    func warnings() throws(EngineError) -> [String] {
+        try checkMalformed()
+        var warnings = catalog.warnings
+        if account.read == 0 { warnings.append("the input has no records: \(emptiness)") }
+        let files = hollowFiles
+        for file in files.prefix(Self.named) { warnings.append("\(hollow(file)).\(looks(file))") }
+        if files.count > Self.named {
+            warnings.append("\(files.count - Self.named) more input files hold no record; the quarantine has their lines")
+        }
+        if let warning = try unkeyed() { warnings.append(warning) }
+        return warnings
+    }
+
+    private var emptiness: String {
+        let blank = account.blank
+        return blank == 0 ? "it is empty" : blank == 1 ? "its only line is blank" : "its \(blank) lines are blank"
+    }
+
+    // MARK: Malformed lines
+
+    private func checkMalformed() throws(EngineError) {
+        guard account.quarantined > 0 else { return }
+        let (found, all) = (account.quarantined, account.read)
+        guard let allowed = spec.maxMalformed else {
+            guard found == all else { return }
+            throw EngineError(.data, "\(nothing) \(Self.lenience)")
+        }
+        guard allowed.isExceeded(by: found, of: all) else { return }
+        throw EngineError(
+            .data,
+            "\(found) of \(all) lines are malformed (\(kinds)), more than `input.max_malformed: \(allowed)` allows; \(found == all ? nothing : "fix the input, or allow more")"
+        )
+    }
+
+    private static let lenience =
+        "Nothing was written. To put all of them into the quarantine, set `max_malformed: 100%` under `input`."
+
+    private var nothing: String {
+        guard let first = hollowFiles.first else { return "no line of the input is a record (\(kinds))." }
+        let others = hollowFiles.count > 1 ? ", nor is any in \(hollowFiles.count - 1) more files" : ""
+        return "\(hollow(first)) (\(kinds))\(others).\(looks(first))"
+    }
+
+    private var kinds: String { account.faultCounts.map { "\($0.code) \($0.count)" }.joined(separator: ", ") }
+
+    /// The files that have lines and not one record, in their order.
+    private var hollowFiles: [Int] {
+        account.oddLines.keys.sorted().filter { file in
+            guard let odd = account.oddLines[file], odd.malformed > 0, let facts = files[file] else { return false }
+            return facts.lines == odd.malformed + odd.blank
+        }
+    }
+
+    private func hollow(_ file: Int) -> String {
+        let count = account.oddLines[file]?.malformed ?? 0
+        let name = Printable.name(catalog.files[file].name, most: Printable.longestLine)
+        return count == 1 ? "\(name): its only line is not a record" : "\(name): none of its \(count) lines is a record"
+    }
+
+    private func looks(_ file: Int) -> String {
+        guard let format = account.oddLines[file]?.looksLike.flatMap(ForeignFormat.init(rawValue:)) else { return "" }
+        return " It looks like \(format.name): \(format.advice(catalog.files[file].name))."
+    }
+
+    // MARK: Fields of the dedupe
+
+    private func unkeyed() throws(EngineError) -> String? {
+        guard account.unkeyed > 0, case .fields(let paths)? = spec.dedupe?.on else { return nil }
+        let names = paths.map(\.description)
+        let asked = names.map { "`\(Printable.name($0))`" }.joined(separator: ", ")
+        let field = names.count == 1 ? "the field \(asked)" : "one of the fields \(asked)"
+        guard account.unkeyed < account.read - account.quarantined else {
+            let near = names.compactMap { Registry.nearest(to: $0, in: fieldNames) }.first
+            let guess = near.map { "; did you mean `\(Printable.name($0))`?" } ?? ""
+            let known = fieldNames.listed.dropFirst(2)
+            throw EngineError(
+                .data, "no record has \(field) of `input.dedupe.on`\(guess)\(guess.isEmpty ? "; " : " (")\(known)\(guess.isEmpty ? "" : ")")")
+        }
+        return
+            "dedupe: \(account.unkeyed) records do not have \(field); their whole lines were compared instead\(fieldNames.listed)"
+    }
+}
+
+extension [String] {
+    /// The fields of a record, at the end of a message.
+    var listed: String {
+        isEmpty ? "" : "; a record has the fields \(prefix(12).map { Printable.name($0) }.joined(separator: ", "))"
+    }
+}

@@ -1,0 +1,105 @@
+import SluiceCore
+import Testing
+
+/// What is printed fits the terminal and can't command it.
+@Suite struct TerminalTests {
+    /// What a person sees with a terminal of so many columns.
+    private func seen(_ space: Workspace, _ arguments: [String], columns: Int) throws -> Outcome {
+        try Program.run(
+            ["COLUMNS=\(columns)", Program.path] + arguments, program: "/usr/bin/env", in: space.path)
+    }
+
+    @Test(arguments: [80, 60])
+    func nothingIsWiderThanTheTerminal(_ columns: Int) throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: (0..<300).map { #"{"a": "record number \#($0 * $0 % 89) of \#($0)"}"# })
+        try space.define(
+            input: ["dedupe: {on: [a]}"],
+            stages: [
+                #"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 4}",
+                "coreset: {keep: 10%, per: cluster}", "redundancy: {distance: 0.1}",
+            ])
+        let runs = ["first-run", "second-run-with-a-longer-name", "third", "fourth", "fifth"]
+        for run in runs { _ = try space.run(into: run) }
+        let stages = ["format", "embed", "cluster", "coreset", "redundancy"].map { ["stages", $0] }
+        for command in stages + [["stages"], ["stages", "input"], ["plan", "run.yaml"], ["compare"] + runs] {
+            let outcome = try seen(space, command, columns: columns)
+            #expect(outcome.status == 0, "\(command) \(outcome.errorText)")
+            for line in outcome.outputText.split(separator: "\n") {
+                #expect(line.count <= columns, "\(command): \(line.count) columns: \(line)")
+            }
+        }
+        let commands = ["run", "check", "plan", "stages", "why", "verify", "compare", "vectors"]
+        for command in [["--help"]] + commands.map({ [$0, "--help"] }) where columns == 80 {
+            let outcome = try seen(space, command, columns: columns)
+            for line in outcome.outputText.split(separator: "\n") {
+                #expect(line.count <= columns, "\(command): \(line.count) columns: \(line)")
+            }
+        }
+    }
+
+    /// Names of fields and files come from others: they must not reach the terminal as they are.
+    @Test func controlCharactersAreEscaped() throws {
+        let space = try Workspace()
+        let escape = "\u{1B}[31m"
+        try space.write("in\(escape)\n\u{202E}.jsonl", lines: [#"{"\u001b[31mq":1,"\u0007":2,"ok":3}"#, #"{"zz":1}"#])
+        try space.write("run.yaml", "sluice: 1\ninput: {files: 'in*', dedupe: {on: zz}}\noutput: {directory: out}\n")
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        #expect(outcome.errorText.contains(#"a record has the fields \u{1b}[31mq, \u{7}, ok"#), "\(outcome.errorText)")
+        let warnings = try RunFiles(space("out")).manifest["warnings"]?.elements.compactMap(\.textValue) ?? []
+        #expect(warnings.count == 1 && !warnings[0].contains("\u{1B}") && !warnings[0].contains("\u{7}"))
+        // File names in every command that speaks of them, and names in a definition.
+        try space.write("wrong.yaml", "sluice: 1\n\"\(#"\e[2J"#)\": 1\ninput: {files: 'in*'}\noutput: {directory: out}\n")
+        let name = "in\(escape)\n\u{202E}.jsonl"
+        let outcomes = [
+            outcome, try space.sluice("why", "out", "\(name):1"), try space.sluice("why", "out", "\(escape):1"),
+            try space.sluice("verify", "out"), try space.sluice("check", "wrong.yaml"),
+            try space.sluice("check", "run.yaml", "--input", escape), try space.sluice("stages", escape),
+            try space.sluice(escape), try space.sluice("check", escape), try space.sluice("compare", escape),
+        ]
+        for outcome in outcomes {
+            let bytes = outcome.output + outcome.error
+            #expect(!bytes.contains(0x1B) && !bytes.contains(0x07), "\(outcome.errorText)")
+            #expect(!(outcome.outputText + outcome.errorText).unicodeScalars.contains("\u{202E}"))
+        }
+    }
+
+    /// A name of 3 MB is cut, in messages and in `run.json`.
+    @Test func longNamesAreCut() throws {
+        let space = try Workspace()
+        let name = String(repeating: "long", count: 750_000)
+        try space.write("in.jsonl", lines: [#"{"\#(name)": 1}"#, #"{"zz": 1}"#])
+        try space.define(input: ["dedupe: {on: zz}"])
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 0)
+        #expect(outcome.error.count < 5000 && outcome.errorText.contains("longlong"), "\(outcome.error.count)")
+        #expect(try readFile(space("out/run.json")).count < 10_000)
+        try space.write("wrong.yaml", "sluice: 1\n? \(name)\n: 1\ninput: {files: in.jsonl}\noutput: {directory: out}\n")
+        let check = try space.sluice("check", "wrong.yaml")
+        #expect(check.status == 2 && check.error.count < 10_000, "\(check.error.count)")
+        #expect(check.errorText.contains("wrong.yaml:2:3: unknown key `longlong"), "\(check.errorText.prefix(300))")
+        #expect(check.errorText.contains("known are sluice, seed"), "\(check.errorText.suffix(300))")
+    }
+
+    /// The parser's messages look like all others.
+    @Test func oneStyleOfMessages() throws {
+        let space = try Workspace()
+        for arguments in [["run"], ["run", "run.yaml", "--nope"], ["compare", "--label"], ["--nope"], ["check", "nowhere.yaml"]] {
+            let outcome = try space.sluice(arguments)
+            #expect(outcome.status == 2)
+            #expect(outcome.errorText.hasPrefix("sluice: "), "\(outcome.errorText)")
+            #expect(!outcome.errorText.contains("Error:"), "\(outcome.errorText)")
+        }
+    }
+
+    /// Reasons that did not occur are left out.
+    @Test func noReasonsOfZero() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", "{\"a\": \"x\"}\n")
+        try space.define(stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 1}"])
+        let outcome = try space.sluice("run", "run.yaml")
+        #expect(outcome.status == 0)
+        #expect(!outcome.errorText.contains("not-selected 0"), "\(outcome.errorText)")
+    }
+}
