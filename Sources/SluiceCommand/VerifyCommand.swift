@@ -42,12 +42,12 @@ struct VerifyCommand: ParsableCommand {
         let counts = reader.manifest["counts"]
         func count(_ key: String) -> String { Format.count(counts?[key]?.integerValue ?? 0) }
         Terminal.line("\(directory) verifies: \(count("read")) read, \(count("kept")) kept")
-        Terminal.paragraph("checked: \(result.checked.joined(separator: ", "))", indent: 2, width: 80)
+        Terminal.paragraph("checked: \(result.checked.joined(separator: ", "))", indent: 2, hanging: 4)
         if rerun { Terminal.line("  run again, it gives the same results") }
         guard !result.unchecked.isEmpty else { return }
         Terminal.paragraph(
             "not checked: \(result.unchecked.joined(separator: ", ")); --rerun does the run again and compares",
-            indent: 2, width: 80)
+            indent: 2, hanging: 4)
     }
 
     /// Runs the manifest's own definition again; says what came out otherwise.

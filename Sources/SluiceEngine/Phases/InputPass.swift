@@ -101,7 +101,7 @@ final class InputPass: @unchecked Sendable {
             let parcel = parcels.take()
             parcel.reset()
             parcel.file = number
-            do throws(IOFailure) {
+            do {
                 repeat {
                     guard try reader.next(into: parcel.raw) else {
                         progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
@@ -115,13 +115,13 @@ final class InputPass: @unchecked Sendable {
                     }
                     parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
                 } while parcel.isReplay && !replays
+                try Self.checkLine(reader.nextLine - 1, of: file.name)
+                guard !digest.differs else { throw changed(number) }
                 parcel.endByte = reader.nextByte
                 parcel.read = digest.mark
-            } catch {
-                throw EngineError(error, message: named(error, file, reader))
+            } catch let failure as IOFailure {
+                throw EngineError(failure, message: named(failure, file, reader))
             }
-            try Self.checkLine(reader.nextLine - 1, of: file.name)
-            guard !digest.differs else { throw changed(number) }
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
             seen = max(seen, offset)
