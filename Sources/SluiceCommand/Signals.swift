@@ -46,7 +46,9 @@ enum Signals {
         signal(SIGPIPE, SIG_IGN)
     }
 
-    private static func handle(_ number: Int32, _ blocked: sigset_t, _ handler: @escaping @convention(c) (Int32) -> Void) {
+    private static func handle(
+        _ number: Int32, _ blocked: sigset_t, _ handler: @escaping @convention(c) (Int32) -> Void
+    ) {
         var action = sigaction()
         action.__sigaction_handler.sa_handler = handler
         action.sa_mask = blocked

@@ -43,7 +43,9 @@ import Testing
         let space = try space()
         let outcome = try shell("exec \"$S\" run run.yaml --input - --output closed <&-", space)
         #expect(outcome.status == 3, "\(outcome.errorText)")
-        #expect(outcome.errorText.contains("standard input") && outcome.errorText.contains("closed"), "\(outcome.errorText)")
+        #expect(
+            outcome.errorText.contains("standard input") && outcome.errorText.contains("closed"), "\(outcome.errorText)"
+        )
         #expect(!space.names().contains("closed"))
         // Whatever is closed, no file of the run takes its number.
         let whole = try space.run()

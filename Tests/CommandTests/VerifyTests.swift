@@ -8,7 +8,8 @@ import Testing
     private func space() throws -> Workspace {
         let space = try Workspace()
         try space.write(
-            "in.jsonl", lines: (0..<90).map { #"{"a": "some text \#($0 % 60) of \#($0 % 7)", "b": \#($0)}"# } + ["{", ""])
+            "in.jsonl",
+            lines: (0..<90).map { #"{"a": "some text \#($0 % 60) of \#($0 % 7)", "b": \#($0)}"# } + ["{", ""])
         try space.define(
             input: ["dedupe: {on: a}"],
             stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
@@ -31,12 +32,16 @@ import Testing
         _ = try space.run()
         let outcome = try space.sluice("verify", "out")
         #expect(outcome.status == 0, "\(outcome.errorText)")
-        for words in ["1 input", "4 outputs", "run.json", "the counts", "the radius of `coreset`", "not checked: the lower bound"] {
+        for words in [
+            "1 input", "4 outputs", "run.json", "the counts", "the radius of `coreset`", "not checked: the lower bound",
+        ] {
             #expect(outcome.outputText.contains(words), "«\(words)» is not in \(outcome.outputText)")
         }
         #expect(outcome.outputText.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(outcome.outputText)")
         let again = try space.sluice("verify", "out", "--rerun")
-        #expect(again.status == 0 && again.outputText.contains("same results") && !again.outputText.contains("not checked"), "\(again.outputText)")
+        #expect(
+            again.status == 0 && again.outputText.contains("same results") && !again.outputText.contains("not checked"),
+            "\(again.outputText)")
     }
 
     @Test(arguments: ["{}", "null", "[]", "1", #"{"sluice": "0.1.0"}"#, ""])
@@ -88,7 +93,11 @@ import Testing
             ),
             (
                 "that `coreset` dropped as other",
-                { $0.withLastStage { $0.with("dropped", .object([.init("other", ($0["dropped"]?.entries ?? [])[0].value)])) } }
+                {
+                    $0.withLastStage {
+                        $0.with("dropped", .object([.init("other", ($0["dropped"]?.entries ?? [])[0].value)]))
+                    }
+                }
             ),
         ]
         let manifest = files.manifest
@@ -112,7 +121,8 @@ import Testing
         _ = try space.run(input: input)
         let outcome = try space.sluice("verify", "out")
         #expect(outcome.status == 0, "\(outcome.errorText)")
-        #expect(outcome.outputText.contains("not checked: the input, which was standard input"), "\(outcome.outputText)")
+        #expect(
+            outcome.outputText.contains("not checked: the input, which was standard input"), "\(outcome.outputText)")
         #expect(!outcome.outputText.contains("1 input"), "\(outcome.outputText)")
         let again = try space.sluice("verify", "out", "--rerun", input: input)
         #expect(again.status == 0, "\(again.errorText)")

@@ -117,7 +117,9 @@ struct AlteredInputTests {
                 try scene.alter(file)
             }
         }
-        note("\(way): an altered input was found \(found) times, read from its beginning \(anew), not needed any more \(unseen)")
+        note(
+            "\(way): an altered input was found \(found) times, read from its beginning \(anew), not needed any more \(unseen)"
+        )
         #expect(found > 3)
     }
 }

@@ -49,13 +49,15 @@ struct SwapTests {
         try scene.replace(counter.fileSystem)
         var (oldSeen, newSeen, mixed) = (0, 0, 0)
         let last = isSoak ? counter.calls : 90
-        for n in stride(from: 1, to: counter.calls - last, by: 7) + Array((counter.calls - last)...counter.calls) where n > 0 {
+        for n in stride(from: 1, to: counter.calls - last, by: 7) + Array((counter.calls - last)...counter.calls)
+        where n > 0 {
             work.remove("out")
             try work.copy("old", to: "out")
             let faulty = FaultyFileSystem(failing: n, with: .error(EIO), extent)
             var failure: (any Error)?
             do { try scene.replace(faulty.fileSystem) } catch { failure = error }
-            let place: Comment = "call \(n) of \(counter.calls): \(faulty.failed.map { "\($0.operation) of \($0.path)" } ?? "")"
+            let place: Comment =
+                "call \(n) of \(counter.calls): \(faulty.failed.map { "\($0.operation) of \($0.path)" } ?? "")"
             let isNew = try scene.isNew(place)
             if failure == nil { #expect(isNew, place) }
             if isNew {
@@ -75,7 +77,9 @@ struct SwapTests {
             #expect(try Snapshot(work("out")) == scene.new, place)
             #expect(try FileSystem.local.entries(of: work("out")).count == scene.new.files.count, place)
         }
-        note("swap, \(extent): the old result \(oldSeen) times, the new one \(newSeen) times, \(mixed) of these in two places")
+        note(
+            "swap, \(extent): the old result \(oldSeen) times, the new one \(newSeen) times, \(mixed) of these in two places"
+        )
         #expect(oldSeen > 20 && newSeen > 3)
         if extent == .fromThenOn { #expect(mixed > 2, "no stop fell into the swap itself") }
     }

@@ -215,7 +215,9 @@ private struct LineTally {
                     let file = indices[Array(arena.value(0, 0))], let number = Int(text(1))
                 else { return faults.append("\(path) has a line that names no place of the input") }
                 let place = Ordinal(file: file, line: number)
-                guard last < place else { return faults.append("the lines of \(path) are not in the order of the input") }
+                guard last < place else {
+                    return faults.append("the lines of \(path) are not in the order of the input")
+                }
                 last = place
                 guard isLedger else { continue }
                 let stage = text(2)
