@@ -75,7 +75,8 @@ struct DefinitionOptions: ParsableArguments {
             let names = ((try? FileSystem.local.entries(of: file)) ?? []).filter {
                 $0.hasSuffix(".yaml") || $0.hasSuffix(".yml")
             }
-            let held = names.isEmpty ? "" : "; it holds \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
+            let held =
+                names.isEmpty ? "" : "; it holds \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
             throw .usage("\(file) is a folder; name a definition, which is a YAML file\(held)")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {

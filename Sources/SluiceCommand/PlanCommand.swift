@@ -44,7 +44,8 @@ struct PlanCommand: ParsableCommand {
         for warning in plan.warnings { Terminal.paragraph("note: \(warning)", hanging: 2) }
         let records = plan.estimate.records
         Terminal.paragraph(
-            "estimates are for \(records == 1 ? "1 record" : "\(Format.count(records)) records") (\(origin(plan)))", hanging: 2)
+            "estimates are for \(records == 1 ? "1 record" : "\(Format.count(records)) records") (\(origin(plan)))",
+            hanging: 2)
     }
 
     private func origin(_ plan: Plan) -> String {

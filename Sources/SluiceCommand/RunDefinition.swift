@@ -51,7 +51,8 @@ enum RunDefinition {
             do {
                 let digest = try FileSystem.local.digest(of: path).hash
                 guard known.contains(where: { $0["content"]?.textValue == "xxh3-128:" + hexadecimal(digest) }) else {
-                    throw CommandFailure.data("\(path), the `already` of stage `\(spec.name)`, is not the file that was read")
+                    throw CommandFailure.data(
+                        "\(path), the `already` of stage `\(spec.name)`, is not the file that was read")
                 }
                 let file = try VectorFile(path)
                 vectors += try file.read()

@@ -262,7 +262,9 @@ struct DefinitionReader {
                     at: entry.value.place)
             }
         }
-        if let entry = given(keys["fail_if_empty"]) { output.failIfEmpty = flag(entry, "output.fail_if_empty") ?? false }
+        if let entry = given(keys["fail_if_empty"]) {
+            output.failIfEmpty = flag(entry, "output.fail_if_empty") ?? false
+        }
     }
 
     // MARK: Stages

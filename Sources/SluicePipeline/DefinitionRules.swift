@@ -72,7 +72,9 @@ struct DefinitionRules {
         }
         for (index, file) in input.files.enumerated() {
             if file.isEmpty { report(.file(index), "`input.files` holds an empty name") }
-            if file.contains("\0") { report(.file(index), "`input.files` holds a name with a NUL character; no file has one") }
+            if file.contains("\0") {
+                report(.file(index), "`input.files` holds a name with a NUL character; no file has one")
+            }
             if Self.alternatives(of: file) > Self.mostAlternatives {
                 report(
                     .file(index),

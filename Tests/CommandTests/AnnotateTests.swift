@@ -15,7 +15,10 @@ import Testing
         (#"{"a":"x","\u005fsluic\u0065":1,"b":2}"#, #"{"a":"x","b":2,\#(new)}"#),
         (#"{"_sluice":1,"_sluice":2,"a":"x","_sluice":3}"#, #"{"a":"x",\#(new)}"#),
         // The same name deeper down, as a value, and as a part of another name.
-        (#"{"a":"x","n":{"_sluice":1},"l":[{"_sluice":2}]}"#, #"{"a":"x","n":{"_sluice":1},"l":[{"_sluice":2}],\#(new)}"#),
+        (
+            #"{"a":"x","n":{"_sluice":1},"l":[{"_sluice":2}]}"#,
+            #"{"a":"x","n":{"_sluice":1},"l":[{"_sluice":2}],\#(new)}"#
+        ),
         (#"{"a":"_sluice","b":"\u00e9","__sluice":1}"#, #"{"a":"_sluice","b":"\u00e9","__sluice":1,\#(new)}"#),
         (#"{"a":"\"_sluice\": {","b":"\\"}"#, #"{"a":"\"_sluice\": {","b":"\\",\#(new)}"#),
     ]
@@ -24,7 +27,8 @@ import Testing
     func oneKeyAndNoByteMore(selects: Bool) throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: Self.records.map(\.0))
-        let stages = [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}"] + (selects ? ["coreset: {keep: 100%}"] : [])
+        let stages =
+            [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}"] + (selects ? ["coreset: {keep: 100%}"] : [])
         try space.define(stages: stages, output: ["annotate: [empty_text]"])
         let files = try space.run()
         #expect(files.keptLines.map { text($0) } == Self.records.map(\.1))

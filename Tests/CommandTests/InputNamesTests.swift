@@ -84,7 +84,9 @@ import Testing
         try space.define(stages: [String](repeating: "format", count: 20_000))
         let outcome = try space.sluice("check", "run.yaml")
         #expect(outcome.status == 2)
-        #expect(outcome.errorText.contains("run.yaml:1006:5: the definition has 20000 stages; 1000 are allowed"), "\(outcome.errorText.prefix(500))")
+        #expect(
+            outcome.errorText.contains("run.yaml:1006:5: the definition has 20000 stages; 1000 are allowed"),
+            "\(outcome.errorText.prefix(500))")
     }
 
     // MARK: Advice
@@ -100,7 +102,8 @@ import Testing
             "no stage makes; stage 1 `format` writes it only with other options: see `sluice stages format`",
         ] { #expect(outcome.errorText.contains(words), "\(outcome.errorText)") }
         // What the advice says is right.
-        try space.define(stages: [#"format: {template: "{a}", user: "{a}", assistant: "{b}"}"#], output: ["record: messages"])
+        try space.define(
+            stages: [#"format: {template: "{a}", user: "{a}", assistant: "{b}"}"#], output: ["record: messages"])
         #expect(try space.sluice("check", "run.yaml").status == 0)
         let folder = try space.sluice("check", ".")
         #expect(folder.status == 2)

@@ -32,7 +32,8 @@ import Testing
         let outcome = try space.sluice("run", "run.yaml")
         #expect(outcome.status == 3, "\(outcome.errorText)")
         #expect(
-            outcome.errorText.contains("in.jsonl: none of its") || outcome.errorText.contains("its only line is not a record"),
+            outcome.errorText.contains("in.jsonl: none of its")
+                || outcome.errorText.contains("its only line is not a record"),
             "\(outcome.errorText)")
         #expect(outcome.errorText.contains(foreign.words), "\(outcome.errorText)")
         #expect(space.names(in: "out") == [])
@@ -51,7 +52,8 @@ import Testing
         try space.define(input: ["max_malformed: 100%"])
         let outcome = try space.sluice("run", "run.yaml")
         #expect(outcome.status == 0, "\(outcome.errorText)")
-        #expect(outcome.errorText.contains("warning: in.jsonl: none of its 2 lines is a record"), "\(outcome.errorText)")
+        #expect(
+            outcome.errorText.contains("warning: in.jsonl: none of its 2 lines is a record"), "\(outcome.errorText)")
         #expect(
             outcome.errorText.contains("malformed: invalid-json 1, trailing-bytes 1 (see out/quarantine.jsonl.zst)"),
             "\(outcome.errorText)")
@@ -62,7 +64,8 @@ import Testing
     private func lines() -> [String] { (1...100).map { $0 % 11 == 0 && $0 < 60 ? "oops" : #"{"a": \#($0)}"# } }
 
     @Test(arguments: [
-        ("5", true), ("4", false), ("0", false), ("5%", true), ("5 %", true), ("4.9%", false), ("0%", false), ("100%", true),
+        ("5", true), ("4", false), ("0", false), ("5%", true), ("5 %", true), ("4.9%", false), ("0%", false),
+        ("100%", true),
     ])
     func allowsSoMany(_ allowed: String, isEnough: Bool) throws {
         let space = try Workspace()
@@ -114,7 +117,8 @@ import Testing
 
     // MARK: Nothing kept
 
-    @Test(arguments: [("", []), ("\n \n", []), ("{\"a\": 1}\n", ["format: {template: \"{b}\"}"])] as [(String, [String])])
+    @Test(
+        arguments: [("", []), ("\n \n", []), ("{\"a\": 1}\n", ["format: {template: \"{b}\"}"])] as [(String, [String])])
     func nothingKept(_ content: String, stages: [String]) throws {
         let space = try Workspace()
         try space.write("in.jsonl", content)
@@ -182,7 +186,8 @@ import Testing
         let alone = try space.sluice("run", "run.yaml")
         #expect(alone.status == 3)
         #expect(!alone.errorText.contains("lines before it are"), "\(alone.errorText)")
-        #expect(!alone.errorText.contains("known to be good") || alone.errorText.contains("Nothing"), "\(alone.errorText)")
+        #expect(
+            !alone.errorText.contains("known to be good") || alone.errorText.contains("Nothing"), "\(alone.errorText)")
         try space.write("in.jsonl.\(kind)", pack(first) + damaged(pack(second)))
         let behind = try space.sluice("run", "run.yaml", "--block-bytes", "64")
         #expect(behind.status == 3)

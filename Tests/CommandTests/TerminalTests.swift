@@ -50,7 +50,8 @@ import Testing
         let warnings = try RunFiles(space("out")).manifest["warnings"]?.elements.compactMap(\.textValue) ?? []
         #expect(warnings.count == 1 && !warnings[0].contains("\u{1B}") && !warnings[0].contains("\u{7}"))
         // File names in every command that speaks of them, and names in a definition.
-        try space.write("wrong.yaml", "sluice: 1\n\"\(#"\e[2J"#)\": 1\ninput: {files: 'in*'}\noutput: {directory: out}\n")
+        try space.write(
+            "wrong.yaml", "sluice: 1\n\"\(#"\e[2J"#)\": 1\ninput: {files: 'in*'}\noutput: {directory: out}\n")
         let name = "in\(escape)\n\u{202E}.jsonl"
         let outcomes = [
             outcome, try space.sluice("why", "out", "\(name):1"), try space.sluice("why", "out", "\(escape):1"),
@@ -85,7 +86,9 @@ import Testing
     /// The parser's messages look like all others.
     @Test func oneStyleOfMessages() throws {
         let space = try Workspace()
-        for arguments in [["run"], ["run", "run.yaml", "--nope"], ["compare", "--label"], ["--nope"], ["check", "nowhere.yaml"]] {
+        for arguments in [
+            ["run"], ["run", "run.yaml", "--nope"], ["compare", "--label"], ["--nope"], ["check", "nowhere.yaml"],
+        ] {
             let outcome = try space.sluice(arguments)
             #expect(outcome.status == 2)
             #expect(outcome.errorText.hasPrefix("sluice: "), "\(outcome.errorText)")

@@ -65,7 +65,8 @@ import Testing
         try FileSystem.local.write(Array(lines.utf8), to: "\(folder)/in.jsonl")
         let stages = [
             StageSpec("format", ["template": "{a}"]), StageSpec("embed", ["dimensions": 16]),
-            StageSpec("cluster", ["clusters": 3]), StageSpec("coreset", ["keep": .quantity(.percent(10)), "per": "cluster"]),
+            StageSpec("cluster", ["clusters": 3]),
+            StageSpec("coreset", ["keep": .quantity(.percent(10)), "per": "cluster"]),
         ]
         let definition = definition(folder, stages: stages)
         let plan = try Plan(definition, registry: Self.registry, threads: 1)

@@ -38,7 +38,8 @@ public struct RecordEstimate: Sendable, Equatable {
         let files = catalog.files.filter { !$0.isStream && $0.size > 0 }
         guard !files.isEmpty else {
             // Nobody knows how much a pipe will give.
-            self.init(records: catalog.stream == nil ? 0 : 1_000_000, source: catalog.stream == nil ? .counted : .assumed)
+            self.init(
+                records: catalog.stream == nil ? 0 : 1_000_000, source: catalog.stream == nil ? .counted : .assumed)
             return
         }
         let count = min(Self.sampledFiles, files.count)

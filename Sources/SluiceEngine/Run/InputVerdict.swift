@@ -24,7 +24,8 @@ struct InputVerdict {
         let files = hollowFiles
         for file in files.prefix(Self.named) { warnings.append("\(hollow(file)).\(looks(file))") }
         if files.count > Self.named {
-            warnings.append("\(files.count - Self.named) more input files hold no record; the quarantine has their lines")
+            warnings.append(
+                "\(files.count - Self.named) more input files hold no record; the quarantine has their lines")
         }
         if let warning = try unkeyed() { warnings.append(warning) }
         return warnings
@@ -93,7 +94,9 @@ struct InputVerdict {
             let guess = near.map { "; did you mean `\(Printable.name($0))`?" } ?? ""
             let known = fieldNames.listed.dropFirst(2)
             throw EngineError(
-                .data, "no record has \(field) of `input.dedupe.on`\(guess)\(guess.isEmpty ? "; " : " (")\(known)\(guess.isEmpty ? "" : ")")")
+                .data,
+                "no record has \(field) of `input.dedupe.on`\(guess)\(guess.isEmpty ? "; " : " (")\(known)\(guess.isEmpty ? "" : ")")"
+            )
         }
         return
             "dedupe: \(account.unkeyed) records do not have \(field); their whole lines were compared instead\(fieldNames.listed)"

@@ -12,7 +12,8 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         if start.count > 262, start[257..<262].elementsEqual("ustar".utf8) { return .tar }
         if isUTF16(start) { return .utf16 }
         // The second byte makes a zlib header divisible by 31; in text the two are an `x` and a rare sign.
-        if first == 0x78, start.count > 1, [0x01, 0x5E, 0x9C, 0xDA].contains(start[1]), start.contains(where: isControl) {
+        if first == 0x78, start.count > 1, [0x01, 0x5E, 0x9C, 0xDA].contains(start[1]), start.contains(where: isControl)
+        {
             return .zlib
         }
         if start.prefix(1024).contains(where: isControl) { return .binary }
@@ -28,7 +29,9 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     ]
 
     /// Control characters that no text has.
-    private static func isControl(_ byte: UInt8) -> Bool { byte < 0x20 && ![0x09, 0x0A, 0x0C, 0x0D, 0x1B].contains(byte) }
+    private static func isControl(_ byte: UInt8) -> Bool {
+        byte < 0x20 && ![0x09, 0x0A, 0x0C, 0x0D, 0x1B].contains(byte)
+    }
 
     /// By its byte order mark, or by every second byte of its beginning being 0.
     private static func isUTF16(_ start: UnsafeRawBufferPointer) -> Bool {
@@ -39,7 +42,9 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     }
 
     private static func guess(text: String) -> ForeignFormat? {
-        let lines = text.split(whereSeparator: \.isNewline).map { $0.drop(while: \.isWhitespace) }.filter { !$0.isEmpty }
+        let lines = text.split(whereSeparator: \.isNewline).map { $0.drop(while: \.isWhitespace) }.filter {
+            !$0.isEmpty
+        }
         guard let first = lines.first else { return nil }
         let lower = first.prefix(64).lowercased()
         if lower.hasPrefix("<!doctype html") || lower.hasPrefix("<html") { return .html }
@@ -50,7 +55,8 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
             let end = first.reversed().first { !$0.isWhitespace }
             return end.map { "{[,:".contains($0) } == true ? .prettyJSON : .text
         }
-        for (separator, format) in [("\t", ForeignFormat.tsv), (",", .csv), (";", .csv)] as [(Character, ForeignFormat)] {
+        for (separator, format) in [("\t", ForeignFormat.tsv), (",", .csv), (";", .csv)] as [(Character, ForeignFormat)]
+        {
             let counts = lines.prefix(3).map { line in line.count { $0 == separator } }
             // Quoted fields may hold more separators than the header, never fewer.
             if let header = counts.first, header > 0, counts.allSatisfy({ $0 >= header }) { return format }
