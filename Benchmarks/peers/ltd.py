@@ -1,6 +1,6 @@
 """usage: ltd.py WAY CLUSTERS KEEP_PERCENT OUT_FOLDER IN.jsonl.zst...: the recipe of examples/ltd.yaml from Python's parts.
 
-Reads with zstandard and orjson, drops exact duplicates, hashes words and character n-grams into 384 dimensions with scikit-learn,
+Reads with zstandard and orjson, drops exact duplicates and records that lack a text, hashes words and character n-grams into 384 dimensions with scikit-learn,
 clusters with FAISS, keeps a share of each cluster by k-center greedy in NumPy, writes kept.jsonl.zst at level 3. Two processes
 embed and choose. Prints the seconds of each step. WAY is how texts are embedded:
 
@@ -29,7 +29,7 @@ WORDS = r"(?u)\b\w+\b"
 
 
 def read(paths):
-    """Lines and texts of the distinct records, in order."""
+    """Lines and texts of the distinct records with both fields, in order."""
     lines, texts, seen = [], [], set()
     for path in paths:
         with open(path, "rb") as file:
@@ -39,8 +39,11 @@ def read(paths):
                 continue
             record = orjson.loads(line)
             key = xxhash.xxh3_128_digest(f"{record['prompt']}\0{record['completion']}".encode())
-            if key not in seen:
-                seen.add(key)
+            if key in seen:
+                continue
+            seen.add(key)
+            # The recipe's template has no use for a record without a prompt or without a completion.
+            if record["prompt"].strip() and record["completion"].strip():
                 lines.append(line)
                 texts.append(f"{record['prompt']}\n\n{record['completion']}")
     return lines, texts
