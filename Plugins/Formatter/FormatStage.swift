@@ -113,6 +113,15 @@ public struct FormatStage: Stage, Transform {
         return [ColumnSpec(.text, .bytes), ColumnSpec(.messages, .bytes)]
     }
 
+    /// A text has each field as often as its template names it. Messages are JSON: quotes and line ends take twice their room.
+    public func memory(_ context: StageContext) -> TransformMemory {
+        switch layout {
+        case .schemas: TransformMemory(growth: 3)
+        case .template(let template, let user, let assistant):
+            TransformMemory(growth: template.mostUses + 2 * ((user?.mostUses ?? 0) + (assistant?.mostUses ?? 0)))
+        }
+    }
+
     public func apply(to block: inout Block) throws(StageError) {
         let columns = paths.map { block.field($0) }
         var text = BytesColumn()

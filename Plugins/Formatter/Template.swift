@@ -28,6 +28,19 @@ struct Template: Sendable {
     private(set) var fields: [Field] = []
     private var lines: [Line] = []
 
+    /// How often the field that stands most often in the template does so.
+    var mostUses: Int {
+        var uses = [Int](repeating: 0, count: fields.count)
+        for line in lines {
+            switch line {
+            case .blank: break
+            case .lone(let field): uses[field] += 1
+            case .pieces(let pieces): for case .field(let field) in pieces { uses[field] += 1 }
+            }
+        }
+        return uses.max() ?? 0
+    }
+
     /// - Parameter option: the option the template was given as, for messages.
     init(_ text: String, option: String) throws(StageError) {
         let scalars = Array(text.unicodeScalars)

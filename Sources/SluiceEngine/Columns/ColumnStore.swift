@@ -72,32 +72,38 @@ final class ColumnStore: @unchecked Sendable {
     }
 
     /// Columns of a range of rows that lies in one shard.
-    func load(_ names: [ColumnName], _ rows: Range<Int>) throws(IOFailure) -> [(name: ColumnName, column: Column)] {
+    ///
+    /// - Parameter chosen: the rows of the range that are wanted, counted from its start, ascending; nil for all.
+    func load(
+        _ names: [ColumnName], _ rows: Range<Int>, _ chosen: [Int]? = nil
+    ) throws(IOFailure) -> [(name: ColumnName, column: Column)] {
         guard let shard = shards.first(where: { $0.rows.contains(rows.lowerBound) }) else { return [] }
         let local = (rows.lowerBound - shard.rows.lowerBound)..<(rows.upperBound - shard.rows.lowerBound)
         var result: [(name: ColumnName, column: Column)] = []
         for name in names {
             guard let type = types[name] else { continue }
             let path = path(name, shard.number, isLater: replaced.contains(name))
-            result.append((name, try load(path, type, local, of: shard.rows.count)))
+            result.append((name, try load(path, type, local, chosen, of: shard.rows.count)))
         }
         return result
     }
 
     private func load(
-        _ path: String, _ type: ColumnType, _ rows: Range<Int>, of count: Int
+        _ path: String, _ type: ColumnType, _ rows: Range<Int>, _ chosen: [Int]?, of count: Int
     ) throws(IOFailure) -> Column {
+        if let chosen, type != .bytes { return try load(path, type, rows, nil, of: count).selecting(chosen) }
         switch type {
         case .bytes:
-            let file: BytesColumnFile = try open(path) { path throws(IOFailure) in
-                try BytesColumnFile(path, fileSystem: fileSystem)
-            }
-            guard file.rows == count else {
-                throw IOFailure(.wrongColumn, path: path, found: "it has \(file.rows) rows, expected are \(count)")
-            }
+            let file = try bytesColumn(path, of: count)
             var column = BytesColumn()
-            column.reserve(rows: rows.count, bytes: 0)
-            try file.forEach(rows) { column.append($0) }
+            let bytes = file.bytes(before: rows.upperBound) - file.bytes(before: rows.lowerBound)
+            if let chosen {
+                column.reserve(rows: chosen.count, bytes: bytes / max(1, rows.count) * chosen.count)
+                try file.forEach(chosen.lazy.map { rows.lowerBound + $0 }) { column.append($0) }
+            } else {
+                column.reserve(rows: rows.count, bytes: bytes)
+                try file.forEach(rows) { column.append($0) }
+            }
             return .bytes(column)
         case .vector(let dimension):
             return .vectors(
@@ -105,6 +111,26 @@ final class ColumnStore: @unchecked Sendable {
         case .integer: return .integers(try numbers(path, rows, of: count, width: 1))
         case .real: return .reals(try numbers(path, rows, of: count, width: 1))
         }
+    }
+
+    private func bytesColumn(_ path: String, of count: Int) throws(IOFailure) -> BytesColumnFile {
+        let file: BytesColumnFile = try open(path) { path throws(IOFailure) in
+            try BytesColumnFile(path, fileSystem: fileSystem)
+        }
+        guard file.rows == count else {
+            throw IOFailure(.wrongColumn, path: path, found: "it has \(file.rows) rows, expected are \(count)")
+        }
+        return file
+    }
+
+    /// The files of some columns of bytes, those that the store has.
+    func bytesColumns(_ names: [ColumnName], _ shard: Shard) throws(IOFailure) -> [BytesColumnFile] {
+        var files: [BytesColumnFile] = []
+        for name in names where types[name] == .bytes {
+            let path = path(name, shard.number, isLater: replaced.contains(name))
+            files.append(try bytesColumn(path, of: shard.rows.count))
+        }
+        return files
     }
 
     private func numbers<Element: NpyElement>(

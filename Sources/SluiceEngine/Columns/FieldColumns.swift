@@ -59,24 +59,30 @@ enum FieldColumns {
     }
 
     /// The table that the columns came from.
-    static func table(_ paths: [FieldPath], columns: [BytesColumn]) -> FieldTable {
+    ///
+    /// - Parameter load: gives the column of a field; one after the other, so that no more than one is there beside the table.
+    /// - Throws: what `load` throws, and `EngineError` where the fields of the rows have more than 4 GiB in all.
+    static func table(_ paths: [FieldPath], rows: Int, load: (FieldPath) throws -> BytesColumn) throws -> FieldTable {
         var table = FieldTable(paths: paths)
-        guard let rows = columns.first?.count else { return table }
-        var base: [Int] = []
-        for column in columns {
-            base.append(table.arena.count)
-            table.arena.append(contentsOf: column.bytes)
-        }
-        for row in 0..<rows {
-            for (index, column) in columns.enumerated() {
+        let missing = FieldTable.Entry(offset: 0, length: 0, kind: .missing)
+        table.entries = Array(repeating: missing, count: rows * paths.count)
+        for (field, path) in paths.enumerated() {
+            let column = try load(path)
+            let base = table.arena.count
+            guard UInt32(exactly: base + column.bytes.count) != nil else { throw tooLong }
+            for row in 0..<min(rows, column.count) {
                 let start = row == 0 ? 0 : column.ends[row - 1]
                 let length = column.ends[row] - start
-                table.entries.append(
-                    FieldTable.Entry(
-                        offset: UInt32(base[index] + start + 1), length: UInt32(max(0, length - 1)),
-                        kind: length > 0 ? FieldTable.Kind(rawValue: column.bytes[start]) ?? .missing : .missing))
+                guard length > 0 else { continue }
+                table.entries[row * paths.count + field] = FieldTable.Entry(
+                    offset: UInt32(base + start + 1), length: UInt32(length - 1),
+                    kind: FieldTable.Kind(rawValue: column.bytes[start]) ?? .missing)
             }
+            if base == 0 { table.arena = column.bytes } else { table.arena += column.bytes }
         }
         return table
     }
+
+    static let tooLong = EngineError(
+        .data, "the fields that stages read take more than 4 GiB in one block of records; lower `max_record` under `input`")
 }

@@ -95,8 +95,7 @@ final class EmitPass: @unchecked Sendable {
         var columns: [(name: ColumnName, column: Column)] = []
         let names = keptEncoder.columns + pickColumns.filter { !keptEncoder.columns.contains($0) }
         for (range, rows) in store.runs(of: parcel.storeRows, first...last) where !names.isEmpty {
-            for (name, column) in try store.load(names, range) {
-                let part = column.selecting(rows)
+            for (name, part) in try store.load(names, range, rows) {
                 if let index = columns.firstIndex(where: { $0.name == name }) {
                     columns[index].column = columns[index].column.joined(with: part)
                 } else {

@@ -232,7 +232,7 @@ final class InputPass: @unchecked Sendable {
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
             if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
-            arena.copy(to: &parcel.fields)
+            try arena.copy(to: &parcel.fields)
         }
         parcel.account.blank = Int(raw.blankLines)
         parcel.account.read = raw.lines.count + raw.overlong.count
@@ -390,7 +390,10 @@ extension JSONFault.Code {
 
 extension FieldArena {
     /// Copies all rows to a table of the same fields.
-    func copy(to table: inout FieldTable) {
+    ///
+    /// - Throws: `EngineError` where they have more than 4 GiB in all: one line of a GiB may hold a field in another.
+    func copy(to table: inout FieldTable) throws(EngineError) {
+        guard UInt32(exactly: bytesInUse.count) != nil else { throw FieldColumns.tooLong }
         table.arena.removeAll(keepingCapacity: true)
         table.entries.removeAll(keepingCapacity: true)
         table.arena.append(contentsOf: bytesInUse)

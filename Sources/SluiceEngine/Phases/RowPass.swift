@@ -11,6 +11,8 @@ final class RowPass: @unchecked Sendable {
         let rows: Range<Int>
         let shard: Int
         let endsShard: Bool
+        /// One record that is larger than a batch may be.
+        let isLong: Bool
         /// Live rows, counted from the start of `rows`.
         var live: [Int] = []
         var written: [(name: ColumnName, column: Column)] = []
@@ -20,24 +22,19 @@ final class RowPass: @unchecked Sendable {
         var ends: [Int] = []
         var ordinals: [UInt64] = []
 
-        init(rows: Range<Int>, shard: Int, endsShard: Bool) {
+        init(rows: Range<Int>, shard: Int, endsShard: Bool, isLong: Bool) {
             self.rows = rows
+            self.isLong = isLong
             self.shard = shard
             self.endsShard = endsShard
         }
-    }
-
-    /// Rows handled together: fewer where they are wide, so that a batch stays within what a block may take. No result depends on it: the
-    /// contract kit runs every stage with other limits.
-    static func batchRows(_ types: some Collection<ColumnType?>) -> Int {
-        let width = types.reduce(0) { $0 + ($1?.width ?? 0) }
-        return max(64, min(4096, MemoryShares.perBlock / 2 / max(1, width)))
     }
 
     private let store: ColumnStore
     private let live: LiveRows
     private let transforms: TransformRun
     private let reads: [Input]
+    private let batches: RowBatches
     private let keep: [ColumnName]
     private let ledger: LedgerRuns
     private let encoder: LineEncoder
@@ -63,6 +60,8 @@ final class RowPass: @unchecked Sendable {
         remaining = live
         self.transforms = transforms
         self.reads = reads
+        batches = RowBatches(
+            store, reads: reads, writes: transforms.links.flatMap(\.writes), growth: transforms.growth)
         self.keep = keep
         self.ledger = ledger
         self.encoder = encoder
@@ -78,8 +77,12 @@ final class RowPass: @unchecked Sendable {
     ) throws -> LiveRows {
         let conveyor = Conveyor<Batch>(
             steps: [
-                .parallel { [self] in try work($0, observe) },
-                .ordered { [self] in try collect($0) },
+                .parallel { [self] in if !$0.isLong { try work($0, observe) } },
+                .ordered { [self] batch in
+                    // In the ordered step, so that there is one long record at a time, and never one that waits for another.
+                    if batch.isLong { try work(batch, observe) }
+                    try collect(batch)
+                },
             ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
         try transforms.closing { try conveyor.run(on: pool) }
         // Only now: other threads read the store while the pass goes on.
@@ -87,19 +90,23 @@ final class RowPass: @unchecked Sendable {
         return remaining
     }
 
-    private func lane(_ number: Int) -> (() -> Batch?)? {
+    private func lane(_ number: Int) -> (() throws -> Batch?)? {
         guard number < store.shards.count else { return nil }
         let shard = store.shards[number]
-        let size = Self.batchRows(
-            reads.map { if case .column(let name, _) = $0 { store.types[name] } else { nil } }
-                + transforms.links.flatMap(\.writes).map(\.type))
         var start = shard.rows.lowerBound
-        return {
+        return { [batches] in
             guard start < shard.rows.upperBound else { return nil }
-            let end = min(start + size, shard.rows.upperBound)
-            defer { start = end }
-            return Batch(rows: start..<end, shard: number, endsShard: end == shard.rows.upperBound)
+            let batch = try batches.batch(from: start, in: shard)
+            start = batch.rows.upperBound
+            return Batch(
+                rows: batch.rows, shard: number, endsShard: start == shard.rows.upperBound, isLong: batch.isLong)
         }
+    }
+
+    /// What the largest record takes that is worked on alone; to be leased before the pass runs.
+    func longest() throws -> [MemoryShares.Part] {
+        let bytes = try batches.longest()
+        return bytes > 0 ? [MemoryShares.Part(name: "the largest record", bytes: bytes)] : []
     }
 
     private func work(_ batch: Batch, _ observe: (borrowing Block) throws -> Void) throws {
@@ -156,7 +163,7 @@ extension ColumnStore {
             }
         }
         func bytes(_ name: ColumnName) throws -> BytesColumn {
-            guard case .bytes(let column) = try load([name], rows).first?.column.selecting(live) else {
+            guard case .bytes(let column) = try load([name], rows, live).first?.column else {
                 throw EngineError(.fault, "column `\(name)` was not kept for the stage that reads it")
             }
             return column
@@ -164,15 +171,15 @@ extension ColumnStore {
         let ordinals = try integers(Self.ordinal, rows)
         let high = try integers(Self.hashHigh, rows)
         let low = try integers(Self.hashLow, rows)
-        let fieldColumns = try paths.map { try bytes(FieldColumns.name($0)) }
+        let fields = try FieldColumns.table(paths, rows: live.count) { try bytes(FieldColumns.name($0)) }
         var block = Block(
             ordinals: live.map { Ordinal(rawValue: UInt64(bitPattern: ordinals[$0])) },
             hashes: live.map {
                 ContentHash(high: UInt64(bitPattern: high[$0]), low: UInt64(bitPattern: low[$0]))
             },
-            fields: paths.isEmpty ? nil : FieldColumns.table(paths, columns: fieldColumns),
+            fields: paths.isEmpty ? nil : fields,
             records: reads.contains(.record) ? try bytes(FieldColumns.record) : nil)
-        for (name, column) in try load(columns, rows) { block.write(name, column.selecting(live)) }
+        for (name, column) in try load(columns, rows, live) { block.write(name, column) }
         return block
     }
 }

@@ -91,14 +91,14 @@ final class SelectionPhase: @unchecked Sendable {
     private func forEachRange(
         _ isStopped: () -> Bool, _ body: (Range<Int>, [Int]) throws -> Void
     ) throws {
-        let size = RowPass.batchRows(selection.columns.map { store.types[$0] })
+        let batches = RowBatches(store, reads: selection.columns.map { .column($0) })
         for shard in store.shards {
             var start = shard.rows.lowerBound
             while start < shard.rows.upperBound {
                 if isStopped() { throw EngineError.stopped }
-                let end = min(start + size, shard.rows.upperBound)
-                try body(start..<end, live.local(start..<end))
-                start = end
+                let rows = try batches.batch(from: start, in: shard).rows
+                try body(rows, live.local(rows))
+                start = rows.upperBound
             }
         }
     }

@@ -367,7 +367,8 @@ final class Execution {
             case .survey(let survey)?:
                 let link = next?.link ?? first.link
                 let share = try shares.survey(
-                    link.label, survey.memory(context(link, memory: shares.most)), beside: beside)
+                    link.label, survey.memory(context(link, memory: shares.most)),
+                    beside: beside + pass.longest())
                 let leases = try begin(link.label, rows: store.rows, share.parts)
                 defer { leases.giveBack() }
                 let (remaining, result) = try pass.run(
@@ -411,7 +412,7 @@ final class Execution {
         _ live: inout LiveRows, _ store: ColumnStore
     ) throws {
         guard !transforms.links.isEmpty else { return }
-        let share = try shares.rows(link.label, beside: beside)
+        let share = try shares.rows(link.label, beside: beside + pass.longest())
         let leases = try begin(link.label, rows: store.rows, share.parts)
         defer { leases.giveBack() }
         live = try pass.run(on: pool, limit: share.blocks, isStopped: options.isStopped)

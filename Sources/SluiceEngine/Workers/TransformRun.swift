@@ -9,6 +9,8 @@ struct TransformRun: Sendable {
         private let declaration: StageDeclaration
         /// Whether the transform alone writes what its stage declares.
         private let writesAll: Bool
+        /// Bytes that it writes for each one that it reads, where it writes columns of bytes.
+        let growth: Int
         fileprivate let workers: any WorkerSet
 
         /// What the stage may write.
@@ -20,6 +22,7 @@ struct TransformRun: Sendable {
             label = context.name
             self.declaration = declaration
             self.writesAll = writesAll
+            growth = declaration.writes.contains { $0.type == .bytes } ? transform.memory(context).growth : 0
             workers = Self.set(of: transform, context)
         }
 
@@ -49,6 +52,9 @@ struct TransformRun: Sendable {
     }
 
     var links: [Link] = []
+
+    /// Bytes that all write for each byte that is read.
+    var growth: Int { links.reduce(0) { $0 + $1.growth } }
 
     /// Applies all; `dropped` is told of each stage's drops right after it.
     func apply(

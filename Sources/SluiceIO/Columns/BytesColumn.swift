@@ -15,7 +15,8 @@ public final class BytesColumnWriter {
     public private(set) var rows: UInt64 = 0
     public let path: String
 
-    /// - Parameter blockBytes: a block ends at the first row end at or past so many bytes.
+    /// - Parameter blockBytes: a block ends at the first row end at or past so many bytes; a row that is longer has a block
+    ///   of its own, so that no other row is unpacked with it.
     public init(
         _ path: String, level: Int = 1, blockBytes: Int = 256 << 10, fileSystem: FileSystem = .local
     ) throws(IOFailure) {
@@ -27,28 +28,45 @@ public final class BytesColumnWriter {
 
     /// Adds a row (below 4 GiB).
     public func append(_ value: UnsafeRawBufferPointer) throws(IOFailure) {
-        var length = UInt32(value.count).littleEndian
+        guard let size = UInt32(exactly: value.count) else {
+            throw IOFailure(.wrongColumn, path: path, found: "a row of \(value.count) bytes was to be written")
+        }
+        var length = size.littleEndian
+        rows += 1
+        if value.count >= blockBytes {
+            try endBlock()
+            withUnsafeBytes(of: &length) { compressor.compress(pieces: [$0, value], into: &frame) }
+            try writeBlock(rows: 1, content: 4 + value.count)
+            // One long row must not hold its room until the column ends.
+            frame = []
+            return
+        }
         withUnsafeBytes(of: &length) { block.append(contentsOf: $0) }
         block.append(contentsOf: value)
         blockRows += 1
-        rows += 1
         if block.count >= blockBytes { try endBlock() }
     }
 
     private func endBlock() throws(IOFailure) {
         guard blockRows > 0 else { return }
         block.withUnsafeBytes { compressor.compress($0, into: &frame) }
-        var head = (
-            UInt32(frame.count).littleEndian, blockRows.littleEndian, UInt64(block.count).littleEndian
-        )
+        try writeBlock(rows: blockRows, content: block.count)
+        block.removeAll(keepingCapacity: true)
+        blockRows = 0
+    }
+
+    /// Writes the frame and what stands before it.
+    private func writeBlock(rows: UInt32, content: Int) throws(IOFailure) {
+        guard let size = UInt32(exactly: frame.count) else {
+            throw IOFailure(.wrongColumn, path: path, found: "a block of \(frame.count) packed bytes was to be written")
+        }
+        var head = (size.littleEndian, rows.littleEndian, UInt64(content).littleEndian)
         try withUnsafeBytes(of: &head) { bytes throws(IOFailure) in try writer!.append(bytes) }
         let result = frame.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
             do throws(IOFailure) { return .success(try writer!.append(bytes)) } catch { return .failure(error) }
         }
         try result.get()
-        writer!.add(items: Int(blockRows))
-        block.removeAll(keepingCapacity: true)
-        blockRows = 0
+        writer!.add(items: Int(rows))
     }
 
     /// Ends the file and makes it stand under its name.

@@ -11,6 +11,8 @@ public final class BytesColumnFile: Sendable {
         let offset: UInt64
         let size: Int
         let content: Int
+        /// Content of all blocks before this one.
+        let before: Int
     }
 
     private let file: OpenFile
@@ -31,6 +33,7 @@ public final class BytesColumnFile: Sendable {
         var blocks: [Block] = []
         var at = header
         var row = 0
+        var before = 0
         while at < end {
             var head = [UInt8](repeating: 0, count: 16)
             guard try file.read(into: &head, at: at) == 16 else {
@@ -46,8 +49,10 @@ public final class BytesColumnFile: Sendable {
             guard count > 0, content >= 0, content < 1 << 33, at + 16 + UInt64(packed) <= end else {
                 throw WorkFooter.broken(path, at, "a block's header is damaged")
             }
-            blocks.append(Block(firstRow: row, rows: count, offset: at + 16, size: packed, content: content))
+            blocks.append(
+                Block(firstRow: row, rows: count, offset: at + 16, size: packed, content: content, before: before))
             row += count
+            before += content
             at += 16 + UInt64(packed)
         }
         guard UInt64(row) == footer.count else {
@@ -57,18 +62,27 @@ public final class BytesColumnFile: Sendable {
         rows = row
     }
 
-    /// Hands over the rows of a range in order.
-    public func forEach(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) {
-        for block in blocks where block.firstRow < range.upperBound && block.firstRow + block.rows > range.lowerBound {
+    /// Hands over some rows, given in ascending order. Blocks that hold none of them are not unpacked.
+    ///
+    /// Memory: one block, packed and unpacked; a row longer than a block is alone in one.
+    public func forEach(_ rows: some Sequence<Int>, _ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) {
+        var next = rows.makeIterator()
+        var row = next.next()
+        while let first = row {
+            guard let block = block(of: first) else {
+                throw IOFailure(.wrongColumn, path: path, found: "it has no row \(first)")
+            }
             let content = try unpack(block)
             let damaged = content.withUnsafeBytes { bytes -> Bool in
                 var at = 0
-                for row in block.firstRow..<(block.firstRow + block.rows) {
+                for number in block.firstRow..<(block.firstRow + block.rows) {
+                    guard let wanted = row, wanted < block.firstRow + block.rows else { return false }
                     guard at + 4 <= bytes.count else { return true }
                     let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
                     guard at + 4 + length <= bytes.count else { return true }
-                    if range.contains(row) {
+                    if number == wanted {
                         body(UnsafeRawBufferPointer(rebasing: bytes[(at + 4)..<(at + 4 + length)]))
+                        row = next.next()
                     }
                     at += 4 + length
                 }
@@ -76,6 +90,25 @@ public final class BytesColumnFile: Sendable {
             }
             if damaged { throw WorkFooter.broken(path, block.offset, "a row ends past its block") }
         }
+    }
+
+    /// About how many bytes the rows before `row` have: exact where a block begins, in proportion inside one.
+    public func bytes(before row: Int) -> Int {
+        guard let block = block(of: row) else { return blocks.last.map { $0.before + $0.content } ?? 0 }
+        return block.before + block.content * (row - block.firstRow) / block.rows
+    }
+
+    /// The rows that are alone in a block: all that are longer than a block, and a few others.
+    public var lonelyRows: [Int] { blocks.filter { $0.rows == 1 }.map(\.firstRow) }
+
+    private func block(of row: Int) -> Block? {
+        guard row >= 0, row < rows else { return nil }
+        var (low, high) = (0, blocks.count)
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if blocks[middle].firstRow <= row { low = middle } else { high = middle }
+        }
+        return blocks[low]
     }
 
     private func unpack(_ block: Block) throws(IOFailure) -> [UInt8] {

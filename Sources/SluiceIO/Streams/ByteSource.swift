@@ -79,7 +79,7 @@ extension FileSystem {
             {
                 return ahead
             }
-            return ZstdSource(input, options: options)
+            return try ZstdSource(input, options: options)
         }
         if start.starts(with: [0x1F, 0x8B]) { return try GzipSource(input) }
         for (ending, name) in [(".zst", "zstd"), (".zstd", "zstd"), (".gz", "gzip")]

@@ -41,6 +41,28 @@ public final class FrameCompressor {
         return size
     }
 
+    /// Replaces what `frame` holds by one frame with the bytes of all pieces, one after the other. Takes memory for the frame
+    /// alone, however long the pieces are.
+    public func compress(pieces: [UnsafeRawBufferPointer], into frame: inout [UInt8]) {
+        frame.removeAll()
+        ZSTD_CCtx_setPledgedSrcSize(context, UInt64(pieces.reduce(0) { $0 + $1.count }))
+        withUnsafeTemporaryAllocation(byteCount: 128 << 10, alignment: 16) { room in
+            for (index, piece) in pieces.enumerated() {
+                let mode = index == pieces.count - 1 ? ZSTD_e_end : ZSTD_e_continue
+                var input = ZSTD_inBuffer(src: piece.baseAddress, size: piece.count, pos: 0)
+                var left = 1
+                while input.pos < input.size || (mode == ZSTD_e_end && left > 0) {
+                    var output = ZSTD_outBuffer(dst: room.baseAddress, size: room.count, pos: 0)
+                    left = ZSTD_compressStream2(context, &output, &input, mode)
+                    guard ZSTD_isError(left) == 0 else {
+                        fatalError("zstd: \(String(cString: ZSTD_getErrorName(left)))")  // lint:allow: malloc failed
+                    }
+                    frame.append(contentsOf: room[..<output.pos])
+                }
+            }
+        }
+    }
+
     /// The most bytes that a frame of so many can have.
     public static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
 

@@ -1,4 +1,15 @@
 import CZstd
+import Glibc
+
+/// A context of libzstd for unpacking; to be freed by whoever asked for it.
+///
+/// - Throws: `IOFailure` with `ENOMEM` where there is no memory for it.
+func makeUnpackingContext(for path: String) throws(IOFailure) -> OpaquePointer {
+    if let context = ZSTD_createDCtx() { return context }
+    throw IOFailure(
+        .cannotRead, path: path, errno: ENOMEM, found: "there is no memory to unpack it with",
+        advice: "Lower `memory` or `--threads`, or free memory on this machine.")
+}
 
 /// Unpacks whole zstd frames, one at a time; readers that take turns on one thread can share it.
 public final class FrameDecompressor {

@@ -201,7 +201,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         let input = RawInput(
             file: try fileSystem.openForReading(path), capacity: options.bufferBytes, range: start..<size)
         let before = frames[..<current].reduce(0) { $0 + ($1.contentSize ?? 0) }
-        let source = ZstdSource(input, options: plain, produced: before)
+        let source = try ZstdSource(input, options: plain, produced: before)
         fallback = source
         return try source.read(into: buffer)
     }

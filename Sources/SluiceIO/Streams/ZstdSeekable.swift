@@ -114,7 +114,7 @@ public final class ZstdSeekableReader {
 
     public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
         file = try fileSystem.openForReading(path)
-        context = ZSTD_createDCtx()!
+        context = try makeUnpackingContext(for: path)
         let size = try file.status().size
         if try readTable(size) { return }
         for frame in try fileSystem.zstdFrames(of: path) {

@@ -23,11 +23,12 @@ public final class ZstdSource: ByteSource {
     public var fileOffset: UInt64 { input.offset }
 
     /// - Parameter produced: unpacked bytes of the file before what `input` begins with.
-    init(_ input: RawInput, options: InputOptions, produced: UInt64 = 0) {
+    /// - Throws: `IOFailure` where there is no memory to unpack with.
+    init(_ input: RawInput, options: InputOptions, produced: UInt64 = 0) throws(IOFailure) {
         self.input = input
         self.produced = produced
         windowLogMax = min(max(options.windowLogMax, 10), 31)
-        context = ZSTD_createDCtx()!
+        context = try makeUnpackingContext(for: input.path)
         ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Int32(windowLogMax))
     }
 

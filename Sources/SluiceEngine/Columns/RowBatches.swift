@@ -1,0 +1,73 @@
+import SluiceCore
+import SluiceIO
+
+/// Cuts the rows of a store into batches by what they weigh: the bytes that are read of them, and those that are made of
+/// these. No result depends on where a batch ends: the contract kit runs every stage with other limits.
+struct RowBatches {
+    struct Batch {
+        let rows: Range<Int>
+        /// One row that is heavier than a batch may be: these are worked on one at a time.
+        let isLong: Bool
+    }
+
+    private static let mostRows = 4096
+    private static let mostBytes = MemoryShares.perBlock / 2
+
+    private let store: ColumnStore
+    /// Columns of bytes that are read.
+    private let bytes: [ColumnName]
+    /// Bytes of a row in columns of one width, read and written.
+    private let width: Int
+    /// Bytes that are written for each one that is read.
+    private let growth: Int
+
+    /// - Parameters:
+    ///   - reads: what is read of a row; what the store does not have is made on the way.
+    ///   - writes: what is written.
+    ///   - growth: bytes that are written for each byte that is read, where columns of bytes are.
+    init(_ store: ColumnStore, reads: [Input], writes: [ColumnSpec] = [], growth: Int = 0) {
+        self.store = store
+        let columns = Set(reads.compactMap { if case .column(let name) = $0 { name } else { nil } })
+        let read = columns.compactMap { name in store.types[name].map { ColumnSpec(name, $0) } }
+        bytes = read.filter { $0.type == .bytes }.map(\.name) + FieldColumns.names(for: reads)
+        width = (read + writes).reduce(0) { $0 + $1.type.width }
+        self.growth = growth
+    }
+
+    /// The batch that begins with row `start` of a shard.
+    func batch(from start: Int, in shard: ColumnStore.Shard) throws(IOFailure) -> Batch {
+        let byWidth = max(64, Self.mostBytes / max(1, width))
+        let most = min(start + min(Self.mostRows, byWidth), shard.rows.upperBound)
+        let files = try store.bytesColumns(bytes, shard)
+        let base = start - shard.rows.lowerBound
+        func weight(_ end: Int) -> Int {
+            let rows = files.reduce(0) { $0 + $1.bytes(before: base + end - start) - $1.bytes(before: base) }
+            return rows * (1 + growth) + (end - start) * width
+        }
+        if most <= start + 1 || weight(most) <= Self.mostBytes {
+            return Batch(rows: start..<most, isLong: most == start + 1 && weight(most) > Self.mostBytes)
+        }
+        var (low, high) = (start + 1, most)
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if weight(middle) <= Self.mostBytes { low = middle } else { high = middle }
+        }
+        return Batch(rows: start..<low, isLong: low == start + 1 && weight(low) > Self.mostBytes)
+    }
+
+    /// What the heaviest row takes that is worked on alone, in bytes; 0 where none is.
+    ///
+    /// A row is there packed and unpacked while it is read; what is made of it may grow by half again while it is made, and is
+    /// packed when it is written.
+    func longest() throws(IOFailure) -> Int {
+        var longest = 0
+        for shard in store.shards {
+            let files = try store.bytesColumns(bytes, shard)
+            for row in Set(files.flatMap(\.lonelyRows)) {
+                longest = max(longest, files.reduce(0) { $0 + $1.bytes(before: row + 1) - $1.bytes(before: row) })
+            }
+        }
+        guard longest * (1 + growth) > Self.mostBytes else { return 0 }
+        return longest * (2 + 2 * growth)
+    }
+}
