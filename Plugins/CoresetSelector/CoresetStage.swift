@@ -337,58 +337,91 @@ public struct CoresetStage: Stage, Selection {
         return entries
     }
 
-    public func report(_ groups: [GroupReport]) -> Report {
-        let size = groups.reduce(0) { $0 + $1.size }, kept = groups.reduce(0) { $0 + $1.kept }
+    public func report(_ groups: GroupReports) -> Report {
+        let sums = GroupSums(groups)
         var entries: [Report.Entry] = [
-            Report.Entry("method", .text(method.rawValue)), Report.Entry("records", .integer(size)),
-            Report.Entry("kept", .integer(kept)), Report.Entry("distance", "chord"),
+            Report.Entry("method", .text(method.rawValue)), Report.Entry("records", .integer(sums.records)),
+            Report.Entry("kept", .integer(sums.kept)), Report.Entry("distance", "chord"),
         ]
         if let part { entries += [Report.Entry("rounds", "composable"), Report.Entry("part", .integer(part))] }
         if let earlier { entries.append(Report.Entry("already", earlier.report)) }
         if let reservoir { entries.append(Report.Entry("reservoir", .integer(reservoir))) }
         guard isPerCluster else { return .object(entries + (groups.first?.report.entries ?? [])) }
-
-        let covered = groups.filter { $0.kept > 0 }
         entries.append(Report.Entry("shares", .text(shares.rawValue)))
         if floor > 0 { entries.append(Report.Entry("floor", .integer(floor))) }
-        entries.append(Report.Entry("groups", .integer(groups.count)))
-        entries.append(Report.Entry("groups_without_a_pick", .integer(groups.count - covered.count)))
-        if !covered.isEmpty {
-            func values(_ key: String) -> [Double] { covered.compactMap { $0.report[key]?.realValue } }
-            let records = covered.reduce(0) { $0 + $1.size }
-            let sum = covered.reduce(0.0) { $0 + ($1.report["mean_distance"]?.realValue ?? 0) * Double($1.size) }
-            entries.append(Report.Entry("largest_radius_of_a_group", .real(values("radius").max() ?? 0)))
-            entries.append(Report.Entry("mean_distance_within_groups", .real(sum / Double(records))))
-            for key in ["short_of_the_budget", "without_a_score", "multiply_adds_at_most"] {
-                let numbers = covered.compactMap { $0.report[key]?.integerValue }
-                if !numbers.isEmpty { entries.append(Report.Entry(key, .integer(numbers.reduce(0, +)))) }
+        return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
+    }
+
+    /// The groups one by one, as far as they are listed.
+    private static func listed(_ groups: GroupReports) -> [Report.Entry] {
+        let list = groups.listed.map { group in
+            Report.object(
+                [
+                    Report.Entry("key", group.key.map { .integer($0) } ?? .null),
+                    Report.Entry("records", .integer(group.size)), Report.Entry("kept", .integer(group.kept)),
+                ] + group.report.entries)
+        }
+        // Of very many groups the rest stands in the sums above.
+        let rest = groups.count - list.count
+        return (rest > 0 ? [Report.Entry("groups_not_listed", .integer(rest))] : [])
+            + [Report.Entry("per_group", .list(list))]
+    }
+}
+
+/// Sums and extremes over the groups, however many there are.
+private struct GroupSums {
+    private(set) var records = 0
+    private(set) var kept = 0
+    private var groups = 0
+    /// Groups with a pick, and their records.
+    private var (covered, coveredRecords) = (0, 0)
+    private var radius = 0.0
+    private var distances = 0.0
+    private var totals: [(key: String, sum: Int?)] = [
+        ("short_of_the_budget", nil), ("without_a_score", nil), ("multiply_adds_at_most", nil),
+    ]
+    private var (factor, factors) = (1.0, 0)
+
+    init(_ all: GroupReports) {
+        for group in all {
+            groups += 1
+            records += group.size
+            kept += group.kept
+            guard group.kept > 0 else { continue }
+            covered += 1
+            coveredRecords += group.size
+            radius = max(radius, group.report["radius"]?.realValue ?? 0)
+            distances += (group.report["mean_distance"]?.realValue ?? 0) * Double(group.size)
+            for index in totals.indices {
+                guard let number = group.report[totals[index].key]?.integerValue else { continue }
+                totals[index].sum = (totals[index].sum ?? 0) + number
             }
-            if method == .farthestFirst {
-                // A group without a factor has a bound of 0 and a radius above it.
-                let factors = values("factor")
-                entries.append(
-                    Report.Entry(
-                        "largest_factor_of_a_group", factors.count == covered.count ? .real(factors.max() ?? 1) : .null)
-                )
-                entries.append(
-                    Report.Entry(
-                        "certificate",
-                        "radius, lower_bound and factor of a group are about that group alone: how well its records are covered by its own picks"
-                    ))
+            if let value = group.report["factor"]?.realValue {
+                factor = factors == 0 ? value : max(factor, value)
+                factors += 1
             }
         }
-        entries.append(
+    }
+
+    func entries(isCertified: Bool) -> [Report.Entry] {
+        var entries = [
+            Report.Entry("groups", .integer(groups)), Report.Entry("groups_without_a_pick", .integer(groups - covered)),
+        ]
+        guard covered > 0 else { return entries }
+        entries += [
+            Report.Entry("largest_radius_of_a_group", .real(radius)),
+            Report.Entry("mean_distance_within_groups", .real(distances / Double(coveredRecords))),
+        ]
+        for (key, sum) in totals { if let sum { entries.append(Report.Entry(key, .integer(sum))) } }
+        guard isCertified else { return entries }
+        return entries + [
+            // A group without a factor has a bound of 0 and a radius above it.
+            Report.Entry("largest_factor_of_a_group", factors == covered ? .real(factor) : .null),
             Report.Entry(
-                "per_group",
-                .list(
-                    groups.map {
-                        .object(
-                            [
-                                Report.Entry("key", $0.key.map { .integer($0) } ?? .null),
-                                Report.Entry("records", .integer($0.size)), Report.Entry("kept", .integer($0.kept)),
-                            ] + $0.report.entries)
-                    })))
-        return .object(entries)
+                "certificate",
+                "radius, lower_bound and factor of a group are about that group alone: how well its records are covered by its own picks"
+            ),
+        ]
     }
 }
 

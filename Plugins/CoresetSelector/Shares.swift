@@ -38,7 +38,8 @@ enum Shares: String, CaseIterable, Sendable {
                     quotas[index] = sizes[index]
                     rest -= sizes[index]
                 }
-                open.removeAll { full.contains($0) }
+                // What is full is known by its quota: every group that is open has records, and none of them yet.
+                open.removeAll { quotas[$0] > 0 }
                 continue
             }
             var remainders: [(remainder: Int, index: Int)] = []

@@ -236,14 +236,18 @@ struct PairwiseSelection: Selection {
         }
     }
 
-    func report(_ groups: [GroupReport]) -> Report {
+    func report(_ groups: GroupReports) -> Report {
+        var (size, kept, open) = (0, 0, 0)
+        for group in groups {
+            size += group.size
+            kept += group.kept
+            open += group.report["records_with_more_near_clusters"]?.integerValue ?? 0
+        }
         var entries: [Report.Entry] = [
-            Report.Entry("records", .integer(groups.reduce(0) { $0 + $1.size })),
-            Report.Entry("kept", .integer(groups.reduce(0) { $0 + $1.kept })),
+            Report.Entry("records", .integer(size)), Report.Entry("kept", .integer(kept)),
             Report.Entry("cosine_distance", .real(distance)), Report.Entry("groups", .integer(groups.count)),
         ]
         if neighbours > 0 {
-            let open = groups.reduce(0) { $0 + ($1.report["records_with_more_near_clusters"]?.integerValue ?? 0) }
             entries += [
                 Report.Entry("neighbours", .integer(neighbours)),
                 Report.Entry("records_with_more_near_clusters", .integer(open)),

@@ -149,5 +149,5 @@ struct TopShareSelection: Selection {
         return outcome
     }
 
-    func report(_ groups: [GroupReport]) -> Report { groups.first?.report ?? [:] }
+    func report(_ groups: GroupReports) -> Report { groups.first?.report ?? [:] }
 }

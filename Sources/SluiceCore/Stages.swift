@@ -221,7 +221,7 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
 
     /// What `run.json` says of the whole, given what each group reported, in ascending order of the keys.
-    func report(_ groups: [GroupReport]) -> Report
+    func report(_ groups: GroupReports) -> Report
 }
 
 extension Selection {

@@ -475,7 +475,7 @@ struct StageDriver {
         if stage.writes.contains(ColumnSpec(.rank, .integer)) { write(.rank, .integer, ranks) }
         blankTheDead()
         flow.reports.append(.list(reports.map(\.report)))
-        flow.reports.append(selection.report(reports))
+        flow.reports.append(selection.report(GroupReports(reports)))
     }
 
     private mutating func checkMemory(of selection: any Selection, _ sizes: [Int]) {

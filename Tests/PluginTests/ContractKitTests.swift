@@ -257,7 +257,7 @@ private struct Best: Stage, Selection {
         return GroupOutcome(ranks: ranks, partners: partners, reason: reason, measures: [(measure, measures)])
     }
 
-    func report(_ groups: [GroupReport]) -> Report { ["groups": .integer(groups.count)] }
+    func report(_ groups: GroupReports) -> Report { ["groups": .integer(groups.count)] }
 }
 
 /// A survey, what it turns into, and a selection on a column of its own.

@@ -194,7 +194,7 @@ import Testing
             GroupReport(key: 0, size: 4, kept: 2, report: try select(["keep": 2], data.vectors).outcome.report),
             GroupReport(key: 3, size: 4, kept: 0, report: none.report),
         ]
-        let report = stage.report(groups)
+        let report = stage.report(GroupReports(groups))
         #expect(report["kept"]?.integerValue == 2)
         #expect(report["groups_without_a_pick"]?.integerValue == 1)
         #expect(report["largest_factor_of_a_group"]?.realValue == 1)

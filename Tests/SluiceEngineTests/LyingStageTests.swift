@@ -214,7 +214,7 @@ private struct Chooser: Stage, Selection {
         return outcome
     }
 
-    func report(_ groups: [GroupReport]) -> Report { [:] }
+    func report(_ groups: GroupReports) -> Report { [:] }
 }
 
 /// Reads `number`.

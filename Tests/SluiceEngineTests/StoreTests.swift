@@ -140,45 +140,136 @@ import Testing
         #expect(try store.integers("late", 100..<101) == [7])
     }
 
-    /// The grouped files hold each group's rows in row order, whatever the buffers; vectors that don't fit come in
-    /// chunks.
+    /// The grouped files hold each group's rows in row order, whatever the buffers and however groups stand together;
+    /// vectors that don't fit come in chunks.
     @Test(arguments: [1, 64, 100_000], [0, 700, 1 << 20])
-    func groups(bufferBytes: Int, residentBytes: Int) throws {
+    func groups(bufferBytes: Int, bundleBytes: Int) throws {
         let folder = try TemporaryFolder()
         let count = 500
         // Groups of very different sizes, one of a single row, and rows that belong to none.
+        let keys: [Int64] = [-7, 5, 7, .max]
         let group = (0..<count).map { row in [-1, 0, 0, 0, 0, 0, 2, 3][Row(row).text.count % 8] }
-            .enumerated().map { $0 == 321 ? 1 : $1 }
-        let keys = [2, 5, 7, 11]
+            .enumerated().map { $0.offset == 250 ? 1 : $0.element }
         let members = keys.indices.map { number in (0..<count).filter { group[$0] == number } }
-        let types = Self.types.filter { $0.key != "text" }
+        var counter = try GroupCounter { _, _ in }
+        for row in group where row >= 0 { try counter.add(keys[row]) }
+        let table = try counter.table()
+        #expect(table.keys == keys && table.sizes == members.map(\.count))
+
+        let types = GroupStore.types(Self.types.filter { $0.key != "text" })
+        let sections = GroupStore.sections(of: table, rowBytes: GroupStore.rowBytes(types), bundleBytes: bundleBytes)
+        #expect(sections.flatMap { Array($0.groups) } == Array(keys.indices))
+        if bundleBytes == 0 { #expect(sections.count == keys.count) }
+        if bundleBytes == 1 << 20 { #expect(sections.count == 1) }
         let store = try GroupStore(
-            sizes: zip(keys, members).map { ($0, $1.count) }, types: types, folder: folder.path + "/groups",
-            bufferBytes: bufferBytes, fileSystem: .local)
+            table: table, sections: sections, types: types, folder: folder.path + "/groups", bufferBytes: bufferBytes,
+            fileSystem: .local)
         for start in stride(from: 0, to: count, by: 99) {
             let rows = start..<min(count, start + 99)
-            try store.append(columns(rows), groups: Array(group[rows]))
+            func numbers(_ make: (Int) -> Int64) -> Column { .integers(rows.map(make)) }
+            try store.append(
+                columns(rows) + [
+                    (GroupStore.rowNumber, numbers { Int64($0) }), (GroupStore.ordinal, numbers { Int64($0 + 1000) }),
+                    (GroupStore.hashHigh, numbers { Int64($0 * 3) }), (GroupStore.hashLow, numbers { Int64($0 * 5) }),
+                    (GroupStore.key, numbers { group[$0] < 0 ? 0 : keys[group[$0]] }),
+                ], sections: group[rows].map { $0 < 0 ? -1 : store.section(of: keys[$0]) })
         }
         try store.finish()
-        #expect(store.extents.map(\.key) == keys)
-        for (extent, rows) in zip(store.extents, members) {
-            #expect(extent.rows.count == rows.count)
-            #expect(try store.integers("number", extent.rows) == rows.map { Row($0).number })
-            #expect(try store.reals("real", extent.rows) == rows.map { Row($0).real })
-            let vectors = try store.vectors("embedding", extent, residentBytes: residentBytes)
-            #expect(vectors.count == rows.count && vectors.dimension == 6)
-            #expect((vectors.resident != nil) == (rows.count * 6 <= residentBytes))
-            var all: [Int8] = []
-            try vectors.forEachChunk { range, values in
-                #expect(range.lowerBound * 6 == all.count && values.count == range.count * 6)
-                all += values
+        for section in sections {
+            let names: [ColumnName] = ["number", "real", "embedding"]
+            let bundle = try GroupBundle(store, section, columns: names)
+            #expect(bundle.members.map(\.key) == section.groups.map { Int(keys[$0]) })
+            for (group, member) in zip(section.groups, bundle.members) {
+                let rows = members[group]
+                #expect(bundle.rowNumbers[member.rows].elementsEqual(rows.map { Int64($0) }))
+                #expect(bundle.ordinals[member.rows].elementsEqual(rows.map { Int64($0 + 1000) }))
+                let data = bundle.data(member)
+                #expect(try data.hashes() == rows.map { ContentHash(high: UInt64($0 * 3), low: UInt64($0 * 5)) })
+                #expect(try data.values("number") == .integers(rows.map { Row($0).number }))
+                #expect(try data.values("real") == .reals(rows.map { Row($0).real }))
+                expect(try data.vectors("embedding"), rows)
+                #expect(throws: StageError.self) { try data.values("embedding") }
+                #expect(throws: StageError.self) { try data.vectors("number") }
             }
-            #expect(all == rows.flatMap { Row($0).vector })
-            for (place, row) in rows.enumerated() where place % 7 == 0 {
-                #expect(try vectors.row(place) == Row(row).vector)
+            guard section.groups.count == 1 else { continue }
+            let rows = members[section.groups.lowerBound]
+            for residentBytes in [0, 700, 1 << 20] {
+                let vectors = try store.vectors("embedding", section.rows, residentBytes: residentBytes)
+                #expect((vectors.resident != nil) == (rows.count * 6 <= residentBytes))
+                expect(vectors, rows)
             }
         }
         try store.remove()
         #expect(try FileSystem.local.status(of: folder.path + "/groups") == nil)
+    }
+
+    private func expect(_ vectors: any VectorSource, _ rows: [Int]) {
+        #expect(vectors.count == rows.count && vectors.dimension == 6)
+        var all: [Int8] = []
+        #expect(throws: Never.self) {
+            try vectors.forEachChunk { range, values in
+                #expect(range.lowerBound * 6 == all.count && values.count == range.count * 6)
+                all += values
+            }
+            for (place, row) in rows.enumerated() where place % 7 == 0 {
+                #expect(try vectors.row(place) == Row(row).vector)
+            }
+        }
+        #expect(all == rows.flatMap { Row($0).vector })
+    }
+
+    /// Counting in flat arrays finds what a dictionary finds, and asks for memory before it takes it.
+    @Test func groupsAreCountedInBoundedMemory() throws {
+        var random = SplitMix64(state: 5)
+        var known: [Int64: Int] = [:]
+        var leased = 0
+        var counter = try GroupCounter { bytes, _ in leased = max(leased, bytes) }
+        for _ in 0..<400_000 {
+            let key = Int64(bitPattern: random.next()) % (random.next(below: 2) == 0 ? 50 : 1_000_000)
+            known[key, default: 0] += 1
+            try counter.add(key)
+        }
+        let table = try counter.table()
+        #expect(table.keys == known.keys.sorted())
+        #expect(zip(table.keys, table.sizes).allSatisfy { known[$0] == $1 })
+        #expect(leased >= 32 * table.count && leased <= 64 * table.count)
+
+        struct Full: Error {}
+        #expect(throws: Full.self) {
+            var refused = try GroupCounter { bytes, _ in if bytes > 4 << 20 { throw Full() } }
+            for key in 0..<400_000 { try refused.add(Int64(key)) }
+            _ = try refused.table()
+        }
+    }
+
+    /// Reports of many groups come back from disk as they went.
+    @Test func reportsOfManyGroupsComeBack() throws {
+        let folder = try TemporaryFolder()
+        let log = GroupReportLog(path: folder.path + "/reports", fileSystem: .local)
+        func report(_ number: Int) -> GroupReport {
+            GroupReport(
+                key: number % 9 == 0 ? nil : number - 500, size: number, kept: number / 2,
+                report: [
+                    "radius": .real(Double(number) / 3), "factor": .null, "why": .text("because of \(number)"),
+                    "list": .list([.flag(true), .flag(false), .integer(-number), .object([])]),
+                ])
+        }
+        for start in stride(from: 0, to: 30_000, by: 700) {
+            var chunk = GroupReportChunk()
+            for number in start..<min(30_000, start + 700) { chunk.append(report(number)) }
+            try log.append(chunk)
+        }
+        for _ in 0..<2 {
+            var number = 0
+            for found in log.reports {
+                let expected = report(number)
+                #expect(
+                    found.key == expected.key && found.size == expected.size && found.kept == expected.kept
+                        && found.report == expected.report)
+                number += 1
+            }
+            #expect(number == 30_000 && log.reports.count == 30_000 && log.failure == nil)
+        }
+        #expect(log.reports.listed.count { _ in true } == GroupReports.mostListed)
     }
 }

@@ -1,21 +1,26 @@
 import SluiceCore
 import SluiceIO
 
-/// The columns of all groups of a selection, each group's rows together, in one file a column.
+/// The columns of all groups of a selection, in one file a column, groups in the order of their keys.
 ///
-/// Columns come in row order and leave in group order: a first look at the keys says how long each group is, so every
-/// group has its place, and rows are written there through small buffers. Memory: `bufferBytes`, whatever the number of
-/// rows. Vectors that fit a group's share are read whole; others are read again from the file on each pass.
+/// Groups are cut into sections: one large group, or a run of small ones that is read and put in order in memory. Columns
+/// come in row order; a first look at the keys says how long each group is, so every section has its place, and rows are
+/// written there through small buffers. Memory: the table of groups, and `bufferBytes` (a row a section at least),
+/// whatever the number of rows. Vectors that fit a group's share are read whole; others are read again on each pass.
 final class GroupStore: @unchecked Sendable {
     // Everything but the finished files is touched by one thread, before any group is handed out.
 
-    /// The rows of one group in the grouped files.
-    struct Extent: Sendable {
-        let key: Int?
+    /// Groups whose rows stand together in the files.
+    struct Section: Sendable {
+        /// Numbers of groups in the table.
+        let groups: Range<Int>
         let rows: Range<Int>
     }
 
-    let extents: [Extent]
+    let table: GroupTable
+    let sections: [Section]
+    /// The lowest key of each section.
+    private let firstKeys: [Int64]
     private let fileSystem: FileSystem
     private let folder: String
     private let types: [ColumnName: ColumnType]
@@ -23,48 +28,85 @@ final class GroupStore: @unchecked Sendable {
 
     /// The engine's own columns; `ColumnName.isReserved` keeps stages away from such names.
     static let rowNumber: ColumnName = "_row"
+    static let key: ColumnName = "_key"
     static let ordinal = ColumnStore.ordinal
     static let hashHigh = ColumnStore.hashHigh
     static let hashLow = ColumnStore.hashLow
 
-    /// - Parameters:
-    ///   - sizes: rows of each group, by ascending key.
-    ///   - types: the columns that will be written; columns of bytes can't be grouped.
+    /// The columns that every store has, and those that a selection asks for.
+    static func types(_ columns: [ColumnName: ColumnType]) -> [ColumnName: ColumnType] {
+        var types = columns
+        for name in [rowNumber, key, ordinal, hashHigh, hashLow] { types[name] = .integer }
+        return types
+    }
+
+    /// Bytes of a row in all columns.
+    static func rowBytes(_ types: [ColumnName: ColumnType]) -> Int { types.values.reduce(0) { $0 + $1.width } }
+
+    /// What the buffers take: what is asked for, or a row of each section.
+    static func bufferBytes(_ wanted: Int, sections: Int, _ types: [ColumnName: ColumnType]) -> Int {
+        max(wanted, sections * rowBytes(types)) + sections * types.count * GroupedFile.perSection
+    }
+
+    /// Cuts a table into sections: a group of more than `bundleBytes` has one of its own.
+    static func sections(of table: GroupTable, rowBytes: Int, bundleBytes: Int) -> [Section] {
+        var sections: [Section] = []
+        var (firstGroup, firstRow, row) = (0, 0, 0)
+        func end(_ group: Int) {
+            if group > firstGroup { sections.append(Section(groups: firstGroup..<group, rows: firstRow..<row)) }
+            (firstGroup, firstRow) = (group, row)
+        }
+        for (group, size) in table.sizes.enumerated() {
+            if (row - firstRow + size) * rowBytes > bundleBytes { end(group) }
+            row += size
+            if size * rowBytes > bundleBytes { end(group + 1) }
+        }
+        end(table.count)
+        return sections
+    }
+
+    /// - Parameter types: the columns that will be written; columns of bytes can't be grouped.
     init(
-        sizes: [(key: Int?, rows: Int)], types: [ColumnName: ColumnType], folder: String, bufferBytes: Int,
+        table: GroupTable, sections: [Section], types: [ColumnName: ColumnType], folder: String, bufferBytes: Int,
         fileSystem: FileSystem
     ) throws(IOFailure) {
-        var extents: [Extent] = []
-        var start = 0
-        for (key, rows) in sizes {
-            extents.append(Extent(key: key, rows: start..<(start + rows)))
-            start += rows
-        }
-        self.extents = extents
+        self.table = table
+        self.sections = sections
+        firstKeys = table.keys.isEmpty ? [] : sections.map { table.keys[$0.groups.lowerBound] }
         self.types = types
         self.folder = folder
         self.fileSystem = fileSystem
         try fileSystem.makeFolder(folder)
-        let share = bufferBytes / max(1, types.count)
+        let all = max(1, Self.rowBytes(types))
         for name in types.keys.sorted() {
             guard let width = types[name]?.width, width > 0 else {
                 throw IOFailure(.wrongColumn, path: folder, found: "the column \(name) has no rows of one width")
             }
             files[name] = try GroupedFile(
-                path: "\(folder)/\(name.name).grouped", width: width, extents: extents.map(\.rows),
-                bufferBytes: share, fileSystem: fileSystem)
+                path: "\(folder)/\(name.name).grouped", width: width, sections: sections.map(\.rows),
+                bufferBytes: bufferBytes / all * width, fileSystem: fileSystem)
         }
     }
 
-    /// Adds rows: `groups[i]` says where row `i` of the columns belongs, or is negative where it does not.
-    func append(_ columns: [(name: ColumnName, column: Column)], groups: [Int]) throws(IOFailure) {
+    /// The section that rows with a key belong to.
+    func section(of key: Int64) -> Int32 {
+        var (low, high) = (0, firstKeys.count)
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if firstKeys[middle] <= key { low = middle } else { high = middle }
+        }
+        return Int32(low)
+    }
+
+    /// Adds rows: `sections[i]` says where row `i` of the columns belongs, or is negative where it does not.
+    func append(_ columns: [(name: ColumnName, column: Column)], sections: [Int32]) throws(IOFailure) {
         for (name, column) in columns {
             guard let file = files[name] else { continue }
             try expect(column.type, of: name)
             switch column {
-            case .vectors(let vectors): try file.append(vectors.values, groups: groups)
-            case .integers(let values): try file.append(values, groups: groups)
-            case .reals(let values): try file.append(values, groups: groups)
+            case .vectors(let vectors): try file.append(vectors.values, sections: sections)
+            case .integers(let values): try file.append(values, sections: sections)
+            case .reals(let values): try file.append(values, sections: sections)
             case .bytes: break
             }
         }
@@ -74,19 +116,32 @@ final class GroupStore: @unchecked Sendable {
         for name in files.keys.sorted() { try files[name]?.flush() }
     }
 
-    /// Bytes that the columns of a group take when they are in memory.
-    func bytes(of extent: Extent, columns: [ColumnName]) -> Int {
-        columns.reduce(0) { $0 + (types[$1]?.width ?? 0) } * extent.rows.count
+    /// The vectors of some rows.
+    func vectors(_ name: ColumnName, _ rows: Range<Int>, residentBytes: Int) throws(IOFailure) -> any VectorSource {
+        guard let file = files[name], case .vector(let dimension) = types[name] else { throw missing(name, "vectors") }
+        guard rows.count * dimension <= residentBytes else {
+            return StreamedVectors(file: file, rows: rows, dimension: dimension, bufferBytes: residentBytes)
+        }
+        return try ResidentVectors(count: rows.count, dimension: dimension) { buffer throws(IOFailure) in
+            try file.read(rows, into: UnsafeMutableRawBufferPointer(buffer))
+        }
     }
 
-    func vectors(_ name: ColumnName, _ extent: Extent, residentBytes: Int) throws(IOFailure) -> any VectorSource {
-        guard let file = files[name], case .vector(let dimension) = types[name] else { throw missing(name, "vectors") }
-        let count = extent.rows.count
-        guard count * dimension <= residentBytes else {
-            return StreamedVectors(file: file, rows: extent.rows, dimension: dimension, bufferBytes: residentBytes)
-        }
-        return try ResidentVectors(count: count, dimension: dimension) { buffer throws(IOFailure) in
-            try file.read(extent.rows, into: UnsafeMutableRawBufferPointer(buffer))
+    /// A column of some rows, whole.
+    func column(_ name: ColumnName, _ rows: Range<Int>) throws(IOFailure) -> Column {
+        switch types[name] {
+        case .vector(let dimension)?:
+            guard let file = files[name] else { throw missing(name, "vectors") }
+            var values = [Int8](repeating: 0, count: rows.count * dimension)
+            let result = values.withUnsafeMutableBytes { buffer -> Result<Void, IOFailure> in
+                do throws(IOFailure) { return .success(try file.read(rows, into: buffer)) } catch {
+                    return .failure(error)
+                }
+            }
+            try result.get()
+            return .vectors(VectorColumn(dimension: dimension, values: values))
+        case .real?: return .reals(try reals(name, rows))
+        default: return .integers(try integers(name, rows))
         }
     }
 
@@ -133,74 +188,6 @@ extension ColumnType {
         case .bytes: 0
         case .vector(let dimension): dimension
         case .integer, .real: 8
-        }
-    }
-}
-
-/// Rows of one width, each group's together.
-final class GroupedFile: @unchecked Sendable {
-    // Written by one thread; afterwards only read, and reading at a place is safe from every thread.
-    private let file: OpenFile
-    private let width: Int
-    private var buffers: [[UInt8]]
-    /// Where the next flushed row of each group goes, in bytes.
-    private var cursors: [UInt64]
-    private let bufferRows: Int
-
-    init(path: String, width: Int, extents: [Range<Int>], bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
-        self.width = width
-        file = try fileSystem.create(path)
-        buffers = Array(repeating: [], count: extents.count)
-        cursors = extents.map { UInt64($0.lowerBound * width) }
-        bufferRows = max(1, bufferBytes / max(1, extents.count) / max(1, width))
-    }
-
-    func append<T: BitwiseCopyable>(_ values: [T], groups: [Int]) throws(IOFailure) {
-        guard values.count * MemoryLayout<T>.stride == groups.count * width else {
-            throw IOFailure(
-                .wrongColumn, path: file.path,
-                found:
-                    "\(values.count) values of \(MemoryLayout<T>.stride) bytes are not \(groups.count) rows of \(width)"
-            )
-        }
-        for (row, group) in groups.enumerated() where group >= 0 {
-            values.withUnsafeBytes { bytes in
-                buffers[group].append(
-                    contentsOf: UnsafeRawBufferPointer(rebasing: bytes[(row * width)..<((row + 1) * width)]))
-            }
-            if buffers[group].count >= bufferRows * width { try flush(group) }
-        }
-    }
-
-    private func flush(_ group: Int) throws(IOFailure) {
-        let result = buffers[group].withUnsafeBytes { bytes -> Result<Void, IOFailure> in
-            do throws(IOFailure) { return .success(try file.write(bytes, at: cursors[group])) } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
-        cursors[group] += UInt64(buffers[group].count)
-        buffers[group].removeAll(keepingCapacity: true)
-    }
-
-    func flush() throws(IOFailure) {
-        for group in buffers.indices where !buffers[group].isEmpty { try flush(group) }
-        buffers = []
-    }
-
-    func read(_ rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) {
-        let bytes = rows.count * width
-        guard bytes > 0 else { return }
-        // Slicing a raw buffer is not checked in a release build; a column of another width must not write past its end.
-        guard bytes <= buffer.count else {
-            throw IOFailure(
-                .wrongColumn, path: file.path, found: "\(bytes) bytes were asked for with room for \(buffer.count)")
-        }
-        let got = try file.read(
-            into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes]), at: UInt64(rows.lowerBound * width))
-        guard got == bytes else {
-            throw IOFailure(
-                .corruptWorkFile, path: file.path, found: "it ends after \(got) of \(bytes) bytes")
         }
     }
 }

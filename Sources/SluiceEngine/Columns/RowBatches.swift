@@ -25,11 +25,15 @@ struct RowBatches {
     ///   - reads: what is read of a row; what the store does not have is made on the way.
     ///   - writes: what is written.
     ///   - growth: bytes that are written for each byte that is read, where columns of bytes are.
-    init(_ store: ColumnStore, reads: [Input], writes: [ColumnSpec] = [], growth: Int = 0) {
+    init(_ store: ColumnStore, reads: [Input], writes: [ColumnSpec], growth: Int) {
+        let columns = reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } }
+        self.init(store, columns: columns + FieldColumns.names(for: reads), writes: writes, growth: growth)
+    }
+
+    init(_ store: ColumnStore, columns: [ColumnName], writes: [ColumnSpec] = [], growth: Int = 0) {
         self.store = store
-        let columns = Set(reads.compactMap { if case .column(let name) = $0 { name } else { nil } })
-        let read = columns.compactMap { name in store.types[name].map { ColumnSpec(name, $0) } }
-        bytes = read.filter { $0.type == .bytes }.map(\.name) + FieldColumns.names(for: reads)
+        let read = Set(columns).sorted().compactMap { name in store.types[name].map { ColumnSpec(name, $0) } }
+        bytes = read.filter { $0.type == .bytes }.map(\.name)
         width = (read + writes).reduce(0) { $0 + $1.type.width }
         self.growth = growth
     }

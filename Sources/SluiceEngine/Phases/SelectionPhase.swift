@@ -3,7 +3,7 @@ import SluiceIO
 
 /// Runs a selection: cuts the live rows into groups, lets it choose in each, and books who leaves.
 final class SelectionPhase: @unchecked Sendable {
-    // `remaining`, `ranks`, `failure` and `reports` are touched only with `monitor` locked.
+    // `remaining`, `ranks`, `failure`, `account` and `chunks` are touched only with `monitor` locked; `part` and `lease` belong to the thread that calls `run`.
 
     private let selection: any Selection
     /// With the memory that the phase could get at most; what it got is known when the groups are counted.
@@ -24,7 +24,11 @@ final class SelectionPhase: @unchecked Sendable {
     private let beside: [MemoryShares.Part]
     private var ranks: [(row: Int, rank: Int32)] = []
     private var failure: (any Error)?
-    private var reports: [GroupReport] = []
+    private let reports: GroupReportLog
+    /// The reports of sections whose turn in the log has not come.
+    private var chunks: [Int: GroupReportChunk] = [:]
+    private var part = MemoryShares.Part(name: "", bytes: 0)
+    private var lease: ((MemoryShares.Part) throws(EngineError) -> Void)?
     private var account = Account()
 
     struct Result {
@@ -54,132 +58,52 @@ final class SelectionPhase: @unchecked Sendable {
         self.encoder = encoder
         self.folder = folder
         self.fileSystem = fileSystem
+        reports = GroupReportLog(path: "\(folder).reports", fileSystem: fileSystem)
     }
 
-    /// - Parameter lease: takes the memory of the phase, once it is known how large the groups are.
+    /// - Parameter lease: takes memory for the phase, in place of what it took before: more as more is known of the groups.
     func run(
-        on pool: WorkerPool, isStopped: @escaping () -> Bool, lease: (MemoryShares.Part) throws(EngineError) -> Void
+        on pool: WorkerPool, isStopped: @escaping () -> Bool,
+        lease: @escaping (MemoryShares.Part) throws(EngineError) -> Void
     ) throws -> Result {
-        let (sizes, index) = try groupSizes(isStopped)
-        let part = try share(of: sizes.map(\.rows))
-        try lease(part)
-        context = contextOf(part.bytes)
-        let groups = try gather(sizes, index, isStopped)
-        defer { try? groups.remove() }
-        let quotas: [Int]
-        do throws(StageError) {
-            quotas = try selection.quotas(for: sizes.map(\.rows))
-        } catch {
-            throw EngineError(error, stage: context.name)
+        self.lease = lease
+        defer { self.lease = nil }
+        let table = try countGroups(isStopped)
+        let quotas = try quotas(for: table)
+        let types = try columnTypes(isEmpty: table.count == 0)
+        let most = notesRanks ? zip(quotas, table.sizes).reduce(0) { $0 + min($1.0, $1.1) } : 0
+        ranks.reserveCapacity(most)
+        let work = try cut(table, types, threads: pool.width, ranks: most)
+        let groups = try gather(work, types, isStopped)
+        defer {
+            try? groups.remove()
+            try? fileSystem.remove("\(folder).reports")
         }
-        if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes.map(\.rows)) { throw self.fault(fault) }
-        for batch in batches(groups) {
+        for batch in work.batches {
             pool.run(batch.count) { piece in
                 if isStopped() { return }
-                choose(groups, batch[piece], quota: quotas[batch[piece]])
+                choose(groups, batch.lowerBound + piece, quotas, isStopped)
             }
             if isStopped() { throw EngineError.stopped }
             if let failure { throw failure }
+            for section in batch {
+                if let chunk = chunks.removeValue(forKey: section) { try reports.append(chunk) }
+            }
         }
-        reports.sort { ($0.key ?? 0) < ($1.key ?? 0) }
         ranks.sort { $0.row < $1.row }
-        return Result(live: remaining, ranks: ranks, report: selection.report(reports), account: account)
-    }
-
-    // MARK: Cutting into groups
-
-    private func forEachRange(
-        _ isStopped: () -> Bool, _ body: (Range<Int>, [Int]) throws -> Void
-    ) throws {
-        let batches = RowBatches(store, reads: selection.columns.map { .column($0) })
-        for shard in store.shards {
-            var start = shard.rows.lowerBound
-            while start < shard.rows.upperBound {
-                if isStopped() { throw EngineError.stopped }
-                let rows = try batches.batch(from: start, in: shard).rows
-                try body(rows, live.local(rows))
-                start = rows.upperBound
-            }
-        }
-    }
-
-    private func groupSizes(
-        _ isStopped: () -> Bool
-    ) throws -> (sizes: [(key: Int?, rows: Int)], index: [Int: Int]) {
-        guard case .by(let column) = selection.grouping else {
-            return (live.count == 0 ? [] : [(nil, live.count)], [:])
-        }
-        var counts: [Int: Int] = [:]
-        try forEachRange(isStopped) { range, rows in
-            let keys = try store.integers(column, range)
-            for row in rows { counts[Int(keys[row]), default: 0] += 1 }
-        }
-        let keys = counts.keys.sorted()
-        let index = Dictionary(uniqueKeysWithValues: keys.enumerated().map { ($1, $0) })
-        return (keys.map { ($0, counts[$0] ?? 0) }, index)
-    }
-
-    private func gather(
-        _ sizes: [(key: Int?, rows: Int)], _ index: [Int: Int], _ isStopped: () -> Bool
-    ) throws -> GroupStore {
-        var types: [ColumnName: ColumnType] = [
-            GroupStore.rowNumber: .integer, GroupStore.ordinal: .integer, GroupStore.hashHigh: .integer,
-            GroupStore.hashLow: .integer,
-        ]
-        let columns = Set(selection.columns).sorted()
-        for name in columns {
-            guard let type = store.types[name] else {
-                // A store without rows has no columns.
-                if sizes.isEmpty { continue }
-                throw EngineError(
-                    .fault,
-                    "stage `\(context.name)` chooses by the column `\(name)`, which was declared and not written")
-            }
-            types[name] = type
-        }
-        let groups = try GroupStore(
-            sizes: sizes, types: types, folder: folder, bufferBytes: max(1 << 20, shares.resident / 4),
-            fileSystem: fileSystem)
-        var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
-        names += columns
-        try forEachRange(isStopped) { range, rows in
-            var target = [Int](repeating: -1, count: range.count)
-            if case .by(let column) = selection.grouping {
-                let keys = try store.integers(column, range)
-                for row in rows { target[row] = index[Int(keys[row])] ?? -1 }
-            } else {
-                for row in rows { target[row] = 0 }
-            }
-            var columns = try store.load(names, range)
-            columns.append((GroupStore.rowNumber, .integers(range.map { Int64($0) })))
-            try groups.append(columns, groups: target)
-        }
-        try groups.finish()
-        return groups
-    }
-
-    /// Runs of groups that fit in the share of memory together; a group that alone does not is read in passes.
-    private func batches(_ groups: GroupStore) -> [[Int]] {
-        var batches: [[Int]] = []
-        var batch: [Int] = []
-        var bytes = 0
-        for (index, extent) in groups.extents.enumerated() {
-            let need = fixedBytes(extent.rows.count) + groups.bytes(of: extent, columns: selection.columns)
-            if !batch.isEmpty, bytes + need > context.memory {
-                batches.append(batch)
-                batch = []
-                bytes = 0
-            }
-            batch.append(index)
-            bytes += need
-        }
-        return batch.isEmpty ? batches : batches + [batch]
+        let report = selection.report(reports.reports)
+        if let failure = reports.failure { throw EngineError(failure) }
+        return Result(live: remaining, ranks: ranks, report: report, account: account)
     }
 
     // MARK: Memory
 
     /// Rows are read through no less than this.
     private static let leastResident = 1 << 20
+    /// A row's rank, noted until the selection is written down.
+    private static let perRank = MemoryLayout<(row: Int, rank: Int32)>.stride
+    /// What a stage takes for each group while it parts its budget among them.
+    private static let perQuota = 48
 
     /// What a group can't do without: the selection's own state, the outcome, and a chunk of its columns.
     static func bytes(of selection: any Selection, rows: Int, _ context: StageContext) -> Int {
@@ -191,18 +115,160 @@ final class SelectionPhase: @unchecked Sendable {
         Self.bytes(of: selection, rows: rows, context) - Self.leastResident
     }
 
-    private func share(of sizes: [Int]) throws(EngineError) -> MemoryShares.Part {
-        let rows = sizes.max() ?? 0
-        return try shares.selection(
-            context.name, Self.bytes(of: selection, rows: rows, context), purpose: " for a group of \(rows) records",
-            advice: sizes.count > 1 ? "make more clusters" : nil, beside: beside)
+    /// Makes sure that so much is leased.
+    ///
+    /// - Parameter purpose: of what, with a space before it.
+    private func need(_ bytes: Int, _ purpose: String, advice: String? = nil) throws {
+        guard bytes > part.bytes else { return }
+        let larger = try shares.selection(
+            context.name, bytes, purpose: purpose, advice: advice, beside: beside)
+        try lease?(larger)
+        part = larger
+        context = contextOf(larger.bytes)
     }
 
-    // MARK: One group
+    private func fault(_ what: String) -> EngineError {
+        EngineError(.fault, "stage `\(context.name)`: \(what); this is a defect of the stage")
+    }
+
+    private func quotas(for table: GroupTable) throws -> [Int] {
+        try need(
+            GroupTable.bytes(table.count) + table.count * Self.perQuota, " to part its budget among \(table.count) groups")
+        let quotas: [Int]
+        do throws(StageError) {
+            quotas = try selection.quotas(for: table.sizes)
+        } catch {
+            throw EngineError(error, stage: context.name)
+        }
+        if let fault = SelectionRules.fault(inQuotas: quotas, for: table.sizes) { throw self.fault(fault) }
+        return quotas
+    }
+
+    // MARK: Cutting into groups
+
+    private func columnTypes(isEmpty: Bool) throws(EngineError) -> [ColumnName: ColumnType] {
+        var types: [ColumnName: ColumnType] = [:]
+        for name in selection.columns {
+            guard let type = store.types[name] else {
+                // A store without rows has no columns.
+                if isEmpty { continue }
+                throw EngineError(
+                    .fault, "stage `\(context.name)` chooses by the column `\(name)`, which was declared and not written")
+            }
+            types[name] = type
+        }
+        return GroupStore.types(types)
+    }
+
+    private func forEachRange(
+        _ columns: [ColumnName], _ isStopped: () -> Bool, _ body: (Range<Int>, [Int]) throws -> Void
+    ) throws {
+        let batches = RowBatches(store, columns: columns)
+        for shard in store.shards {
+            var start = shard.rows.lowerBound
+            while start < shard.rows.upperBound {
+                if isStopped() { throw EngineError.stopped }
+                let rows = try batches.batch(from: start, in: shard).rows
+                try body(rows, live.local(rows))
+                start = rows.upperBound
+            }
+        }
+    }
+
+    private func countGroups(_ isStopped: () -> Bool) throws -> GroupTable {
+        guard case .by(let column) = selection.grouping else { return GroupTable(all: live.count) }
+        var counter = try GroupCounter { [self] bytes, groups in
+            try need(bytes + Self.leastResident, " for a table of \(groups) groups")
+        }
+        try forEachRange([column], isStopped) { range, rows in
+            let keys = try store.integers(column, range)
+            for row in rows { try counter.add(keys[row]) }
+        }
+        return try counter.table()
+    }
+
+    /// Groups, cut into sections that are worked on one after the other or at a time.
+    private struct Work {
+        let table: GroupTable
+        let sections: [GroupStore.Section]
+        /// Sections that fit in the share of memory together.
+        var batches: [Range<Int>] = []
+        let bufferBytes: Int
+    }
+
+    /// Small groups stand together: opening a file for each would take longer than choosing in it.
+    ///
+    /// - Parameter ranks: how many are noted at most.
+    private func cut(
+        _ table: GroupTable, _ types: [ColumnName: ColumnType], threads: Int, ranks: Int
+    ) throws -> Work {
+        let rowBytes = GroupStore.rowBytes(types)
+        let held = GroupTable.bytes(table.count) + ranks * Self.perRank
+        let rows = table.sizes.max() ?? 0
+        // The largest group decides what is leased; so bundles never need more than that, and a MiB.
+        let least = Self.bytes(of: selection, rows: rows, context)
+        try self.need(
+            least + held, " for a group of \(rows) records\(table.count > 1 ? " of \(table.count) groups" : "")",
+            advice: table.count > 1 ? "make more clusters" : nil)
+        let free = part.bytes - held
+        let bundleBytes = max(64 << 10, min(4 << 20, free / (8 * threads)))
+        let sections = GroupStore.sections(of: table, rowBytes: rowBytes, bundleBytes: bundleBytes)
+        let buffers = GroupStore.bufferBytes(
+            max(1 << 20, min(shares.resident / 4, free / 4)), sections: sections.count, types)
+        func need(of section: GroupStore.Section) -> Int {
+            let largest = table.sizes[section.groups].max() ?? 0
+            let decided = section.groups.count > 1 ? section.rows.count * (GroupBundle.perRow + 160) : 0
+            return fixedBytes(largest) + decided
+        }
+        let widest = sections.map { need(of: $0) + ($0.groups.count > 1 ? $0.rows.count * rowBytes : Self.leastResident) }
+            .max() ?? 0
+        try self.need(
+            held + max(buffers + MemoryShares.perBlock, widest), " for \(table.count) groups in \(sections.count) parts")
+        var work = Work(table: table, sections: sections, bufferBytes: buffers)
+        let room = part.bytes - held
+        var (start, bytes) = (0, 0)
+        for (index, section) in sections.enumerated() {
+            let need = need(of: section) + section.rows.count * rowBytes
+            if index > start, bytes + need > room {
+                work.batches.append(start..<index)
+                (start, bytes) = (index, 0)
+            }
+            bytes += need
+        }
+        if start < sections.count { work.batches.append(start..<sections.count) }
+        return work
+    }
+
+    private func gather(
+        _ work: Work, _ types: [ColumnName: ColumnType], _ isStopped: () -> Bool
+    ) throws -> GroupStore {
+        let groups = try GroupStore(
+            table: work.table, sections: work.sections, types: types, folder: folder, bufferBytes: work.bufferBytes,
+            fileSystem: fileSystem)
+        var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
+        names += Set(selection.columns).subtracting(names).sorted()
+        try forEachRange(names, isStopped) { range, rows in
+            var target = [Int32](repeating: -1, count: range.count)
+            var columns = try store.load(names, range)
+            if case .by(let column) = selection.grouping {
+                let keys = try store.integers(column, range)
+                for row in rows { target[row] = groups.section(of: keys[row]) }
+                columns.append((GroupStore.key, .integers(keys)))
+            } else {
+                for row in rows { target[row] = 0 }
+            }
+            columns.append((GroupStore.rowNumber, .integers(range.map { Int64($0) })))
+            try groups.append(columns, sections: target)
+        }
+        try groups.finish()
+        return groups
+    }
+
+    // MARK: One section
 
     private struct Data: GroupData {
         let groups: GroupStore
-        let extent: GroupStore.Extent
+        let rows: Range<Int>
         let residentBytes: Int
 
         func hashes() throws(StageError) -> [ContentHash] {
@@ -217,7 +283,7 @@ final class SelectionPhase: @unchecked Sendable {
                 throw .missingColumn(name, "vectors", found: groups.type(of: name))
             }
             do throws(IOFailure) {
-                return try groups.vectors(name, extent, residentBytes: residentBytes)
+                return try groups.vectors(name, rows, residentBytes: residentBytes)
             } catch {
                 throw StageError(.io, error.description)
             }
@@ -227,7 +293,7 @@ final class SelectionPhase: @unchecked Sendable {
             switch groups.type(of: name) {
             case .integer: return .integers(try numbers(name))
             case .real:
-                do throws(IOFailure) { return .reals(try groups.reals(name, extent.rows)) } catch {
+                do throws(IOFailure) { return .reals(try groups.reals(name, rows)) } catch {
                     throw StageError(.io, error.description)
                 }
             case let other: throw .missingColumn(name, "integers or reals", found: other)
@@ -235,84 +301,72 @@ final class SelectionPhase: @unchecked Sendable {
         }
 
         private func numbers(_ name: ColumnName) throws(StageError) -> [Int64] {
-            do throws(IOFailure) { return try groups.integers(name, extent.rows) } catch {
+            do throws(IOFailure) { return try groups.integers(name, rows) } catch {
                 throw StageError(.io, error.description)
             }
         }
     }
 
-    private func choose(_ groups: GroupStore, _ number: Int, quota: Int) {
+    private func choose(_ groups: GroupStore, _ number: Int, _ quotas: [Int], _ isStopped: () -> Bool) {
         do {
-            let extent = groups.extents[number]
-            let data = Data(
-                groups: groups, extent: extent,
-                residentBytes: max(
-                    Self.leastResident, min(shares.resident, context.memory - fixedBytes(extent.rows.count))))
-            let group = Group(key: extent.key, count: extent.rows.count, data: data)
-            let outcome: GroupOutcome
-            do throws(StageError) {
-                outcome = try selection.select(group, quota: quota, context)
-            } catch {
-                throw EngineError(error, stage: context.name)
+            let section = groups.sections[number]
+            var books = SelectionBooks(context.name, encoder: encoder, notesRanks: notesRanks)
+            if section.groups.count == 1 {
+                let count = section.rows.count
+                let data = Data(
+                    groups: groups, rows: section.rows,
+                    residentBytes: max(
+                        Self.leastResident, min(shares.resident, context.memory - fixedBytes(count))))
+                let key = groups.table.key(section.groups.lowerBound)
+                let outcome = try choose(
+                    Group(key: key, count: count, data: data), quota: quotas[section.groups.lowerBound])
+                try books.add(
+                    outcome, key: key, rows: try groups.integers(GroupStore.rowNumber, section.rows)[...],
+                    ordinals: try groups.integers(GroupStore.ordinal, section.rows)[...], handOver: take)
+            } else {
+                let bundle = try GroupBundle(groups, section, columns: selection.columns)
+                for (group, member) in zip(section.groups, bundle.members) {
+                    if isStopped() { return }
+                    let outcome = try choose(
+                        Group(key: member.key, count: member.rows.count, data: bundle.data(member)),
+                        quota: quotas[group])
+                    try books.add(
+                        outcome, key: member.key, rows: bundle.rowNumbers[member.rows],
+                        ordinals: bundle.ordinals[member.rows], handOver: take)
+                }
             }
-            let name = extent.key.map { "group \($0)" } ?? "the group"
-            if let fault = outcome.fault(
-                rows: extent.rows.count, quota: quota, mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
-            {
-                throw self.fault(fault)
+            try books.empty(take)
+            monitor.locked {
+                account.add(books.account)
+                chunks[number] = books.reports
             }
-            try book(outcome, groups, extent)
         } catch {
             monitor.locked { if failure == nil { failure = error } }
         }
     }
 
-    private func fault(_ what: String) -> EngineError {
-        EngineError(.fault, "stage `\(context.name)`: \(what); this is a defect of the stage")
-    }
-
-    private func book(_ outcome: GroupOutcome, _ groups: GroupStore, _ extent: GroupStore.Extent) throws {
-        let count = extent.rows.count
-        let rows = try groups.integers(GroupStore.rowNumber, extent.rows)
-        let ordinals = try groups.integers(GroupStore.ordinal, extent.rows)
-        for start in stride(from: 0, to: count, by: Self.bookedRows) {
-            try book(outcome, rows, ordinals, start..<min(count, start + Self.bookedRows))
-        }
-        let kept = outcome.ranks.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+    /// Takes what a section's books have gathered so far.
+    private func take(_ books: SelectionBooks) throws {
+        try ledger.add(books.lines, ends: books.ends, ordinals: books.dropped)
         monitor.locked {
-            account.countDrop(stage: context.name, reason: outcome.reason, count - kept)
-            reports.append(GroupReport(key: extent.key, size: count, kept: kept, report: outcome.report))
+            for row in books.leaving { remaining.remove(row) }
+            ranks += books.staying
         }
     }
 
-    /// Rows whose ledger lines are made at a time.
-    private static let bookedRows = 8192
-
-    private func book(_ outcome: GroupOutcome, _ rows: [Int64], _ ordinals: [Int64], _ range: Range<Int>) throws {
-        var lines: [UInt8] = []
-        var ends: [Int] = []
-        var dropped: [UInt64] = []
-        var leaving: [Int] = []
-        var staying: [(row: Int, rank: Int32)] = []
-        for row in range {
-            guard outcome.ranks[row] < 0 else {
-                if notesRanks { staying.append((Int(rows[row]), outcome.ranks[row])) }
-                continue
-            }
-            let ordinal = UInt64(bitPattern: ordinals[row])
-            let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
-            encoder.appendDrop(
-                Ordinal(rawValue: ordinal), stage: context.name, reason: outcome.reason,
-                partner: partner < 0 ? nil : Ordinal(rawValue: UInt64(bitPattern: ordinals[partner])),
-                measures: outcome.measures.map { Measure($0.name, .real($0.values[row])) }, to: &lines)
-            ends.append(lines.count)
-            dropped.append(ordinal)
-            leaving.append(Int(rows[row]))
+    private func choose(_ group: Group, quota: Int) throws -> GroupOutcome {
+        let outcome: GroupOutcome
+        do throws(StageError) {
+            outcome = try selection.select(group, quota: quota, context)
+        } catch {
+            throw EngineError(error, stage: context.name)
         }
-        try ledger.add(lines, ends: ends, ordinals: dropped)
-        monitor.locked {
-            for row in leaving { remaining.remove(row) }
-            ranks += staying
+        let name = group.key.map { "group \($0)" } ?? "the group"
+        if let fault = outcome.fault(
+            rows: group.count, quota: quota, mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
+        {
+            throw self.fault(fault)
         }
+        return outcome
     }
 }

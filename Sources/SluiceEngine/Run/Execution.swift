@@ -439,8 +439,11 @@ final class Execution {
                 selection, context: { [self] in context(link, memory: $0) }, store: keeping.store, live: live,
                 ledger: keeping.ledger, encoder: encoder, folder: "\(work)/groups", notesRanks: writesRanks,
                 shares: shares, beside: left, fileSystem: options.fileSystem)
+            var held: PhaseLeases?
+            defer { held?.giveBack() }
             result = try phase.run(on: pool, isStopped: options.isStopped) { [budget] part throws(EngineError) in
-                try leases.add(part, of: budget, for: link.label)
+                held?.giveBack()
+                held = try PhaseLeases([part], of: budget, for: link.label)
             }
             let runs = try keeping.ledger.flush().filter { !runsBefore.contains($0) }
             try done.write(result, runs: runs)

@@ -1,0 +1,87 @@
+/// The groups of a selection: their keys, ascending, and how many rows each has.
+struct GroupTable: Sendable {
+    /// Empty where there is one group of all records.
+    private(set) var keys: [Int64] = []
+    private(set) var sizes: [Int] = []
+
+    /// One group of all records; none where there are no records.
+    init(all rows: Int) { sizes = rows > 0 ? [rows] : [] }
+
+    fileprivate init(keys: [Int64], sizes: [Int]) {
+        self.keys = keys
+        self.sizes = sizes
+    }
+
+    var count: Int { sizes.count }
+
+    func key(_ group: Int) -> Int? { keys.isEmpty ? nil : Int(keys[group]) }
+
+    /// Bytes that a table of so many groups takes, with the quotas.
+    static func bytes(_ groups: Int) -> Int { groups * 24 }
+}
+
+/// Counts the rows of each key in flat arrays: keys gather, are sorted, and merged into what was counted before.
+struct GroupCounter {
+    private var keys: [Int64] = []
+    private var sizes: [Int] = []
+    private var pending: [Int64] = []
+    /// Makes sure that so many bytes are leased.
+    private let lease: (_ bytes: Int, _ groups: Int) throws -> Void
+
+    private static let leastPending = 1 << 16
+
+    init(lease: @escaping (_ bytes: Int, _ groups: Int) throws -> Void) throws {
+        self.lease = lease
+        try lease(8 * Self.leastPending, 1)
+        pending.reserveCapacity(Self.leastPending)
+    }
+
+    mutating func add(_ key: Int64) throws {
+        pending.append(key)
+        // As many as there are groups, so that merging costs no more than sorting.
+        if pending.count >= max(Self.leastPending, keys.count / 2) { try settle() }
+    }
+
+    consuming func table() throws -> GroupTable {
+        try settle()
+        return GroupTable(keys: keys, sizes: sizes)
+    }
+
+    private mutating func settle() throws {
+        guard !pending.isEmpty else { return }
+        pending.sort()
+        let total = merge { _, _ in }
+        // Both tables at a time, and the keys that wait: half as many as there will be groups.
+        try lease(16 * (keys.count + total) + 8 * max(Self.leastPending, total / 2) + 8 * pending.count, total)
+        var (mergedKeys, mergedSizes): ([Int64], [Int]) = ([], [])
+        mergedKeys.reserveCapacity(total)
+        mergedSizes.reserveCapacity(total)
+        _ = merge { key, size in
+            mergedKeys.append(key)
+            mergedSizes.append(size)
+        }
+        (keys, sizes) = (mergedKeys, mergedSizes)
+        pending = []
+        pending.reserveCapacity(max(Self.leastPending, keys.count / 2))
+    }
+
+    /// Goes over all keys in order; gives how many there are.
+    private func merge(_ body: (_ key: Int64, _ size: Int) -> Void) -> Int {
+        var (old, new, total) = (0, 0, 0)
+        while old < keys.count || new < pending.count {
+            let key = new == pending.count || (old < keys.count && keys[old] < pending[new]) ? keys[old] : pending[new]
+            var size = 0
+            if old < keys.count, keys[old] == key {
+                size = sizes[old]
+                old += 1
+            }
+            while new < pending.count, pending[new] == key {
+                size += 1
+                new += 1
+            }
+            body(key, size)
+            total += 1
+        }
+        return total
+    }
+}

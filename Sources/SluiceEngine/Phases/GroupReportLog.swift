@@ -1,0 +1,186 @@
+import SluiceCore
+import SluiceIO
+
+/// Group reports in a compact form, so that those of a million groups wait on disk and not in memory.
+struct GroupReportChunk: Sendable {
+    fileprivate(set) var bytes: [UInt8] = []
+    fileprivate(set) var count = 0
+
+    mutating func append(_ report: GroupReport) {
+        count += 1
+        put(report.key == nil ? 0 : 1)
+        put(report.key ?? 0)
+        put(report.size)
+        put(report.kept)
+        put(report.report)
+    }
+
+    private mutating func put(_ number: Int) {
+        withUnsafeBytes(of: Int64(number).littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    private mutating func put(_ text: String) {
+        put(text.utf8.count)
+        bytes.append(contentsOf: text.utf8)
+    }
+
+    private mutating func put(_ report: Report) {
+        switch report {
+        case .null: bytes.append(0)
+        case .flag(let value): bytes.append(value ? 2 : 1)
+        case .integer(let value):
+            bytes.append(3)
+            put(value)
+        case .real(let value):
+            bytes.append(4)
+            put(Int(Int64(bitPattern: value.bitPattern)))
+        case .text(let value):
+            bytes.append(5)
+            put(value)
+        case .list(let values):
+            bytes.append(6)
+            put(values.count)
+            for value in values { put(value) }
+        case .object(let entries):
+            bytes.append(7)
+            put(entries.count)
+            for entry in entries {
+                put(entry.key)
+                put(entry.value)
+            }
+        }
+    }
+}
+
+/// Reads back what a chunk holds. The bytes are the engine's own, and their checksum has been checked.
+private struct GroupReportReader {
+    let bytes: [UInt8]
+    private var at = 0
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    mutating func next() -> GroupReport? {
+        guard at < bytes.count else { return nil }
+        let hasKey = number() == 1
+        let (key, size, kept) = (number(), number(), number())
+        return GroupReport(key: hasKey ? key : nil, size: size, kept: kept, report: report())
+    }
+
+    private mutating func number() -> Int {
+        guard at + 8 <= bytes.count else {
+            at = bytes.count
+            return 0
+        }
+        defer { at += 8 }
+        return bytes.withUnsafeBytes { Int(Int64(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: Int64.self))) }
+    }
+
+    private mutating func text() -> String {
+        let end = min(bytes.count, at + max(0, number() + 8))
+        defer { at = max(at, end) }
+        return at < end ? String(decoding: bytes[at..<end], as: UTF8.self) : ""
+    }
+
+    private mutating func report() -> Report {
+        guard at < bytes.count else { return .null }
+        let tag = bytes[at]
+        at += 1
+        switch tag {
+        case 1: return .flag(false)
+        case 2: return .flag(true)
+        case 3: return .integer(number())
+        case 4: return .real(Double(bitPattern: UInt64(bitPattern: Int64(number()))))
+        case 5: return .text(text())
+        case 6: return .list((0..<max(0, number())).map { _ in report() })
+        case 7:
+            return .object(
+                (0..<max(0, number())).map { _ in
+                    let key = text()
+                    return Report.Entry(key, report())
+                })
+        default: return .null
+        }
+    }
+}
+
+/// A file in a box, since an optional of it can't be borrowed.
+private final class SharedFile {
+    let file: OpenFile
+    init(_ file: consuming OpenFile) { self.file = file }
+}
+
+/// The reports of all groups of a selection, in the order in which they are appended.
+final class GroupReportLog: @unchecked Sendable {
+    // Appended to by one thread; read from when nobody appends any more.
+    private let path: String
+    private let fileSystem: FileSystem
+    private var pending: [UInt8] = []
+    private var chunks: [Range<UInt64>] = []
+    private var sums: [ContentHash] = []
+    private var size: UInt64 = 0
+    private var file: SharedFile?
+    private var count = 0
+    /// What reading them failed with: an iterator can't throw.
+    private(set) var failure: IOFailure?
+
+    private static let chunkBytes = 1 << 20
+
+    init(path: String, fileSystem: FileSystem) {
+        self.path = path
+        self.fileSystem = fileSystem
+    }
+
+    func append(_ chunk: GroupReportChunk) throws(IOFailure) {
+        pending += chunk.bytes
+        count += chunk.count
+        if pending.count >= Self.chunkBytes { try spill() }
+    }
+
+    private func spill() throws(IOFailure) {
+        if file == nil { file = SharedFile(try fileSystem.create(path)) }
+        guard let file else { return }
+        let (bytes, at) = (pending, size)
+        pending = []
+        let result = bytes.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
+            do throws(IOFailure) { return .success(try file.file.write(bytes, at: at)) } catch { return .failure(error) }
+        }
+        try result.get()
+        sums.append(bytes.withUnsafeBytes { XXHash.hash128($0) })
+        chunks.append(size..<(size + UInt64(bytes.count)))
+        size += UInt64(bytes.count)
+    }
+
+    var reports: GroupReports {
+        GroupReports(count: count) { [self] in
+            var chunk = 0
+            var reader = GroupReportReader([])
+            return AnyIterator {
+                while true {
+                    if let report = reader.next() { return report }
+                    guard chunk <= self.chunks.count, let bytes = self.bytes(of: chunk) else { return nil }
+                    chunk += 1
+                    reader = GroupReportReader(bytes)
+                }
+            }
+        }
+    }
+
+    /// The bytes of a chunk; those that never left memory come last.
+    private func bytes(of chunk: Int) -> [UInt8]? {
+        guard chunk < chunks.count, let file else { return pending }
+        var bytes = [UInt8](repeating: 0, count: chunks[chunk].count)
+        do throws(IOFailure) {
+            let at = chunks[chunk].lowerBound
+            let got = try bytes.withUnsafeMutableBytes { buffer in
+                Result<Int, IOFailure> { () throws(IOFailure) in try file.file.read(into: buffer, at: at) }
+            }.get()
+            guard got == bytes.count, bytes.withUnsafeBytes({ XXHash.hash128($0) }) == sums[chunk] else {
+                throw IOFailure(.corruptWorkFile, path: path, found: "this work file is damaged")
+            }
+            return bytes
+        } catch {
+            failure = failure ?? error
+            return nil
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import SluiceCore
+
+/// Who leaves and who stays of the groups of a section, gathered so that a group costs no lock of its own.
+struct SelectionBooks {
+    private let name: String
+    private let encoder: LineEncoder
+    private let notesRanks: Bool
+    /// Ledger lines, where each ends, and whose it is.
+    private(set) var lines: [UInt8] = []
+    private(set) var ends: [Int] = []
+    private(set) var dropped: [UInt64] = []
+    /// Rows of the store that leave, and those that stay, where their ranks are wanted.
+    private(set) var leaving: [Int] = []
+    private(set) var staying: [(row: Int, rank: Int32)] = []
+    private(set) var account = Account()
+    private(set) var reports = GroupReportChunk()
+
+    /// Rows whose ledger lines are made at a time.
+    private static let most = 8192
+
+    /// Whether it is time to hand over what has gathered.
+    private var isFull: Bool { leaving.count >= Self.most || staying.count >= Self.most }
+
+    /// - Parameter name: of the stage.
+    init(_ name: String, encoder: LineEncoder, notesRanks: Bool) {
+        self.name = name
+        self.encoder = encoder
+        self.notesRanks = notesRanks
+    }
+
+    mutating func add(
+        _ outcome: GroupOutcome, key: Int?, rows: ArraySlice<Int64>, ordinals: ArraySlice<Int64>,
+        handOver: (SelectionBooks) throws -> Void
+    ) throws {
+        let count = rows.count
+        var kept = 0
+        for row in 0..<count {
+            let number = Int(rows[rows.startIndex + row])
+            if isFull { try empty(handOver) }
+            guard outcome.ranks[row] < 0 else {
+                kept += 1
+                if notesRanks { staying.append((number, outcome.ranks[row])) }
+                continue
+            }
+            let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
+            func ordinal(_ row: Int) -> UInt64 { UInt64(bitPattern: ordinals[ordinals.startIndex + row]) }
+            encoder.appendDrop(
+                Ordinal(rawValue: ordinal(row)), stage: name, reason: outcome.reason,
+                partner: partner < 0 ? nil : Ordinal(rawValue: ordinal(partner)),
+                measures: outcome.measures.map { Measure($0.name, .real($0.values[row])) }, to: &lines)
+            ends.append(lines.count)
+            dropped.append(ordinal(row))
+            leaving.append(number)
+        }
+        if kept < count { account.countDrop(stage: name, reason: outcome.reason, count - kept) }
+        reports.append(GroupReport(key: key, size: count, kept: kept, report: outcome.report))
+    }
+
+    /// Hands over what has gathered.
+    mutating func empty(_ handOver: (SelectionBooks) throws -> Void) throws {
+        try handOver(self)
+        lines.removeAll(keepingCapacity: true)
+        ends.removeAll(keepingCapacity: true)
+        dropped.removeAll(keepingCapacity: true)
+        leaving.removeAll(keepingCapacity: true)
+        staying.removeAll(keepingCapacity: true)
+    }
+}
