@@ -48,7 +48,7 @@ steady: build ## run the tests that start processes N (50) times beside two busy
 fuzz: ## fuzz the readers, FUZZ_SECONDS (60) each
 	@scripts/fuzz.sh
 
-soak: ## the long loops of the fault tests: every fault, hundreds of kills
+soak: build ## the long loops of the fault tests: every fault, hundreds of kills
 	@scripts/soak.sh
 
 neon: ## compare the NEON kernels with the portable ones, emulated (takes two Debian packages)

@@ -113,21 +113,29 @@ public struct FormatStage: Stage, Transform {
         return [ColumnSpec(.text, .bytes), ColumnSpec(.messages, .bytes)]
     }
 
-    /// A text has each field as often as its template names it. Messages are JSON: quotes and line ends take twice their room.
     public func memory(_ context: StageContext) -> TransformMemory {
         switch layout {
-        case .schemas: TransformMemory(growth: 3)
+        // A text and, of the same contents, messages.
+        case .schemas: TransformMemory(growth: 2)
         case .template(let template, let user, let assistant):
-            TransformMemory(growth: template.mostUses + 2 * ((user?.mostUses ?? 0) + (assistant?.mostUses ?? 0)))
+            // What user and assistant say is written twice: by itself, and into the messages.
+            TransformMemory(
+                growth: max(1, most { template.count(of: $0) })
+                    + 2 * most { (user?.count(of: $0) ?? 0) + (assistant?.count(of: $0) ?? 0) })
         }
     }
+
+    /// The largest number of any field: fields are parts of a record and don't overlap, so what is made of them is at most
+    /// as many times the record.
+    private func most(_ count: (FieldPath) -> Int) -> Int { paths.map(count).max() ?? 0 }
 
     public func apply(to block: inout Block) throws(StageError) {
         let columns = paths.map { block.field($0) }
         var text = BytesColumn()
         var messages: BytesColumn? =
             writes.count > 1 && block.isWanted(.messages) ? BytesColumn() : nil
-        text.reserve(rows: block.count, bytes: block.count * 512)
+        text.reserve(rows: block.count, bytes: room(for: block, columns))
+        if block.count == 1 { messages?.reserve(rows: 1, bytes: room(for: block, columns)) }
 
         switch layout {
         case .schemas(let schemas, let style):
@@ -189,6 +197,23 @@ public struct FormatStage: Stage, Transform {
         }
         block.write(.text, .bytes(text))
         if let messages { block.write(.messages, .bytes(messages)) }
+    }
+
+    /// Bytes for the texts of a block. A record alone in its block may be very long: it gets room for all that can be made
+    /// of it at once, since an array that grows has its bytes twice for a moment, and what is not filled costs nothing.
+    private func room(for block: borrowing Block, _ columns: [FieldColumn]) -> Int {
+        guard block.count == 1 else { return block.count * 512 }
+        let fields = columns.reduce(0) { sum, column in
+            switch column[0] {
+            case .missing, .null: sum
+            case .string(let bytes), .json(let bytes): sum + bytes.count
+            case .chat(let turns): sum + turns.encoded.count
+            }
+        }
+        // Escaped as JSON, a byte may be two.
+        var repeats = 2
+        if case .template(let template, _, _) = layout { repeats = max(repeats, most { template.count(of: $0) }) }
+        return 4096 + repeats * fields
     }
 
     /// Why a record does not fit.

@@ -28,17 +28,16 @@ struct Template: Sendable {
     private(set) var fields: [Field] = []
     private var lines: [Line] = []
 
-    /// How often the field that stands most often in the template does so.
-    var mostUses: Int {
-        var uses = [Int](repeating: 0, count: fields.count)
-        for line in lines {
+    /// How many times the template names a field.
+    func count(of path: FieldPath) -> Int {
+        let places = lines.flatMap { line -> [Int] in
             switch line {
-            case .blank: break
-            case .lone(let field): uses[field] += 1
-            case .pieces(let pieces): for case .field(let field) in pieces { uses[field] += 1 }
+            case .blank: []
+            case .lone(let index): [index]
+            case .pieces(let pieces): pieces.compactMap { if case .field(let index) = $0 { index } else { nil } }
             }
         }
-        return uses.max() ?? 0
+        return places.count { fields[$0].path == path }
     }
 
     /// - Parameter option: the option the template was given as, for messages.

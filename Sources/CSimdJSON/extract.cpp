@@ -169,10 +169,13 @@ struct Node {
     uint64_t seen = 0;
 };
 
+/// A chat turn by its places in the line. It is smaller than the turn itself, so that a line of nothing but turns does
+/// not take a multiple of its size.
 struct Turn {
-    Span role;
-    /// Text parts, `first ..< last` in `parts`.
-    size_t first = 0, last = 0;
+    /// The role's characters, as they are spelled.
+    uint32_t role_start = 0, role_end = 0;
+    /// Where the content begins: a string, or a list of parts, which is read again where it is written out.
+    uint32_t content = 0;
 };
 
 } // namespace
@@ -192,7 +195,10 @@ struct sluice_json {
     /// The turns come from `conversations`, whose speakers have names of their own.
     bool share_gpt = false;
     std::vector<Turn> turns;
-    std::vector<Span> parts;
+    /// A bound for the bytes of all turns as they are written out.
+    size_t turns_size = 0;
+    /// The longest key that is looked for.
+    size_t longest_key = 0;
     /// A number of its own for every line, so that marks need no clearing.
     uint64_t epoch = 0;
     std::vector<uint8_t> scratch;
@@ -219,6 +225,7 @@ struct sluice_json {
         int made = int(nodes.size());
         nodes.emplace_back();
         nodes.back().key.assign(key, length);
+        if (length > longest_key) longest_key = length;
         nodes[size_t(parent)].children.push_back(made);
         return made;
     }
@@ -240,6 +247,8 @@ struct sluice_json {
         const char *key = reinterpret_cast<const char *>(line + from);
         size_t length = to - from;
         if (escaped) {
+            // An escape is six bytes at most for one, so a much longer key is none of ours.
+            if (length > 6 * longest_key) { pending = -1; return; }
             scratch.resize(length);
             length = size_t(unescape(line + from, line + to, scratch.data()) - scratch.data());
             key = reinterpret_cast<const char *>(scratch.data());
@@ -584,6 +593,7 @@ struct Cursor {
     bool is(const Span &s, const char *word) const {
         size_t length = std::strlen(word);
         if (!s.escaped) return s.end - s.start == length && std::memcmp(line + s.start, word, length) == 0;
+        if (s.end - s.start > 6 * length) return false;
         std::vector<uint8_t> plain(s.end - s.start);
         size_t n = size_t(unescape(line + s.start, line + s.end, plain.data()) - plain.data());
         return n == length && std::memcmp(plain.data(), word, length) == 0;
@@ -601,9 +611,42 @@ struct Cursor {
 
 } // namespace
 
+/// Walks the parts of a content at `c`, a string or a list of parts, and gives each text to `text`. False where it is
+/// something else.
+template <typename F> static bool each_text(Cursor &c, F text) {
+    if (*c.p == '"') {
+        text(c.string());
+        return true;
+    }
+    if (*c.p != '[') return false;
+    c.p++;
+    bool first_part = true;
+    while (c.more(']', first_part)) {
+        if (*c.p != '{') return false;
+        c.p++;
+        Span type, found;
+        bool first_of_part = true;
+        while (c.more('}', first_of_part)) {
+            Span name = c.string();
+            c.space();
+            c.p++;
+            c.space();
+            bool string = *c.p == '"';
+            if (string && type.kind == 0 && c.is(name, "type")) type = c.string();
+            else if (string && found.kind == 0 && c.is(name, "text")) found = c.string();
+            else c.skip();
+        }
+        if (type.kind == 0) return false;
+        if (!c.is(type, "text")) continue;
+        if (found.kind == 0) return false;
+        text(found);
+    }
+    return true;
+}
+
 bool sluice_json::read_chat(const uint8_t *line, const Span &value, const char *role_key, const char *content_key) {
     turns.clear();
-    parts.clear();
+    turns_size = 0;
     if (value.kind != SLUICE_FIELD_OTHER || line[value.start] != '[') return false;
     Cursor c{line, line + value.start + 1};
     bool first_turn = true;
@@ -611,7 +654,8 @@ bool sluice_json::read_chat(const uint8_t *line, const Span &value, const char *
         if (*c.p != '{') return false;
         c.p++;
         Turn turn;
-        turn.first = parts.size();
+        // A renamed role («gpt» to «assistant») may grow by six bytes.
+        turns_size += 8 + 6;
         bool has_role = false, has_content = false, first_key = true;
         while (c.more('}', first_key)) {
             Span key = c.string();
@@ -621,43 +665,19 @@ bool sluice_json::read_chat(const uint8_t *line, const Span &value, const char *
             if (!has_role && c.is(key, role_key)) {
                 has_role = true;
                 if (*c.p != '"') return false;
-                turn.role = c.string();
+                Span role = c.string();
+                turn.role_start = uint32_t(role.start);
+                turn.role_end = uint32_t(role.end);
+                turns_size += role.end - role.start;
             } else if (!has_content && c.is(key, content_key)) {
                 has_content = true;
-                if (*c.p == '"') {
-                    parts.push_back(c.string());
-                } else if (*c.p == '[') {
-                    c.p++;
-                    bool first_part = true;
-                    while (c.more(']', first_part)) {
-                        if (*c.p != '{') return false;
-                        c.p++;
-                        Span type, text;
-                        bool first_of_part = true;
-                        while (c.more('}', first_of_part)) {
-                            Span name = c.string();
-                            c.space();
-                            c.p++;
-                            c.space();
-                            bool string = *c.p == '"';
-                            if (string && type.kind == 0 && c.is(name, "type")) type = c.string();
-                            else if (string && text.kind == 0 && c.is(name, "text")) text = c.string();
-                            else c.skip();
-                        }
-                        if (type.kind == 0) return false;
-                        if (!c.is(type, "text")) continue;
-                        if (text.kind == 0) return false;
-                        parts.push_back(text);
-                    }
-                } else {
-                    return false;
-                }
+                turn.content = uint32_t(c.p - line);
+                if (!each_text(c, [&](const Span &text) { turns_size += text.end - text.start; })) return false;
             } else {
                 c.skip();
             }
         }
         if (!has_role || !has_content) return false;
-        turn.last = parts.size();
         turns.push_back(turn);
     }
     return !turns.empty();
@@ -709,13 +729,7 @@ int sluice_json_parse(sluice_json *json, const uint8_t *line, size_t length, int
             bool found = json->read_chat(line, json->messages, "role", "content");
             json->share_gpt = !found;
             if (!found) found = json->read_chat(line, json->conversations, "from", "value");
-            if (found) {
-                size_t size = 0;
-                // A renamed role («gpt» to «assistant») may grow by six bytes.
-                for (auto &t : json->turns) size += 8 + 6 + (t.role.end - t.role.start);
-                for (auto &p : json->parts) size += p.end - p.start;
-                total += size * json->chats.size();
-            }
+            if (found) total += json->turns_size * json->chats.size();
             json->chat_found = found;
         }
         for (auto &f : json->fields)
@@ -751,7 +765,7 @@ size_t sluice_json_emit(sluice_json *json, const uint8_t *line, uint8_t *out, ui
             uint8_t *from = out;
             for (auto &t : json->turns) {
                 uint8_t *header = out;
-                out = unescape(line + t.role.start, line + t.role.end, out + 4);
+                out = unescape(line + t.role_start, line + t.role_end, out + 4);
                 size_t n = size_t(out - header) - 4;
                 // ShareGPT's two speakers get the names that everything else uses.
                 if (json->share_gpt && n == 5 && std::memcmp(header + 4, "human", 5) == 0) {
@@ -764,8 +778,8 @@ size_t sluice_json_emit(sluice_json *json, const uint8_t *line, uint8_t *out, ui
                 put_length(header, n);
                 header += 4 + n;
                 out = header + 4;
-                for (size_t i = t.first; i < t.last; i++)
-                    out = unescape(line + json->parts[i].start, line + json->parts[i].end, out);
+                Cursor c{line, line + t.content};
+                each_text(c, [&](const Span &text) { out = unescape(line + text.start, line + text.end, out); });
                 put_length(header, size_t(out - header) - 4);
             }
             fields[number].offset = base + uint64_t(from - begin);
@@ -774,6 +788,13 @@ size_t sluice_json_emit(sluice_json *json, const uint8_t *line, uint8_t *out, ui
         }
     }
     return size_t(out - begin);
+}
+
+void sluice_json_shrink(sluice_json *json) {
+    json->stage1.reset();
+    json->capacity = 0;
+    json->turns = std::vector<Turn>();
+    json->scratch = std::vector<uint8_t>();
 }
 
 int sluice_utf8_valid(const uint8_t *bytes, size_t length) {

@@ -119,6 +119,9 @@ struct ThreadOptions: ParsableArguments {
             ? try Plan.threads(definition, registry: Environment.registry, atMost: count) : count
     }
 
+    /// As few as a run of the definition may take where memory is short.
+    var fewest: Int? { threads ?? 1 }
+
     func count() throws -> Int {
         guard let threads else { return max(1, min(64, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
         guard (1...256).contains(threads) else {

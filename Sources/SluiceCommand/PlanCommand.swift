@@ -24,7 +24,8 @@ struct PlanCommand: ParsableCommand {
         }
         let definition = try source.definition()
         let plan = try Plan(
-            definition, registry: Environment.registry, threads: try threads.count(for: definition), records: records)
+            definition, registry: Environment.registry, threads: try threads.count(for: definition),
+            fewest: threads.fewest, records: records)
         showInput(plan)
         showPhases(plan)
         showMemory(plan)

@@ -307,18 +307,27 @@ import Testing
         if isRead {
             #expect(outcome.status == 0, "\(outcome.errorText)")
             #expect(try RunFiles(space("out")).kept == Self.record(0) + [0x0A])
-        } else {
-            #expect(outcome.status == 4)
-            #expect(outcome.errorText.contains("in.jsonl.zst: byte 0: "), "\(outcome.errorText)")
-            #expect(
-                outcome.errorText.contains("a window of \(log == 27 ? 128 : 256) MiB"), "\(outcome.errorText)")
-            let advice =
-                memory == "200MiB" ? "Raise `memory`" : "Compress the file again, with `zstd --long=27` at most"
-            #expect(outcome.errorText.contains(advice), "\(outcome.errorText)")
-            // Nothing had been kept, so nothing is left and nothing is said of that.
-            #expect(!outcome.errorText.contains("--resume"), "\(outcome.errorText)")
-            #expect(!space.names().contains("out"))
+            return
         }
+        #expect(outcome.errorText.contains("in.jsonl.zst: byte 0: "), "\(outcome.errorText)")
+        #expect(outcome.errorText.contains("a window of \(log == 27 ? 128 : 256) MiB"), "\(outcome.errorText)")
+        // Nothing had been kept, so nothing is left and nothing is said of that.
+        #expect(!outcome.errorText.contains("--resume"), "\(outcome.errorText)")
+        #expect(!space.names().contains("out"))
+        guard log == 27 else {
+            // No memory would do, so there is nothing to go on with.
+            #expect(outcome.status == 3)
+            #expect(outcome.errorText.contains("Compress the file again, with `zstd --long=27` at most"))
+            return
+        }
+        // The memory that the message names suffices, and a MiB less does not.
+        #expect(outcome.status == 4)
+        let least = try #require(
+            outcome.errorText.split(separator: "smallest budget that would do is ").last?.prefix { $0.isNumber })
+        let enough = try #require(Int(least))
+        let less = try space.sluice("run", "run.yaml", "--memory", "\(enough - 1)MiB")
+        #expect(less.status == 4 && less.errorText.contains("would do is \(enough)MiB"), "\(less.errorText)")
+        #expect(try space.sluice("run", "run.yaml", "--memory", "\(enough)MiB").status == 0)
     }
 
     /// Found by fuzzing: a header whose size and window are near 2^64 bytes.

@@ -9,7 +9,9 @@ import Testing
     private func space(_ stages: [String], dimensions: Int) throws -> Workspace {
         let space = try Workspace()
         try space.write("in.jsonl", lines: Self.lines)
+        // So that it is the stages that decide, and not the longest record.
         try space.define(
+            input: ["max_record: 64KiB"],
             stages: ["format: {template: auto}", "embed: {dimensions: \(dimensions)}"] + stages)
         return space
     }
@@ -94,6 +96,7 @@ import Testing
         let space = try Workspace()
         try space.write("in.jsonl", lines: (0..<60_000).map { #"{"n":\#($0)}"# })
         try space.define(
+            input: ["max_record: 64KiB"],
             stages: [
                 "format: {template: \"{n}\"}", "embed: {dimensions: 512}",
                 "redundancy: {method: pairwise, distance: 0}",

@@ -1,4 +1,6 @@
+import Glibc
 import SluiceCore
+import Synchronization
 import Testing
 
 @testable import SluiceIO
@@ -15,7 +17,9 @@ struct ReadAheadTests {
         defer { buffer.deallocate() }
         do throws(IOFailure) {
             let source = try FileSystem.local.openInput(
-                path, options: InputOptions(digest: digest, readAheadThreads: threads))
+                path, options: InputOptions(digest: digest, readAheadFrames: threads))
+            let helpers = Helpers(threads, source)
+            defer { helpers.stop() }
             while true {
                 let count = try source.read(into: buffer)
                 if count == 0 { return (bytes, nil, digest.value) }
@@ -24,6 +28,54 @@ struct ReadAheadTests {
         } catch {
             return (bytes, error, digest.value)
         }
+    }
+
+    /// Threads that unpack ahead of the reader until they are stopped.
+    private final class Helpers: @unchecked Sendable {
+        // @unchecked: `unpackAhead` may be called by any thread; the list is touched by the test alone.
+        private let source: any ByteSource
+        private let isStopping = Atomic<Bool>(false)
+        private var threads: [pthread_t] = []
+
+        init(_ count: Int, _ source: any ByteSource) {
+            self.source = source
+            for _ in 0..<count {
+                var thread = pthread_t()
+                let this = Unmanaged.passRetained(self)
+                let status = pthread_create(
+                    &thread, nil,
+                    { argument in
+                        guard let argument else { return nil }
+                        let helpers = Unmanaged<Helpers>.fromOpaque(argument).takeRetainedValue()
+                        while !helpers.isStopping.load(ordering: .relaxed) {
+                            if !helpers.source.unpackAhead() { sched_yield() }
+                        }
+                        return nil
+                    }, this.toOpaque())
+                if status == 0 { threads.append(thread) } else { this.release() }
+            }
+        }
+
+        func stop() {
+            isStopping.store(true, ordering: .relaxed)
+            for thread in threads { pthread_join(thread, nil) }
+        }
+    }
+
+    /// Without any helper the reader unpacks everything by itself.
+    @Test func nobodyNeedsToHelp() throws {
+        let folder = TemporaryFolder()
+        let (path, content) = try file(in: folder, seed: 4)
+        let source = try FileSystem.local.openInput(path, options: InputOptions(readAheadFrames: 3))
+        #expect(source is FrameReadAhead)
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 10_000)
+        while true {
+            let count = try buffer.withUnsafeMutableBytes { try source.read(into: $0) }
+            if count == 0 { break }
+            bytes += buffer[..<count]
+        }
+        #expect(bytes == content)
     }
 
     /// A seekable file of many frames, the last short, with a seek table behind them.
@@ -86,9 +138,9 @@ struct ReadAheadTests {
         let writer = try ZstdSeekableWriter(path)
         try writer.append(Array("{}\n".utf8))
         try writer.finish()
-        let source = try FileSystem.local.openInput(path, options: InputOptions(readAheadThreads: 4))
+        let source = try FileSystem.local.openInput(path, options: InputOptions(readAheadFrames: 4))
         #expect(source is ZstdSource)
         let (many, _) = try file(in: folder, seed: 1)
-        #expect(try FileSystem.local.openInput(many, options: InputOptions(readAheadThreads: 4)) is FrameReadAhead)
+        #expect(try FileSystem.local.openInput(many, options: InputOptions(readAheadFrames: 4)) is FrameReadAhead)
     }
 }

@@ -255,7 +255,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\nmemory: 512\ninput: {files: a}\noutput: {directory: o}\n",
-            "2:9: `memory` is 512 bytes and must be at least 1MiB; did you mean `512MiB`?"
+            "2:9: `memory` is 512 bytes, far less than any run takes; did you mean `512MiB`?"
         ),
         (
             "sluice: 1\nseed: -1\ninput: {files: a}\noutput: {directory: o}\n",
@@ -563,7 +563,7 @@ private func stage(_ line: String) -> String {
         }
         #expect(
             throws: DefinitionErrors([
-                Problem("`memory` is 7 bytes and must be at least 1MiB; did you mean `7MiB`?"),
+                Problem("`memory` is 7 bytes, far less than any run takes; did you mean `7MiB`?"),
                 Problem("`input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]"),
                 Problem("`output.directory` is empty; say where the results go"),
                 Problem("`output.level` is 0 and must be from 1 to 19"),

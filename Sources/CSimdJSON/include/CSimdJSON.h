@@ -69,6 +69,9 @@ int sluice_json_parse(sluice_json *json, const uint8_t *line, size_t length, int
 size_t sluice_json_emit(sluice_json *json, const uint8_t *line, uint8_t *out, uint64_t base,
                         sluice_json_field *fields);
 
+/// Gives back the memory that grew with the longest line. The next line makes what it needs anew.
+void sluice_json_shrink(sluice_json *json);
+
 int sluice_utf8_valid(const uint8_t *bytes, size_t length);
 
 #ifdef __cplusplus

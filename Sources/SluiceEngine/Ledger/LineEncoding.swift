@@ -54,7 +54,8 @@ struct LineEncoder: Sendable {
         bytes.append(contentsOf: Self.end)
     }
 
-    /// `{"file":…,"line":…,"byte":…,"error":…,"raw":…}`, or `"base64":…` for a line that is not UTF-8.
+    /// `{"file":…,"line":…,"byte":…,"error":…,"raw":…}`, or `"base64":…` for a line that is not UTF-8, and for a long
+    /// one that would be longer as text.
     func appendFault(
         _ ordinal: Ordinal, byte: Int, error: String, raw: UnsafeRawBufferPointer, length: Int,
         to bytes: inout [UInt8]
@@ -69,7 +70,13 @@ struct LineEncoder: Sendable {
             bytes.append(contentsOf: Self.lengthKey)
             appendDecimal(length, to: &bytes)
         }
-        if isValidUTF8(raw) {
+        let escaped = isValidUTF8(raw) ? jsonStringSize(raw) : .max
+        let base64 = (raw.count + 2) / 3 * 4
+        // A long line of control characters would be six times as long, escaped.
+        let usesText = escaped < .max && (raw.count <= LongRecords.threshold || escaped <= base64)
+        bytes.reserveCapacity(
+            bytes.count + (usesText ? escaped : base64) + (raw.count > LongRecords.threshold ? Self.roomForMore : 64))
+        if usesText {
             bytes.append(contentsOf: Self.rawKey)
             bytes.appendJSONString(raw)
         } else {
@@ -86,6 +93,9 @@ struct LineEncoder: Sendable {
         bytes.append(contentsOf: Self.lineKey)
         appendDecimal(ordinal.line, to: &bytes)
     }
+
+    /// A long line takes the pending lines of its output in (`OutputStream.take`).
+    private static let roomForMore = 2 * OutputStream.frameBytes
 
     private static let fileKey = Array(#""file":"#.utf8)
     private static let lineKey = Array(#","line":"#.utf8)

@@ -227,6 +227,24 @@ final class OutputStream {
         beginFlushing()
     }
 
+    /// Adds one long line, as `add` does, and takes its memory over where it fills a frame: it is not there twice.
+    func take(_ line: inout [UInt8], lines count: Int, to full: inout [Frame]) {
+        guard !line.isEmpty, state.pending.count + line.count >= Self.frameBytes else {
+            line.withUnsafeBytes { add([$0], lines: count, to: &full) }
+            line = []
+            return
+        }
+        state.lines += count
+        state.contentBytes += line.count
+        line.withUnsafeBytes { digest.update($0) }
+        line.insert(contentsOf: state.pending, at: 0)
+        state.pending.removeAll(keepingCapacity: true)
+        let buffer = buffers.take()
+        buffer.content = line
+        line = []
+        full.append(Frame(stream: self, buffer: buffer))
+    }
+
     /// Appends a compressed frame.
     func append(_ buffer: FrameBuffer) throws(IOFailure) {
         try write(buffer.compressed)

@@ -23,9 +23,11 @@ final class Outputs: @unchecked Sendable {
 
     /// - Parameters:
     ///   - spec: how the kept records are packed.
+    ///   - count: how many compressors of its level may be at work at a time.
     ///   - checkpoint: the states of the streams where a stopped run left off.
     init(
-        folder: String, spec: OutputSpec, writesPicks: Bool, from checkpoint: [OutputStream.State]? = nil,
+        folder: String, spec: OutputSpec, compressors count: Int, writesPicks: Bool,
+        from checkpoint: [OutputStream.State]? = nil,
         fileSystem: FileSystem
     ) throws(IOFailure) {
         let names =
@@ -47,18 +49,32 @@ final class Outputs: @unchecked Sendable {
         hasPicks = writesPicks
         self.folder = folder
         self.fileSystem = fileSystem
-        compressors = Spares { FrameCompressor(level: spec.level) }
+        compressors = Spares(most: count) { FrameCompressor(level: spec.level) }
         quickCompressors = Spares { FrameCompressor(level: Self.sideLevel) }
     }
 
     /// Takes a parcel's lines up in order.
     func assemble(_ parcel: Parcel) {
-        parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &parcel.frames) }
+        if parcel.raw.isLong, kept.compression == .zstd {
+            // What is in a frame is not needed anywhere else.
+            if parcel.keptRuns.isEmpty {
+                kept.take(&parcel.kept, lines: parcel.account.kept, to: &parcel.frames)
+            } else {
+                parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &parcel.frames) }
+                parcel.releaseLine()
+            }
+        } else {
+            parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &parcel.frames) }
+        }
         func add(_ bytes: [UInt8], _ lines: Int, to stream: OutputStream?) {
             bytes.withUnsafeBytes { stream?.add([$0], lines: lines, to: &parcel.frames) }
         }
         add(parcel.ledger, parcel.ledgerLines, to: ledger)
-        add(parcel.quarantine, parcel.account.quarantined, to: quarantine)
+        if parcel.raw.isLong {
+            quarantine.take(&parcel.quarantine, lines: parcel.account.quarantined, to: &parcel.frames)
+        } else {
+            add(parcel.quarantine, parcel.account.quarantined, to: quarantine)
+        }
         add(parcel.picks, parcel.account.kept, to: picks)
     }
 
@@ -87,6 +103,7 @@ final class Outputs: @unchecked Sendable {
         for stream in all {
             let spares = stream === kept ? compressors : quickCompressors
             let compressor = spares.take()
+            defer { spares.giveBack(compressor) }
             try stream.finish(compressor)
         }
         try fileSystem.flushFolder(folder)

@@ -27,12 +27,15 @@ final class ContentPass: @unchecked Sendable {
     func run(
         on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool
     ) throws -> DuplicateStream {
-        let conveyor = Conveyor<Parcel>(
-            steps: [
+        let conveyor = input.conveyor(
+            [
                 .ordered { [self] in try choose($0) },
-                .parallel { [input] in try input.readKeys($0) },
+                .parallel { [input] parcel in
+                    try input.readKeys(parcel)
+                    parcel.releaseLine()
+                },
                 .ordered { [self] in try collect($0) },
-            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: limit, lanes: lanes, isStopped: isStopped)
         try conveyor.run(on: pool)
         guard upcoming == nil else { throw Deduper.astray }
         return try comparison.resolve { if isStopped() { throw EngineError.stopped } }
@@ -61,6 +64,6 @@ final class ContentPass: @unchecked Sendable {
                     group: parcel.groups[record], mark: mark, parcel.ordinals[record].rawValue, key)
             }
         }
-        input.parcels.giveBack(parcel)
+        input.giveBack(parcel)
     }
 }

@@ -81,7 +81,9 @@ final class Deduper: @unchecked Sendable {
     }
 
     private func markByContents(_ parcel: Parcel, _ table: inout ContentTable) throws {
-        try checkRoom(table.memory + table.transientMemory, records: table.count)
+        // A long content has a piece of its own.
+        let long = parcel.raw.isLong ? parcel.keys.count : 0
+        try checkRoom(table.memory + table.transientMemory + long, records: table.count)
         let hashes = hash(parcel.hashes)
         table.warm(hashes)
         for record in hashes.indices {

@@ -43,8 +43,8 @@ final class EmitPass: @unchecked Sendable {
     }
 
     func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
-        let conveyor = Conveyor<Parcel>(
-            steps: [
+        let conveyor = input.conveyor(
+            [
                 .ordered { [self] in try assign($0) },
                 .parallel { [self] in try encode($0) },
                 .ordered { [self] parcel in
@@ -59,9 +59,9 @@ final class EmitPass: @unchecked Sendable {
                 .ordered { [self] parcel in
                     try outputs.append(parcel)
                     if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
-                    input.parcels.giveBack(parcel)
+                    input.giveBack(parcel)
                 },
-            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: limit, lanes: lanes, isStopped: isStopped)
         try conveyor.run(on: pool)
     }
 
@@ -91,6 +91,9 @@ final class EmitPass: @unchecked Sendable {
     }
 
     private func encode(_ parcel: Parcel) throws {
+        defer { if parcel.keptRuns.isEmpty { parcel.releaseLine() } }
+        if keptEncoder.form != .original { parcel.releaseLine() }
+        if !keptEncoder.isPlain { parcel.reserveKept(input.shares.copies) }
         guard let first = parcel.storeRows.first, let last = parcel.storeRows.last else { return }
         var columns: [(name: ColumnName, column: Column)] = []
         let names = keptEncoder.columns + pickColumns.filter { !keptEncoder.columns.contains($0) }
@@ -107,7 +110,9 @@ final class EmitPass: @unchecked Sendable {
             if keptEncoder.isPlain {
                 parcel.keep(line)
             } else {
-                keptEncoder.append(parcel.raw.bytes(of: line), row: row, columns: columns, to: &parcel.kept)
+                // Only records in their original form are read again.
+                let bytes = keptEncoder.form == .original ? parcel.raw.bytes(of: line) : .init(start: nil, count: 0)
+                keptEncoder.append(bytes, row: row, columns: columns, to: &parcel.kept)
             }
             encoder.appendPick(
                 parcel.ordinals[row], row: row, columns: columns.filter { pickColumns.contains($0.name) },

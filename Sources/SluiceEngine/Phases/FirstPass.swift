@@ -51,12 +51,13 @@ final class FirstPass: @unchecked Sendable {
     }
 
     func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
-        let conveyor = Conveyor<Parcel>(
-            steps: [
+        let conveyor = input.conveyor(
+            [
                 .parallel { [input] in try input.parse($0) },
                 .ordered { [self] parcel in
                     try input.refuseFaults(parcel)
                     try deduper?.mark(parcel)
+                    parcel.releaseKeys()
                 },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
@@ -64,16 +65,22 @@ final class FirstPass: @unchecked Sendable {
                 .ordered { [self] parcel in
                     try outputs.append(parcel)
                     if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
-                    input.parcels.giveBack(parcel)
+                    input.giveBack(parcel)
                 },
-            ], limit: limit, lanes: lanes, isStopped: isStopped, openLane: { [input] in try input.lane($0) })
+            ], limit: limit, lanes: lanes, isStopped: isStopped)
         try transforms.closing { try conveyor.run(on: pool) }
         try deduper?.close()
         try endShard()
     }
 
     private func work(_ parcel: Parcel) throws {
+        defer {
+            if parcel.keptRuns.isEmpty { parcel.releaseLine() }
+            parcel.releaseFields()
+        }
         if parcel.isReplay { return }
+        // A long line is let go as soon as nobody needs it, so that there is room for what is made of it.
+        if parcel.faults.isEmpty, !readsRecord, !writesLines { parcel.releaseLine() }
         if transforms.links.isEmpty, !needsColumns {
             parcel.rows.removeAll(keepingCapacity: true)
             for record in parcel.fates.indices where parcel.fates[record] < 0 { parcel.rows.append(Int32(record)) }
@@ -89,6 +96,8 @@ final class FirstPass: @unchecked Sendable {
         if keeping == nil { encodeKept(parcel) }
     }
 
+    /// Whether kept records are written as they stand in the input.
+    private var writesLines: Bool { keeping == nil && keptEncoder.form == .original }
     private var needsColumns: Bool { keeping != nil || !keptEncoder.isPlain }
 
     /// Keeps the rows of live records of the columns that someone reads.
@@ -139,9 +148,11 @@ final class FirstPass: @unchecked Sendable {
             for record in parcel.rows { parcel.keep(parcel.lines[Int(record)]) }
             return
         }
+        parcel.reserveKept(input.shares.copies)
         for (row, record) in parcel.rows.enumerated() {
-            keptEncoder.append(
-                parcel.raw.bytes(of: parcel.lines[Int(record)]), row: row, columns: parcel.columns, to: &parcel.kept)
+            // Only records in their original form are read again.
+            let line = writesLines ? parcel.raw.bytes(of: parcel.lines[Int(record)]) : .init(start: nil, count: 0)
+            keptEncoder.append(line, row: row, columns: parcel.columns, to: &parcel.kept)
         }
     }
 
@@ -155,7 +166,7 @@ final class FirstPass: @unchecked Sendable {
         try input.refuseTooManyFaults(parcel, before: account.quarantined)
         outputs.assemble(parcel)
         account.add(parcel.account)
-        shardBytes += parcel.raw.count
+        shardBytes += parcel.inputBytes
         if keeping == nil ? checkpoints.isDue : shardBytes >= checkpoints.segmentBytes {
             try endShard()
             var checkpoint = try self.checkpoint(.reading)

@@ -9,32 +9,33 @@ final class InputPass: @unchecked Sendable {
     // All stored properties are constant or guard themselves; parcels belong to one thread at a time.
 
     let catalog: InputCatalog
-    private let spec: InputSpec
-    private let limits: FramingLimits
-    private let fileSystem: FileSystem
-    private let progress: ProgressMeter
+    let spec: InputSpec
+    let limits: FramingLimits
+    let fileSystem: FileSystem
+    let progress: ProgressMeter
     /// Fields to extract: those of the stages, then those of the dedupe that no stage reads.
     let fields: [FieldPath]
-    private let dedupeFields: [Int]
-    private let keepsFields: Bool
-    private let keepsKeys: Bool
-    private let windowLogMax: Int
-    private let readAhead: Int
+    let dedupeFields: [Int]
+    let keepsFields: Bool
+    let keepsKeys: Bool
+    let shares: MemoryShares
+    let long: LongRecords
+    let windowLogMax: Int
     /// 128 MiB: what `zstd --long` makes.
-    private static let largestWindowLog = 27
-    private let readAheadThreads: Int
-    private let extractors: Spares<Extractor>
+    static let largestWindowLog = 27
+    let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
-    private let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
+    let sources = OpenSources()
+    let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
     private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
     /// Where a stopped run left off; the blocks before are passed over, or replayed.
-    private let start: Checkpoint.Position
-    private let replays: Bool
+    let start: Checkpoint.Position
+    let replays: Bool
     /// What an earlier reading found in files, which this one must find again.
-    private let expected: [Int: Checkpoint.FileFacts]
+    let expected: [Int: Checkpoint.FileFacts]
 
     /// What one thread needs to parse.
-    private final class Extractor {
+    final class Extractor {
         let json: JSONExtractor
         let arena: FieldArena
         var hasher = RecordHasher()
@@ -47,18 +48,18 @@ final class InputPass: @unchecked Sendable {
 
     /// - Parameters:
     ///   - stageFields: the fields that the parcels carry on for the stages.
-    ///   - window: the largest zstd window that is unpacked, in bytes.
-    ///   - readAhead: bytes of frames of a file that may be unpacked ahead of the reader; 0 for none.
+    ///   - shares: how much memory the pass has for what it reads.
     ///   - keepsKeys: whether they carry on what the dedupe compares.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, window: Int, readAhead: Int,
+        fileSystem: FileSystem, progress: ProgressMeter, shares: MemoryShares,
         from checkpoint: Checkpoint? = nil, expecting expected: [Int: Checkpoint.FileFacts] = [:],
         replays: Bool = false, keepsKeys: Bool = false
     ) {
-        windowLogMax = min(Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, window).leadingZeroBitCount))
-        self.readAhead = readAhead
-        readAheadThreads = max(0, readAhead / MemoryShares.perFrameAhead - 1)
+        self.shares = shares
+        long = LongRecords(bytes: shares.long, shares.copies)
+        windowLogMax = min(
+            Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, shares.window).leadingZeroBitCount))
         start = checkpoint?.position ?? Checkpoint.Position()
         self.replays = replays
         let known = checkpoint?.files ?? [:]
@@ -69,6 +70,8 @@ final class InputPass: @unchecked Sendable {
         }
         self.catalog = catalog
         self.spec = spec
+        var limits = limits
+        limits.longRecord = min(limits.longRecord, LongRecords.threshold)
         self.limits = limits
         self.fileSystem = fileSystem
         self.progress = progress
@@ -87,123 +90,16 @@ final class InputPass: @unchecked Sendable {
         parcels = Spares { Parcel() }
     }
 
-    /// A lane for a conveyor: the blocks of file `number`.
-    func lane(_ number: Int) throws -> (() throws -> Parcel?)? {
-        guard number < catalog.files.count else { return nil }
-        if number < start.file, !replays { return { nil } }
-        let file = catalog.files[number]
-        // The beginning that a stopped run had read must be what it was.
-        let digest = FileDigest(expecting: number == start.file ? start.read : nil)
-        let source = try open(file, digest)
-        let reader = BlockReader(source, limits: limits)
-        var seen: UInt64 = 0
-        return { [self] in
-            let parcel = parcels.take()
-            parcel.reset()
-            parcel.file = number
-            do {
-                repeat {
-                    guard try reader.next(into: parcel.raw) else {
-                        progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
-                        let facts = Checkpoint.FileFacts(hash: digest.value, lines: Int(reader.nextLine) - 1)
-                        guard !digest.differsAtEnd, expected[number].map({ $0 == facts }) ?? true else {
-                            throw changed(number)
-                        }
-                        digests.withLock { $0[number] = facts }
-                        parcels.giveBack(parcel)
-                        return nil
-                    }
-                    parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
-                } while parcel.isReplay && !replays
-                try Self.checkLine(reader.nextLine - 1, of: file.name)
-                guard !digest.differs else { throw changed(number) }
-                parcel.endByte = reader.nextByte
-                parcel.read = digest.mark
-            } catch let failure as IOFailure {
-                throw EngineError(failure, message: named(failure, file, reader))
-            }
-            let offset = source.fileOffset
-            progress.read(bytes: Int(offset > seen ? offset - seen : 0))
-            seen = max(seen, offset)
-            return parcel
-        }
-    }
-
-    /// An ordinal has so many bits for a line, and one more line would be a line of the next file.
-    static func checkLine(_ line: UInt64, of file: String) throws(EngineError) {
-        guard line > UInt64(Ordinal.maximumLine) else { return }
-        throw EngineError(
-            .data,
-            "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
-    }
-
-    /// Reads the files that lie before the place where a stopped run goes on, and are not read again otherwise, to see
-    /// that they are what was read.
-    func checkSkippedFiles(isStopped: () -> Bool) throws {
-        guard !replays else { return }
-        for number in 0..<min(start.file, catalog.files.count) {
-            let file = catalog.files[number]
-            do {
-                let found = try fileSystem.digest(of: file.path) { count in
-                    progress.read(bytes: count)
-                    return isStopped()
-                }
-                guard let found else { throw EngineError.stopped }
-                guard expected[number]?.hash == found.hash else { throw changed(number) }
-            } catch let failure as IOFailure {
-                throw EngineError(failure, message: named(failure, file, nil))
-            }
-        }
-    }
-
-    func changed(_ number: Int) -> EngineError {
-        EngineError(
-            .data,
-            "\(catalog.files[number].name) changed while it was read, or between a stop and now; run again from the beginning when nothing writes to it",
-            remedies: [.restart])
-    }
-
-    /// The digest of each file that was read to its end, and how many lines it has, by file index.
-    var readFiles: [Int: Checkpoint.FileFacts] { digests.withLock { $0 } }
-
-    private func open(_ file: InputCatalog.File, _ digest: FileDigest) throws -> any ByteSource {
-        do throws(IOFailure) {
-            return try fileSystem.openInput(
-                file.path,
-                options: InputOptions(
-                    windowLogMax: windowLogMax, digest: digest, readAheadThreads: readAheadThreads,
-                    readAheadBytes: readAhead))
-        } catch {
-            throw EngineError(error, message: named(error, file, nil))
-        }
-    }
-
-    private func named(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> String {
-        var failure = failure
-        failure.path = file.path == "-" ? "standard input" : file.name
-        if failure.code == .windowTooLarge {
-            failure.advice =
-                windowLogMax < Self.largestWindowLog
-                ? "Raise `memory` if that is at most 128 MiB (`sluice plan` shows how large a window may be); else compress the file again, with `zstd --long=27` at most."
-                : "Compress the file again, with `zstd --long=27` at most."
-        }
-        guard let reader, reader.nextLine > 1 else { return failure.description }
-        if failure.code == .corruptStream {
-            // Bytes may be wrong before the damage shows, and only the end of a frame tells whether they are.
-            let sound = failure.soundBytes ?? 0
-            return sound > 0
-                ? "\(failure.description) Only its first \(sound) unpacked bytes, in whole frames before the damaged one, are known to be good."
-                : "\(failure.description) Nothing that was read of it before is known to be good."
-        }
-        let what = reader.layout == .array ? "elements" : "lines"
-        return "\(failure.description) The \(reader.nextLine - 1) \(what) before it are whole."
-    }
-
     /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
     func parse(_ parcel: Parcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
         let raw = parcel.raw
+        if raw.isLong, let line = raw.lines.first {
+            parseLong(parcel, line, extractor)
+            account(parcel)
+            return
+        }
         let arena = extractor.arena
         arena.removeAll()
         // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
@@ -229,11 +125,17 @@ final class InputPass: @unchecked Sendable {
             if !keepsFields { arena.removeAll() }
         }
         (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
-        parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         if keepsFields {
             if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
             try arena.copy(to: &parcel.fields)
         }
+        account(parcel)
+    }
+
+    /// Counts what was parsed.
+    private func account(_ parcel: Parcel) {
+        let raw = parcel.raw
+        parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
         parcel.account.blank = Int(raw.blankLines)
         parcel.account.read = raw.lines.count + raw.overlong.count
         for fault in parcel.faults { parcel.account.countFault(fault.code) }
@@ -275,6 +177,10 @@ final class InputPass: @unchecked Sendable {
         defer { extractors.giveBack(extractor) }
         for row in parcel.rows {
             let line = parcel.raw.bytes(of: parcel.raw.lines[Int(row)])
+            if parcel.raw.isLong {
+                guard readLongKey(parcel, line, extractor) else { throw Deduper.astray }
+                continue
+            }
             extractor.arena.removeAll()
             guard dedupeFields.isEmpty || extractor.json.extract(line, into: extractor.arena) == nil else {
                 throw Deduper.astray
@@ -285,11 +191,14 @@ final class InputPass: @unchecked Sendable {
         }
     }
 
-    private func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
+    /// So many bytes of a record are looked through for the names of its fields.
+    private static let namesWithin = 64 << 10
+
+    func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
         firstFields.withLock { first in
             guard ordinal < first.ordinal else { return }
             var names: [String] = []
-            var scanner = JSONScanner(Array(line))
+            var scanner = JSONScanner(Array(line.prefix(Self.namesWithin)))
             // The line has been checked; what can't be read here is only left out of a message.
             try? scanner.forEachEntry { name, _ in names.append(name) }
             first = (ordinal, names)

@@ -1,4 +1,5 @@
 package import SluiceCore
+import SluiceIO
 
 /// How the memory of a run is shared out, before anything is read.
 ///
@@ -14,15 +15,19 @@ package struct MemoryShares: Sendable {
     static let perBlockWidth = 2 << 10
     /// Compression and parsing contexts of a thread.
     package static let perThread = 6 << 20
-    /// An input that is open: its buffers and a window of zstd up to level 16.
+    /// An input that is open: its buffers.
     package static let perStream = 4 << 20
     /// A frame that is unpacked ahead of the reader, packed and unpacked.
     static let perFrameAhead = 3 << 20
+    /// What `perThread` has for a compressor; those of high levels take more.
+    private static let usualCompressor = 2 << 20
     /// Part of the budget that nobody gets: pieces that the C library holds back, and a few bits a record.
     static let spareDivisor = 16
 
-    /// Windows up to this size are always unpacked.
-    static let leastWindow = 8 << 20
+    /// Windows up to this size are always unpacked, in each input that is open.
+    static let leastWindowLog = 23
+    static let leastWindow = 1 << leastWindowLog
+    private static let leastDedupe = 1 << 20
     private static let leastLedger = 1 << 20
 
     /// Some memory and what it is for.
@@ -89,8 +94,14 @@ package struct MemoryShares: Sendable {
     package let streams: Int
     /// Frames of an input that are unpacked ahead of the reader, in bytes; 0 where none are.
     let readAhead: Int
-    /// The largest zstd window that is unpacked.
+    /// The largest zstd window that is unpacked, in one input at a time.
     package let window: Int
+    /// Long records that are under way, and what each of them takes.
+    let long: Int
+    let copies: RecordCopies
+    /// Compressors of the kept records that may be at work at a time, and what each takes beside its thread's share.
+    let compressors: Int
+    private let compressor: Int
     /// The table of the dedupe; 0 without one.
     package let dedupe: Int
     /// A selection's own state, and the columns of the groups it works on.
@@ -106,6 +117,9 @@ package struct MemoryShares: Sendable {
     private let inputs: Int
     /// Bytes of a row's vectors.
     private let width: Int
+    private let uses: RecordCopies.Uses
+    /// What reading can't do without.
+    private let leastReading: Int
     /// A block in the pass that makes the columns.
     private let readingBlock: Int
     private let needs: [Need]
@@ -121,19 +135,29 @@ package struct MemoryShares: Sendable {
     ///   - needs: of all pieces of work, as far as they are known.
     /// - Throws: `EngineError` with code `.resources`: who asks for how much, what is there, and the smallest budget that would do.
     package init(
-        _ definition: Definition, threads: Int, inputs: Int = .max, width: Int = 0, needs: [Need] = []
+        _ definition: Definition, threads: Int, inputs: Int = .max, width: Int = 0,
+        uses: RecordCopies.Uses = RecordCopies.Uses(), needs: [Need] = []
     ) throws(EngineError) {
-        self.init(definition, total: definition.memory, threads: threads, inputs: inputs, width: width, needs: needs)
+        self.init(
+            definition, total: definition.memory, threads: threads, inputs: inputs, width: width, uses: uses,
+            needs: needs)
         guard !fits else { return }
-        throw refusal(least: smallest { $0.fits })
+        throw refusal(least: smallest)
     }
 
-    /// For who only reads the input, and sees to the rest of its memory itself.
+    /// For callers that only read the input and account for their other memory themselves.
     init(reading definition: Definition, threads: Int) {
-        self.init(definition, total: definition.memory, threads: threads, inputs: .max, width: 0, needs: [])
+        self.init(
+            definition, total: definition.memory, threads: threads, inputs: .max, width: 0,
+            uses: RecordCopies.Uses(), needs: [])
     }
 
-    private init(_ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, needs: [Need]) {
+    /// The shares of a budget that may not suffice: see `fits`.
+    init(
+        _ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, uses: RecordCopies.Uses,
+        needs: [Need]
+    ) {
+        self.uses = uses
         self.total = total
         self.threads = threads
         self.inputs = inputs
@@ -146,29 +170,46 @@ package struct MemoryShares: Sendable {
         let loads = Self.loads(needs, threads: threads)
         readingWorkers = loads.first?.bytes ?? 0
         self.loads = Array(loads.dropFirst())
-        // Blocks take what a quarter of the rest allows, four at least: fewer only means less reading ahead.
+        copies = RecordCopies(definition, uses)
+        let keeps = needs.contains { !$0.isTransform }
+        let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
+        let output = definition.output
+        compressor =
+            output.compression == .zstd
+            ? max(0, FrameCompressor.memory(level: output.level) - Self.usualCompressor) : 0
+        leastReading =
+            4 * readingBlock + readingWorkers + Self.perStream + Self.leastWindow + copies.most + compressor
+            + (isDeduped ? Self.leastDedupe : 0) + (keeps ? Self.leastLedger : 0)
+        // What no part can do without comes first; each takes a part of what is beyond.
+        let beyond = max(0, room - leastReading)
+        // More blocks mean more reading ahead.
         let most = max(4, 2 * threads + 2)
-        let beyond = max(0, room - readingWorkers - 4 * readingBlock)
         blocks = min(most, 4 + beyond / 4 / readingBlock)
-        streams = max(1, min(threads, inputs, beyond / 8 / Self.perStream))
+        streams = max(1, min(threads, inputs, 1 + beyond / 8 / (Self.perStream + Self.leastWindow)))
         // With few threads unpacking is never what the others wait for.
         let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
         readAhead = min(ahead, beyond / 8 / streams)
-        let open = streams * (Self.perStream + readAhead)
-        let rest = max(0, room - blocks * Self.perBlock - open)
-        let restOfReading = max(0, room - readingWorkers - blocks * readingBlock - open)
+        compressors = compressor > 0 ? min(threads, 1 + beyond / 4 / compressor) : threads
+        long = copies.most + min((threads - 1) * copies.most, beyond / 8)
+        let used =
+            (blocks - 4) * readingBlock + (streams - 1) * (Self.perStream + Self.leastWindow) + streams * readAhead
+            + max(0, compressors - 1) * compressor + long - copies.most
+        let rest = max(0, room - blocks * Self.perBlock - streams * (Self.perStream + readAhead))
+        let restOfReading =
+            max(0, beyond - used) + Self.leastWindow + (isDeduped ? Self.leastDedupe : 0)
+            + (keeps ? Self.leastLedger : 0)
         stage = rest * 3 / 8
         resident = rest / 6
-        let keeps = needs.contains { !$0.isTransform }
         ledger = keeps ? Self.ledger(rest: restOfReading, room: room, self.loads) : 0
-        let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
         // A plain dedupe may fill the rest with its table. Before stages it spills early instead: the extra pass costs
         // little beside them, and the peak does not grow with the input.
         dedupe =
             isDeduped
-            ? min(restOfReading * (isPlain ? 3 : 1) / 4, max(1 << 20, restOfReading - ledger - Self.leastWindow)) : 0
+            ? min(
+                restOfReading * (isPlain ? 3 : 1) / 4,
+                max(Self.leastDedupe, restOfReading - ledger - Self.leastWindow)) : 0
         // What zstd --long makes is 128 MiB.
-        let free = min(128 << 20, total / 4, restOfReading - dedupe - ledger)
+        let free = min(128 << 20, max(Self.leastWindow, total / 4), restOfReading - dedupe - ledger)
         window = max(Self.leastWindow, free < 1 ? 0 : 1 << (Int.bitWidth - 1 - free.leadingZeroBitCount))
     }
 
@@ -203,14 +244,11 @@ package struct MemoryShares: Sendable {
         return loads
     }
 
-    private var fits: Bool { missing.bytes <= 0 }
+    var fits: Bool { missing.bytes <= 0 }
 
     /// The phase that lacks most, and how much; nothing is lacking where that is not above 0.
     private var missing: (load: Load?, bytes: Int) {
-        // Reading: a window, a table and ledger lines of some size, and room for what grows with the threads.
-        var worst: (load: Load?, bytes: Int) = (
-            nil, 4 * readingBlock + readingWorkers + Self.perStream + (24 << 20) - room
-        )
+        var worst: (load: Load?, bytes: Int) = (nil, leastReading - room)
         for load in loads {
             let bytes = load.bytes + Self.leastLedger - room
             if bytes > max(0, worst.bytes) { worst = (load, bytes) }
@@ -218,16 +256,23 @@ package struct MemoryShares: Sendable {
         return worst
     }
 
-    private func refusal(least: Int) -> EngineError {
+    /// - Parameter least: the smallest budget that would do.
+    func refusal(least: Int) -> EngineError {
         let worst = missing
         guard let load = worst.load, let need = load.need else {
+            // A quarter of the room is a share that leaves the other parts theirs.
+            let advice =
+                copies.most > room / 4
+                ? ", of which records of up to `max_record: \(MemorySize.spell(copies.longest))` take \(MemorySize.describe(copies.most))"
+                : ""
             return EngineError(
                 .resources,
-                "`memory: \(MemorySize.describe(total))` does not suffice for \(threads) threads; the smallest budget that would do is \(MemorySize.spell(least))"
+                "`memory: \(MemorySize.describe(total))` does not suffice for \(Self.count(threads, "thread")); the smallest budget that would do is \(MemorySize.spell(least))\(advice)"
             )
         }
+        // What a stage advises goes by the memory that it could get, and there is none where reading has too little.
         var advice: String?
-        if case .survey(let memory) = need.kind { advice = memory.advice }
+        if case .survey(let memory) = need.kind, leastReading <= room { advice = memory.advice }
         return refusal(
             need.stage, "", needs: load.own, share: load.own - worst.bytes, least: least, advice: advice)
     }
@@ -243,22 +288,31 @@ package struct MemoryShares: Sendable {
 
     /// The least whole number of MiB whose shares are good, where all above good ones are.
     private func smallest(_ isGood: (MemoryShares) -> Bool) -> Int {
-        func isGoodAt(_ size: Int) -> Bool {
+        Self.smallest { size in
             isGood(
                 MemoryShares(
-                    definition, total: size << 20, threads: threads, inputs: inputs, width: width, needs: needs))
+                    definition, total: size, threads: threads, inputs: inputs, width: width, uses: uses, needs: needs))
         }
+    }
+
+    /// The least whole number of MiB, in bytes, that is good, where all above good ones are.
+    static func smallest<E>(_ isGood: (_ total: Int) throws(E) -> Bool) throws(E) -> Int {
         var (low, high) = (0, 1)
-        while high < 1 << 40, !isGoodAt(high) { (low, high) = (high, high * 2) }
+        while high < 1 << 40, try !isGood(high << 20) { (low, high) = (high, high * 2) }
         while high - low > 1 {
             let middle = low + (high - low) / 2
-            if isGoodAt(middle) { high = middle } else { low = middle }
+            if try isGood(middle << 20) { high = middle } else { low = middle }
         }
         return high << 20
     }
 
     /// The smallest budget that would do for what is known.
     package var smallest: Int { smallest { $0.fits } }
+
+    /// The smallest budget that unpacks a zstd window of so many bytes.
+    func smallest(window: Int) -> Int { smallest { $0.fits && $0.window >= window } }
+
+    static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 
     // MARK: The parts of each phase
 
@@ -267,7 +321,7 @@ package struct MemoryShares: Sendable {
         [
             Part(name: "the program", bytes: Self.program),
             Part(
-                name: "\(threads) \(threads == 1 ? "thread" : "threads"): parsing, compressing",
+                name: "\(Self.count(threads, "thread")): parsing, compressing",
                 bytes: threads * Self.perThread),
             Part(name: "kept free", bytes: total / Self.spareDivisor),
         ] + (held > 0 ? [Part(name: "what stages hold", bytes: held)] : [])
@@ -290,13 +344,30 @@ package struct MemoryShares: Sendable {
 
     /// What a pass over the input takes.
     private func input(block size: Int = perBlock) -> [Part] {
-        let name = streams == 1 ? "1 input open" : "\(streams) inputs open"
-        return [
+        [
             blocksPart(blocks, of: size),
+            Part(name: longName, bytes: long),
             Part(
-                name: name + (readAhead > 0 ? ", frames unpacked ahead" : ""),
-                bytes: streams * (Self.perStream + readAhead)),
+                name: Self.count(streams, "input") + " open" + (readAhead > 0 ? ", frames unpacked ahead" : ""),
+                bytes: streams * (Self.perStream + readAhead) + (streams - 1) * Self.leastWindow),
             Part(name: "the window of a frame of zstd --long", bytes: window),
+        ]
+    }
+
+    /// How many of the longest records fit at a time.
+    private var longName: String {
+        let size = MemorySize.describe(copies.longest)
+        let atOnce = long / max(1, copies.most)
+        return atOnce == 1 ? "a record of up to \(size), one at a time" : "\(atOnce) records of up to \(size)"
+    }
+
+    /// Beside what `perThread` has for it.
+    private var compressing: [Part] {
+        guard compressor > 0 else { return [] }
+        return [
+            Part(
+                name: "\(Self.count(compressors, "compressor")) of level \(definition.output.level)",
+                bytes: compressors * compressor)
         ]
     }
 
@@ -307,6 +378,7 @@ package struct MemoryShares: Sendable {
     package func reading(hasTable: Bool = true) -> [Part] {
         input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: dedupeName, bytes: dedupe)] : [])
             + (readingWorkers > 0 ? [Part(name: "workers of the stages", bytes: readingWorkers)] : []) + ledgerPart
+            + (ledger > 0 ? [] : compressing)
     }
 
     private var dedupeName: String { definition.input.dedupe?.heldInMemory ?? "" }
@@ -317,7 +389,7 @@ package struct MemoryShares: Sendable {
     /// The pass that puts contents with equal hashes on disk.
     package var comparing: [Part] { input() + [Part(name: "contents to be sorted", bytes: dedupe)] }
 
-    package var writing: [Part] { input() + ledger("ledger lines to be merged") }
+    package var writing: [Part] { input() + ledger("ledger lines to be merged") + compressing }
 
     /// A pass over the kept columns with nothing but transforms.
     ///

@@ -50,16 +50,18 @@ public struct Plan: Sendable {
     /// Columns and fields that are kept as work files.
     public let workColumns: [String]
 
-    /// - Parameter records: how many to estimate for; nil goes by the beginnings of some input files. Takes milliseconds.
+    /// - Parameters:
+    ///   - fewest: where memory has no room for `threads`, a run goes on with fewer, and with no fewer than these.
+    ///   - records: how many to estimate for; nil goes by the beginnings of some input files. Takes milliseconds.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
-    public init(_ definition: Definition, registry: Registry, threads: Int, records given: Int? = nil) throws {
+    public init(_ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil) throws {
         let chain = try StageChain(definition, registry: registry)
         let catalog = try InputCatalog(definition.input, fileSystem: .local)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
         try catalog.checkReadings(pieces)
         warnings = catalog.warnings
         memory = definition.memory
-        smallestMemory = shares.smallest
+        smallestMemory = try chain.smallestBudget(definition, threads: fewest ?? threads)
         files = catalog.files.count
         inputBytes = Int(catalog.totalSize)
         let estimate = given.map { RecordEstimate(records: $0, source: .given) } ?? RecordEstimate(catalog)
@@ -110,20 +112,11 @@ public struct Plan: Sendable {
     /// - Throws: `EngineError` where a stage finds fault with its options; too little memory is for the run to tell.
     public static func threads(_ definition: Definition, registry: Registry, atMost wanted: Int) throws -> Int {
         let chain = try StageChain(definition, registry: registry)
-        func fit(_ threads: Int) throws(EngineError) -> Bool {
-            do throws(EngineError) {
-                _ = try chain.work(definition, threads: threads)
-                return true
-            } catch {
-                guard error.code == .resources else { throw error }
-                return false
-            }
-        }
-        if try fit(wanted) { return wanted }
+        if try chain.fits(definition, threads: wanted) { return wanted }
         var (low, high) = (1, max(1, wanted))
         while high - low > 1 {
             let middle = low + (high - low) / 2
-            if try fit(middle) { low = middle } else { high = middle }
+            if try chain.fits(definition, threads: middle) { low = middle } else { high = middle }
         }
         return low
     }

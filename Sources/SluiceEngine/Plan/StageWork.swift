@@ -80,12 +80,42 @@ extension StageChain {
 
     /// The work of all stages, and how a budget is shared out among them.
     ///
-    /// - Throws: `EngineError`: what a stage says of its options now, or that the budget does not suffice.
+    /// - Throws: `EngineError`: what a stage says of its options now, or that the budget does not suffice, with the
+    ///   smallest one that would do.
     package func work(
         _ definition: Definition, threads: Int, inputs: Int = .max, parallel: Parallel = .serial
     ) throws(EngineError) -> (pieces: [StageWork], shares: MemoryShares) {
+        let (pieces, shares) = try work(
+            definition, total: definition.memory, threads: threads, inputs: inputs, parallel: parallel)
+        guard shares.fits else {
+            throw shares.refusal(least: try smallestBudget(definition, threads: threads))
+        }
+        return (pieces, shares)
+    }
+
+    /// Whether the definition's budget suffices for so many threads.
+    func fits(_ definition: Definition, threads: Int) throws(EngineError) -> Bool {
+        try work(definition, total: definition.memory, threads: threads, inputs: .max, parallel: .serial).shares.fits
+    }
+
+    /// The smallest budget, in whole MiB, with which the definition runs on so many threads; the same for any number of
+    /// inputs.
+    package func smallestBudget(_ definition: Definition, threads: Int) throws(EngineError) -> Int {
+        try MemoryShares.smallest { (total) throws(EngineError) in
+            try work(definition, total: total, threads: threads, inputs: .max, parallel: .serial).shares.fits
+        }
+    }
+
+    /// The work and the shares of a budget that may not suffice. Stages may go by how much they could get.
+    private func work(
+        _ definition: Definition, total: Int, threads: Int, inputs: Int, parallel: Parallel
+    ) throws(EngineError) -> (pieces: [StageWork], shares: MemoryShares) {
         let width = written.reduce(0) { if case .vector(let dimension) = $1.type { $0 + dimension } else { $0 } }
-        let most = try MemoryShares(definition, threads: threads, width: width).most
+        func shares(_ uses: RecordCopies.Uses, _ needs: [MemoryShares.Need]) -> MemoryShares {
+            MemoryShares(
+                definition, total: total, threads: threads, inputs: inputs, width: width, uses: uses, needs: needs)
+        }
+        let most = shares(RecordCopies.Uses(), []).most
         var work: [StageWork] = []
         var needs: [MemoryShares.Need] = []
         for link in links {
@@ -98,6 +128,36 @@ extension StageChain {
             work += pieces
             needs += pieces.map { $0.need(context) }
         }
-        return (work, try MemoryShares(definition, threads: threads, inputs: inputs, width: width, needs: needs))
+        return (work, shares(uses(definition, work), needs))
+    }
+
+    /// What is made of a record on its way through the passes over the input.
+    private func uses(_ definition: Definition, _ work: [StageWork]) -> RecordCopies.Uses {
+        func growth(_ piece: StageWork) -> Int {
+            guard case .transform(let transform) = piece.body,
+                piece.link.stage.writes.contains(where: { $0.type == .bytes })
+            else { return 0 }
+            return transform.memory(context(piece.link, memory: 0)).growth
+        }
+        var uses = RecordCopies.Uses()
+        uses.fields = fields
+        uses.readsRecord = readsRecord
+        let leading = work.prefix { if case .transform = $0.body { true } else { false } }
+        uses.growth = leading.reduce(0) { $0 + growth($1) }
+        uses.annotated = leading.filter { piece in
+            piece.link.stage.writes.contains { $0.type == .bytes && definition.output.annotate.contains($0.name) }
+        }.reduce(0) { $0 + growth($1) }
+        guard leading.count < work.count, let later = work[leading.endIndex...].map(\.link.index).min() else {
+            return uses
+        }
+        uses.keeps = true
+        let wanted = wanted(from: later, output: definition.output)
+        let inputs = links.filter { $0.index >= later }.flatMap(\.stage.reads)
+        let fields = inputs.compactMap { if case .field(let path) = $0 { path } else { nil } }
+        uses.keptColumns =
+            leading.filter { $0.link.stage.writes.contains { $0.type == .bytes && wanted.contains($0.name) } }
+            .reduce(0) { $0 + growth($1) }
+            + RecordCopies.copies(of: fields) + (inputs.contains(.record) ? 1 : 0)
+        return uses
     }
 }

@@ -128,7 +128,7 @@ private final class PoolReading: @unchecked Sendable {
         input = InputPass(
             catalog: catalog, spec: definition.input, stageFields: fields.sorted(),
             limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
-            window: shares.window, readAhead: shares.readAhead)
+            shares: shares)
         streams = shares.streams
         lost = try LostPlaces(run.file(ResultFile.ledger), names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)
@@ -157,16 +157,15 @@ private final class PoolReading: @unchecked Sendable {
     func run(threads: Int, isStopped: @escaping @Sendable () -> Bool) throws -> EmbeddedPool {
         let workers = WorkerPool(threads: threads)
         defer { workers.stop() }
-        let conveyor = Conveyor<Parcel>(
-            steps: [
+        let conveyor = input.conveyor(
+            [
                 .parallel { [input] in try input.parse($0) },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] parcel in
                     try collect(parcel)
-                    input.parcels.giveBack(parcel)
+                    input.giveBack(parcel)
                 },
-            ], limit: 2 * threads + 2, lanes: streams, isStopped: isStopped, openLane: { [input] in try input.lane($0) }
-        )
+            ], limit: 2 * threads + 2, lanes: streams, isStopped: isStopped)
         try transforms.closing { try conveyor.run(on: workers) }
         try check()
         try checkLabel()

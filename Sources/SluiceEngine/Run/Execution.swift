@@ -84,7 +84,8 @@ final class Execution {
         let transforms = takeTransforms(&pending)
         let picks = pending.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         let outputs = try Outputs(
-            folder: output, spec: definition.output, writesPicks: !picks.isEmpty, from: checkpoint?.streams,
+            folder: output, spec: definition.output, compressors: shares.compressors, writesPicks: !picks.isEmpty,
+            from: checkpoint?.streams,
             fileSystem: options.fileSystem)
         let keeping = try pending.first.map { try self.keeping($0.link, pending, picks, checkpoint) }
         let wanted = chain.wanted(from: 0, output: definition.output, unfinished: severalPieces)
@@ -176,8 +177,7 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, window: shares.window, readAhead: shares.readAhead,
-            from: checkpoint, expecting: expected, replays: replays, keepsKeys: keepsKeys)
+            fileSystem: options.fileSystem, progress: progress, shares: shares, from: checkpoint, expecting: expected, replays: replays, keepsKeys: keepsKeys)
     }
 
     // MARK: Dedupe beyond memory
@@ -227,18 +227,20 @@ final class Execution {
         let spill = try DedupeSpill(folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
         let input = inputPass(stageFields: [])
         let hash = dedupeHash
-        let conveyor = Conveyor<Parcel>(
-            steps: [
-                .parallel { try input.parse($0) },
+        let conveyor = input.conveyor(
+            [
+                .parallel { parcel in
+                    try input.parse(parcel)
+                    parcel.releaseLine()
+                },
                 .ordered { parcel in
                     try input.refuseFaults(parcel)
                     for record in parcel.hashes.indices {
                         try spill.append(hash(parcel.hashes[record]), parcel.ordinals[record].rawValue)
                     }
-                    input.parcels.giveBack(parcel)
+                    input.giveBack(parcel)
                 },
-            ], limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped,
-            openLane: { try input.lane($0) })
+            ], limit: shares.blocks, lanes: shares.streams, isStopped: options.isStopped)
         try conveyor.run(on: pool)
         dedupedFiles = input.readFiles
         var read = Checkpoint(phase: .reading)

@@ -26,6 +26,10 @@ final class Parcel {
     var endByte: UInt64 = 0
     /// As much of the file as had been read by then, packed as it lies on disk: at least up to the end of the block.
     var read: FileDigest.Mark?
+    /// Bytes of the block as it was read.
+    var inputBytes = 0
+    /// What the block has of the pass's memory for long records.
+    var longBytes = 0
     /// Distinct records up to the end of this block.
     var distinct = 0
     /// A block that a stopped run was done with: read again only for the deduper's sake.
@@ -66,6 +70,31 @@ final class Parcel {
     var quarantine: [UInt8] = []
     var picks: [UInt8] = []
     var frames: [Frame] = []
+
+    /// Lets the line go of a block with one long record.
+    func releaseLine() { if raw.isLong { raw.release() } }
+
+    /// Lets go what was parsed of a block with one long record.
+    func releaseFields() { if raw.isLong { fields.arena = [] } }
+
+    /// Lets go what the dedupe compared of a block with one long record.
+    func releaseKeys() { if raw.isLong { (keys, keyEnds) = ([], []) } }
+
+    /// Makes room for a long record as it is written, and for the lines of an output that wait for a full frame: of what is
+    /// not filled the system takes nothing. An array that grows has its bytes twice for a moment.
+    func reserveKept(_ copies: RecordCopies) {
+        guard raw.isLong, !rows.isEmpty || !lines.isEmpty else { return }
+        kept.reserveCapacity(copies.bytes(inputBytes) + 2 * OutputStream.frameBytes)
+    }
+
+    /// Lets go all that grew with a long record, so that no spare parcel keeps it.
+    func releaseLong() {
+        releaseLine()
+        releaseFields()
+        releaseKeys()
+        columns = []
+        (kept, ledger, quarantine, picks) = ([], [], [], [])
+    }
 
     func reset() {
         isReplay = false

@@ -1,3 +1,4 @@
+import CMalloc
 public import SluiceCore
 public import SluiceIO
 
@@ -87,6 +88,9 @@ public final class Run {
     ///   that. `EngineError.kept` says what of the work is left for `RunOptions.resume`.
     public func run() throws -> RunResult {
         let began = monotonicSeconds()
+        // Else the C library keeps buffers of up to 32 MiB for itself after the first one that is freed.
+        _ = mallopt(malloc_mmap_threshold, 2 << 20)
+        _ = mallopt(malloc_trim_threshold, 2 << 20)
         let pool = WorkerPool(threads: options.threads)
         defer { pool.stop() }
         let (pieces, shares) = try chain.work(

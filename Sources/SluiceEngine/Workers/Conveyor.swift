@@ -15,13 +15,30 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
         case ordered((Item) throws -> Void)
     }
 
-    /// Reads one lane; nil at its end.
-    typealias Lane = () throws -> Item?
+    /// What reading a lane came to.
+    enum Reading {
+        case item(Item)
+        case end
+        /// What comes next needs more memory than a lane that runs ahead may take, or than there is until an item leaves. The
+        /// lane is asked again when it is the first one and another item has left.
+        case waiting
+    }
+
+    /// Reads one lane; is told whether it is the lane whose turn it is.
+    typealias Lane = (_ isFirst: Bool) throws -> Reading
+
+    /// Where items come from.
+    struct Source {
+        /// Gives lane 0, 1, …; nil after the last one. Called by one thread at a time.
+        let open: (Int) throws -> Lane?
+        /// Does a piece of what the lanes will need, called by threads with nothing else to do; false where there is none.
+        var assist: () -> Bool = { false }
+    }
 
     // All `var`s are touched only with `monitor` locked.
     private let monitor = Monitor()
     private let steps: [Step]
-    private let openLane: (Int) throws -> Lane?
+    private let source: Source
     private let limit: Int
     private let mostLanes: Int
     private let isStopped: () -> Bool
@@ -36,6 +53,8 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
         let read: Lane
         var isBusy = false
         var count = 0
+        /// Where it waits: how many items had left when it was asked last, -1 where it was not the first lane then.
+        var waitsSince: Int?
     }
 
     private struct Turn {
@@ -52,24 +71,40 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     private var ready: [[(Position, Item)]]
     private var turns: [Turn]
     private var underWay = 0
+    /// Items that have passed every step.
+    private var left = 0
+    /// Counts what may give a thread something to do.
+    private var changes = 0
     private var failure: (any Error)?
 
     /// - Parameters:
     ///   - limit: items under way at most, at least 2.
     ///   - lanes: lanes open at a time at most, at least 1.
-    ///   - openLane: gives lane 0, 1, …; nil after the last one. Called by one thread at a time.
     ///   - isStopped: asked before each piece of work; where it says yes, `run` throws `EngineError.stopped`.
     init(
-        steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
-        openLane: @escaping (Int) throws -> Lane?
+        steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false }, source: Source
     ) {
         self.steps = steps
         self.limit = max(2, limit)
         mostLanes = max(1, lanes)
         self.isStopped = isStopped
-        self.openLane = openLane
+        self.source = source
         ready = Array(repeating: [], count: steps.count)
         turns = Array(repeating: Turn(), count: steps.count)
+    }
+
+    /// A conveyor whose lanes never wait.
+    ///
+    /// - Parameter openLane: gives lane 0, 1, …, which gives its items and, at its end, nil; nil after the last lane.
+    convenience init(
+        steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
+        openLane: @escaping (Int) throws -> (() throws -> Item?)?
+    ) {
+        self.init(
+            steps: steps, limit: limit, lanes: lanes, isStopped: isStopped,
+            source: Source { number in
+                try openLane(number).map { read in { _ in try read().map { .item($0) } ?? .end } }
+            })
     }
 
     /// Runs until every item has passed every step, or something throws: then no further step begins, and the first
@@ -81,13 +116,15 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
 
     private enum Work {
         case step(Int, Position, Item)
-        case read(Int)
+        case read(Int, isFirst: Bool)
         case open
     }
 
     private func work(lookahead: Int) {
         monitor.lock()
         defer { monitor.unlock() }
+        /// When there was nothing to assist with.
+        var triedAt = -1
         while true {
             if failure != nil { return }
             if isStopped() {
@@ -99,13 +136,18 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
                     monitor.wakeAll()
                     return
                 }
-                monitor.wait()
+                let now = changes
+                if triedAt == now {
+                    monitor.wait()
+                } else if !unlocked({ source.assist() }) {
+                    triedAt = now
+                }
                 continue
             }
             do {
                 switch work {
                 case .step(let number, let position, let item): try perform(number, position, item)
-                case .read(let lane): try read(lane)
+                case .read(let lane, let isFirst): try read(lane, isFirst)
                 case .open: try open()
                 }
             } catch {
@@ -141,15 +183,21 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
         }
         guard underWay < limit else { return nil }
         let mayRunAhead = underWay < limit / 2
-        if let index = lanes.indices.first(where: { !lanes[$0].isBusy }), index == 0 || mayRunAhead {
+        if let index = lanes.indices.first(where: { mayRead($0) }), index == 0 || mayRunAhead {
             lanes[index].isBusy = true
-            return .read(lanes[index].number)
+            return .read(lanes[index].number, isFirst: index == 0)
         }
         if !lanesEnded, !isOpening, lanes.isEmpty || (mayRunAhead && lanes.count < lookahead) {
             isOpening = true
             return .open
         }
         return nil
+    }
+
+    private func mayRead(_ index: Int) -> Bool {
+        guard !lanes[index].isBusy else { return false }
+        guard let since = lanes[index].waitsSince else { return true }
+        return index == 0 && since != left
     }
 
     private func skipEndedLanes(_ step: Int) {
@@ -166,7 +214,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
 
     private func open() throws {
         let number = nextLane
-        let lane = try unlocked { try openLane(number) }
+        let lane = try unlocked { try source.open(number) }
         isOpening = false
         if let lane {
             nextLane += 1
@@ -174,25 +222,36 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
         } else {
             lanesEnded = true
         }
+        wakeAll()
+    }
+
+    private func wakeAll() {
+        changes += 1
         monitor.wakeAll()
     }
 
-    private func read(_ number: Int) throws {
+    private func read(_ number: Int, _ isFirst: Bool) throws {
         guard let lane = lanes.first(where: { $0.number == number }) else { return }
         underWay += 1
-        let item = try unlocked { try lane.read() }
+        let leftBefore = left
+        let reading = try unlocked { try lane.read(isFirst) }
         guard let index = lanes.firstIndex(where: { $0.number == number }) else { return }
         lanes[index].isBusy = false
-        if let item {
+        lanes[index].waitsSince = nil
+        switch reading {
+        case .item(let item):
             let position = Position(lane: number, index: lanes[index].count)
             lanes[index].count += 1
             pass(item, at: position, to: 0)
-        } else {
+        case .end:
             underWay -= 1
             laneCounts[number] = lanes[index].count
             lanes.remove(at: index)
+        case .waiting:
+            underWay -= 1
+            lanes[index].waitsSince = isFirst ? leftBefore : -1
         }
-        monitor.wakeAll()
+        wakeAll()
     }
 
     private func perform(_ number: Int, _ position: Position, _ item: Item) throws {
@@ -205,12 +264,13 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
             turns[number].next.index += 1
         }
         pass(item, at: position, to: number + 1)
-        monitor.wakeAll()
+        wakeAll()
     }
 
     private func pass(_ item: Item, at position: Position, to number: Int) {
         guard number < steps.count else {
             underWay -= 1
+            left += 1
             return
         }
         switch steps[number] {

@@ -51,7 +51,10 @@ public final class BytesColumnWriter {
         guard blockRows > 0 else { return }
         block.withUnsafeBytes { compressor.compress($0, into: &frame) }
         try writeBlock(rows: blockRows, content: block.count)
-        block.removeAll(keepingCapacity: true)
+        // What a giant row needed goes back.
+        let isLarge = block.count > 4 * blockBytes
+        block.removeAll(keepingCapacity: !isLarge)
+        if isLarge { frame = [] }
         blockRows = 0
     }
 

@@ -45,10 +45,14 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
     public var found: String
     /// What to do, a sentence; empty where there is nothing to say.
     public var advice: String
+    /// With `.windowTooLarge` the window that the frame asks for, in bytes.
+    public var window: UInt64?
 
     public init(
-        _ code: Code, path: String, offset: UInt64? = nil, errno: Int32? = nil, found: String, advice: String = ""
+        _ code: Code, path: String, offset: UInt64? = nil, errno: Int32? = nil, found: String, advice: String = "",
+        window: UInt64? = nil
     ) {
+        self.window = window
         self.code = code
         self.path = path
         self.offset = offset

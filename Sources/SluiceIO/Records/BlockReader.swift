@@ -65,30 +65,49 @@ public final class BlockReader {
     public var capacity: Int { carry.count }
 
     /// The place in the unpacked file up to which blocks have been given out.
-    public var nextByte: UInt64 { byte }
+    public var nextByte: UInt64 { array.held.isEmpty ? byte : array.byte }
     /// The number of the first line, or element, not yet given out.
-    public var nextLine: UInt64 { line }
+    public var nextLine: UInt64 { array.held.isEmpty ? line : array.line }
+
+    /// What a call of `next` came to.
+    public enum Step: Sendable {
+        case block
+        case end
+        /// Nothing is read until the caller has room for what comes next: a long record, or a large zstd window.
+        case waiting
+    }
 
     /// Fills the block with the next records.
     ///
     /// - Returns: `false` at the end; the block is then empty. A block may hold blank or overlong lines and no record.
     /// - Throws: what the source throws, after the whole lines before it have been given out.
     public func next(into block: RawBlock) throws(IOFailure) -> Bool {
+        try next(into: block, mayReadLong: true) == .block
+    }
+
+    /// Fills the block with the next records, or with one long record where the caller has room for it. Where blocks end
+    /// follows from the input alone, whatever the caller says.
+    ///
+    /// - Parameter mayReadLong: whether the block may take as much memory as the longest record; without it `.waiting`
+    ///   comes in place of a long record, and the next call begins with that record.
+    public func next(into block: RawBlock, mayReadLong: Bool) throws(IOFailure) -> Step {
         block.reset(firstLine: line, firstByte: byte)
         if let pendingFailure { throw pendingFailure }
-        if !started { try start() }
+        if !started {
+            try start()
+            if !started { return .waiting }
+        }
         block.firstByte = byte
         block.firstLine = line
         switch layout {
-        case .lines: return try nextLines(block)
-        case .array: return try nextElements(block)
+        case .lines: return try nextLines(block, mayReadLong)
+        case .array: return try nextElements(block, mayReadLong)
         }
     }
 
     // MARK: Start of the file
 
     private func start() throws(IOFailure) {
-        started = true
         // Enough to see the first two tokens; white space before them may be longer, then it is taken for lines.
         while carryEnd < 4096, !sourceEnded {
             do throws(IOFailure) { try pull() } catch {
@@ -96,7 +115,9 @@ public final class BlockReader {
                 sourceFailure = error
                 break
             }
+            if source.isWaiting { return }
         }
+        started = true
         var at = 0
         if carryEnd >= 3, carry[0] == 0xEF, carry[1] == 0xBB, carry[2] == 0xBF { at = 3 }
         carryStart = at
@@ -124,13 +145,13 @@ public final class BlockReader {
     private func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
         if let sourceFailure { throw sourceFailure }
         let got = try source.read(into: buffer)
-        if got == 0 { sourceEnded = true }
+        if got == 0, !source.isWaiting { sourceEnded = true }
         return got
     }
 
     // MARK: Lines
 
-    private func nextLines(_ block: RawBlock) throws(IOFailure) -> Bool {
+    private func nextLines(_ block: RawBlock, _ mayReadLong: Bool) throws(IOFailure) -> Step {
         block.reserve(max(limits.blockBytes, carryEnd - carryStart) + 2 * chunk, shrinking: true)
         if carryEnd > carryStart {
             block.room.baseAddress!.copyMemory(from: carry.baseAddress! + carryStart, byteCount: carryEnd - carryStart)
@@ -141,11 +162,22 @@ public final class BlockReader {
         var lineStart = 0
         var scanned = 0
         while true {
-            if let end = scan(block, &lineStart, &scanned) {
+            if let end = scan(block, &lineStart, &scanned, mayReadLong) {
                 keepRest(of: block, from: end)
+                if end == 0 { return .waiting }
                 break
             }
             // All bytes at hand are seen; what is left is the start of a line.
+            if block.count - lineStart > limits.longRecord {
+                guard lineStart == 0, mayReadLong else {
+                    keepRest(of: block, from: lineStart)
+                    if lineStart == 0 { return .waiting }
+                    break
+                }
+                // Room for the longest record at once: what is not filled is not taken from the system, and nothing is copied.
+                block.isLong = true
+                block.reserve(limits.maxRecord + 2 * chunk)
+            }
             if block.count - lineStart > limits.maxRecord + 1 {
                 try passOver(block, from: lineStart)
                 break
@@ -168,12 +200,20 @@ public final class BlockReader {
                 if lineStart == 0 { throw error }
                 break
             }
+            if source.isWaiting {
+                // Where blocks end must not show who waited, so the whole block is put back.
+                keepRest(of: block, from: 0)
+                block.reset(firstLine: line, firstByte: byte)
+                return .waiting
+            }
         }
         block.seal()
         line += lineCount(block)
         byte += UInt64(block.count)
         if let long = block.overlong.last { byte = long.byte + long.length + overlongEnd }
-        return block.count > 0 || !block.overlong.isEmpty
+        // Nothing but the head of an overlong line is left.
+        if block.isLong, block.lines.isEmpty { block.release() }
+        return block.count > 0 || !block.overlong.isEmpty ? .block : .end
     }
 
     /// How much to read next: up to the size of a block, then little at a time to the end of the line there, so that
@@ -188,8 +228,11 @@ public final class BlockReader {
         UInt64(block.lines.count) + block.blankLines + UInt64(block.overlong.count)
     }
 
-    /// Takes up whole lines; returns the end of the block when it is reached.
-    private func scan(_ block: RawBlock, _ lineStart: inout Int, _ scanned: inout Int) -> Int? {
+    /// Takes up whole lines; returns the end of the block when it is reached: 0 where it begins with a long line that may
+    /// not be read yet.
+    private func scan(
+        _ block: RawBlock, _ lineStart: inout Int, _ scanned: inout Int, _ mayReadLong: Bool
+    ) -> Int? {
         let base = UnsafeRawPointer(block.memory.baseAddress!)
         let count = block.count
         var number = UInt32(truncatingIfNeeded: lineCount(block))
@@ -197,6 +240,8 @@ public final class BlockReader {
         while let found = memchr(base + scanned, 0x0A, count - scanned) {
             let end = UnsafeRawPointer(found) - base
             var stop = end
+            let isLong = end - lineStart > limits.longRecord
+            if isLong, lineStart > 0 || !mayReadLong { return lineStart }
             if stop > lineStart, base.load(fromByteOffset: stop - 1, as: UInt8.self) == 0x0D { stop -= 1 }
             if stop - lineStart > limits.maxRecord {
                 report(block, from: lineStart, length: stop - lineStart, end: UInt64(end + 1 - stop))
@@ -213,7 +258,8 @@ public final class BlockReader {
             number += 1
             lineStart = end + 1
             scanned = lineStart
-            if lineStart >= limits.blockBytes || records >= limits.blockRecords { return lineStart }
+            if isLong { block.isLong = true }
+            if lineStart >= limits.blockBytes || records >= limits.blockRecords || isLong { return lineStart }
         }
         scanned = count
         return nil
@@ -321,10 +367,16 @@ public final class BlockReader {
 
     // MARK: Elements of an array
 
-    private func nextElements(_ block: RawBlock) throws(IOFailure) -> Bool {
-        if array.state == .finished { return false }
-        block.reserve(limits.blockBytes + 2 * chunk, shrinking: true)
+    private func nextElements(_ block: RawBlock, _ mayReadLong: Bool) throws(IOFailure) -> Step {
+        if array.state == .finished { return .end }
         var done = false
+        if array.held.isEmpty {
+            block.reserve(limits.blockBytes + 2 * chunk, shrinking: true)
+            if let begun = array.begun.take() { begun.restore(block) }
+        } else {
+            guard mayReadLong else { return .waiting }
+            done = takeHeldElement(block)
+        }
         while !done {
             if carryStart == carryEnd {
                 carryStart = 0
@@ -335,6 +387,10 @@ public final class BlockReader {
                     break
                 }
                 if carryEnd == 0 {
+                    if source.isWaiting {
+                        array.begun = BegunBlock(block)
+                        return .waiting
+                    }
                     if array.state != .closed {
                         pendingFailure = malformed("the file ends inside the array")
                         block.count = array.elementStart(in: block)
@@ -347,10 +403,30 @@ public final class BlockReader {
             done = scanElements(block)
         }
         block.seal()
+        if block.isLong, block.lines.isEmpty { block.release() }
         if block.lines.isEmpty, block.overlong.isEmpty {
             if let pendingFailure { throw pendingFailure }
-            return false
+            if !array.held.isEmpty { return try nextElements(block, mayReadLong) }
+            return .end
         }
+        return .block
+    }
+
+    /// Begins a block with the long element whose first bytes were put aside.
+    ///
+    /// - Returns: whether it is complete.
+    private func takeHeldElement(_ block: RawBlock) -> Bool {
+        block.isLong = true
+        block.reserve(limits.maxRecord + 2 * chunk)
+        array.held.withUnsafeBytes { block.room.copyMemory(from: $0) }
+        block.count = array.held.count
+        block.firstLine = array.line
+        block.firstByte = array.byte
+        array.elementOffset = 0
+        guard array.takeHeld() else { return false }
+        var count = block.count
+        endElement(block, &count)
+        block.count = count
         return true
     }
 
@@ -371,6 +447,7 @@ public final class BlockReader {
         if block.room.count < most { block.reserve(block.count + max(min(block.count, limits.maxRecord), most)) }
         let out = block.memory.baseAddress!.assumingMemoryBound(to: UInt8.self)
         var count = block.count
+        let longest = block.isLong ? limits.maxRecord : min(limits.longRecord, limits.maxRecord)
         defer {
             block.count = count
             byte += UInt64(at - carryStart)
@@ -434,7 +511,14 @@ public final class BlockReader {
                 } else {
                     out[count] = stored
                     count += 1
-                    if count - array.elementOffset > limits.maxRecord {
+                    if count - array.elementOffset > longest {
+                        if longest < limits.maxRecord {
+                            // A long element has a block of its own.
+                            array.hold(block.memory[array.elementOffset..<count], isWhole: finished)
+                            count = array.elementOffset
+                            at += 1
+                            return true
+                        }
                         array.beginSkipping(
                             Array(
                                 UnsafeRawBufferPointer(
@@ -511,6 +595,30 @@ public final class BlockReader {
 
     private func full(_ block: RawBlock, _ count: Int) -> Bool {
         count >= limits.blockBytes || block.lines.count >= limits.blockRecords || !block.overlong.isEmpty
+            || block.isLong
+    }
+}
+
+/// What a block of array elements held when its source had to wait.
+private struct BegunBlock {
+    let bytes: [UInt8]
+    let lines: [RawLine]
+    let overlong: [OverlongLine]
+    let firstLine: UInt64
+    let firstByte: UInt64
+
+    init(_ block: RawBlock) {
+        bytes = Array(block.bytes)
+        (lines, overlong) = (block.lines, block.overlong)
+        (firstLine, firstByte) = (block.firstLine, block.firstByte)
+    }
+
+    func restore(_ block: RawBlock) {
+        block.reserve(max(block.memory.count, bytes.count))
+        bytes.withUnsafeBytes { block.memory.copyMemory(from: $0) }
+        block.count = bytes.count
+        (block.lines, block.overlong) = (lines, overlong)
+        (block.firstLine, block.firstByte) = (firstLine, firstByte)
     }
 }
 
@@ -533,6 +641,11 @@ private struct ArrayScanner {
     var skipping = false
     var length: UInt64 = 0
     var head: [UInt8] = []
+    /// The first bytes of a long element that waits for a block of its own, and whether they are all of it.
+    private(set) var held: [UInt8] = []
+    private var isHeldWhole = false
+    /// A block that was begun when the source had to wait.
+    var begun: BegunBlock?
 
     func elementStart(in block: RawBlock) -> Int { inElement && !skipping ? elementOffset : block.count }
 
@@ -551,6 +664,17 @@ private struct ArrayScanner {
         skipping = true
         self.head = head
         self.length = length
+    }
+
+    mutating func hold(_ bytes: UnsafeMutableRawBufferPointer.SubSequence, isWhole: Bool) {
+        held = Array(bytes)
+        isHeldWhole = isWhole
+    }
+
+    /// - Returns: whether it is the whole element.
+    mutating func takeHeld() -> Bool {
+        held = []
+        return isHeldWhole
     }
 
     mutating func end() {

@@ -129,7 +129,7 @@ public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
 /// the first counts. Nesting ends at 1024 levels.
 ///
 /// Make one for every thread. Extraction allocates nothing once its buffers have grown to the longest line; lines over
-/// 1 MiB take a scalar way that needs no table, so memory is never a multiple of the line.
+/// 1 MiB take a scalar way that needs no table, so memory is never a multiple of the line but for chat turns.
 public final class JSONExtractor {
     /// Which of the two ways to take; both give the same results.
     enum Way: Int32 { case auto = 0, fast = 1, slow = 2 }
@@ -172,6 +172,50 @@ public final class JSONExtractor {
             json, bytes, arena.bytes + arena.byteCount, UInt64(arena.byteCount), arena.fields + arena.fieldCount)
         arena.fieldCount += paths.count
         return nil
+    }
+
+    /// Checks a line and gives its fields in memory of their own, which an arena that is used again would keep: for lines
+    /// that are far longer than others.
+    public func extractAlone(_ line: UnsafeRawBufferPointer) -> Result<LoneFields, JSONFault> {
+        var needed = 0
+        var position = 0
+        let bytes = line.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        let code = sluice_json_parse(json, bytes, line.count, way.rawValue, &needed, &position)
+        if code != 0 { return .failure(JSONFault(JSONFault.Code(rawValue: code), at: position)) }
+        var fields = [sluice_json_field](repeating: sluice_json_field(), count: paths.count)
+        let content = [UInt8](unsafeUninitializedCapacity: max(1, needed)) { buffer, count in
+            guard let base = buffer.baseAddress else { return }
+            count = sluice_json_emit(json, bytes, base, 0, &fields)
+        }
+        return .success(
+            LoneFields(
+                bytes: content,
+                places: fields.map { (Int($0.offset), Int($0.length), FieldKind(rawValue: $0.kind) ?? .missing) }))
+    }
+
+    /// Gives back the memory that grew with the longest line.
+    public func shrink() { sluice_json_shrink(json) }
+}
+
+/// The fields of one record, in memory of their own.
+public struct LoneFields: Sendable {
+    public typealias Place = (offset: Int, length: Int, kind: FieldKind)
+
+    /// The bytes of all fields.
+    public let bytes: [UInt8]
+    /// Where each field lies in `bytes`, and what it is.
+    public let places: [Place]
+
+    /// Gives some fields to `body` piece by piece, framed as `RecordHasher.frame` frames them.
+    public func forEachPart(of fields: [Int], _ body: (UnsafeRawBufferPointer) -> Void) {
+        for field in fields {
+            let place = places[field]
+            withUnsafeBytes(of: UInt8(truncatingIfNeeded: place.kind.rawValue), body)
+            withUnsafeBytes(of: UInt64(place.length).littleEndian, body)
+            bytes.withUnsafeBytes {
+                body(UnsafeRawBufferPointer(rebasing: $0[place.offset..<(place.offset + place.length)]))
+            }
+        }
     }
 }
 

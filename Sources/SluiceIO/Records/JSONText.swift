@@ -8,6 +8,19 @@ public func isValidUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
 
 private let hexDigits: [UInt8] = Array("0123456789abcdef".utf8)
 
+/// The bytes of valid UTF-8 as a JSON string, quotes included.
+public func jsonStringSize(_ text: UnsafeRawBufferPointer) -> Int {
+    var size = text.count + 2
+    for byte in text {
+        switch byte {
+        case 0x22, 0x5C, 0x08, 0x09, 0x0A, 0x0C, 0x0D: size += 1
+        case 0..<0x20: size += 5
+        default: break
+        }
+    }
+    return size
+}
+
 extension [UInt8] {
     /// Appends valid UTF-8 as a JSON string, quotes included. Escapes what JSON says must be, and nothing else.
     public mutating func appendJSONString(_ text: UnsafeRawBufferPointer) {

@@ -47,6 +47,8 @@ public final class RawBlock: @unchecked Sendable {
     public internal(set) var blankLines: UInt64 = 0
     /// Lines passed over for their length. A block ends after such a line, so there is one at most, its last.
     public internal(set) var overlong: [OverlongLine] = []
+    /// Whether it holds one record longer than `FramingLimits.longRecord` and nothing else.
+    public internal(set) var isLong = false
 
     public init() { memory = .allocate(byteCount: Self.padding, alignment: 64) }
 
@@ -86,6 +88,7 @@ public final class RawBlock: @unchecked Sendable {
         lines.removeAll(keepingCapacity: true)
         blankLines = 0
         overlong.removeAll()
+        isLong = false
         self.firstLine = firstLine
         self.firstByte = firstByte
     }
@@ -99,6 +102,13 @@ public final class RawBlock: @unchecked Sendable {
         if count > 0 { larger.baseAddress!.copyMemory(from: memory.baseAddress!, byteCount: count) }
         memory.deallocate()
         memory = larger
+    }
+
+    /// Gives the memory of the content back; lines and places stay, and their bytes can't be read any more.
+    public func release() {
+        memory.deallocate()
+        memory = .allocate(byteCount: Self.padding, alignment: 64)
+        count = 0
     }
 
     /// Room for content after what is there.
@@ -119,10 +129,15 @@ public struct FramingLimits: Sendable, Equatable {
     public var maxRecord: Int
     /// How many bytes of such a line are kept for the report.
     public var overlongHead: Int
+    /// A record with more bytes than this, its line end counted in, has a block of its own, and is read only where the
+    /// caller has room for a record of `maxRecord`.
+    public var longRecord: Int
 
     public init(
-        blockBytes: Int = 512 << 10, blockRecords: Int = 8192, maxRecord: Int = 64 << 20, overlongHead: Int = 64 << 10
+        blockBytes: Int = 512 << 10, blockRecords: Int = 8192, maxRecord: Int = 64 << 20, overlongHead: Int = 64 << 10,
+        longRecord: Int = .max
     ) {
+        self.longRecord = max(1, longRecord)
         self.blockBytes = min(max(1, blockBytes), 1 << 30)
         self.blockRecords = max(1, blockRecords)
         self.maxRecord = min(max(1, maxRecord), 1 << 30)

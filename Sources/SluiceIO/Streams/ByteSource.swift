@@ -19,26 +19,54 @@ public protocol ByteSource: AnyObject {
     ///
     /// - Returns: how many bytes there are now; 0 at the end, then and ever after.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int
+
+    /// Whether `read` gave nothing because the stream needs a large window and may not have one yet (see `WindowGate`),
+    /// and not because it is at its end.
+    var isWaiting: Bool { get }
+
+    /// Does a piece of the work that `read` will need: any thread may call it, beside the one that reads.
+    ///
+    /// - Returns: whether there was something to do.
+    func unpackAhead() -> Bool
+}
+
+extension ByteSource {
+    public var isWaiting: Bool { false }
+    public func unpackAhead() -> Bool { false }
+}
+
+/// Whether a stream may take the memory of a large zstd window. Of several streams that are open at a time one may.
+public final class WindowGate: @unchecked Sendable {
+    // @unchecked: whoever reads the stream alone may open and close it.
+    public var isOpen = false
+    /// Windows up to this size, as a power of two, need no leave.
+    public let freeLog: Int
+
+    public init(freeLog: Int) { self.freeLog = freeLog }
 }
 
 /// How inputs are opened.
 public struct InputOptions: Sendable {
     /// The largest zstd window, as a power of two: a frame may ask for so much memory and not more.
     public var windowLogMax: Int
+    /// Asked before a frame with a large window begins; nil where any window up to `windowLogMax` may be used at once.
+    public var gate: WindowGate?
     /// The most bytes a file is read in at once.
     public var bufferBytes: Int
     /// Is given the bytes of the file as they lie on disk, while they are read.
     public var digest: FileDigest?
-    /// Threads that unpack a zstd file of many frames ahead of the reader; 0 and 1 mean none.
-    public var readAheadThreads: Int
+    /// Frames of a zstd file of many frames that may be unpacked ahead of the reader (see `ByteSource.unpackAhead`); 0 and
+    /// 1 mean none.
+    public var readAheadFrames: Int
     /// Bytes that the frames read ahead may take, packed and unpacked.
     public var readAheadBytes: Int
 
     public init(
-        windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil, readAheadThreads: Int = 0,
-        readAheadBytes: Int = .max
+        windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil, gate: WindowGate? = nil,
+        readAheadFrames: Int = 0, readAheadBytes: Int = .max
     ) {
-        self.readAheadThreads = readAheadThreads
+        self.gate = gate
+        self.readAheadFrames = readAheadFrames
         self.readAheadBytes = readAheadBytes
         self.windowLogMax = windowLogMax
         self.bufferBytes = max(64, bufferBytes)
@@ -73,9 +101,8 @@ extension FileSystem {
         try input.fill(atLeast: 4)
         let start = Array(input.available.prefix(8))
         if isZstd(start) {
-            if input.range == nil, options.readAheadThreads > 1, try input.file.status().isRegularFile,
-                let ahead = try FrameReadAhead(
-                    path, threads: options.readAheadThreads, options: options, fileSystem: input.file.fileSystem)
+            if input.range == nil, options.readAheadFrames > 1, try input.file.status().isRegularFile,
+                let ahead = try FrameReadAhead(path, options: options, fileSystem: input.file.fileSystem)
             {
                 return ahead
             }

@@ -5,6 +5,8 @@ import CZstd
 /// Equal bytes give equal frames, on any thread and in any order, for one level and one version of libzstd.
 public final class FrameCompressor {
     private let context: OpaquePointer
+    /// Levels with larger windows get this one, so that a frame of any size takes the memory of one of 4 MiB.
+    private static let largestWindowLog = 22
 
     public init(level: Int = 3) {
         guard let made = ZSTD_createCCtx() else {
@@ -13,6 +15,9 @@ public final class FrameCompressor {
         context = made
         ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
         ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
+        if ZSTD_getCParams(Int32(level), 0, 0).windowLog > UInt32(Self.largestWindowLog) {
+            ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, Int32(Self.largestWindowLog))
+        }
     }
 
     deinit { ZSTD_freeCCtx(context) }
@@ -65,6 +70,11 @@ public final class FrameCompressor {
 
     /// The most bytes that a frame of so many can have.
     public static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
+
+    /// The most memory that a compressor of a level takes, whatever it compresses, in bytes.
+    public static func memory(level: Int) -> Int {
+        ZSTD_estimateCCtxSize_usingCParams(ZSTD_getCParams(Int32(level), 1 << UInt64(largestWindowLog), 0))
+    }
 
     /// The memory that the compressor holds.
     public var memory: Int { ZSTD_sizeof_CCtx(context) }

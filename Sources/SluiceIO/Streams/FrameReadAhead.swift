@@ -1,10 +1,11 @@
 import Glibc
 
-/// A zstd file of many frames, unpacked by several threads; gives the bytes that `ZstdSource` gives, in order.
+/// A zstd file of many frames, unpacked by whoever has time for it; gives the bytes that `ZstdSource` gives, in order.
 ///
-/// Each thread takes the next frame, reads it while it holds the lock (so a digest sees the file in order), and unpacks
-/// it into a slot of its own. Frames must say their content size. Where a frame can't be unpacked, a plain `ZstdSource`
-/// goes on from its start and says what is wrong as it always does. Memory: `slots` times the largest frame, packed
+/// It has no threads of its own: a thread that has nothing better to do calls `unpackAhead()`, and the reader unpacks
+/// what nobody has begun. A frame is read from the file under the lock, so a digest sees the file in order, and unpacked
+/// into a slot of its own. Frames must state their content size. Where a frame can't be unpacked, a plain `ZstdSource` goes
+/// on from its start and says what is wrong as it always does. Memory: `readAheadFrames` times the largest frame, packed
 /// and unpacked.
 final class FrameReadAhead: ByteSource, @unchecked Sendable {
     // What the threads share is touched only with `monitor` locked; a slot's bytes belong to the thread that fills it
@@ -13,6 +14,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     private final class Slot {
         var packed: [UInt8] = []
         var content: [UInt8] = []
+        let decompressor = FrameDecompressor()
         var isReady = false
         var isBroken = false
     }
@@ -25,31 +27,32 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     private let frames: [ZstdFrame]
     private let monitor = Monitor()
     private var slots: [Slot]
-    /// The next frame to be taken by a thread, and the one that the reader is at.
+    /// The next frame to be unpacked, and the one that the reader is at.
     private var claimed = 0
     private var current = 0
     private var offsetInCurrent = 0
-    private var stopping = false
     private var readFailure: IOFailure?
     /// How much of the file the digest has seen.
     private var digested: UInt64 = 0
     private let size: UInt64
-    private var threads: [pthread_t] = []
     private var fallback: ZstdSource?
 
     /// Largest content of a frame that is read ahead.
     static let largestFrame: UInt64 = 8 << 20
+    /// A file of more frames is read plainly: the list of them would take more than 4 MiB.
+    private static let mostFrames = 64 << 10
 
-    /// - Returns: nil where the file is not worth it: few frames, large ones, such as don't say their size, or more of them at a time than
-    ///   `options.readAheadBytes` allows.
-    init?(_ path: String, threads count: Int, options: InputOptions, fileSystem: FileSystem) throws(IOFailure) {
+    /// - Returns: nil where the file is not worth it: few frames, large ones, frames that don't state their size, or where
+    ///   so many of them take more than `options.readAheadBytes`.
+    init?(_ path: String, options: InputOptions, fileSystem: FileSystem) throws(IOFailure) {
+        let count = options.readAheadFrames
         // A damaged file is a plain source's business, which gives what is good before it says what is wrong.
-        guard let frames = try? fileSystem.zstdFrames(of: path) else { return nil }
+        guard let frames = try? fileSystem.zstdFrames(of: path, atMost: Self.mostFrames) else { return nil }
         guard count > 1, frames.count >= 2 * count,
             frames.allSatisfy({ ($0.contentSize ?? .max) <= Self.largestFrame && $0.size <= 2 * Self.largestFrame })
         else { return nil }
         let largest = frames.reduce(0) { max($0, Int($1.size + ($1.contentSize ?? 0))) }
-        guard (count + 1) * largest <= options.readAheadBytes else { return nil }
+        guard count * largest <= options.readAheadBytes else { return nil }
         self.path = path
         self.frames = frames
         self.options = options
@@ -57,62 +60,49 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         file = try fileSystem.openForReading(path)
         size = try file.status().size
         options.digest?.reset()
-        slots = (0..<(count + 1)).map { _ in Slot() }
-        for _ in 0..<count { startThread() }
-        // No thread at all is as good as no source.
-        if threads.isEmpty { return nil }
-    }
-
-    private func startThread() {
-        var thread = pthread_t()
-        let this = Unmanaged.passUnretained(self)
-        // `deinit` waits for the threads, so the pointer outlives them.
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                if let argument { Unmanaged<FrameReadAhead>.fromOpaque(argument).takeUnretainedValue().work() }
-                return nil
-            }, this.toOpaque())
-        if status == 0 { threads.append(thread) }
-    }
-
-    deinit {
-        monitor.locked {
-            stopping = true
-            monitor.wakeAll()
-        }
-        for thread in threads { pthread_join(thread, nil) }
+        slots = (0..<count).map { _ in Slot() }
     }
 
     var fileOffset: UInt64 {
         monitor.locked { current < frames.count ? frames[current].offset : size }
     }
 
-    // MARK: The threads
+    var isWaiting: Bool { fallback?.isWaiting ?? false }
 
-    private func work() {
-        let decompressor = FrameDecompressor()
+    // MARK: Unpacking
+
+    /// Unpacks the next frame that nobody has begun, where there is a free slot for it.
+    func unpackAhead() -> Bool {
         monitor.lock()
-        defer { monitor.unlock() }
-        while true {
-            // A slot is free when the reader is done with the frame that was in it.
-            while !stopping, readFailure == nil, claimed < frames.count, claimed >= current + slots.count {
-                monitor.wait()
-            }
-            guard !stopping, readFailure == nil, claimed < frames.count else { return }
-            let number = claimed
-            let slot = slots[number % slots.count]
-            claimed += 1
-            do throws(IOFailure) {
-                try read(frames[number], into: slot)
-            } catch {
-                readFailure = error
-                monitor.wakeAll()
-                return
-            }
+        guard fallback == nil, let number = claim() else {
             monitor.unlock()
-            let good = Self.unpack(slot, Int(frames[number].contentSize ?? 0), decompressor)
-            monitor.lock()
+            return false
+        }
+        monitor.unlock()
+        unpack(number)
+        return true
+    }
+
+    /// Takes the next frame and reads it; called with the lock held.
+    private func claim() -> Int? {
+        // A slot is free when the reader is done with the frame that was in it.
+        guard readFailure == nil, claimed < frames.count, claimed < current + slots.count else { return nil }
+        let number = claimed
+        claimed += 1
+        do throws(IOFailure) {
+            try read(frames[number], into: slots[number % slots.count])
+            return number
+        } catch {
+            readFailure = error
+            monitor.wakeAll()
+            return nil
+        }
+    }
+
+    private func unpack(_ number: Int) {
+        let slot = slots[number % slots.count]
+        let good = Self.unpack(slot, Int(frames[number].contentSize ?? 0))
+        monitor.locked {
             slot.isReady = true
             slot.isBroken = !good
             monitor.wakeAll()
@@ -132,20 +122,24 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
 
     private func digestGap(to offset: UInt64) throws(IOFailure) {
         guard let digest = options.digest, digested < offset else { return }
-        var gap = [UInt8](repeating: 0, count: Int(offset - digested))
-        let got = try file.read(into: &gap, at: digested)
-        gap.prefix(got).withUnsafeBytes { digest.update($0) }
+        while digested < offset {
+            var gap = [UInt8](repeating: 0, count: Int(min(offset - digested, 64 << 10)))
+            let got = try file.read(into: &gap, at: digested)
+            if got == 0 { break }
+            gap.prefix(got).withUnsafeBytes { digest.update($0) }
+            digested += UInt64(got)
+        }
         digested = offset
     }
 
-    private static func unpack(_ slot: Slot, _ size: Int, _ decompressor: FrameDecompressor) -> Bool {
+    private static func unpack(_ slot: Slot, _ size: Int) -> Bool {
         if slot.content.count < size {
             slot.content.append(contentsOf: repeatElement(0, count: size - slot.content.count))
         } else {
             slot.content.removeSubrange(size...)
         }
         return slot.content.withUnsafeMutableBytes { content in
-            slot.packed.withUnsafeBytes { decompressor.unpack($0, to: content) }
+            slot.packed.withUnsafeBytes { slot.decompressor.unpack($0, to: content) }
         }
     }
 
@@ -160,6 +154,11 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
                 return try end()
             }
             let slot = slots[current % slots.count]
+            if claimed == current, let number = claim() {
+                monitor.unlock()
+                unpack(number)
+                continue
+            }
             while !slot.isReady, readFailure == nil { monitor.wait() }
             if !slot.isReady, let readFailure {
                 monitor.unlock()
@@ -202,7 +201,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
             file: try fileSystem.openForReading(path), capacity: options.bufferBytes, range: start..<size)
         let before = frames[..<current].reduce(0) { $0 + ($1.contentSize ?? 0) }
         let source = try ZstdSource(input, options: plain, produced: before)
-        fallback = source
+        monitor.locked { fallback = source }
         return try source.read(into: buffer)
     }
 }

@@ -5,6 +5,8 @@ public final class ZstdSource: ByteSource {
     private let input: RawInput
     private let context: OpaquePointer
     private let windowLogMax: Int
+    private let gate: WindowGate?
+    public private(set) var isWaiting = false
     private var insideFrame = false
     /// How many bytes zstd wants next; three of them, if there are more, would be the header of the block after.
     private var wanted = 0
@@ -28,6 +30,7 @@ public final class ZstdSource: ByteSource {
         self.input = input
         self.produced = produced
         windowLogMax = min(max(options.windowLogMax, 10), 31)
+        gate = options.gate
         context = try makeUnpackingContext(for: input.path)
         ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Int32(windowLogMax))
     }
@@ -58,7 +61,11 @@ public final class ZstdSource: ByteSource {
                     finished = true
                     break
                 }
-                try beginFrame(ready, good: produced + UInt64(output.pos))
+                guard try beginFrame(ready, good: produced + UInt64(output.pos)) else {
+                    isWaiting = true
+                    break
+                }
+                isWaiting = false
                 insideFrame = true
                 wanted = frameHeaderStart + blockHeaderSize
             }
@@ -88,7 +95,9 @@ public final class ZstdSource: ByteSource {
     }
 
     /// Looks at the header of the frame that `ready` starts with.
-    private func beginFrame(_ ready: UnsafeRawBufferPointer, good: UInt64) throws(IOFailure) {
+    ///
+    /// - Returns: whether it may begin now.
+    private func beginFrame(_ ready: UnsafeRawBufferPointer, good: UInt64) throws(IOFailure) -> Bool {
         frameStart = input.offset
         producedBefore = good
         guard isZstd(Array(ready.prefix(4))) else {
@@ -106,8 +115,7 @@ public final class ZstdSource: ByteSource {
             throw corrupt("corrupt zstd frame header (\(String(cString: ZSTD_getErrorName(result))))", good: good)
         }
         // A cut header: the loop in read finds that nothing follows.
-        if result > 0 || header.frameType == ZSTD_skippableFrame { return }
-        frames += 1
+        if result > 0 || header.frameType == ZSTD_skippableFrame { return true }
         if header.windowSize > 1 << UInt64(windowLogMax) {
             let needed = UInt64.bitWidth - (header.windowSize - 1).leadingZeroBitCount
             throw IOFailure(
@@ -117,8 +125,11 @@ public final class ZstdSource: ByteSource {
                     + "\((UInt64(1) << UInt64(windowLogMax)) >> 20) MiB are allowed",
                 advice: needed <= 31
                     ? "Allow windowLogMax \(needed), or compress the file again without --long."
-                    : "Compress the file again without --long.")
+                    : "Compress the file again without --long.", window: header.windowSize)
         }
+        if let gate, !gate.isOpen, header.windowSize > 1 << UInt64(gate.freeLog) { return false }
+        frames += 1
+        return true
     }
 
     private func corrupt(_ found: String, good: UInt64) -> IOFailure {
@@ -153,13 +164,21 @@ public struct ZstdFrame: Sendable, Equatable {
 }
 
 extension FileSystem {
+    /// The frames with content in a zstd file, in order; skippable ones are left out. 48 bytes of memory for each.
+    ///
+    /// - Throws: as `zstdFrames(of:atMost:)`.
+    public func zstdFrames(of path: String) throws(IOFailure) -> [ZstdFrame] {
+        try zstdFrames(of: path, atMost: .max) ?? []
+    }
+
     /// The frames with content in a zstd file, in order; skippable ones are left out.
     ///
     /// Walks from block header to block header, so it reads three bytes a block (128 KiB of content) and keeps nothing
     /// but the list. Block contents aren't looked at.
     ///
+    /// - Parameter most: with more frames the answer is nil.
     /// - Throws: `.truncatedStream`, `.corruptStream`, or `.notCompressed` when it isn't a zstd file.
-    public func zstdFrames(of path: String) throws(IOFailure) -> [ZstdFrame] {
+    func zstdFrames(of path: String, atMost most: Int) throws(IOFailure) -> [ZstdFrame]? {
         let file = try openForReading(path)
         let size = try file.status().size
         var frames: [ZstdFrame] = []
@@ -202,6 +221,7 @@ extension FileSystem {
             }
             if header.checksumFlag != 0 { at += 4 }
             if at > size { throw ends(size, "a zstd frame") }
+            if frames.count == most { return nil }
             frames.append(
                 ZstdFrame(
                     offset: offset, size: at - offset,

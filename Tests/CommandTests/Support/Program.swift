@@ -60,9 +60,16 @@ enum Program {
 
         func send(_ signal: Int32) { if status == nil { kill(pid, signal) } }
 
-        func end() throws -> Outcome {
+        /// - Parameter watch: called every few milliseconds with the number of the process while it runs.
+        func end(watch: ((pid_t) -> Void)? = nil) throws -> Outcome {
             var code = status ?? 0
-            if status == nil { while waitpid(pid, &code, 0) < 0, errno == EINTR {} }
+            while status == nil {
+                let ended = waitpid(pid, &code, watch == nil ? 0 : WNOHANG)
+                if ended == pid || ended < 0 && errno != EINTR { break }
+                guard ended == 0 else { continue }
+                watch?(pid)
+                usleep(2000)
+            }
             status = code
             let signal = code & 0x7F
             return Outcome(
@@ -76,10 +83,12 @@ enum Program {
     /// - Parameters:
     ///   - folder: its working directory, if not this one's.
     ///   - input: its standard input.
+    ///   - watch: called every few milliseconds with the number of the process while it runs.
     static func run(
-        _ arguments: [String], program: String = path, in folder: String? = nil, input: [UInt8] = []
+        _ arguments: [String], program: String = path, in folder: String? = nil, input: [UInt8] = [],
+        watch: ((pid_t) -> Void)? = nil
     ) throws -> Outcome {
-        try start(arguments, program: program, in: folder, input: input).end()
+        try start(arguments, program: program, in: folder, input: input).end(watch: watch)
     }
 
     /// Starts a program. It hears all signals, whatever those who started the tests blocked or ignored.

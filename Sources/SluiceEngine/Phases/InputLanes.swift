@@ -1,0 +1,190 @@
+import SluiceCore
+import SluiceIO
+import Synchronization
+
+/// How the input of a pass is read: a lane for each file.
+extension InputPass {
+    /// A lane for a conveyor: the blocks of file `number`.
+    private func lane(_ number: Int) throws -> Conveyor<Parcel>.Lane? {
+        guard number < catalog.files.count else { return nil }
+        if number < start.file, !replays { return { _ in .end } }
+        let file = catalog.files[number]
+        // The beginning that a stopped run had read must be what it was.
+        let digest = FileDigest(expecting: number == start.file ? start.read : nil)
+        // Of the lanes only the one whose turn it is gets a large window.
+        let gate = WindowGate(freeLog: MemoryShares.leastWindowLog)
+        let source = try open(file, digest, gate)
+        sources.add(source, of: number)
+        let reader = BlockReader(source, limits: limits)
+        var seen: UInt64 = 0
+        return { [self] isFirst in
+            gate.isOpen = isFirst
+            let parcel = parcels.take()
+            parcel.reset()
+            parcel.file = number
+            var isChanged = false
+            do throws(IOFailure) {
+                reading: repeat {
+                    switch try read(parcel, reader, isFirst) {
+                    case .block: break
+                    case .waiting:
+                        giveBack(parcel)
+                        return .waiting
+                    case .end:
+                        progress.read(bytes: Int(file.size > seen ? file.size - seen : 0))
+                        let facts = Checkpoint.FileFacts(hash: digest.value, lines: Int(reader.nextLine) - 1)
+                        isChanged = digest.differsAtEnd || !(expected[number].map { $0 == facts } ?? true)
+                        if isChanged { break reading }
+                        digests.withLock { $0[number] = facts }
+                        sources.remove(number)
+                        giveBack(parcel)
+                        return .end
+                    }
+                    parcel.isReplay = number < start.file || (number == start.file && parcel.raw.firstByte < start.byte)
+                } while parcel.isReplay && !replays
+                parcel.endByte = reader.nextByte
+                parcel.inputBytes = parcel.raw.count
+            } catch {
+                throw engineError(error, file, reader)
+            }
+            guard !isChanged, !digest.differs else { throw changed(number) }
+            try Self.checkLine(reader.nextLine - 1, of: file.name)
+            parcel.read = digest.mark
+            let offset = source.fileOffset
+            progress.read(bytes: Int(offset > seen ? offset - seen : 0))
+            seen = max(seen, offset)
+            return .item(parcel)
+        }
+    }
+
+    /// An ordinal has so many bits for a line, and one more line would be a line of the next file.
+    static func checkLine(_ line: UInt64, of file: String) throws(EngineError) {
+        guard line > UInt64(Ordinal.maximumLine) else { return }
+        throw EngineError(
+            .data,
+            "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
+    }
+
+    /// Reads the files that lie before the place where a stopped run goes on, and are not read again otherwise, to see
+    /// that they are what was read.
+    func checkSkippedFiles(isStopped: () -> Bool) throws {
+        guard !replays else { return }
+        for number in 0..<min(start.file, catalog.files.count) {
+            let file = catalog.files[number]
+            do {
+                let found = try fileSystem.digest(of: file.path) { count in
+                    progress.read(bytes: count)
+                    return isStopped()
+                }
+                guard let found else { throw EngineError.stopped }
+                guard expected[number]?.hash == found.hash else { throw changed(number) }
+            } catch let failure as IOFailure {
+                throw engineError(failure, file, nil)
+            }
+        }
+    }
+
+    func changed(_ number: Int) -> EngineError {
+        EngineError(
+            .data,
+            "\(catalog.files[number].name) changed while it was read, or between a stop and now; run again from the beginning when nothing writes to it",
+            remedies: [.restart])
+    }
+
+    /// Reads a block; one with a long record only where that has its memory.
+    private func read(
+        _ parcel: Parcel, _ reader: BlockReader, _ isFirst: Bool
+    ) throws(IOFailure) -> BlockReader.Step {
+        long.giveBack(parcel.longBytes)
+        parcel.longBytes = 0
+        let step = try reader.next(into: parcel.raw, mayReadLong: false)
+        guard step == .waiting, isFirst, let taken = long.take() else { return step }
+        parcel.longBytes = taken
+        let next = try reader.next(into: parcel.raw, mayReadLong: true)
+        parcel.longBytes = long.settle(taken, length: parcel.raw.isLong ? parcel.raw.count : 0)
+        return next
+    }
+
+    /// Takes a parcel back that has left the pass, or that nothing came of.
+    func giveBack(_ parcel: Parcel) {
+        if parcel.longBytes > 0 {
+            parcel.releaseLong()
+            long.giveBack(parcel.longBytes)
+            parcel.longBytes = 0
+        }
+        parcels.giveBack(parcel)
+    }
+
+    /// A conveyor that reads the input and passes its blocks through `steps`; the last one gives them back.
+    func conveyor(
+        _ steps: [Conveyor<Parcel>.Step], limit: Int, lanes: Int, isStopped: @escaping () -> Bool
+    ) -> Conveyor<Parcel> {
+        Conveyor(
+            steps: steps, limit: limit, lanes: lanes, isStopped: isStopped,
+            source: Conveyor.Source(open: { [self] in try lane($0) }, assist: { [sources] in sources.unpackAhead() }))
+    }
+
+    /// The digest of each file that was read to its end, and how many lines it has, by file index.
+    var readFiles: [Int: Checkpoint.FileFacts] { digests.withLock { $0 } }
+
+    private func open(
+        _ file: InputCatalog.File, _ digest: FileDigest, _ gate: WindowGate
+    ) throws -> any ByteSource {
+        do throws(IOFailure) {
+            return try fileSystem.openInput(
+                file.path,
+                options: InputOptions(
+                    windowLogMax: windowLogMax, digest: digest, gate: gate,
+                    readAheadFrames: shares.readAhead / MemoryShares.perFrameAhead, readAheadBytes: shares.readAhead))
+        } catch {
+            throw engineError(error, file, nil)
+        }
+    }
+
+    private func engineError(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> EngineError {
+        var failure = failure
+        failure.path = file.path == "-" ? "standard input" : file.name
+        var isTooLarge = false
+        if failure.code == .windowTooLarge {
+            let window = failure.window ?? .max
+            isTooLarge = window > 1 << UInt64(Self.largestWindowLog)
+            failure.advice =
+                isTooLarge
+                ? "Compress the file again, with `zstd --long=27` at most."
+                : "The smallest budget that would do is \(MemorySize.spell(shares.smallest(window: Int(window)))); or compress the file again without `--long`."
+        }
+        var message = failure.description
+        if let reader, reader.nextLine > 1 { message += known(failure, reader) }
+        // No budget allows such a window, so there is nothing to go on with.
+        return isTooLarge ? EngineError(.data, message) : EngineError(failure, message: message)
+    }
+
+    /// What is known of the lines before a failure.
+    private func known(_ failure: IOFailure, _ reader: BlockReader) -> String {
+        if failure.code == .corruptStream {
+            // Bytes may be wrong before the damage shows, and only the end of a frame tells whether they are.
+            let sound = failure.soundBytes ?? 0
+            return sound > 0
+                ? " Only its first \(sound) unpacked bytes, in whole frames before the damaged one, are known to be good."
+                : " Nothing that was read of it before is known to be good."
+        }
+        let what = reader.layout == .array ? "elements" : "lines"
+        return " The \(reader.nextLine - 1) \(what) before it are whole."
+    }
+}
+
+/// The inputs of a pass that are open, for threads that have time to unpack ahead of their readers.
+final class OpenSources: @unchecked Sendable {
+    // `all` is touched only with `monitor` locked; `unpackAhead` may be called by any thread.
+    private let monitor = Monitor()
+    private var all: [(file: Int, source: any ByteSource)] = []
+
+    func add(_ source: any ByteSource, of file: Int) { monitor.locked { all.append((file, source)) } }
+
+    func remove(_ file: Int) { monitor.locked { all.removeAll { $0.file == file } } }
+
+    /// Unpacks a piece, of the first file that has one to unpack; false where none has.
+    func unpackAhead() -> Bool {
+        monitor.locked { all.map(\.source) }.contains { $0.unpackAhead() }
+    }
+}

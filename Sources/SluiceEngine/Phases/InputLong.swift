@@ -1,0 +1,76 @@
+import SluiceCore
+import SluiceIO
+
+/// Long records, one at a time: nothing that grows with one is kept after it, and nothing is copied that need not be.
+extension InputPass {
+    /// Checks the one line of a block, as `parse` does with many.
+    func parseLong(_ parcel: Parcel, _ line: RawLine, _ extractor: Extractor) {
+        let bytes = parcel.raw.bytes(of: line)
+        defer { extractor.json.shrink() }
+        let found: LoneFields
+        switch extractor.json.extractAlone(bytes) {
+        case .success(let fields): found = fields
+        case .failure(let fault):
+            parcel.faults.append(
+                Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
+            return
+        }
+        parcel.lines.append(line)
+        let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.firstLine) + Int(line.lineDelta))
+        parcel.ordinals.append(ordinal)
+        noteFields(bytes, ordinal)
+        if keepsKeys {
+            appendKey(bytes, found, to: parcel)
+            parcel.hashes.append(parcel.key(0) { XXHash.hash128($0) })
+        } else {
+            parcel.hashes.append(hash(bytes, found, parcel))
+        }
+        guard keepsFields else { return }
+        parcel.fields = FieldTable(paths: fields)
+        parcel.fields.arena = found.bytes
+        parcel.fields.entries = found.places.map {
+            FieldTable.Entry(
+                offset: UInt32($0.offset), length: UInt32($0.length),
+                kind: FieldTable.Kind(rawValue: UInt8($0.kind.rawValue)) ?? .missing)
+        }
+    }
+
+    /// Parses a line again for what the dedupe compares; false where it is no good record.
+    func readLongKey(_ parcel: Parcel, _ line: UnsafeRawBufferPointer, _ extractor: Extractor) -> Bool {
+        defer { extractor.json.shrink() }
+        guard case .success(let found) = extractor.json.extractAlone(line) else { return false }
+        appendKey(line, found, to: parcel)
+        parcel.hashes.append(parcel.key(parcel.keyEnds.count - 1) { ContentComparison.mark($0) })
+        return true
+    }
+
+    private func isKeyed(_ found: LoneFields) -> Bool {
+        dedupeFields.contains { found.places[$0].kind != .missing }
+    }
+
+    /// The hash of what `key` gives, without putting it together.
+    private func hash(_ line: UnsafeRawBufferPointer, _ found: LoneFields, _ parcel: Parcel) -> ContentHash {
+        guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
+        guard isKeyed(found) else {
+            parcel.account.unkeyed += 1
+            return XXHash.hash128(line)
+        }
+        var stream = XXHashStream()
+        found.forEachPart(of: dedupeFields) { stream.update($0) }
+        return stream.digest128
+    }
+
+    /// Puts together what the dedupe compares, in the parcel.
+    private func appendKey(_ line: UnsafeRawBufferPointer, _ found: LoneFields, to parcel: Parcel) {
+        if dedupeFields.isEmpty || !isKeyed(found) {
+            if !dedupeFields.isEmpty { parcel.account.unkeyed += 1 }
+            parcel.keys.reserveCapacity(parcel.keys.count + line.count)
+            parcel.keys.append(contentsOf: line)
+        } else {
+            let size = dedupeFields.reduce(0) { $0 + 9 + found.places[$1].length }
+            parcel.keys.reserveCapacity(parcel.keys.count + size)
+            found.forEachPart(of: dedupeFields) { parcel.keys.append(contentsOf: $0) }
+        }
+        parcel.keyEnds.append(parcel.keys.count)
+    }
+}

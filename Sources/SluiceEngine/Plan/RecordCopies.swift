@@ -1,0 +1,111 @@
+package import SluiceCore
+
+/// How often the bytes of one record are in memory at a time while it goes through a pass, in tenths.
+///
+/// Blocks of short records have a share that is the same for all. A long record has a block of its own and is paid for by
+/// its length: as many copies of it as the fields that are read, the columns that stages write, and the form of the
+/// output make necessary. Each number is the sum at one moment, since what is no longer needed is given back at once.
+package struct RecordCopies: Sendable, Hashable {
+    /// The longest record that is read, in bytes.
+    let longest: Int
+    let tenths: Int
+
+    /// A malformed line as base64, and that as it is compressed.
+    private static let quarantined = 24
+    /// Contents that share a hash, on disk: one that is read, one that is sorted, and the frames of a run that they are
+    /// written to.
+    private static let compared = 42
+    /// Up to this length the parser builds an index of four bytes for each byte of a line.
+    private static let indexed = 1 << 20
+
+    /// What a record of so many bytes takes.
+    func bytes(_ length: Int) -> Int {
+        // Half a MiB for what grows in steps.
+        length / 10 * tenths + 4 * min(length, Self.indexed) + 512 << 10
+    }
+
+    /// What the longest one takes.
+    var most: Int { bytes(longest) }
+
+    /// What is made of a record.
+    package struct Uses: Sendable {
+        /// Fields that stages read, those of the dedupe apart.
+        package var fields: [FieldPath] = []
+        package var readsRecord = false
+        /// Bytes that leading transforms write for each byte of the record.
+        package var growth = 0
+        /// How much of that the output writes into the kept records as annotations.
+        package var annotated = 0
+        /// Whether surveys or selections follow, so that the record is read again where it is written.
+        package var keeps = false
+        /// How many times the bytes of a record, or of what was made of it, are kept for later work.
+        package var keptColumns = 0
+
+        package init() {}
+    }
+
+    package init(_ definition: Definition, _ uses: Uses = Uses()) {
+        longest = definition.input.maxRecord
+        var most = max(Self.first(definition, uses), Self.quarantined)
+        if let dedupe = definition.input.dedupe {
+            most = max(most, 10 + 10 * Self.copies(of: dedupe.fields))
+            if dedupe.verify == .bytes { most = max(most, Self.compared) }
+        }
+        if uses.keeps { most = max(most, Self.writing(definition.output, uses)) }
+        tenths = most
+    }
+
+    /// The pass that reads, checks, dedupes and transforms.
+    private static func first(_ definition: Definition, _ uses: Uses) -> Int {
+        let dedupe = definition.input.dedupe
+        let fields = uses.fields + (dedupe?.fields ?? []).filter { !uses.fields.contains($0) }
+        let extracted = 10 * copies(of: fields)
+        let keys = dedupe?.verify == .bytes ? 10 * max(1, copies(of: dedupe?.fields ?? [])) : 0
+        let turns = fields.contains(.chat) ? 10 : 0
+        let parsing = 10 + extracted + max(keys, turns)
+        // The line itself is let go where nobody needs it any more.
+        let line = uses.readsRecord ? 20 : !uses.keeps && definition.output.record == .original ? 10 : 0
+        let written = 10 * uses.growth
+        let transforming = line + 10 * copies(of: uses.fields) + written + 10 * uses.keptColumns
+        guard !uses.keeps else {
+            // A column is written as a block and its frame.
+            return max(parsing, transforming, 10 * uses.keptColumns + (uses.keptColumns > 0 ? 20 : 0))
+        }
+        let output = Self.output(definition.output, uses)
+        return max(parsing, transforming, line + written + output, 2 * output)
+    }
+
+    /// The last pass, where the form of the output needs columns that were kept.
+    private static func writing(_ output: OutputSpec, _ uses: Uses) -> Int {
+        let written = Self.output(output, uses)
+        guard output.record == .original else {
+            // A column is read packed, unpacked and cut into rows.
+            return max(30 * max(1, uses.growth) + written, 2 * written)
+        }
+        return max(10 + 30 * uses.annotated + written, 2 * written)
+    }
+
+    /// A kept record as it is written.
+    private static func output(_ output: OutputSpec, _ uses: Uses) -> Int {
+        // Quotes, backslashes and line ends of a text are two bytes each in JSON.
+        let text = 20 * max(1, uses.growth)
+        return 20 * uses.annotated + (output.record == .original ? 10 : text)
+    }
+
+    /// How many times a byte of the record may be in a table of these fields: once, and once more for each field that lies
+    /// within another.
+    static func copies(of fields: [FieldPath]) -> Int {
+        guard !fields.isEmpty else { return 0 }
+        let nested = fields.filter { field in
+            fields.contains { field.description.hasPrefix($0.description + ".") }
+        }
+        let turns = fields.contains(.chat) && fields.contains { path in
+            ["messages", "conversations"].contains { path.description == $0 || path.description.hasPrefix($0 + ".") }
+        }
+        return 1 + nested.count + (turns ? 1 : 0)
+    }
+}
+
+extension DedupeSpec {
+    fileprivate var fields: [FieldPath] { if case .fields(let paths) = on { paths } else { [] } }
+}

@@ -1,0 +1,216 @@
+import Glibc
+import SluiceCore
+import Testing
+
+/// A kind of input that is hard on the memory budget, and the definition that reads it.
+struct BudgetShape: Sendable, CustomTestStringConvertible {
+    let name: String
+    /// `--threads` of each run.
+    var threads = [1, 2]
+    /// Budgets beside the smallest one, which is always tried, in MiB.
+    var budgets: [Int] = []
+    /// Lines under `input:`, `stages:` and `output:`.
+    var input: [String] = []
+    var stages: [String] = []
+    var output: [String] = []
+    /// The file that `make` writes, or a pattern for several.
+    var files = "in.jsonl"
+    /// Whether it takes seconds, and so is left to `make soak`.
+    var isLarge = false
+    let make: @Sendable (Workspace) throws -> Void
+
+    var testDescription: String { name }
+}
+
+/// No run takes more memory than its budget, whatever it reads: the peak that `run.json` reports and the one that is seen
+/// from outside stay within it, in the smallest budget that is accepted and in larger ones.
+@Suite(.serialized) struct BudgetShapeTests {
+    @Test(arguments: BudgetShape.all.filter { !$0.isLarge || getenv("SLUICE_SOAK") != nil })
+    func thePeakStaysWithinTheBudget(_ shape: BudgetShape) throws {
+        guard Program.isRelease else { return skip("a debug build takes minutes") }
+        let space = try Workspace()
+        try shape.make(space)
+        try space.define(files: shape.files, input: shape.input, stages: shape.stages, output: shape.output)
+        for threads in shape.threads {
+            let refused = try space.sluice("check", "run.yaml", "--memory", "2MiB", "--threads", "\(threads)")
+            #expect(refused.status == 4)
+            let least = try #require(BudgetShape.smallest(in: refused.errorText), "\(refused.errorText)")
+            for budget in [least] + shape.budgets.filter({ $0 > least }) {
+                let run = try Program.measure(
+                    [
+                        "run", "run.yaml", "--force", "--progress", "none", "--threads", "\(threads)", "--memory",
+                        "\(budget)MiB",
+                    ], in: space.path)
+                let what = "\(shape.name), \(threads) threads, \(budget) MiB"
+                try #require(run.outcome.status == 0, "\(what): \(run.outcome.errorText)")
+                let files = try Report(json: try readFile(space("out/run.json")))
+                let reported = try #require(files["timing"]?["memory_peak"]?.integerValue)
+                let peak = max(reported, run.peak)
+                print("  \(what): peak \((peak + 1 << 20 - 1) >> 20) MiB")
+                #expect(peak <= budget << 20, "\(what): \(peak >> 20) MiB")
+            }
+        }
+    }
+}
+
+extension BudgetShape {
+    /// The number of MiB that a refusal names.
+    static func smallest(in message: String) -> Int? {
+        guard let rest = message.split(separator: "the smallest budget that would do is ").dropFirst().first else {
+            return nil
+        }
+        return MemorySize.parse(String(rest.prefix { $0.isLetter || $0.isNumber })).map { $0 >> 20 }
+    }
+
+    static let all = longLines + levels + manyInputs
+
+    // MARK: Long lines
+
+    private static let megabyte = 1_000_000
+
+    /// Text that zstd can make little of: letters of a fixed sequence.
+    private static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
+        var random = SplitMix64(state: seed)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count + 8)
+        while bytes.count < count {
+            var word = random.next()
+            for _ in 0..<8 {
+                bytes.append(0x30 + UInt8(word & 63))
+                word >>= 8
+            }
+        }
+        // Neither quotes nor backslashes: 0x30 ..< 0x70 has one backslash.
+        return bytes.prefix(count).map { $0 == 0x5C ? 0x20 : $0 }
+    }
+
+    private static func write(_ space: Workspace, _ lines: Int, _ line: (UInt64) -> [UInt8]) throws {
+        guard let file = fopen(space("in.jsonl"), "wb") else { throw Failure("in.jsonl") }
+        defer { fclose(file) }
+        for number in 0..<lines {
+            let bytes = line(UInt64(number)) + [0x0A]
+            guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw Failure("in.jsonl") }
+        }
+    }
+
+    private static func record(_ name: String, _ content: [UInt8], before: String = "\"", after: String = "\"") -> [UInt8] {
+        Array("{\"\(name)\":\(before)".utf8) + content + Array("\(after)}".utf8)
+    }
+
+    private static func repeated(_ text: String, bytes: Int) -> [UInt8] {
+        let unit = Array(text.utf8)
+        var result: [UInt8] = []
+        result.reserveCapacity(bytes)
+        while result.count + unit.count <= bytes { result += unit }
+        return result
+    }
+
+    private static let longLines: [BudgetShape] = [
+        BudgetShape(name: "good lines of 14 MB, copied", budgets: [160, 256]) { space in
+            try write(space, 6) { record("prompt", noise(14 * megabyte, seed: $0)) }
+        },
+        BudgetShape(name: "bad lines of 14 MB, as text", budgets: [160, 256]) { space in
+            try write(space, 6) { Array("{\"prompt\": ".utf8) + noise(14 * megabyte, seed: $0) }
+        },
+        BudgetShape(name: "lines of 15 MB that are no UTF-8", budgets: [256]) { space in
+            try write(space, 6) { [0xFF] + noise(15 * megabyte, seed: $0) }
+        },
+        BudgetShape(name: "bad lines of 15 MB of control characters") { space in
+            try write(space, 4) { number in (0..<15 * megabyte).map { UInt8(1 + ($0 + Int(number)) % 8) } }
+        },
+        BudgetShape(
+            name: "a field of 10 MB full of escapes, deduped", threads: [1, 2, 16], budgets: [310],
+            input: ["dedupe: {on: [prompt]}"]
+        ) { space in
+            try write(space, 6) { record("prompt", Array("\($0) ".utf8) + repeated("\\n\\u0041\\\"", bytes: 10 * megabyte)) }
+        },
+        BudgetShape(
+            name: "the same, contents compared", budgets: [310], input: ["dedupe: {on: [prompt], verify: bytes}"]
+        ) { space in
+            try write(space, 6) {
+                record("prompt", Array("\($0 % 4) ".utf8) + repeated("\\n\\u0041\\\"", bytes: 10 * megabyte))
+            }
+        },
+        BudgetShape(
+            name: "a field of 4 MB four times in a text, formatted", budgets: [300],
+            stages: ["format: {template: \"{prompt} {prompt} {prompt} {prompt}\"}"], output: ["record: formatted"]
+        ) { space in
+            try write(space, 6) { record("prompt", noise(4 * megabyte, seed: $0)) }
+        },
+        BudgetShape(name: "lines of 7.5 MB of empty arrays", input: ["dedupe: {on: [prompt]}"]) { space in
+            try write(space, 6) { _ in record("prompt", repeated("[],", bytes: 7 * megabyte), before: "[", after: "[]]") }
+        },
+        BudgetShape(
+            name: "lines of 12 MB of chat turns", input: ["dedupe: {on: line}"],
+            stages: ["format: {template: auto}"], output: ["record: messages"]
+        ) { space in
+            try write(space, 3) { number in
+                record(
+                    "messages",
+                    Array("{\"role\":\"user\",\"content\":\"\(number)\"},".utf8)
+                        + repeated("{\"role\":\"\",\"content\":\"\"},", bytes: 12 * megabyte),
+                    before: "[", after: "{\"role\":\"\",\"content\":\"\"}]")
+            }
+        },
+        BudgetShape(name: "elements of 6 MB in an array", files: "in.json") { space in
+            let elements = (0..<5).map { record("prompt", noise(6 * megabyte, seed: $0)) }
+            try space.write("in.json", [0x5B] + Array(elements.joined(separator: [0x2C])) + [0x5D])
+        },
+        BudgetShape(name: "lines of 260 kB", threads: [1, 2, 8], input: ["dedupe: {on: [prompt]}"]) { space in
+            try write(space, 200) { record("prompt", noise(260_000, seed: $0)) }
+        },
+        BudgetShape(
+            name: "long records on their way to a selection",
+            stages: ["format: {template: auto}", "embed: {dimensions: 64}", "coreset: {keep: 3}"]
+        ) { space in
+            try write(space, 6) { record("text", noise(12 * megabyte, seed: $0)) }
+        },
+        BudgetShape(
+            name: "a line of 100 MiB", threads: [1, 2], budgets: [1024], input: ["max_record: 128MiB"], isLarge: true
+        ) { space in
+            try write(space, 2) { record("prompt", noise(100 << 20, seed: $0)) }
+        },
+        BudgetShape(
+            name: "a line of 100 MiB, contents compared", budgets: [1024],
+            input: ["max_record: 128MiB", "dedupe: {on: [prompt], verify: bytes}"], isLarge: true
+        ) { space in
+            try write(space, 2) { _ in record("prompt", noise(100 << 20, seed: 1)) }
+        },
+    ]
+
+    // MARK: Outputs
+
+    /// Ordinary records, 60 MB of them.
+    private static func ordinary(_ space: Workspace) throws {
+        try write(space, 60_000) { record("prompt", noise(960, seed: $0)) }
+    }
+
+    private static let levels: [BudgetShape] = [
+        BudgetShape(name: "level 12", output: ["level: 12"], make: { try ordinary($0) }),
+        BudgetShape(
+            name: "level 19", output: ["level: 19"], isLarge: true, make: { try ordinary($0) }),
+        BudgetShape(
+            name: "level 19, lines of 10 MB", output: ["level: 19"], isLarge: true
+        ) { space in
+            try write(space, 4) { record("prompt", noise(10 * megabyte, seed: $0)) }
+        },
+    ]
+
+    // MARK: Inputs
+
+    private static let manyInputs: [BudgetShape] = [
+        BudgetShape(name: "3,000 files", threads: [2, 16], files: "f*.jsonl") { space in
+            for number in 0..<3000 { try space.write("f\(number).jsonl", "{\"n\":\(number)}\n") }
+        },
+        BudgetShape(
+            name: "20,000 files", threads: [1, 8, 64], input: ["dedupe: {on: line}"], files: "f*.jsonl", isLarge: true
+        ) { space in
+            for number in 0..<20_000 { try space.write("f\(number).jsonl", "{\"n\":\(number % 15_000)}\n") }
+        },
+        BudgetShape(
+            name: "tiny lines", threads: [1, 4, 64], input: ["dedupe: {on: line}"]
+        ) { space in
+            try write(space, 1) { _ in repeated("{}\n1\n{\"a\":2}\n", bytes: 6 * megabyte) }
+        },
+    ]
+}
