@@ -7,7 +7,7 @@ import Testing
 #endif
 
 @Suite struct NeighbourFilterTests {
-    /// The rule, plainly: the partner of each dropped row among the rows that count.
+    /// The rule, in the simplest way: the partner of each dropped row among the rows that count.
     private func plain(_ table: [[Int]], limit: Int, countsDropped: Bool) -> [Int?] {
         var counting: [Int] = []
         return table.indices.map { row in
@@ -56,7 +56,7 @@ import Testing
         }
     }
 
-    /// Where the report says that nothing can have been missed, nothing was.
+    /// Where the report states that nothing can have been missed, nothing was.
     @Test func settledMeansTheSameAsAllPairs() {
         var settled = 0
         var generator = Seed(9).generator()
@@ -87,7 +87,7 @@ import Testing
 }
 
 @Suite struct ComposableTests {
-    /// The least radius that `count` rows can have beside the centres `already`, by trying all.
+    /// The smallest possible radius of `count` rows in addition to the centres `already`, by trying all.
     private func optimum(_ table: [[Int]], _ count: Int, already: [Int]) -> Double {
         let n = table.count
         var best = Int.max
@@ -109,7 +109,7 @@ import Testing
             let d = Int(generator.next(below: 3)) + 1
             let k = Int(generator.next(below: 3)) + 1
             let part = k + 1 + Int(generator.next(below: 4))
-            // Few values: many ties and equal rows; some on a line, far apart in powers.
+            // Few values: many ties and equal rows; some on a line, at distances that are powers.
             let rows =
                 seed % 3 == 0
                 ? (0..<n * d).map { Int8(truncatingIfNeeded: 1 << ($0 % 7)) }
@@ -149,7 +149,7 @@ import Testing
         for seed in 0..<60 as Range<UInt64> {
             let d = [3, 17, 40][Int(seed % 3)]
             var rows = clusteredRows(600, d, centres: 5 + Int(seed % 20), seed: seed)
-            // Outliers, each alone in its part.
+            // Outliers, each alone in its partition.
             for row in stride(from: 10, to: 600, by: 130) {
                 for j in 0..<d { rows[row * d + j] = Int8(truncatingIfNeeded: 3 * row + j) }
             }
@@ -239,7 +239,7 @@ import Testing
             ),
             (shape("<f8", "(1, 2)"), bytes([1, .infinity]), "row 0 has a component that is NaN or infinite"),
             (shape("|i1", "(1, 9000)"), bytes([Int8](repeating: 0, count: 9000)), "none of vectors"),
-            ("{}", [], "header can't be understood"),
+            ("{}", [], "header can't be parsed"),
         ] as [(String, [UInt8], String)] {
             let path = try file(header, data)
             defer { unlink(path) }

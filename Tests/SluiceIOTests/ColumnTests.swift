@@ -36,19 +36,19 @@ import Testing
         func thrown(_ body: () throws -> Void) -> String { failure(body)?.found ?? "nothing" }
         #expect(thrown { _ = try NpyReader<Int64>(folder("a.npy")) } == "it holds numbers of type <i4, expected is <i8")
         #expect(
-            thrown { _ = try NpyReader<Int32>(folder("a.npy"), width: 3) } == "its rows have 2 numbers, expected are 3")
-        #expect(thrown { _ = try NpyReader<Int32>(folder("a.npy"), rows: 9) } == "it has 2 rows, expected are 9")
+            thrown { _ = try NpyReader<Int32>(folder("a.npy"), width: 3) } == "its rows have 2 numbers, expected 3")
+        #expect(thrown { _ = try NpyReader<Int32>(folder("a.npy"), rows: 9) } == "it has 2 rows, expected 9")
         try folder.write("b.npy", "no numbers here, none at all")
-        #expect(thrown { _ = try NpyReader<Int32>(folder("b.npy")) } == "this is no .npy file")
+        #expect(thrown { _ = try NpyReader<Int32>(folder("b.npy")) } == "this is not a .npy file")
         let floats = try NpyWriter<Float>(folder("f.npy"))
         try floats.append([1, .nan])
         try floats.finish()
         let reader = try NpyReader<Float>(folder("f.npy"))
-        #expect(thrown { _ = try reader.read(rows: 0..<2) } == "row 1, column 0 is nan, no finite number")
+        #expect(thrown { _ = try reader.read(rows: 0..<2) } == "row 1, column 0 is nan, not a finite number")
         #expect(try reader.read(rows: 0..<1) == [1])
     }
 
-    /// Every byte of the file is guarded by header, checksum or footer.
+    /// Header, checksum or footer protects every byte of the file.
     @Test func damageIsSeen() throws {
         let writer = try NpyWriter<Int64>(folder("a.npy"))
         try writer.append([1, 2, 3])
@@ -60,14 +60,14 @@ import Testing
             try folder.write("b.npy", bytes)
             do {
                 let reader = try NpyReader<Int64>(folder("b.npy"), rows: 3)
-                // Blanks in the header may change as long as it still means the same.
+                // Spaces in the header may change as long as its meaning doesn't.
                 #expect(try reader.read(rows: 0..<3) == [1, 2, 3])
                 #expect(at < npyHeaderSize)
             } catch {}
         }
         for cut in 0..<whole.count {
             try folder.write("c.npy", Array(whole[..<cut]))
-            // Cut right after the numbers it is what NumPy would write.
+            // Truncated right after the numbers, it is the file that NumPy would write.
             if cut == npyHeaderSize + 24 { continue }
             #expect(failure { _ = try NpyReader<Int64>(folder("c.npy")) } != nil)
         }

@@ -1,8 +1,8 @@
-/// The types of numbers that columns are made of.
+/// The number type of a column.
 public struct NpyType: Sendable, Hashable, CustomStringConvertible {
-    /// As NumPy spells it, little-endian.
+    /// NumPy's name of the type, little-endian.
     public let descriptor: String
-    /// Bytes a number.
+    /// Bytes per number.
     public let size: Int
     let isFloat: Bool
 
@@ -18,7 +18,7 @@ public struct NpyType: Sendable, Hashable, CustomStringConvertible {
     static let all: [NpyType] = [.int8, .int32, .int64, .uint64, .float32, .float64]
 }
 
-/// A number that a column may hold.
+/// A number type that a column can hold.
 public protocol NpyElement: BitwiseCopyable, Sendable {
     static var npyType: NpyType { get }
 }
@@ -30,7 +30,7 @@ extension UInt64: NpyElement { public static var npyType: NpyType { .uint64 } }
 extension Float: NpyElement { public static var npyType: NpyType { .float32 } }
 extension Double: NpyElement { public static var npyType: NpyType { .float64 } }
 
-/// The header of our files: NumPy's format 1.0, blanks up to 128 bytes, so that the shape can be filled in at the end.
+/// Header size of our files: NumPy's format 1.0, padded with spaces so that the shape can be filled in at the end.
 let npyHeaderSize = 128
 
 func npyHeader(_ type: NpyType, rows: UInt64, width: Int?) -> [UInt8] {
@@ -41,21 +41,20 @@ func npyHeader(_ type: NpyType, rows: UInt64, width: Int?) -> [UInt8] {
     return header + [0x0A]
 }
 
-/// Writes a column, row after row, as a `.npy` file that `np.load` opens as it is, mapped or not.
+/// Writes a column row by row as a `.npy` file that `np.load` can open directly, memory-mapped or not.
 ///
-/// After the array comes our footer of 32 bytes (rows and a checksum), which NumPy doesn't look at. The file stands
-/// under its name after `finish()`.
+/// A 32-byte footer (row count and checksum) follows the array; NumPy ignores it. `finish()` gives the file its name.
 public final class NpyWriter<Element: NpyElement> {
     private var file: AtomicFile?
     private var buffer: [UInt8] = []
     private var hash = XXHashStream()
-    /// Numbers a row; `nil` for a plain vector, one number a row.
+    /// Numbers per row; `nil` for an array of one dimension.
     public let width: Int?
     public private(set) var rows: UInt64 = 0
     public let path: String
     private let bufferBytes: Int
 
-    /// - Parameter width: numbers a row, for an array of two dimensions; `nil` for one of one dimension.
+    /// - Parameter width: numbers per row of an array of two dimensions; `nil` for an array of one dimension.
     public init(
         _ path: String, width: Int? = nil, bufferBytes: Int = 128 << 10, fileSystem: FileSystem = .local
     ) throws(IOFailure) {
@@ -67,7 +66,7 @@ public final class NpyWriter<Element: NpyElement> {
         file = consume made
     }
 
-    /// Adds rows; the numbers are whole rows one after another.
+    /// Adds complete rows, one after another.
     public func append(_ numbers: UnsafeBufferPointer<Element>) throws(IOFailure) {
         let width = width ?? 1
         precondition(numbers.count % max(width, 1) == 0, "only whole rows can be written")
@@ -82,7 +81,7 @@ public final class NpyWriter<Element: NpyElement> {
         }
     }
 
-    /// Adds rows; the numbers are whole rows one after another.
+    /// Adds complete rows, one after another.
     public func append(_ numbers: [Element]) throws(IOFailure) {
         let result = numbers.withUnsafeBufferPointer { pointer -> Result<Void, IOFailure> in
             do throws(IOFailure) { return .success(try append(pointer)) } catch { return .failure(error) }
@@ -96,7 +95,7 @@ public final class NpyWriter<Element: NpyElement> {
         buffer.removeAll(keepingCapacity: true)
     }
 
-    /// Ends the file and makes it stand under its name.
+    /// Completes the file and renames it to its final name.
     public func finish() throws(IOFailure) {
         try drain()
         guard let whole = file.take() else { return }
@@ -111,24 +110,24 @@ public final class NpyWriter<Element: NpyElement> {
     }
 }
 
-/// Reads rows of a `.npy` file: one of ours, checked against its footer, or a foreign one (C order, little-endian).
+/// Reads rows of a `.npy` file (C order, little-endian). If the file is ours, its footer is checked.
 ///
-/// Reads with `pread`, so nothing is mapped and several threads may read at once.
+/// Uses `pread`: nothing is mapped, and several threads may read at the same time.
 public final class NpyReader<Element: NpyElement>: Sendable {
     private let file: OpenFile
     private let dataStart: UInt64
     public let path: String
     public let rows: Int
-    /// Numbers a row; 1 for an array of one dimension.
+    /// Numbers per row; 1 for an array of one dimension.
     public let width: Int
-    /// Whether the file is one of ours, with a footer.
+    /// Whether the file is ours, with a footer.
     public let hasFooter: Bool
     private let checksum: UInt64
 
     /// - Parameters:
-    ///   - width: the numbers a row must have, where that is known.
-    ///   - rows: the rows there must be, where that is known.
-    ///   - verify: read the whole file once and check its checksum.
+    ///   - width: the expected numbers per row, if known.
+    ///   - rows: the expected number of rows, if known.
+    ///   - verify: whether to read the whole file and check its checksum.
     public init(
         _ path: String, width: Int? = nil, rows: Int? = nil, verify: Bool = true, fileSystem: FileSystem = .local
     ) throws(IOFailure) {
@@ -139,34 +138,34 @@ public final class NpyReader<Element: NpyElement>: Sendable {
         guard header.type == Element.npyType else {
             throw IOFailure(
                 .wrongColumn, path: path,
-                found: "it holds numbers of type \(header.descriptor), expected is \(Element.npyType)")
+                found: "its numbers have type \(header.descriptor), expected \(Element.npyType)")
         }
         dataStart = header.dataStart
         self.rows = header.rows
         self.width = header.width
         if let width, width != header.width {
             throw IOFailure(
-                .wrongColumn, path: path, found: "its rows have \(header.width) numbers, expected are \(width)")
+                .wrongColumn, path: path, found: "its rows have \(header.width) numbers, expected \(width)")
         }
         if let rows, rows != header.rows {
-            throw IOFailure(.wrongColumn, path: path, found: "it has \(header.rows) rows, expected are \(rows)")
+            throw IOFailure(.wrongColumn, path: path, found: "it has \(header.rows) rows, expected \(rows)")
         }
         let dataSize = UInt64(header.rows) * UInt64(header.width) * UInt64(Element.npyType.size)
         guard size >= dataStart + dataSize else {
             throw WorkFooter.broken(
-                path, size, "its header says \(dataSize) bytes of numbers, but there are \(size - dataStart)")
+                path, size, "its header states \(dataSize) bytes of numbers, but there are \(size - dataStart)")
         }
         if size == dataStart + dataSize {
             hasFooter = false
             checksum = 0
         } else {
             guard size == dataStart + dataSize + UInt64(WorkFooter.size) else {
-                throw WorkFooter.broken(path, dataStart + dataSize, "there is more after its numbers than a footer")
+                throw WorkFooter.broken(path, dataStart + dataSize, "extra bytes after its numbers")
             }
             let footer = try WorkFooter.read(file, size: size)
             guard footer.count == UInt64(header.rows) else {
                 throw WorkFooter.broken(
-                    path, size, "its header says \(header.rows) rows, its footer \(footer.count)")
+                    path, size, "its header states \(header.rows) rows, its footer \(footer.count)")
             }
             hasFooter = true
             checksum = footer.checksum
@@ -174,7 +173,7 @@ public final class NpyReader<Element: NpyElement>: Sendable {
         if verify && hasFooter { try self.verify() }
     }
 
-    /// Reads the whole file and checks its checksum; a foreign file has none and passes.
+    /// Reads the whole file and verifies its checksum. Foreign files have none and pass.
     public func verify() throws(IOFailure) {
         guard hasFooter else { return }
         var hash = XXHashStream()
@@ -191,22 +190,22 @@ public final class NpyReader<Element: NpyElement>: Sendable {
         guard hash.digest64 == checksum else { throw WorkFooter.broken(path, dataStart, "its checksum is wrong") }
     }
 
-    /// Reads `numbers.count / width` rows from `row` on.
+    /// Reads `numbers.count / width` rows, starting at `row`.
     ///
-    /// - Throws: `.wrongColumn` for a value that is no finite number.
+    /// - Throws: `.wrongColumn` if a value is not finite.
     public func read(row: Int, into numbers: UnsafeMutableBufferPointer<Element>) throws(IOFailure) {
         precondition(width > 0 && numbers.count % width == 0, "only whole rows can be read")
         precondition(row >= 0 && row + numbers.count / width <= rows, "row out of range")
         let at = dataStart + UInt64(row) * UInt64(width) * UInt64(Element.npyType.size)
         let bytes = UnsafeMutableRawBufferPointer(numbers)
         guard try file.read(into: bytes, at: at) == bytes.count else {
-            throw WorkFooter.broken(path, at, "it became shorter while it was read")
+            throw WorkFooter.broken(path, at, "it was truncated while being read")
         }
         guard Element.npyType.isFloat else { return }
         for (i, number) in numbers.enumerated() where !isFinite(number) {
             throw IOFailure(
                 .wrongColumn, path: path, offset: at + UInt64(i * Element.npyType.size),
-                found: "row \(row + i / width), column \(i % width) is \(number), no finite number")
+                found: "row \(row + i / width), column \(i % width) is \(number), not a finite number")
         }
     }
 
@@ -223,7 +222,7 @@ public final class NpyReader<Element: NpyElement>: Sendable {
         return numbers
     }
 
-    /// Gives all rows in order, so many at a time; the last time fewer.
+    /// Passes all rows to `body` in order, `chunkRows` at a time; the last chunk may be smaller.
     public func forEachChunk(
         of chunkRows: Int, _ body: (_ firstRow: Int, _ numbers: UnsafeBufferPointer<Element>) throws(IOFailure) -> Void
     ) throws(IOFailure) {
@@ -250,14 +249,14 @@ public final class NpyReader<Element: NpyElement>: Sendable {
     }
 }
 
-/// The header of a `.npy` file, of ours or another's.
+/// The header of a `.npy` file, ours or foreign.
 public struct NpyHeader: Sendable, Equatable {
-    /// The type as spelled in the file.
+    /// The type as written in the file.
     public var descriptor: String
-    /// The type, where it is one that can be read.
+    /// The type; `nil` if it is not supported.
     public var type: NpyType?
     public var rows: Int
-    /// Numbers a row; 1 for an array of one dimension.
+    /// Numbers per row; 1 for an array of one dimension.
     public var width: Int
     var dataStart: UInt64
 
@@ -272,27 +271,27 @@ public struct NpyHeader: Sendable, Equatable {
         var start = [UInt8](repeating: 0, count: 12)
         let got = try file.read(into: &start, at: 0)
         guard got >= 10, start[..<6].elementsEqual([0x93] + Array("NUMPY".utf8)), (1...3).contains(start[6]) else {
-            throw wrong("this is no .npy file")
+            throw wrong("this is not a .npy file")
         }
         let prefix = start[6] == 1 ? 10 : 12
         var length = Int(start[8]) | Int(start[9]) << 8
         if prefix == 12 { length |= Int(start[10]) << 16 | Int(start[11]) << 24 }
         guard length <= 65536, UInt64(prefix + length) <= size else {
-            throw WorkFooter.broken(file.path, 8, "its header ends past the end of the file")
+            throw WorkFooter.broken(file.path, 8, "its header extends past the end of the file")
         }
         var text = [UInt8](repeating: 0, count: length)
         guard try file.read(into: &text, at: UInt64(prefix)) == length else {
             throw WorkFooter.broken(file.path, 8, "its header is cut off")
         }
         var parser = NpyHeaderParser(text)
-        guard let fields = parser.parse() else { throw wrong("its .npy header can't be understood") }
+        guard let fields = parser.parse() else { throw wrong("its .npy header can't be parsed") }
         if fields.fortran && fields.shape.count > 1 {
             throw IOFailure(
                 .wrongColumn, path: file.path, found: "its numbers are in Fortran order",
                 advice: "Save it with numpy.ascontiguousarray.")
         }
         guard (1...2).contains(fields.shape.count) else {
-            throw wrong("it has \(fields.shape.count) dimensions, expected are 1 or 2")
+            throw wrong("it has \(fields.shape.count) dimensions, expected 1 or 2")
         }
         descriptor = fields.descriptor
         type = NpyType.all.first { $0.descriptor == fields.descriptor }
@@ -306,7 +305,7 @@ public struct NpyHeader: Sendable, Equatable {
     }
 }
 
-/// Reads the dictionary in a `.npy` header: the three keys that NumPy writes, in any order.
+/// Parses the dictionary in a `.npy` header: the three keys that NumPy writes, in any order.
 private struct NpyHeaderParser {
     private let text: [UInt8]
     private var at = 0

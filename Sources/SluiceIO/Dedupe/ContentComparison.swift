@@ -1,10 +1,10 @@
 public import SluiceCore
 
-/// Finds, among records that share a hash, those whose contents are equal, for more of them than fit in memory.
+/// Finds records with equal contents among those that share a hash, even if they don't fit in memory.
 ///
-/// Takes the records of all groups in any order, sorts them by group, by a second hash and by ordinal, and compares
-/// each byte by byte with the earlier contents of its group that share the second hash: one, in practice. Memory: the
-/// budget and the contents that are compared. Disk: see `ContentSorter`; and 24 bytes a record.
+/// Takes the records of all groups in any order and sorts them by group, second hash and ordinal. Then it compares each
+/// record byte by byte with the earlier contents of its group that share the second hash: in practice, one. Memory: the
+/// budget and the contents being compared. Disk: that of `ContentSorter` and 24 bytes per record.
 public final class ContentComparison {
     private let folder: String
     private let fileSystem: FileSystem
@@ -12,8 +12,8 @@ public final class ContentComparison {
     private let decisions: TripleSorter
 
     /// - Parameters:
-    ///   - folder: the folder of the result, `duplicates`, and of what is needed on the way.
-    ///   - memory: bytes to work with, at least 512 KiB.
+    ///   - folder: the folder for the result, `duplicates`, and for temporary files.
+    ///   - memory: the budget in bytes, at least 512 KiB.
     public init(folder: String, memory: Int, fileSystem: FileSystem = .local) throws(IOFailure) {
         self.folder = folder
         self.fileSystem = fileSystem
@@ -28,7 +28,7 @@ public final class ContentComparison {
         XXHash.hash128(content, seed: 0x736C_7569_6365)
     }
 
-    /// Takes a record.
+    /// Adds a record.
     ///
     /// - Parameters:
     ///   - group: the first record with the same hash.
@@ -39,10 +39,10 @@ public final class ContentComparison {
         try contents.append(ContentKey(group: group, mark: mark, ordinal: ordinal), content)
     }
 
-    /// Compares; call it once, when all records are in. Leaves `duplicates` in the folder.
+    /// Compares the contents. Call it once, after the last `append`. Leaves `duplicates` in the folder.
     ///
-    /// - Parameter pause: called often; what it throws ends the work.
-    /// - Returns: the duplicates and the collisions, in the order of their ordinals.
+    /// - Parameter pause: called often; an error that it throws ends the comparison.
+    /// - Returns: the duplicates and the collisions, ordered by ordinal.
     public func resolve(_ pause: () throws -> Void = {}) throws -> DuplicateStream {
         var group: (UInt64, ContentHash)?
         var firsts = Firsts()
@@ -73,7 +73,7 @@ public final class ContentComparison {
     }
 }
 
-/// Different contents with one hash, each with the first record that has it.
+/// Different contents with the same hash, each with its first record.
 private struct Firsts {
     private var bytes: [UInt8] = []
     private var items: [(ordinal: UInt64, range: Range<Int>)] = []

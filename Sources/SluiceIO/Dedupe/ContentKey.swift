@@ -1,10 +1,10 @@
 import SluiceCore
 
-/// The order in which contents are compared: those that may be equal stand together, the earliest first.
+/// The order in which contents are compared: contents that may be equal are adjacent, the earliest first.
 struct ContentKey: Comparable {
-    /// The first record with the same hash; its ordinal stands for the hash.
+    /// The ordinal of the first record with the same hash; it identifies the hash.
     var group: UInt64
-    /// Another hash of the content, so that contents that share the first one come apart.
+    /// A second hash of the content; it separates contents that share the first hash.
     var mark: ContentHash
     var ordinal: UInt64
 
@@ -41,7 +41,7 @@ struct ContentKey: Comparable {
 }
 
 extension UnsafeRawBufferPointer {
-    /// A little-endian number, by its place among numbers of eight bytes.
+    /// The little-endian 8-byte number with this index.
     @inline(__always)
     func word(_ index: Int) -> UInt64 {
         UInt64(littleEndian: loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))

@@ -1,15 +1,15 @@
 import CZstd
 
-/// How contents lie in a run: a work file of zstd frames, before each its size unpacked and packed and its first key.
+/// The layout of a run: a work file of zstd frames, each preceded by its two sizes (unpacked, packed) and first key.
 ///
-/// In a frame stand the contents one after the other, before each its key and its size. A frame ends before it would
-/// pass the size asked for, so a content larger than that has a frame of its own. The key before the frame lets a merge
-/// of many runs unpack a frame when its turn comes and not before.
+/// A frame holds contents, each preceded by its key and size. A frame ends before it would exceed the requested size,
+/// so a larger content has a frame of its own. Thanks to the key before the frame, a merge of many runs unpacks a frame
+/// only when its turn comes.
 private enum ContentLayout {
     static let header = Array("SLUICEc1".utf8)
     static let beforeFrame = 16 + ContentKey.size
     static let beforeContent = ContentKey.size + 8
-    /// What a run is written and read in.
+    /// Buffer size for writing and reading a run.
     static let bufferBytes = 16 << 10
 }
 
@@ -31,7 +31,7 @@ struct ContentRunWriter: ~Copyable {
         packed = Scratch(FrameCompressor.bound(frameBytes))
     }
 
-    /// - Parameter key: not below the one before.
+    /// - Parameter key: at least the previous key.
     mutating func append(_ key: ContentKey, _ content: UnsafeRawBufferPointer) throws(IOFailure) {
         let size = ContentLayout.beforeContent + content.count
         if used > 0, used + size > frameBytes { try endFrame() }
@@ -66,16 +66,16 @@ struct ContentRunWriter: ~Copyable {
     }
 }
 
-/// Reads a run of contents; unpacks a frame when its first content is asked for.
+/// Reads a run of contents; unpacks a frame when its first content is requested.
 final class ContentRunReader: MergeSource {
     private let file: WorkFileReader
-    /// The key of the next content; nil at the end, where the checksum of the file has been found right.
+    /// The key of the next content; nil at the end, once the file's checksum has been verified.
     private(set) var head: ContentKey?
     private let frame = Scratch(0)
-    /// The frame is unpacked up to `end`, and its next content begins at `at`.
+    /// The offset of the next content in the unpacked frame, which has `end` bytes.
     private var at = 0
     private var end = 0
-    /// The size of the next frame, unpacked and packed; nil where the frame has been unpacked.
+    /// The sizes of the next frame, unpacked and packed; nil once the frame has been unpacked.
     private var waiting: (plain: Int, packed: Int)?
 
     init(_ path: String, fileSystem: FileSystem) throws(IOFailure) {
@@ -84,7 +84,7 @@ final class ContentRunReader: MergeSource {
         try advance()
     }
 
-    /// The content that `head` is the key of, valid until `advance()`.
+    /// The content whose key is `head`, valid until `advance()`.
     func content(_ unpacker: FrameUnpacker) throws(IOFailure) -> UnsafeRawBufferPointer {
         if let sizes = waiting { try unpack(sizes, unpacker) }
         guard end - at >= ContentLayout.beforeContent else { throw broken() }
@@ -94,7 +94,7 @@ final class ContentRunReader: MergeSource {
         return UnsafeRawBufferPointer(rebasing: bytes[ContentLayout.beforeContent...].prefix(Int(size)))
     }
 
-    /// Goes past the content that was read.
+    /// Moves to the next content.
     func advance() throws(IOFailure) {
         if end > at {
             let size = UnsafeRawBufferPointer(rebasing: frame.bytes[at..<end]).word(ContentKey.size / 8)
@@ -105,7 +105,7 @@ final class ContentRunReader: MergeSource {
             return
         }
         guard end == at else { throw broken() }
-        // A frame that was far larger than others has had its turn.
+        // An unusually large frame is used up: release its memory.
         if frame.bytes.count > 1 << 20 { frame.release() }
         (at, end) = (0, 0)
         if try file.isAtEnd() {
@@ -131,17 +131,17 @@ final class ContentRunReader: MergeSource {
             got += piece.count
         }
         let packed = UnsafeRawBufferPointer(rebasing: unpacker.packed.bytes[..<got])
-        // Before memory is asked for on the word of a damaged header.
+        // Check the size first: a damaged header must not decide how much memory is allocated.
         guard ZSTD_getFrameContentSize(packed.baseAddress, packed.count) == UInt64(sizes.plain) else { throw broken() }
         frame.grow(to: sizes.plain, keeping: 0)
         guard unpacker.unpack(packed, to: frame.bytes) == sizes.plain else { throw broken() }
         (at, end) = (0, sizes.plain)
     }
 
-    private func broken() -> IOFailure { WorkFooter.broken(file.path, 0, "a frame in it is damaged") }
+    private func broken() -> IOFailure { WorkFooter.broken(file.path, 0, "one of its frames is damaged") }
 }
 
-/// What one thread needs to unpack the frames of any number of runs.
+/// Unpacks frames of any number of runs. One per thread.
 final class FrameUnpacker {
     private let context: OpaquePointer
     fileprivate let packed = Scratch(0)
@@ -155,7 +155,7 @@ final class FrameUnpacker {
 
     deinit { ZSTD_freeDCtx(context) }
 
-    /// - Returns: how many bytes the frame had; nil where it is damaged.
+    /// - Returns: the unpacked size; nil if the frame is damaged.
     func unpack(_ frame: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer) -> Int? {
         let size = ZSTD_decompressDCtx(context, target.baseAddress, target.count, frame.baseAddress, frame.count)
         return ZSTD_isError(size) == 0 ? size : nil

@@ -1,9 +1,9 @@
 import SluiceCore
 
-/// Sorts any number of contents by their keys within a budget: sorted runs on disk, then merged.
+/// Sorts any number of contents by key within a memory budget: writes sorted runs to disk and merges them.
 ///
-/// Disk: the contents and 40 bytes for each, compressed; as much again while runs are merged to fewer, which they are
-/// where there are more than the budget has buffers for: past some 10 GB with 64 MiB.
+/// Disk: the contents and 40 bytes for each, compressed. Twice that if there are more runs than the budget has buffers
+/// for, since they are first merged into fewer: above some 10 GB with 64 MiB.
 final class ContentSorter {
     private struct Entry: Comparable {
         var key: ContentKey
@@ -17,28 +17,28 @@ final class ContentSorter {
     private let fileSystem: FileSystem
     private let compressor = FrameCompressor(level: 1)
     private let frameBytes: Int
-    /// Contents that wait to be sorted, and the places where they lie.
+    /// Contents to be sorted; `entries` holds their positions.
     private let pending: Scratch
     private var used = 0
     private var entries: [Entry] = []
     private let mostEntries: Int
-    /// How many runs can be merged at a time.
+    /// The most runs that can be merged at a time.
     private let fanIn: Int
     private var runs: [String] = []
     private var made = 0
-    /// So many contents are a few milliseconds' work, unless they are large.
+    /// Contents between two calls of `pause`: a few milliseconds of work, unless they are large.
     private static let untilPause = 1024
 
     /// - Parameters:
-    ///   - folder: a folder of its own for the runs; made if it isn't there.
-    ///   - memory: bytes to work with, at least 256 KiB; a content that is larger takes what it needs on top.
+    ///   - folder: a folder used for the runs only; created if missing.
+    ///   - memory: the budget in bytes, at least 256 KiB; a content larger than that exceeds it by its size.
     init(folder: String, memory: Int, fileSystem: FileSystem) throws(IOFailure) {
         let memory = max(256 << 10, memory)
         self.folder = folder
         self.fileSystem = fileSystem
         frameBytes = min(64 << 10, memory / 32)
         pending = Scratch(memory / 2)
-        // Sorting takes half as much again.
+        // Sorting needs half as much on top.
         mostEntries = max(64, memory / 4 / (MemoryLayout<Entry>.stride * 3 / 2))
         fanIn = max(2, memory * 3 / 4 / (frameBytes + 24 << 10))
         try fileSystem.makeFolder(folder)
@@ -48,7 +48,7 @@ final class ContentSorter {
         if entries.count == mostEntries || used + content.count > pending.bytes.count { try spill() }
         pending.grow(to: content.count, keeping: used)
         UnsafeMutableRawBufferPointer(rebasing: pending.bytes[used...]).copyMemory(from: content)
-        // Growth by doubling would pass the budget by half; the last step goes to the limit itself.
+        // Doubling could exceed the budget by half, so the last step stops at the limit.
         if entries.count == entries.capacity {
             entries.reserveCapacity(min(mostEntries, max(4096, entries.count * 2)))
         }
@@ -77,9 +77,9 @@ final class ContentSorter {
         return "\(folder)/run-\(made)"
     }
 
-    /// Gives all contents in the order of their keys, then removes the runs. A content is valid while `body` runs.
+    /// Passes all contents to `body` in key order, then removes the runs. A content is valid while `body` runs.
     ///
-    /// - Parameter pause: called often; what it throws ends the work.
+    /// - Parameter pause: called often; an error that it throws ends the merge.
     func merge(
         _ pause: () throws -> Void, _ body: (ContentKey, UnsafeRawBufferPointer) throws -> Void
     ) throws {
@@ -124,9 +124,9 @@ final class ContentSorter {
 private struct ContentMerger {
     private var heap: MergeHeap<ContentRunReader>
     private let unpacker = FrameUnpacker()
-    /// The run whose content was given out last.
+    /// The run of the content returned last.
     private var given: ContentRunReader?
-    /// How many contents were given out.
+    /// The number of contents returned.
     private(set) var count = 0
 
     init(_ paths: [String], fileSystem: FileSystem) throws(IOFailure) {

@@ -1,23 +1,23 @@
 import Glibc
 public import SluiceCore
 
-/// Which record was the first with a content, contents compared byte by byte; all of them in memory.
+/// Finds the first record with each content, in memory. Contents are compared byte by byte.
 ///
-/// A hash finds the contents to compare with: the first one with it and, after that, those that share the hash and
-/// differ. Memory: 30 to 36 bytes a distinct record for the hashes (see `DedupeTable`), 24 and the content rounded up to
-/// 8 for the rest, in pieces that are never moved. Cost: one comparison a repeated record. The answer depends on the
-/// calls alone.
+/// The hash of a record finds the contents to compare it with: the first one with this hash, then any that share the
+/// hash and differ. Memory per distinct record: 30 to 36 bytes for the hash (see `DedupeTable`), 24 bytes, and the
+/// content rounded up to a multiple of 8, in pieces that never move. Cost: one comparison per repeated record. The
+/// answers depend on the calls alone.
 public struct ContentTable: ~Copyable {
     public enum Answer: Sendable, Equatable {
-        /// The first with its hash.
+        /// The first record with its hash.
         case first
-        /// Its content is that of this earlier record.
+        /// The content equals that of this earlier record.
         case duplicate(of: UInt64)
-        /// The first with its content, though not with its hash.
+        /// The first record with its content, but not with its hash.
         case collision
     }
 
-    /// What stands before each content.
+    /// Precedes each content.
     private struct Header {
         var ordinal: UInt64
         var length: Int
@@ -25,14 +25,14 @@ public struct ContentTable: ~Copyable {
         var next: UnsafeMutablePointer<Header>?
     }
 
-    /// From a hash to the address of the first content with it.
+    /// Maps a hash to the address of its first content.
     private var table = DedupeTable()
     private var pieces: [UnsafeMutableRawPointer] = []
     private var room: UnsafeMutableRawBufferPointer
     private let pieceBytes: Int
     private var pieceMemory = 0
 
-    /// - Parameter pieceBytes: how much memory is asked for at a time.
+    /// - Parameter pieceBytes: bytes to allocate at a time.
     public init(pieceBytes: Int = 1 << 20) {
         self.pieceBytes = pieceBytes
         room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
@@ -42,16 +42,16 @@ public struct ContentTable: ~Copyable {
 
     /// Distinct records so far.
     public private(set) var count = 0
-    /// The bytes that the table holds now.
+    /// Bytes that the table uses now.
     public var memory: Int { table.memory + pieceMemory }
-    /// The memory that one more record may ask for at this moment beside its content.
+    /// The most bytes that the next record may need in addition to its content.
     public var transientMemory: Int { table.transientMemory + pieceBytes }
 
-    /// Brings the places of a block's hashes near; see `DedupeTable.warm`.
+    /// Prefetches the slots of a block's hashes; see `DedupeTable.warm`.
     @discardableResult
     public func warm(_ hashes: [ContentHash]) -> UInt64 { table.warm(hashes) }
 
-    /// Looks a content up, and keeps it with `ordinal` where it is new.
+    /// Looks up a content. A new one is stored with `ordinal`.
     public mutating func insertOrFind(
         _ hash: ContentHash, _ ordinal: UInt64, _ content: UnsafeRawBufferPointer
     ) -> Answer {
@@ -88,7 +88,7 @@ public struct ContentTable: ~Copyable {
 
     private mutating func addPiece(_ bytes: Int) {
         guard let piece = malloc(bytes) else {
-            fatalError("no memory for the contents of the deduplication")  // lint:allow: malloc failed
+            fatalError("out of memory for the contents of the deduplication")  // lint:allow: malloc failed
         }
         pieces.append(piece)
         pieceMemory += bytes
@@ -97,7 +97,7 @@ public struct ContentTable: ~Copyable {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Whether the bytes are the same, by `memcmp`.
+    /// Whether the bytes are equal.
     @inline(__always)
     func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
         guard count == other.count else { return false }

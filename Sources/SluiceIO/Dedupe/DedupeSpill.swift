@@ -4,10 +4,10 @@ public import SluiceCore
 public struct Duplicate: Sendable, Equatable {
     /// The record to drop.
     public var ordinal: UInt64
-    /// The first record with the same content; the record itself where it stays.
+    /// The first record with the same content; the record itself if it is kept.
     public var kept: UInt64
-    /// Whether the record stays, the first with its content though an earlier one has its hash. Only a comparison of
-    /// contents finds that.
+    /// Whether the record is kept: it is the first with its content, although an earlier one has the same hash. Only a
+    /// comparison of contents finds this.
     public var isCollision: Bool { kept == ordinal }
 
     public init(ordinal: UInt64, kept: UInt64) {
@@ -16,14 +16,14 @@ public struct Duplicate: Sendable, Equatable {
     }
 }
 
-/// Deduplication for more records than fit in memory; the answer is that of `DedupeTable`.
+/// Deduplication for more records than fit in memory, with the same answer as `DedupeTable`.
 ///
 /// Pass one appends (hash, ordinal) of all records, in any order, to partition files chosen by bits of the hash.
-/// `resolve` sorts one partition at a time, keeps the lowest ordinal of every hash, and gives the others out in the
-/// order of their ordinals, so that pass two can walk records and duplicates side by side with no table at all.
-/// Equal hashes always share a partition, and a partition larger than the budget is sorted in runs on disk.
+/// `resolve` sorts one partition at a time, keeps the lowest ordinal of every hash, and returns the others ordered by
+/// ordinal, so that pass two can walk records and duplicates in step, without a table. Equal hashes always share a
+/// partition. A partition larger than the budget is sorted in runs on disk.
 ///
-/// Disk: 24 bytes a record, and as much again for partitions beyond the budget; 24 bytes a duplicate.
+/// Disk: 24 bytes per record, twice that for partitions larger than the budget, and 24 bytes per duplicate.
 public final class DedupeSpill {
     private let folder: String
     private let memory: Int
@@ -34,13 +34,13 @@ public final class DedupeSpill {
     public private(set) var count: UInt64 = 0
 
     /// - Parameters:
-    ///   - folder: a folder of its own for the files; made if it isn't there.
-    ///   - memory: bytes to work with, at least 64 KiB.
+    ///   - folder: a folder used for these files only; created if missing.
+    ///   - memory: the budget in bytes, at least 64 KiB.
     public init(folder: String, memory: Int, fileSystem: FileSystem = .local) throws(IOFailure) {
         self.folder = folder
         self.memory = max(64 << 10, memory)
         self.fileSystem = fileSystem
-        // Half the budget for write buffers of at least 4 KiB, and no more open files than any system allows.
+        // Half the budget is for write buffers of at least 4 KiB; the number of open files must suit every system.
         var bits: UInt64 = 2
         while bits < 8, (8 << 10) << Int(bits + 1) <= self.memory { bits += 1 }
         shift = 64 - bits
@@ -53,26 +53,26 @@ public final class DedupeSpill {
         }
     }
 
-    /// Takes a record, in any order.
+    /// Adds a record. The order doesn't matter.
     public func append(_ hash: ContentHash, _ ordinal: UInt64) throws(IOFailure) {
-        // Other bits than those that choose a segment of the table are as good; these keep partitions sorted.
+        // Any bits of the hash would do; the top bits keep the partitions themselves in order.
         try writers[Int(truncatingIfNeeded: hash.high >> shift)].append(Triple(a: hash.high, b: hash.low, c: ordinal))
         count += 1
     }
 
-    /// Ends pass one: the partition files stand under their names, whole.
+    /// Ends pass one: completes the partition files.
     public func finish() throws(IOFailure) {
         for writer in writers { try writer.finish() }
         writers = []
     }
 
-    /// Finds the duplicates; call it once, after `finish`. Partition files are removed as they are used up.
+    /// Finds the duplicates. Call it once, after `finish`. Removes each partition file after use.
     ///
-    /// - Returns: the duplicates, in the order of their ordinals.
+    /// - Returns: the duplicates, ordered by ordinal.
     public func resolve() throws(IOFailure) -> DuplicateStream { try resolve(to: "duplicates", withFirsts: false) }
 
-    /// Finds what `ContentComparison` is to compare, in place of `resolve`: every record that shares its hash with
-    /// another, the first ones among them, each with the first one.
+    /// Finds the records for `ContentComparison`; call it instead of `resolve`. Returns every record that shares its
+    /// hash with another, including the first one, each paired with the first one.
     public func candidates() throws(IOFailure) -> DuplicateStream { try resolve(to: "candidates", withFirsts: true) }
 
     private func resolve(to name: String, withFirsts: Bool) throws(IOFailure) -> DuplicateStream {
@@ -104,7 +104,7 @@ public final class DedupeSpill {
             }
             try fileSystem.remove(path)
         }
-        // In order on disk, so that whoever reads them needs a buffer and nothing else.
+        // Ordered on disk, so that reading them takes only one buffer.
         let path = "\(folder)/\(name)"
         var writer = try WorkFileWriter(path, header: Triple.header, fileSystem: fileSystem)
         do throws(MergeFailure<IOFailure>) {
@@ -120,25 +120,25 @@ public final class DedupeSpill {
     }
 }
 
-/// Duplicates in the order of their ordinals, read from a file as they are asked for.
+/// Duplicates ordered by ordinal, read from a file on demand.
 public final class DuplicateStream {
     private let reader: WorkFileReader
-    /// How many there are in all.
+    /// The total number of duplicates.
     public var count: UInt64 { reader.count }
 
-    /// Opens a file that `DedupeSpill` or `ContentComparison` left in its folder, `duplicates` or `candidates`.
+    /// Opens `duplicates` or `candidates`, as written by `DedupeSpill` or `ContentComparison`.
     public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
         reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
     }
 
-    /// - Returns: `nil` at the end; then the checksum has been found right.
+    /// - Returns: `nil` at the end, once the checksum has been verified.
     public func next() throws(IOFailure) -> Duplicate? {
         guard let triple = try reader.nextTriple() else { return nil }
         return Duplicate(ordinal: triple.a, kept: triple.b)
     }
 }
 
-/// A writer in a box, since an array can't hold it bare.
+/// A box for a writer, since an array can't hold a non-copyable value.
 private final class PartitionWriter {
     private var writer: WorkFileWriter?
 

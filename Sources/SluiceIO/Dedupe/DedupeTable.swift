@@ -1,17 +1,17 @@
 import Glibc
 public import SluiceCore
 
-/// Which record was the first with a content: 16 bytes of hash and 8 of ordinal for every distinct record.
+/// Finds the first record with each content: 16 bytes of hash and 8 of ordinal per distinct record.
 ///
-/// Open addressing in 256 segments, told apart by the top bits of the hash. Inside a segment entries stand sorted by
-/// hash, each at or after the place its hash names (linear probing, kept sorted), so a look-up ends as soon as it meets
-/// a larger hash. A full segment moves to one a fifth larger, one segment at a time: growth never needs more than a
-/// 256th of the table on top. Worst case 24 bytes / 0.68 = 36 a record just after growth, best 24 / 0.81 = 30.
+/// Open addressing in 256 segments, chosen by the top bits of the hash. A segment's entries are sorted by hash, each at
+/// or after its home slot (sorted linear probing), so a look-up ends at the first larger hash. A full segment is moved
+/// to one a fifth larger, one segment at a time: growth needs at most a 256th of the table on top. Memory per record:
+/// at most 24 bytes / 0.68 = 36 just after growth, at least 24 / 0.81 = 30.
 ///
-/// The answer depends on the calls alone. With hashes uniform, `insertOrFind` costs a cache miss or two.
+/// The answers depend on the calls alone. With uniform hashes `insertOrFind` costs one or two cache misses.
 ///
-/// Two different contents with one hash would be taken for equal: for n distinct records the odds are n² / 2^129, for
-/// ten thousand million 1.5e-19.
+/// Two different contents with the same hash count as equal. For n distinct records the odds are n² / 2^129: for ten
+/// billion records 1.5e-19.
 public struct DedupeTable: ~Copyable {
     struct Entry {
         var low: UInt64
@@ -19,26 +19,26 @@ public struct DedupeTable: ~Copyable {
         var ordinal: UInt64
     }
 
-    /// An ordinal that no record has; it marks free places.
+    /// The ordinal that marks free slots; no record has it.
     static let free = UInt64.max
 
     /// One of the 256 tables.
     struct Segment {
         var entries: UnsafeMutablePointer<Entry>
-        /// Places that a hash can name.
+        /// Slots that can be the home of a hash.
         var places: Int
-        /// Those, and some more at the end for runs that overhang.
+        /// All slots: `places` and some at the end for runs that overflow.
         var slots: Int
         var count = 0
         var bytes: Int { slots * MemoryLayout<Entry>.stride }
 
-        /// - Parameter spare: an outgrown segment whose memory may be used: pages already there need no clearing by
-        ///   the system, and glibc lengthens a large piece of memory without copying it.
+        /// - Parameter spare: an outgrown segment whose memory may be reused: the system needn't clear its pages again,
+        ///   and glibc extends a large allocation without copying it.
         init(places: Int, reusing spare: Segment? = nil) {
             self.places = places
             slots = places + 8 + places / 64
             guard let memory = realloc(spare?.entries, slots * MemoryLayout<Entry>.stride) else {
-                fatalError("no memory for the deduplication table")  // lint:allow: malloc failed
+                fatalError("out of memory for the deduplication table")  // lint:allow: malloc failed
             }
             entries = memory.bindMemory(to: Entry.self, capacity: slots)
             for i in 0..<slots { entries[i] = Entry(low: 0, high: 0, ordinal: DedupeTable.free) }
@@ -46,23 +46,23 @@ public struct DedupeTable: ~Copyable {
 
         func release() { Glibc.free(entries) }
 
-        /// The place that a hash names: monotone in the hash, so that sorted entries stay sorted as segments grow.
+        /// The home slot of a hash: monotone in the hash, so that sorted entries stay sorted as segments grow.
         @inline(__always)
         func place(_ low: UInt64) -> Int { Int(truncatingIfNeeded: low.multipliedFullWidth(by: UInt64(places)).high) }
     }
 
     private let segments: UnsafeMutablePointer<Segment>
-    /// The memory of the segment last outgrown, for the next one.
+    /// The memory of the last outgrown segment, for reuse by the next one.
     private var spare: Segment?
     /// Distinct records so far.
     public private(set) var count = 0
-    /// The bytes that the table holds now.
+    /// Bytes that the table uses now.
     public private(set) var memory = 0
 
-    /// - Parameter expected: so many distinct records fit without growing.
+    /// - Parameter expected: the number of distinct records that fit without growth.
     public init(expected: Int = 0) {
         segments = .allocate(capacity: 256)
-        // An eighth more for segments that get more than their share.
+        // An eighth more, for segments that get more than their share.
         let places = max(16, expected / 256 * 5 / 4 + expected / 2048 + 8)
         for i in 0..<256 {
             segments.advanced(by: i).initialize(to: Segment(places: places))
@@ -76,14 +76,14 @@ public struct DedupeTable: ~Copyable {
         segments.deallocate()
     }
 
-    /// The memory that one more record may ask for at this moment: a segment next to its successor.
+    /// The most bytes that the next record may need: a segment and its successor exist together during growth.
     public var transientMemory: Int {
         var largest = 0
         for i in 0..<256 { largest = max(largest, segments[i].bytes) }
         return largest + largest / 5 + 1024
     }
 
-    /// The ordinal that came first with this hash, or `nil` when this is the first; then `ordinal` is kept for it.
+    /// Returns the ordinal stored for this hash. If there is none, stores `ordinal` and returns `nil`.
     ///
     /// - Parameter ordinal: below `UInt64.max`.
     public mutating func insertOrFind(_ hash: ContentHash, _ ordinal: UInt64) -> UInt64? {
@@ -102,10 +102,10 @@ public struct DedupeTable: ~Copyable {
         return nil
     }
 
-    /// Brings the places of a block's hashes near, so that the look-ups that follow don't wait for memory one by one.
+    /// Prefetches the slots of a block's hashes, so that the look-ups that follow don't wait for memory one by one.
     ///
-    /// Changes nothing but the speed, by a quarter for tables far larger than the cache. Call it for some hundred
-    /// hashes at a time. The result has no meaning.
+    /// Affects only the speed: by a quarter for tables far larger than the cache. Call it for a few hundred hashes at a
+    /// time. The result has no meaning.
     @inline(never) @discardableResult
     public func warm(_ hashes: [ContentHash]) -> UInt64 {
         var seen: UInt64 = 0
@@ -116,16 +116,16 @@ public struct DedupeTable: ~Copyable {
         return seen
     }
 
-    /// The same, for records that come in any order: the lowest ordinal is kept, and the larger one is given back.
+    /// Like `insertOrFind`, for records in any order: keeps the lowest ordinal of each hash.
     ///
-    /// - Returns: `nil` when the hash is new, else the ordinal kept until now.
+    /// - Returns: `nil` if the hash is new, otherwise the ordinal stored before the call.
     public mutating func insertLowest(_ hash: ContentHash, _ ordinal: UInt64) -> UInt64? {
         guard let before = insertOrFind(hash, ordinal) else { return nil }
         if ordinal < before { replace(hash, by: ordinal) }
         return before
     }
 
-    /// The ordinal kept for a hash.
+    /// The ordinal stored for a hash.
     public func find(_ hash: ContentHash) -> UInt64? {
         let at = index(hash)
         return at.map { segments[Int(truncatingIfNeeded: hash.high >> 56)].entries[$0].ordinal }
@@ -153,7 +153,7 @@ public struct DedupeTable: ~Copyable {
         let entries = segments[number].entries
         while entries[end].ordinal != Self.free { end &+= 1 }
         count += 1
-        // One place at the very end stays free, so that every search ends.
+        // The last slot stays free, so that every search ends.
         if end + 1 < segments[number].slots && segments[number].count < segments[number].places * 52 / 64 {
             memmove(entries + found + 1, entries + found, (end - found) * MemoryLayout<Entry>.stride)
             entries[found] = entry
@@ -163,7 +163,7 @@ public struct DedupeTable: ~Copyable {
         grow(number, with: entry)
     }
 
-    /// Moves a segment, and one entry more, to a larger one.
+    /// Moves a segment and one new entry to a larger segment.
     private mutating func grow(_ number: Int, with added: Entry) {
         let old = segments[number]
         var places = old.places + max(16, old.places / 5)
@@ -182,7 +182,7 @@ public struct DedupeTable: ~Copyable {
         }
     }
 
-    /// Copies in sorted order; `false` when the end overflows.
+    /// Copies the entries in sorted order; `false` if the end overflows.
     private static func move(_ old: Segment, _ added: Entry, into larger: inout Segment) -> Bool {
         var next = 0
         var pending = true

@@ -1,10 +1,10 @@
-/// A sorted source of a merge: `head` is what comes next, nil at its end.
+/// A sorted source of a merge: `head` is the next item, nil at the end.
 protocol MergeSource: AnyObject {
     associatedtype Head: Comparable
     var head: Head? { get }
 }
 
-/// Which of several sorted sources has the least head: a binary heap.
+/// A binary heap that finds the sorted source with the smallest head.
 struct MergeHeap<Source: MergeSource> {
     private var sources: [Source]
 
@@ -13,10 +13,10 @@ struct MergeHeap<Source: MergeSource> {
         for i in stride(from: self.sources.count / 2 - 1, through: 0, by: -1) { sink(i) }
     }
 
-    /// The source with the least head; nil when all are at their ends.
+    /// The source with the smallest head; nil when all sources have ended.
     var first: Source? { sources.first }
 
-    /// Puts `first` where it belongs after its head has moved on.
+    /// Restores the heap after the head of `first` has changed.
     mutating func settle() {
         if let first = sources.first, first.head == nil {
             sources.swapAt(0, sources.count - 1)

@@ -1,4 +1,4 @@
-/// Three numbers that sort in that order.
+/// Three numbers, ordered by `a`, then `b`, then `c`.
 struct Triple: Equatable, Comparable {
     var a: UInt64
     var b: UInt64
@@ -15,11 +15,11 @@ struct Triple: Equatable, Comparable {
     static let size = 24
 }
 
-/// Sorts any number of triples within a budget: sorted runs on disk, then merged.
+/// Sorts any number of triples within a memory budget: writes sorted runs to disk and merges them.
 final class TripleSorter {
     private let stem: String
     private let fileSystem: FileSystem
-    /// How many triples are kept in memory.
+    /// The most triples kept in memory.
     private let capacity: Int
     private let memory: Int
     private var pending: [Triple] = []
@@ -27,7 +27,7 @@ final class TripleSorter {
     private var made = 0
     private let bufferBytes = 16 << 10
 
-    /// - Parameter stem: the start of the names of the run files.
+    /// - Parameter stem: the prefix of the names of the run files.
     init(stem: String, memory: Int, fileSystem: FileSystem) {
         self.stem = stem
         self.fileSystem = fileSystem
@@ -38,7 +38,7 @@ final class TripleSorter {
     func append(_ triple: Triple) throws(IOFailure) {
         if pending.count == capacity { try spill() }
         if pending.isEmpty { pending.reserveCapacity(min(capacity, 4096)) }
-        // Growth by doubling would pass the budget by half; the last step goes to the capacity itself.
+        // Doubling could exceed the budget by half, so the last step stops at the capacity.
         if pending.count == pending.capacity { pending.reserveCapacity(min(capacity, pending.count * 2)) }
         pending.append(triple)
     }
@@ -58,7 +58,7 @@ final class TripleSorter {
         return "\(stem).run\(made)"
     }
 
-    /// Gives all triples in order, then removes the runs.
+    /// Passes all triples to `body` in order, then removes the runs.
     func merge<E: Error>(_ body: (Triple) throws(E) -> Void) throws(MergeFailure<E>) {
         if runs.isEmpty {
             pending.sort()
@@ -99,14 +99,14 @@ final class TripleSorter {
         runs = []
     }
 
-    /// Removes what is left on disk.
+    /// Removes any run files that are left.
     func removeRuns() {
         for name in runs { try? fileSystem.remove(name) }
         runs = []
     }
 }
 
-/// What ended a merge early: the files, or what was done with the items.
+/// The error that ended a merge early: from the files or from the body.
 enum MergeFailure<Body: Error>: Error {
     case io(IOFailure)
     case body(Body)
@@ -131,7 +131,7 @@ extension WorkFileReader {
     }
 }
 
-/// A reader in a box, since an array can't hold it bare.
+/// A run and its next triple.
 private final class Run: MergeSource {
     let reader: WorkFileReader
     private(set) var head: Triple?

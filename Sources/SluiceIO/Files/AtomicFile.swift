@@ -1,10 +1,10 @@
 import Glibc
 import Synchronization
 
-/// A file that appears under its name whole or not at all.
+/// A file that appears under its name complete or not at all.
 ///
-/// Bytes go to a temporary name in the same folder. `commit()` flushes them, renames, and flushes the folder. When the
-/// value goes without a commit, the temporary file is removed and nothing has changed under the final name.
+/// Bytes go to a temporary file in the same folder. `commit()` flushes it, renames it and flushes the folder. If the
+/// value is destroyed without a commit, the temporary file is removed and the final name is unchanged.
 public struct AtomicFile: ~Copyable, Sendable {
     public let path: String
     public let temporaryPath: String
@@ -12,10 +12,10 @@ public struct AtomicFile: ~Copyable, Sendable {
     let fileSystem: FileSystem
     private var committed = false
 
-    /// The number that keeps two temporary files of one process apart.
+    /// Makes the names of temporary files unique within the process.
     private static let counter = Atomic<UInt64>(0)
 
-    /// The ending of temporary names; what carries it after a crash may be removed.
+    /// The suffix of temporary names. Files with it that remain after a crash may be removed.
     public static let temporarySuffix = ".partial"
 
     public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
@@ -43,7 +43,7 @@ public struct AtomicFile: ~Copyable, Sendable {
         try file.write(bytes, at: offset)
     }
 
-    /// Makes the file stand under its final name, on the disk.
+    /// Renames the file to its final name and flushes it to disk.
     public consuming func commit() throws(IOFailure) {
         try file.flush()
         try fileSystem.rename(temporaryPath, to: path)
@@ -53,7 +53,7 @@ public struct AtomicFile: ~Copyable, Sendable {
 }
 
 extension FileSystem {
-    /// Writes a small file whole or not at all.
+    /// Writes a small file, completely or not at all.
     public func write(_ bytes: [UInt8], to path: String) throws(IOFailure) {
         let file = try AtomicFile(path, fileSystem: self)
         try file.write(bytes)

@@ -1,9 +1,9 @@
 import Glibc
 
-/// All file access of the toolkit, with one place where a test can make any call fail.
+/// File access, with one place where a test can make any call fail.
 ///
-/// `FileSystem.local` is the real thing. `intercepting(_:)` gives a copy that asks a hook before every call, so a
-/// fault-injecting layer needs nothing but a counter:
+/// `FileSystem.local` is the machine's own. `intercepting(_:)` returns a copy that asks a hook before every call, so
+/// fault injection needs only a counter:
 ///
 ///     let calls = Atomic(0)
 ///     let faulty = FileSystem.local.intercepting { operation, path in
@@ -29,14 +29,14 @@ public struct FileSystem: Sendable {
         public static let lock = Operation(name: "lock", verb: "locking")
     }
 
-    /// What a hook wants done with a call.
+    /// A hook's decision about a call.
     public enum Intervention: Sendable {
         case proceed
         /// The call isn't made and fails with this error number.
         case fail(Int32)
-        /// Reads and writes move at most so many bytes (at least 1); other calls proceed.
+        /// Reads and writes transfer at most this many bytes (at least 1); other calls proceed.
         case short(Int)
-        /// A write puts so many bytes into the file and then fails; other calls just fail.
+        /// A write puts this many bytes into the file, then fails with the error number; other calls fail at once.
         case tear(after: Int, Int32)
     }
 
@@ -47,7 +47,7 @@ public struct FileSystem: Sendable {
     /// The machine's own file system.
     public static let local = FileSystem(hook: nil)
 
-    /// This file system, asking `hook` before every call. Hooks add up; the newest is asked first.
+    /// A copy that asks `hook` before every call. Hooks add up; the newest is asked first.
     public func intercepting(_ hook: @escaping Hook) -> FileSystem {
         guard let inner = self.hook else { return FileSystem(hook: hook) }
         return FileSystem { operation, path in
@@ -57,7 +57,7 @@ public struct FileSystem: Sendable {
         }
     }
 
-    /// Throws where a hook wants this call to fail; else says how many bytes it may move and what comes after them.
+    /// Throws if a hook makes this call fail; else returns how many bytes it may transfer and the error after them.
     @inline(__always)
     func allow(
         _ operation: Operation, _ path: String, offset: UInt64? = nil
@@ -77,12 +77,12 @@ public struct FileSystem: Sendable {
     }
 }
 
-/// What `FileSystem.status(of:)` knows of a file.
+/// The status of a file; see `FileSystem.status(of:)`.
 public struct FileStatus: Sendable, Equatable {
     public var size: UInt64
     public var isFolder: Bool
     public var isRegularFile: Bool
-    /// Device and inode: equal for two names of one file.
+    /// Device and inode: equal for two names of the same file.
     public var device: UInt64
     public var inode: UInt64
     /// Nanoseconds since 1970.
@@ -90,7 +90,7 @@ public struct FileStatus: Sendable, Equatable {
 }
 
 extension FileSystem {
-    /// Opens a file for reading, told to be read from front to back; `-` is standard input.
+    /// Opens a file for sequential reading; `-` is standard input.
     public func openForReading(_ path: String) throws(IOFailure) -> OpenFile {
         _ = try allow(.open, path)
         if path == "-" { return OpenFile(descriptor: 0, path: "standard input", fileSystem: self, owned: false) }
@@ -100,17 +100,17 @@ extension FileSystem {
         return OpenFile(descriptor: descriptor, path: path, fileSystem: self, owned: true)
     }
 
-    /// Creates a file for writing and reading back; one of that name is emptied.
+    /// Creates a file for writing and reading. An existing file is truncated.
     public func create(_ path: String) throws(IOFailure) -> OpenFile {
         try open(path, flags: O_RDWR | O_CREAT | O_TRUNC)
     }
 
-    /// Opens a file for reading and writing, its content kept, and makes it where there is none.
+    /// Opens a file for reading and writing. Keeps the content of an existing file; creates a missing one.
     public func openForUpdating(_ path: String) throws(IOFailure) -> OpenFile {
         try open(path, flags: O_RDWR | O_CREAT)
     }
 
-    /// Opens a file for writing at its end, and makes it where there is none.
+    /// Opens a file for appending. Creates a missing one.
     public func openForAppending(_ path: String) throws(IOFailure) -> OpenFile {
         try open(path, flags: O_RDWR | O_CREAT | O_APPEND)
     }
@@ -127,7 +127,7 @@ extension FileSystem {
         return OpenFile(descriptor: descriptor, path: path, fileSystem: self, owned: true)
     }
 
-    /// Renames a file; one that has the new name already is replaced in the same instant.
+    /// Renames a file. Atomically replaces a file that already has the new name.
     public func rename(_ from: String, to: String) throws(IOFailure) {
         _ = try allow(.rename, from)
         guard retrying({ Glibc.rename(from, to) }) == 0 else {
@@ -135,7 +135,7 @@ extension FileSystem {
         }
     }
 
-    /// Removes a file; one that isn't there is fine.
+    /// Removes a file, if it exists.
     public func remove(_ path: String) throws(IOFailure) {
         _ = try allow(.remove, path)
         guard retrying({ unlink(path) }) == 0 || errno == ENOENT else {
@@ -143,7 +143,7 @@ extension FileSystem {
         }
     }
 
-    /// Removes an empty folder; one that isn't there is fine.
+    /// Removes an empty folder, if it exists.
     public func removeFolder(_ path: String) throws(IOFailure) {
         _ = try allow(.remove, path)
         guard retrying({ rmdir(path) }) == 0 || errno == ENOENT else {
@@ -151,9 +151,9 @@ extension FileSystem {
         }
     }
 
-    /// Removes a folder and all that is in it; symbolic links are removed, not followed.
+    /// Removes a folder and its content. Symbolic links are removed, not followed.
     ///
-    /// - Parameter last: a file in it that goes after everything else.
+    /// - Parameter last: a file in it that is removed after everything else.
     public func removeTree(_ path: String, last: String? = nil) throws(IOFailure) {
         for name in try entries(of: path) where name != last {
             let inner = "\(path)/\(name)"
@@ -163,14 +163,14 @@ extension FileSystem {
         try removeFolder(path)
     }
 
-    /// Whether there is a folder of this name, and no link to one.
+    /// Whether the path is a folder, and not a link to one.
     public func isRealFolder(_ path: String) -> Bool {
         var status = Glibc.stat()
         guard lstat(path, &status) == 0 else { return false }
         return status.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// Makes a folder and those above it; those there already are fine.
+    /// Creates a folder and its parents, unless they exist.
     public func makeFolder(_ path: String) throws(IOFailure) {
         if path.isEmpty || path == "/" || path == "." { return }
         _ = try allow(.makeFolder, path)
@@ -209,7 +209,7 @@ extension FileSystem {
         return names
     }
 
-    /// What is known of a file, `nil` where there is none.
+    /// The status of a file; `nil` if it doesn't exist.
     public func status(of path: String) throws(IOFailure) -> FileStatus? {
         _ = try allow(.stat, path)
         var status = Glibc.stat()
@@ -220,22 +220,23 @@ extension FileSystem {
         return FileStatus(status)
     }
 
-    /// Flushes a folder, so that a rename in it outlives a power cut.
+    /// Flushes a folder, so that a rename in it survives a power failure.
     public func flushFolder(_ path: String) throws(IOFailure) {
         _ = try allow(.flush, path)
         let descriptor = retrying { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw IOFailure(system: errno, doing: .flush, path: path) }
         defer { close(descriptor) }
-        // Some file systems can't flush folders and say EINVAL; there is nothing to do about it.
+        // Some file systems can't flush folders and answer EINVAL; nothing can be done about that.
         guard retrying({ fsync(descriptor) }) == 0 || errno == EINVAL else {
             throw IOFailure(system: errno, doing: .flush, path: path)
         }
     }
 
-    /// Takes the lock file at `path` for this process, making it where there is none.
+    /// Locks the file at `path` for this process, and creates it if missing.
     ///
-    /// - Throws: `.locked` when another process, or another lock of this one, holds it. It is let go when the value
-    ///   goes, and by the system when the process ends in whatever way.
+    /// The lock is released when the value is destroyed, or by the system when the process ends.
+    ///
+    /// - Throws: `.locked` if another process, or another lock of this process, holds it.
     public func lock(_ path: String) throws(IOFailure) -> FileLock {
         let file = try openForAppending(path)
         _ = try allow(.lock, path)
@@ -244,11 +245,11 @@ extension FileSystem {
             if number == EWOULDBLOCK {
                 throw IOFailure(
                     .locked, path: path, errno: number, found: "another process is at work here",
-                    advice: "Wait for it to end, or stop it.")
+                    advice: "Wait until it ends, or stop it.")
             }
             throw IOFailure(system: number, doing: .lock, path: path)
         }
-        // Whoever held it before may have removed the file since it was opened here: a lock on that guards nothing.
+        // The previous holder may have removed the file after it was opened here; a lock on it would guard nothing.
         let own = try file.status()
         guard let there = try status(of: path), there.inode == own.inode, there.device == own.device else {
             return try lock(path)
@@ -258,7 +259,7 @@ extension FileSystem {
 
     /// Reads a whole small file.
     ///
-    /// - Throws: `.cannotRead` when it has more than `limit` bytes.
+    /// - Throws: `.cannotRead` if it has more than `limit` bytes.
     public func contents(of path: String, limit: Int = 64 << 20) throws(IOFailure) -> [UInt8] {
         let file = try openForReading(path)
         var bytes: [UInt8] = []
@@ -267,7 +268,7 @@ extension FileSystem {
             if bytes.count - filled < 65536 {
                 bytes.append(contentsOf: repeatElement(0, count: max(65536, bytes.count)))
             }
-            // The closure can't throw a typed error through an Array's buffer, so it hands it out.
+            // The closure can't throw a typed error through the array's method, so it returns the error.
             let got = bytes.withUnsafeMutableBytes { buffer -> Result<Int, IOFailure> in
                 do throws(IOFailure) {
                     return .success(try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])))
@@ -285,15 +286,15 @@ extension FileSystem {
     }
 }
 
-/// A lock that another process would meet; see `FileSystem.lock(_:)`.
+/// A lock between processes; see `FileSystem.lock(_:)`.
 public struct FileLock: ~Copyable, Sendable {
     let file: OpenFile
 }
 
-/// An open file, closed when the value goes.
+/// An open file, closed when the value is destroyed.
 ///
-/// Reading and writing move the position that the system keeps; `read(into:at:)` doesn't, and may be called from
-/// several threads at once.
+/// `read(into:)` and `write(_:)` move the file position. `read(into:at:)` doesn't, and several threads may call it at
+/// the same time.
 public struct OpenFile: ~Copyable, Sendable {
     let descriptor: Int32
     public let path: String
@@ -310,7 +311,7 @@ public struct OpenFile: ~Copyable, Sendable {
         return got
     }
 
-    /// Reads at a place until `buffer` is full or the file ends; returns how many bytes there were.
+    /// Reads from `offset` until `buffer` is full or the file ends; returns the number of bytes read.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(IOFailure) -> Int {
         var done = 0
         while done < buffer.count {
@@ -343,7 +344,7 @@ public struct OpenFile: ~Copyable, Sendable {
         }
     }
 
-    /// Writes all bytes at a place.
+    /// Writes all bytes at `offset`.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure) {
         var done = 0
         while done < bytes.count {
@@ -361,7 +362,7 @@ public struct OpenFile: ~Copyable, Sendable {
         }
     }
 
-    /// Cuts the file to `size` bytes.
+    /// Truncates the file to `size` bytes.
     public func truncate(to size: UInt64) throws(IOFailure) {
         _ = try fileSystem.allow(.write, path, offset: size)
         guard retrying({ ftruncate(descriptor, off_t(size)) }) == 0 else {
@@ -369,10 +370,10 @@ public struct OpenFile: ~Copyable, Sendable {
         }
     }
 
-    /// Returns when the bytes stand on the disk.
+    /// Returns once the bytes are on disk.
     public func flush() throws(IOFailure) {
         _ = try fileSystem.allow(.flush, path)
-        // Pipes and terminals can't be flushed and say EINVAL.
+        // Pipes and terminals can't be flushed and answer EINVAL.
         guard retrying({ fsync(descriptor) }) == 0 || errno == EINVAL else {
             throw IOFailure(system: errno, doing: .flush, path: path)
         }
@@ -398,7 +399,7 @@ extension FileStatus {
     }
 }
 
-/// Calls again while a signal interrupts.
+/// Repeats a system call that a signal interrupted.
 @inline(__always)
 func retrying<Number: FixedWidthInteger>(_ call: () -> Number) -> Number {
     while true {
@@ -407,9 +408,9 @@ func retrying<Number: FixedWidthInteger>(_ call: () -> Number) -> Number {
     }
 }
 
-/// Names of files, without Foundation.
+/// Parts of file paths, without Foundation.
 public enum Path {
-    /// `a/b` of `a/b/c`, `.` of `c`, `/` of `/c`.
+    /// The parent folder: `a/b` of `a/b/c`, `.` of `c`, `/` of `/c`.
     public static func folder(of path: String) -> String {
         let bytes = Array(path.utf8)
         var end = bytes.count
@@ -418,7 +419,7 @@ public enum Path {
         return slash == 0 ? "/" : String(decoding: bytes[..<slash], as: UTF8.self)
     }
 
-    /// `c` of `a/b/c`.
+    /// The last component: `c` of `a/b/c`.
     public static func name(of path: String) -> String {
         let bytes = Array(path.utf8)
         guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return path }
@@ -426,5 +427,5 @@ public enum Path {
     }
 }
 
-/// `stat(2)` under a name that the type of the same name doesn't hide.
+/// `stat(2)`: in Swift the type of the same name hides the function.
 private func lookUp(_ path: String, _ status: inout Glibc.stat) -> Int32 { fstatat(AT_FDCWD, path, &status, 0) }

@@ -2,10 +2,10 @@ import CFlush
 import Glibc
 
 extension OpenFile {
-    /// Linux takes so many pieces in one call (IOV_MAX).
+    /// The most pieces that Linux accepts in one call (IOV_MAX).
     private static let mostPieces = 1024
 
-    /// Writes pieces one after another from a place on, without putting them together first.
+    /// Writes pieces one after another, starting at `offset`, without joining them in memory.
     public func write(_ pieces: [UnsafeRawBufferPointer], at offset: UInt64) throws(IOFailure) {
         var place = offset
         guard fileSystem.hook == nil else {
@@ -36,13 +36,13 @@ extension OpenFile {
         }
     }
 
-    /// Has the system begin to put these bytes on the disk, so that `flush` finds less to wait for. Waits for nothing,
-    /// changes nothing else, and where the system can't, nothing happens.
+    /// Starts writing these bytes to disk in the background, so that `flush` has less to wait for. Doesn't wait, has no
+    /// other effect, and does nothing if the system doesn't support it.
     public func beginFlushing(_ range: Range<UInt64>) {
         _ = sync_file_range(descriptor, Int64(range.lowerBound), Int64(range.count), sync_file_range_write)
     }
 
-    /// Lets the system give up the memory in which it keeps these bytes, where they stand on the disk already.
+    /// Lets the system drop these bytes from its page cache, as far as they are on disk already.
     public func forget(_ range: Range<UInt64>) {
         _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
     }

@@ -1,6 +1,6 @@
-/// The 32 bytes that end a work file: magic, how many items, XXH3-64 of all bytes before, XXH3-64 of the footer so far.
+/// The last 32 bytes of a work file: magic, number of items, XXH3-64 of all bytes before, XXH3-64 of the footer so far.
 ///
-/// A file without a right footer was not finished, or not kept as it was.
+/// A file without a valid footer was not completed, or was changed later.
 struct WorkFooter {
     static let size = 32
     static let magic: UInt64 = 0x444E_4543_4955_4C53  // "SLUICEND" in a file
@@ -16,7 +16,7 @@ struct WorkFooter {
         return try withUnsafeBytes(of: &words) { bytes throws(IOFailure) in try body(bytes) }
     }
 
-    /// Reads the footer of a file and checks it against itself.
+    /// Reads the footer of a file and verifies the footer's own checksum.
     static func read(_ file: borrowing OpenFile, size: UInt64) throws(IOFailure) -> WorkFooter {
         var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         guard size >= UInt64(Self.size) else { throw broken(file.path, size, "it is too short") }
@@ -38,7 +38,7 @@ struct WorkFooter {
     }
 }
 
-/// Writes a work file: a header of eight bytes, items, a footer. Appears under its name at `finish()`, whole.
+/// Writes a work file: a header, items, a footer. `finish()` gives the complete file its name.
 struct WorkFileWriter: ~Copyable {
     private var file: AtomicFile
     private let memory: Scratch
@@ -48,7 +48,7 @@ struct WorkFileWriter: ~Copyable {
     private(set) var count: UInt64 = 0
     private(set) var bytesWritten: UInt64 = 0
 
-    /// - Parameter header: bytes that the reader expects, at least the eight of a magic.
+    /// - Parameter header: the bytes that the reader expects, at least a magic of eight bytes.
     init(_ path: String, header: [UInt8], bufferBytes: Int = 64 << 10, fileSystem: FileSystem) throws(IOFailure) {
         file = try AtomicFile(path, fileSystem: fileSystem)
         memory = Scratch(max(1024, bufferBytes))
@@ -86,7 +86,7 @@ struct WorkFileWriter: ~Copyable {
     }
 }
 
-/// Reads a work file from front to back, checking the checksum on the way.
+/// Reads a work file sequentially and verifies its checksum on the way.
 final class WorkFileReader {
     private let file: OpenFile
     private let memory: Scratch
@@ -98,9 +98,9 @@ final class WorkFileReader {
     private var hash = XXHashStream()
     private let footer: WorkFooter
     var path: String { file.path }
-    /// The items, as the footer says.
+    /// The number of items according to the footer.
     var count: UInt64 { footer.count }
-    /// Bytes of items that are left to read.
+    /// Bytes of items still to be read.
     var remaining: UInt64 { UInt64(end - start) + (bodyEnd - position) }
 
     init(_ path: String, header: [UInt8], bufferBytes: Int = 64 << 10, fileSystem: FileSystem) throws(IOFailure) {
@@ -112,7 +112,7 @@ final class WorkFileReader {
         memory = Scratch(max(1024, bufferBytes))
         try fill(atLeast: header.count)
         guard end - start >= header.count, buffer[..<header.count].elementsEqual(header) else {
-            throw WorkFooter.broken(path, 0, "its header is of another kind or version")
+            throw WorkFooter.broken(path, 0, "its header has another kind or version")
         }
         start = header.count
     }
@@ -138,7 +138,7 @@ final class WorkFileReader {
         }
     }
 
-    /// Whether all items are read; then the checksum has been found right.
+    /// Whether all items have been read; if so, the checksum has been verified.
     func isAtEnd() throws(IOFailure) -> Bool {
         try fill(atLeast: 1)
         if end > start { return false }
@@ -160,7 +160,7 @@ final class WorkFileReader {
     }
 }
 
-/// Bytes that go with their owner.
+/// A buffer that is deallocated with its owner.
 final class Scratch {
     private(set) var bytes: UnsafeMutableRawBufferPointer
 
@@ -176,7 +176,7 @@ final class Scratch {
         bytes = larger
     }
 
-    /// Gives the memory back.
+    /// Frees the memory now.
     func release() {
         bytes.deallocate()
         bytes = .allocate(byteCount: 0, alignment: 64)

@@ -1,4 +1,4 @@
-/// SHA-256 (FIPS 180-4) over bytes that come in pieces.
+/// SHA-256 (FIPS 180-4) of bytes added in pieces.
 public struct SHA256: Sendable {
     private var state: SIMD8<UInt32> = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
@@ -34,7 +34,7 @@ public struct SHA256: Sendable {
         pendingCount = rest.count - whole
     }
 
-    /// The 32 bytes for all bytes so far.
+    /// The 32-byte digest of all bytes so far.
     public func digest() -> [UInt8] {
         var tail: [UInt8] = []
         for i in 0..<pendingCount { tail.append(pending[i]) }
@@ -53,7 +53,7 @@ public struct SHA256: Sendable {
     /// The digest as 64 lower-case hexadecimal digits.
     public func hexDigest() -> String { hexadecimal(digest()) }
 
-    /// One round over local variables, with the roles of `a` to `h` turned by the caller.
+    /// One round on local variables; the caller rotates the roles of `a` to `h`.
     @inline(__always)
     private static func round(
         _ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: inout UInt32, _ e: UInt32, _ f: UInt32, _ g: UInt32,
@@ -69,7 +69,7 @@ public struct SHA256: Sendable {
     @inline(__always)
     private static func rotated(_ x: UInt32, _ n: UInt32) -> UInt32 { (x &>> n) | (x &<< (32 &- n)) }
 
-    /// Takes whole 64-byte pieces.
+    /// Processes complete 64-byte blocks.
     private static func compress(_ start: SIMD8<UInt32>, _ bytes: UnsafeRawBufferPointer) -> SIMD8<UInt32> {
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { schedule in
             roundConstants.withUnsafeBufferPointer { constants in

@@ -3,14 +3,15 @@ public import SluiceCore
 
 /// XXH3 without a seed (Yann Collet's xxHash, stable since 0.8.0): the same numbers on every machine.
 public enum XXHash {
-    /// 128 bits, for telling records apart.
+    /// 128 bits, to identify records.
     @inline(__always)
     public static func hash128(_ bytes: UnsafeRawBufferPointer) -> ContentHash {
         let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
         return ContentHash(high: hash.high64, low: hash.low64)
     }
 
-    /// 128 bits of another function for every seed: records that share `hash128` are as unlikely to share this one as any.
+    /// 128 bits, an independent hash for each seed: records with equal `hash128` are no more likely than others to have
+    /// this one in common.
     static func hash128(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> ContentHash {
         let hash = XXH3_128bits_withSeed(bytes.baseAddress, bytes.count, seed)
         return ContentHash(high: hash.high64, low: hash.low64)
@@ -21,7 +22,7 @@ public enum XXHash {
     public static func hash64(_ bytes: UnsafeRawBufferPointer) -> UInt64 { XXH3_64bits(bytes.baseAddress, bytes.count) }
 }
 
-/// XXH3 over bytes that come in pieces; the cuts don't matter. 64 and 128 bits of it are unrelated hashes.
+/// XXH3 of bytes added in pieces; their sizes don't matter. The 64-bit and the 128-bit hash are unrelated.
 public struct XXHashStream: ~Copyable {
     private let state: OpaquePointer
 
@@ -45,17 +46,17 @@ public struct XXHashStream: ~Copyable {
         return ContentHash(high: hash.high64, low: hash.low64)
     }
 
-    /// Starts anew.
+    /// Forgets all bytes so far.
     public mutating func reset() { XXH3_128bits_reset(state) }
 }
 
-/// XXH3-128 of a file's bytes, taken from front to back while the file is read.
+/// XXH3-128 of a file's bytes, computed while the file is read sequentially.
 ///
-/// Any thread may ask for it while another one reads.
+/// Any thread may ask for the digest while another one reads.
 public final class FileDigest: @unchecked Sendable {
-    // @unchecked: what changes is touched with `monitor` locked.
+    // @unchecked: mutable state is only accessed with `monitor` locked.
 
-    /// The digest of the beginning of a file.
+    /// The digest of the first `bytes` bytes of a file.
     public struct Mark: Sendable, Equatable {
         public var bytes: UInt64
         public var hash: ContentHash
@@ -72,7 +73,7 @@ public final class FileDigest: @unchecked Sendable {
     private var bytes: UInt64 = 0
     private var isOther = false
 
-    /// - Parameter expected: how the file should begin.
+    /// - Parameter expected: the expected digest of the beginning of the file.
     public init(expecting expected: Mark? = nil) { self.expected = expected }
 
     public func update(_ bytes: UnsafeRawBufferPointer) {
@@ -103,21 +104,21 @@ public final class FileDigest: @unchecked Sendable {
 
     public var value: ContentHash { mark.hash }
 
-    /// All that has been read so far.
+    /// The digest of all bytes read so far.
     public var mark: Mark { monitor.locked { Mark(bytes: bytes, hash: stream.digest128) } }
 
-    /// Whether the beginning is not what was expected, as far as that can be told.
+    /// Whether the bytes read so far are known to differ from the expected beginning.
     public var differs: Bool { monitor.locked { isOther } }
 
-    /// The same at the end of the file: one that ends before is not what was expected.
+    /// Like `differs`, for use at the end of the file: a file shorter than expected differs, too.
     public var differsAtEnd: Bool { monitor.locked { isOther || bytes < (expected?.bytes ?? 0) } }
 }
 
-/// The identity of records by some of their fields.
+/// Hashes some fields of records, to identify records by them.
 ///
-/// Fields are framed before they are hashed: one byte for the kind (`FieldKind`), eight for the length (little-endian),
-/// then the content. So («ab», «c») isn't («a», «bc»), and missing, null, the empty string and the string «null» are
-/// four different things. Make one for every thread.
+/// Each field is framed: one byte for its kind (`FieldKind`), eight for its length (little-endian), then its content.
+/// So («ab», «c») differs from («a», «bc»), and missing, null, the empty string and the string «null» all differ.
+/// Use one per thread.
 public struct RecordHasher: ~Copyable {
     private var buffer: UnsafeMutableRawBufferPointer
     private var count = 0
@@ -149,15 +150,15 @@ public struct RecordHasher: ~Copyable {
     /// The framed fields added since `begin`, valid until the next call.
     private var framed: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: buffer.baseAddress, count: count) }
 
-    /// The hash of some neighbouring fields of a row.
+    /// The hash of adjacent fields of a row.
     public mutating func hash(_ arena: FieldArena, row: Int, fields: Range<Int>) -> ContentHash {
         begin()
         for field in fields { add(arena.kind(row, field), arena.value(row, field)) }
         return finish()
     }
 
-    /// Some fields of a row, framed, in the order given: what `hash` is the hash of, and equal only where every field
-    /// is. Valid until the next call.
+    /// The framed fields of a row, in the given order: the bytes that `hash` hashes, equal only if all fields are.
+    /// Valid until the next call.
     public mutating func frame(_ arena: FieldArena, row: Int, fields: [Int]) -> UnsafeRawBufferPointer {
         begin()
         for field in fields { add(arena.kind(row, field), arena.value(row, field)) }

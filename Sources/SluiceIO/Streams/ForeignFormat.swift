@@ -1,17 +1,17 @@
-/// What a file that holds no JSON records is, told by its first bytes.
+/// The format of a file without JSON records, recognised by its first bytes.
 public enum ForeignFormat: String, Sendable, CaseIterable {
     case parquet, arrow, avro, bzip2, xz, lz4, zlib, zip, sevenZip = "7z", tar, sqlite, pdf, gitLFS = "git-lfs", utf16
     case html, xml, prettyJSON = "pretty-json", python, csv, tsv, text, binary
 
-    /// Guesses by the first bytes of the unpacked content; 4 KiB are plenty. Nil where there are none.
+    /// Guesses the format from the first bytes of the unpacked content; 4 KiB are enough. Nil if there are none.
     ///
-    /// Only for content whose first lines are no records: nothing here looks for those.
+    /// Call it only if the first lines aren't records: JSON Lines would be reported as some other format.
     public static func guess(_ start: UnsafeRawBufferPointer) -> ForeignFormat? {
         guard let first = start.first else { return nil }
         if let (_, format) = signatures.first(where: { start.starts(with: $0.bytes) }) { return format }
         if start.count > 262, start[257..<262].elementsEqual("ustar".utf8) { return .tar }
         if isUTF16(start) { return .utf16 }
-        // The second byte makes a zlib header divisible by 31; in text the two are an `x` and a rare sign.
+        // The second byte makes a zlib header divisible by 31; in text it would be an `x` and a rare character.
         if first == 0x78, start.count > 1, [0x01, 0x5E, 0x9C, 0xDA].contains(start[1]), start.contains(where: isControl)
         {
             return .zlib
@@ -51,20 +51,20 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         if lower.hasPrefix("<?xml") || lower.hasPrefix("<!--") { return .xml }
         if first.hasPrefix("{'") || first.hasPrefix("{\"") && first.contains(": None") { return .python }
         if first.hasPrefix("{") || first.hasPrefix("[") {
-            // A document over several lines ends its first one in the middle.
+            // A document that spans several lines has an incomplete first line.
             let end = first.reversed().first { !$0.isWhitespace }
             return end.map { "{[,:".contains($0) } == true ? .prettyJSON : .text
         }
         for (separator, format) in [("\t", ForeignFormat.tsv), (",", .csv), (";", .csv)] as [(Character, ForeignFormat)]
         {
             let counts = lines.prefix(3).map { line in line.count { $0 == separator } }
-            // Quoted fields may hold more separators than the header, never fewer.
+            // Quoted fields may contain more separators than the header, never fewer.
             if let header = counts.first, header > 0, counts.allSatisfy({ $0 >= header }) { return format }
         }
         return .text
     }
 
-    /// As a person calls it, with its article where it has one.
+    /// The format's name for messages, with an article if it takes one.
     public var name: String {
         switch self {
         case .parquet: "Parquet"
@@ -96,7 +96,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         "convert it first, for instance with `duckdb -c \"COPY (FROM \(reader)('\(file)')) TO 'data.jsonl' (FORMAT json)\"`"
     }
 
-    /// What to do with such a file, a clause.
+    /// Advice for a file of this format, a clause without a full stop.
     public func advice(_ file: String) -> String {
         switch self {
         case .parquet: Self.duckDB("read_parquet", file)
@@ -108,7 +108,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         case .zip, .sevenZip, .tar: "unpack it first"
         case .gitLFS: "fetch the file with `git lfs pull`"
         case .utf16: "convert it first: `iconv -f UTF-16 -t UTF-8 \(file) > data.jsonl`"
-        case .html: "look at it: servers send such pages for a file that is missing or needs a login"
+        case .html: "look at it: servers send such a page instead of a file that is missing or needs a login"
         case .prettyJSON: "put each record on one line: `jq -c . \(file) > data.jsonl`"
         case .python: "write it with `json.dumps`"
         case .text: "wrap each text in an object: `jq -cR '{text: .}' \(file) > data.jsonl`"

@@ -1,15 +1,15 @@
 import CZlib
 
-/// A gzip file of one member or several; zero bytes after the last member are padding.
+/// A gzip file of one or more members; zero bytes after the last member are padding.
 final class GzipSource: ByteSource {
     private let input: RawInput
-    /// At a fixed place, since zlib keeps a pointer back to it.
+    /// At a fixed address, since zlib keeps a pointer to it.
     private let stream: UnsafeMutablePointer<z_stream>
     private var insideMember = true
     private var finished = false
     private var memberStart: UInt64 = 0
     private var produced: UInt64 = 0
-    /// What was unpacked when the member now read began.
+    /// Unpacked bytes before the current member.
     private var producedBefore: UInt64 = 0
     let format = StreamFormat.gzip
     var path: String { input.path }
@@ -21,7 +21,7 @@ final class GzipSource: ByteSource {
         stream.initialize(to: z_stream())
         memberStart = input.offset
         guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
-            throw IOFailure(.cannotOpen, path: input.path, found: "zlib can't start, there is no memory left")
+            throw IOFailure(.cannotOpen, path: input.path, found: "zlib can't start: out of memory")
         }
     }
 
@@ -30,7 +30,7 @@ final class GzipSource: ByteSource {
         stream.deallocate()
     }
 
-    /// Thrown by the next call, since the last one had good bytes to give.
+    /// Thrown by the next call, since the last call returned good bytes.
     private var failure: IOFailure?
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
@@ -71,7 +71,7 @@ final class GzipSource: ByteSource {
                 mutating: ready.baseAddress!.assumingMemoryBound(to: UInt8.self))
             stream.pointee.avail_in = UInt32(ready.count)
             let result = inflate(stream, Z_NO_FLUSH)
-            // At a cut there may be bytes left in zlib that had no room in the call before.
+            // At a truncated end zlib may still hold bytes that had no room in the previous call.
             if ready.isEmpty, stream.pointee.avail_out == before, result == Z_OK || result == Z_BUF_ERROR {
                 let good = produced + UInt64(room - Int(stream.pointee.avail_out))
                 throw IOFailure(

@@ -1,8 +1,8 @@
 import Glibc
 
-/// A lock with a condition: what the workers share state behind.
+/// A lock with a condition variable, for state shared between workers.
 package final class Monitor: @unchecked Sendable {
-    // The pointers are set once and stay; POSIX makes their targets safe to use from every thread.
+    // @unchecked: the pointers never change, and POSIX makes their targets safe to use from any thread.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
@@ -20,7 +20,7 @@ package final class Monitor: @unchecked Sendable {
 
     package func lock() { pthread_mutex_lock(mutex) }
     package func unlock() { pthread_mutex_unlock(mutex) }
-    /// Gives the lock up until someone calls `wakeAll()`, and takes it again.
+    /// Releases the lock, waits for `wakeAll()`, and locks again.
     package func wait() { pthread_cond_wait(condition, mutex) }
     package func wakeAll() { pthread_cond_broadcast(condition) }
 
