@@ -10,7 +10,7 @@ private let registry = Registry([
     FormatStage.self, EmbedStage.self, ClusterStage.self, CoresetStage.self, RedundancyStage.self,
 ])
 
-/// A definition, and after a zero byte what `--set` may say: never a crash, and every problem has a place.
+/// A definition, and after a zero byte the `--set` arguments: never a crash, and every problem has a place.
 func fuzzDefinition(_ input: UnsafeRawBufferPointer) {
     let parts = input.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
     let text = String(decoding: parts.first ?? input[..<0], as: UTF8.self)

@@ -2,13 +2,13 @@ import Glibc
 import SluiceCore
 import SluiceIO
 
-/// What libFuzzer calls with one input after the other. Which reader gets them, `SLUICE_FUZZ_TARGET` says.
+/// The function that libFuzzer calls with each input. `SLUICE_FUZZ_TARGET` names the target.
 func fuzzOne(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
     target(UnsafeRawBufferPointer(start: data, count: size))
     return 0
 }
 
-/// libFuzzer's own main, for a program whose build gives it another name.
+/// libFuzzer's own main, for a program whose build renames `main`.
 @_silgen_name("LLVMFuzzerRunDriver")
 private func runDriver(
     _ count: UnsafeMutablePointer<CInt>, _ words: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
@@ -38,12 +38,12 @@ private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "lines": fuzzLines, "json": fuzzJSON, "streams": fuzzStreams, "definition": fuzzDefinition, "workfiles": fuzzWorkFiles,
 ]
 
-/// Ends the process, which the fuzzer takes for a find.
+/// Ends the process, which the fuzzer reports as a finding.
 func check(_ holds: Bool, _ what: @autoclosure () -> String) {
     if !holds { fatalError(what()) }
 }
 
-/// A file in memory with these bytes.
+/// Makes a file in memory with these bytes.
 func withFile(_ bytes: UnsafeRawBufferPointer, _ body: (String) -> Void) {
     let path = "/dev/shm/sluice-fuzz-\(getpid())"
     let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)

@@ -13,7 +13,7 @@ private func extractor(_ way: JSONExtractor.Way) -> JSONExtractor {
 }
 
 func fuzzJSON(_ input: UnsafeRawBufferPointer) {
-    // The bytes that a line has after it in a block.
+    // The readable bytes that follow a line in a block.
     let padded = UnsafeMutableRawBufferPointer.allocate(byteCount: input.count + RawBlock.padding, alignment: 64)
     defer { padded.deallocate() }
     for index in padded.indices { padded[index] = index < input.count ? input[index] : 0 }

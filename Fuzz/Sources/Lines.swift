@@ -1,7 +1,7 @@
 import SluiceCore
 @testable import SluiceIO
 
-/// The bytes of an input in pieces of one size.
+/// The bytes of an input, in pieces of the same size.
 private final class Pieces: ByteSource {
     let path: String
     let format = StreamFormat.plain
@@ -60,7 +60,7 @@ private func frame(
     return (framed, reader.layout)
 }
 
-/// Lines as anyone would split them.
+/// Splits lines in the simplest way.
 private func split(_ bytes: UnsafeRawBufferPointer, _ limits: FramingLimits) -> Framed {
     var framed = Framed()
     var start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0

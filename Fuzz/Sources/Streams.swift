@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceIO
 
-/// The most that is unpacked of one input.
+/// The most bytes unpacked from one input.
 private let most = 8 << 20
 
 private func unpack(_ open: () throws(IOFailure) -> any ByteSource, pieces: Int) -> (bytes: [UInt8], failure: IOFailure?) {
@@ -22,7 +22,7 @@ private func unpack(_ open: () throws(IOFailure) -> any ByteSource, pieces: Int)
     } catch { return (all, error) }
 }
 
-/// zstd, gzip and plain files: what is good comes out whole whatever the pieces, and nothing crashes or hangs.
+/// zstd, gzip and plain files: the good bytes come out complete whatever the pieces, and nothing crashes or hangs.
 func fuzzStreams(_ input: UnsafeRawBufferPointer) {
     var reader = Reader(rest: input)
     let pieces = 1 + reader.byte() * 13
@@ -36,7 +36,7 @@ func fuzzStreams(_ input: UnsafeRawBufferPointer) {
         if small.bytes.count < most, large.bytes.count < most {
             check(small.bytes == large.bytes, "\(small.bytes.count) and \(large.bytes.count) bytes by pieces")
         }
-        // Frame by frame it must be the same.
+        // Reading frame by frame must give the same bytes.
         guard large.failure == nil, large.bytes.count < most, let frames = try? FileSystem.local.zstdFrames(of: path) else { return }
         var joined: [UInt8] = []
         for frame in frames {

@@ -3,13 +3,13 @@ import SluiceCore
 @testable import SluiceEngine
 @testable import SluiceIO
 
-/// Work files: damaged ones are told from good ones, and none crashes a reader.
+/// Work files: readers recognise damaged ones, and never crash.
 func fuzzWorkFiles(_ input: UnsafeRawBufferPointer) {
     var reader = Reader(rest: input)
     let kind = reader.byte() % 9
     let mode = reader.byte()
     var bytes = Array(reader.rest)
-    // A right checksum, so that what lies behind it is reached too.
+    // Adds a valid checksum, so that the code after the check is reached, too.
     if mode % 2 == 1 {
         switch kind {
         case 0...2: seal(&bytes, from: 128, count: mode / 2)
@@ -29,7 +29,7 @@ func fuzzWorkFiles(_ input: UnsafeRawBufferPointer) {
     }
 }
 
-/// Adds a footer with the right checksum.
+/// Adds a footer with a valid checksum.
 private func seal(_ bytes: inout [UInt8], from start: Int, count: Int) {
     guard bytes.count >= start else { return }
     let checksum = bytes.withUnsafeBytes { XXHash.hash64(UnsafeRawBufferPointer(rebasing: $0[start...])) }
