@@ -5,7 +5,7 @@ import Testing
 @Suite struct AnnotateTests {
     private static let new = #""_sluice":{"empty_text":0}"#
 
-    /// What a record becomes: the old entries go with one comma each, everything else stays byte for byte.
+    /// A record before and after: each old entry is removed with one comma, all other bytes stay.
     static let records: [(String, String)] = [
         (#"{"a":"x"}"#, #"{"a":"x",\#(new)}"#),
         (#"{"a":"x","_sluice":{"cluster":0}}"#, #"{"a":"x",\#(new)}"#),
@@ -14,7 +14,7 @@ import Testing
         (#"{"a": "x", "_sluice": [1, {"b": "}]"}], "c": 2}"#, #"{"a": "x", "c": 2,\#(new)}"#),
         (#"{"a":"x","\u005fsluic\u0065":1,"b":2}"#, #"{"a":"x","b":2,\#(new)}"#),
         (#"{"_sluice":1,"_sluice":2,"a":"x","_sluice":3}"#, #"{"a":"x",\#(new)}"#),
-        // The same name deeper down, as a value, and as a part of another name.
+        // The same name at a deeper level, as a value, and as part of another name.
         (
             #"{"a":"x","n":{"_sluice":1},"l":[{"_sluice":2}]}"#,
             #"{"a":"x","n":{"_sluice":1},"l":[{"_sluice":2}],\#(new)}"#
@@ -32,7 +32,7 @@ import Testing
         try space.define(stages: stages, output: ["annotate: [empty_text]"])
         let files = try space.run()
         #expect(files.keptLines.map { text($0) } == Self.records.map(\.1))
-        // Again and again: the same as once.
+        // Annotating repeatedly gives the same as annotating once.
         try writeFile(space("in.jsonl"), files.kept)
         #expect(try space.run(into: "again").kept == files.kept)
     }
@@ -47,7 +47,7 @@ import Testing
             ])
     }
 
-    /// `distance` is chord distance wherever it stands; what is compared with an option in cosine distance has that name.
+    /// `distance` is always the chord distance; a figure comparable with an option in cosine distance has that name.
     @Test func distancesBearTheNameOfTheirMeasure() throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: [#"{"a": "red apples on a table"}"#, #"{"a": "green apples on a chair"}"#])

@@ -3,15 +3,15 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// Input as it should not be: which exit status, which message, and that nothing else suffers.
+/// Bad input: the exit status, the message, and that everything else is unaffected.
 @Suite struct BadInputTests {
-    /// A line that is no good record, and what is said of it.
+    /// A malformed line and the message about it.
     struct BadLine: CustomTestStringConvertible {
         let name: String
         let bytes: [UInt8]
         let error: String
         let code: String
-        /// Where in the line.
+        /// The offset in the line.
         let byte: Int
 
         var testDescription: String { name }
@@ -56,7 +56,7 @@ import Testing
 
     static func record(_ number: Int) -> [UInt8] { Array(#"{"a": "record \#(number)", "b": \#(number)}"#.utf8) }
 
-    /// The good records around a bad line survive, byte for byte, and the quarantine says where the bad line was.
+    /// The good records around a malformed line stay byte for byte, and the quarantine locates the malformed line.
     @Test(arguments: badLines, ["line", "[a, b]", nil])
     func quarantines(_ bad: BadLine, dedupe: String?) throws {
         let space = try Workspace()
@@ -83,7 +83,7 @@ import Testing
         #expect(files.manifest["quarantine"]?.entries.map(\.key) == [bad.code])
     }
 
-    /// With `malformed: fail` the run ends with the place, and nothing stands under a final name.
+    /// With `malformed: fail` the run ends with an error that locates the line, and leaves no file under a final name.
     @Test(arguments: badLines)
     func fails(_ bad: BadLine) throws {
         let space = try Workspace()
@@ -96,7 +96,7 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
-    /// Of several bad lines the first one is named, whatever the threads and blocks.
+    /// The error names the first of several malformed lines, for any number of threads and any block size.
     @Test func namesTheFirstBadLine() throws {
         let space = try Workspace()
         var lines = (0..<3000).map(Self.record)
@@ -155,7 +155,7 @@ import Testing
         #expect(try files.drops.map { "\($0.line) \($0.partner ?? "")" } == ["4 in.jsonl:1"])
     }
 
-    /// Records without any of the fields are not alike for that: only equal lines are.
+    /// Records that lack all dedupe fields are not duplicates of each other; only equal lines are.
     @Test func recordsWithoutTheDedupeFieldsAreComparedWhole() throws {
         let space = try Workspace()
         let lines = [#"{"b": 1}"#, #"{"b": 2}"#, #"{"b": 1}"#, #"{}"#, #"{"x": 1}"#]
@@ -193,7 +193,7 @@ import Testing
         try files.expectClosedAccount()
     }
 
-    /// What a failed download leaves: `zstd -t` and `gzip -t` refuse it, too.
+    /// Like a failed download: `zstd -t` and `gzip -t` reject it, too.
     @Test(arguments: ["in.jsonl.zst", "in.jsonl.gz", "in.json.zst", "in.zstd"])
     func anEmptyPackedFileIsAFailedDownload(_ name: String) throws {
         let space = try Workspace()
@@ -237,7 +237,7 @@ import Testing
         #expect(outcome.status == 3)
         #expect(outcome.errorText.contains("in.jsonl:2: the line has 5009 bytes"), "\(outcome.errorText)")
         #expect(space.names(in: "out2") == [])
-        // Exactly as long as is allowed.
+        // The longest line allowed.
         try space.define(input: ["max_record: \(long.count)"])
         #expect(try space.run(into: "out3").kept == joined(lines))
     }
@@ -282,8 +282,8 @@ import Testing
         ]
     }()
 
-    /// A stream that can't be read to its end is an error whatever `malformed` says: what is missing can't be accounted
-    /// for.
+    /// A stream that can't be read to its end is an error for every value of `malformed`: the missing records can't be
+    /// accounted for.
     @Test(arguments: badStreams, ["quarantine", "fail"])
     func refuses(_ stream: BadStream, malformed: String) throws {
         let space = try Workspace()
@@ -297,7 +297,7 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
-    /// Frames that were made with `--long`: read up to the limit, and past it the message says what would do.
+    /// Frames compressed with `--long` are read up to the limit; above it the message gives a remedy.
     @Test(arguments: [(27, "512MiB", true), (28, "512MiB", false), (28, "4GiB", false), (27, "200MiB", false)])
     func longWindows(log: Int, memory: String, isRead: Bool) throws {
         let space = try Workspace()
@@ -311,16 +311,16 @@ import Testing
         }
         #expect(outcome.errorText.contains("in.jsonl.zst: byte 0: "), "\(outcome.errorText)")
         #expect(outcome.errorText.contains("a window of \(log == 27 ? 128 : 256) MiB"), "\(outcome.errorText)")
-        // Nothing had been kept, so nothing is left and nothing is said of that.
+        // Nothing was kept, so nothing is left and `--resume` is not offered.
         #expect(!outcome.errorText.contains("--resume"), "\(outcome.errorText)")
         #expect(!space.names().contains("out"))
         guard log == 27 else {
-            // No memory would do, so there is nothing to go on with.
+            // No amount of memory is enough, so there is nothing to resume.
             #expect(outcome.status == 3)
             #expect(outcome.errorText.contains("Compress the file again, with `zstd --long=27` at most"))
             return
         }
-        // The memory that the message names suffices, and a MiB less does not.
+        // The memory stated in the message is enough, and a MiB less is not.
         #expect(outcome.status == 4)
         let least = try #require(
             outcome.errorText.split(separator: "smallest budget that would do is ").last?.prefix { $0.isNumber })
@@ -334,7 +334,7 @@ import Testing
     @Test func aFrameThatClaimsMoreThanThereCanBe() throws {
         let space = try Workspace()
         let header: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0xF4, 0, 0x4D, 0xF3] + [UInt8](repeating: 0xFF, count: 6)
-        // An empty last block, and a checksum.
+        // An empty last block and a checksum.
         try space.write("in.jsonl.zst", header + [1, 0, 0] + [1, 2, 3, 4])
         try space.define(files: "in.jsonl.zst")
         let plan = try space.sluice("plan", "run.yaml")
@@ -353,7 +353,7 @@ import Testing
         (#"[{"a": 1}] {"a": 2}"#, "element 2, unpacked byte 11: found «{» after the end of the array"),
     ]
 
-    /// Elements that can't be told apart: nothing is left to put aside.
+    /// Elements that can't be separated: no element can be quarantined.
     @Test(arguments: brokenArrays)
     func anArrayThatBreaks(_ text: String, message: String) throws {
         let space = try Workspace()
@@ -365,7 +365,7 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
-    /// Elements that are no objects are bad records like bad lines; so is a line in a `.json` file that holds no array.
+    /// Elements that aren't objects are malformed like lines; so is a line in a `.json` file without an array.
     @Test func badRecordsInJSONFiles() throws {
         let space = try Workspace()
         try space.write("array.json", #"[{"a": 1}, 7, ["x"], {"a": nul}, {"a": 2}]"#)

@@ -2,9 +2,9 @@ import SluiceCommand
 import SluiceCore
 import Testing
 
-/// Columns on their way from the stage that writes them to whatever names them: later stages, `annotate`, `picks`.
+/// Columns from the stage that writes them to whatever names them: later stages, `annotate`, `picks`.
 @Suite struct ColumnTests {
-    /// Texts of growing length about few things; every fifth has no word, so that `empty_text` is 1.
+    /// Texts of different lengths; every fifth has no word, so that its `empty_text` is 1.
     private static let records = (1...60).map { number in
         let words = (0..<(number % 7 + 1)).map { "w\(($0 * number) % 11)" }.joined(separator: " ")
         return #"{"text":"\#(number % 5 == 0 ? "?" : words)","q":\#(number * 37 % 61),"topic":"t\#(number % 3)"}"#
@@ -39,7 +39,7 @@ import Testing
             stages: Self.embedded + ["coreset: {keep: 50}", "redundancy: {order: empty_text, distance: 0.01}"]
         ).run()
         try files.expectClosedAccount()
-        // The score is highest where a text has no word, so one of these comes first and stays.
+        // The score is highest for texts without words, so one of these comes first and is kept.
         #expect(try files.keptLines.contains { try Report(json: $0)["text"]?.textValue == "?" })
     }
 
@@ -54,7 +54,7 @@ import Testing
         let picks = try split(files.picks ?? []).map { try Report(json: $0) }
         let kept = try files.keptLines.map { try Report(json: $0) }
         #expect(picks.count == 9 && kept.count == 9)
-        // `picks` lists the record's own number as its score, and within a group ranks go by falling score.
+        // `picks` lists the record's own number as its score; within a group, ranks follow falling scores.
         for (pick, record) in zip(picks, kept) {
             #expect(pick["score"]?.realValue == record["q"]?.realValue)
         }
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    /// The column is asked for by a stage, by another one, by `annotate` and by `picks`: it is kept once.
+    /// Two stages, `annotate` and `picks` ask for the column; it is kept once.
     @Test func aColumnThatManyNameIsKeptOnce() throws {
         let files = try space(
             stages: Self.embedded + [
@@ -91,7 +91,7 @@ import Testing
         #expect(files.keptLines.count == 10)
     }
 
-    /// The names of fields become part of file names.
+    /// Names of fields become part of file names.
     @Test func aFieldMayHaveAnyName() throws {
         let names = ["../q", "a/b", String(repeating: "long", count: 100), "_row", "ordinal", "ä%2f"]
         let space = try space(stages: [])
@@ -118,7 +118,7 @@ import Testing
         ("empty_text", "integers"), ("cluster_distance", "reals"),
     ]
 
-    /// The built-in options that name a column: the stage, the option, and the stage as a definition has it.
+    /// The built-in options that name a column: stage, option, and the stage's line in a definition.
     private static let options = [
         ("redundancy", "order", "redundancy: {order: COLUMN}"),
         ("redundancy", "order", "redundancy: {method: semdedup, order: COLUMN, neighbours: 2}"),
@@ -204,7 +204,7 @@ import Testing
 
     // MARK: Warnings
 
-    /// A stage is warned of by what reached it, wherever it stands.
+    /// Warnings about a stage count the records that reached it, wherever it is in the list.
     @Test(arguments: [
         [], ["cluster: {clusters: 3}"], ["coreset: {keep: 20}"], ["cluster: {clusters: 3}", "redundancy"],
     ])

@@ -2,9 +2,9 @@ import Foundation
 import SluiceCore
 import Testing
 
-/// What the program says of wrong command lines and definitions, and how it shows what it does.
+/// Messages about wrong command lines and definitions, and how the program shows its work.
 @Suite struct CommandLineTests {
-    /// All mistakes at once, each with its place and the nearest right name; nothing is read.
+    /// All mistakes at once, each with its place and the closest valid name; nothing is read.
     @Test(arguments: ["check", "run", "plan"])
     func definitionMistakesAllAtOnce(_ command: String) throws {
         let space = try Workspace()
@@ -121,7 +121,7 @@ import Testing
         }
     }
 
-    /// A shell completes names, whatever is in them; each `--input` is one.
+    /// A shell expands file names, whatever characters they contain; each `--input` takes one.
     @Test(arguments: [
         (["--input", "a,b.jsonl"], "a,b.jsonl"), (["--input", "d e.jsonl"], "d e.jsonl"),
         (["--input", "null"], "null"),
@@ -145,8 +145,8 @@ import Testing
         #expect(outcome.outputText.contains("sluice run FILE"))
     }
 
-    /// Starting takes under 20 ms. What other programs on the machine take away comes and goes, what starting costs does
-    /// not: so the least of many starts counts, and on a busy machine there are more of them.
+    /// Starting takes under 20 ms. Interference by other programs varies, the cost of starting doesn't: so the minimum
+    /// of many starts counts, and a busy machine gets more of them.
     @Test func startsAtOnce() throws {
         var best = Double.infinity
         var starts = 0
@@ -163,7 +163,7 @@ import Testing
         #expect(best < 0.02, "\(best * 1000) ms")
     }
 
-    /// The program is one file: it needs the three libraries that README.md names, and the C library's own.
+    /// The program is a single file: it needs only the three libraries named in README.md and those of the C library.
     @Test func needsThreeLibraries() throws {
         guard Program.isRelease else { return skip("only a release build has the Swift runtime in it") }
         let outcome = try Program.run([Program.path], program: "/usr/bin/ldd", in: nil)
@@ -184,7 +184,7 @@ import Testing
         let space = try Workspace()
         try space.write("in.jsonl", lines: (0..<1000).map { #"{"a": "record \#($0)"}"# })
         try space.define(files: "-", stages: [#"format: {template: "{a}"}"#])
-        // An input that takes its time, since progress is shown once a second.
+        // A slow input, since progress is shown once a second.
         let outcome = try Program.run(
             ["-c", #"(cat in.jsonl; sleep 1.4; cat in.jsonl) | "$0" run run.yaml --progress json"#, Program.path],
             program: "/bin/sh", in: space.path)
@@ -209,7 +209,7 @@ import Testing
         let space = try Workspace()
         try space.write("in.jsonl", "{}\n")
         try space.define()
-        // No terminal: plain lines, and none of a bar's control characters.
+        // Not a terminal: plain lines, without the control characters of a progress bar.
         let plain = try space.sluice("run", "run.yaml")
         #expect(!plain.error.contains(0x1B) && !plain.error.contains(0x0D))
         #expect(plain.errorText.contains("read 1 = kept 1 + dropped 0 + quarantined 0"), "\(plain.errorText)")

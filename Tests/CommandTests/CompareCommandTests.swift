@@ -3,9 +3,9 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// `compare` and `vectors`, held against plain sums in floating point over the vectors that they speak of.
+/// `compare` and `vectors` against plain floating-point sums over the same vectors.
 @Suite struct CompareCommandTests {
-    /// A run that keeps everything, whose vectors are then the pool, and one that chose from it.
+    /// A run that keeps everything, so that its vectors are the pool, and a run that selects from it.
     private func runs(in space: Workspace, records: Int, dimensions: Int, keep: Int) throws {
         try space.write(
             "in.jsonl",
@@ -51,7 +51,7 @@ import Testing
         #expect(run["records"]?.integerValue == records && run["pool_sample"]?.integerValue == records)
         #expect(run["kept"]?.integerValue == keep)
 
-        // Distances between unit vectors: the components stand in units of 8 / (127 √d).
+        // Distances between unit vectors: components are in units of 8 / (127 √d).
         let unit = 8 / (127 * Double(dimensions).squareRoot())
         func squared(_ a: [Double], _ b: [Double]) -> Double {
             zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } * unit * unit
@@ -65,7 +65,8 @@ import Testing
         #expect(isClose(run["distance_99"]?.realValue, within(99)))
         #expect(isClose(run["effective_rank"]?.realValue, effectiveRank(chosen)))
 
-        // NovelSum as its paper writes it: cosine distances to all chosen, by rank, times the sparseness in the pool.
+        // NovelSum as in its paper: cosine distances to all selected records, by rank, times the sparseness in the
+        // pool.
         let terms = chosen.map { row -> Double in
             let ranked = chosen.map { squared(row, $0) / 2 }.sorted()
             let weights = ranked.indices.map { 1 / Double($0 + 1) }
@@ -85,7 +86,7 @@ import Testing
         #expect(isClose(all["effective_rank"]?.realValue, all["effective_rank_of_pool"]?.realValue ?? 0))
     }
 
-    /// The pool is what the dedupe left; picks of an earlier run cover; a label that nobody has is a mistake.
+    /// The pool is what the dedupe kept; picks of an earlier run count as covering; an unknown label is an error.
     @Test func poolAlreadyAndLabels() throws {
         let space = try Workspace()
         let texts = (0..<60).map { "item \($0 * $0 % 59) of shelf \($0 % 7)" }
@@ -103,7 +104,7 @@ import Testing
         #expect(found[0]["choice"] == "coreset farthest-first")
         #expect(found[1]["choice"] == "coreset farthest-first already one.npy")
         #expect(found[1]["already"]?.integerValue == 5)
-        // With the earlier picks among those that cover, the radius is what the run itself certifies.
+        // If the earlier picks cover, too, the radius is the one that the run itself certifies.
         let report = try RunFiles(space("two")).manifest["stages"]?.elements.last
         let certified = try #require(report?["radius"]?.realValue)
         #expect(isClose(found[1]["radius"]?.realValue, certified))
@@ -118,7 +119,7 @@ import Testing
         #expect(changed.status == 3 && changed.errorText.contains("is not the file that was read"), "\(changed.errorText)")
     }
 
-    /// By way of the matrix of products of all rows with all rows, whose eigenvalues Jacobi's rotations find.
+    /// Uses the matrix of products of all rows with all rows; Jacobi rotations give its eigenvalues.
     private func effectiveRank(_ rows: [[Double]]) -> Double {
         let n = rows.count
         var a = rows.map { row in rows.map { zip(row, $0).reduce(0) { $0 + $1.0 * $1.1 } } }
@@ -137,7 +138,7 @@ import Testing
         return exp(-values.filter { $0 > 0 }.reduce(0) { $0 + $1 / total * log($1 / total) })
     }
 
-    /// Too little memory is refused before anything is read, with a number that then suffices.
+    /// Too little memory is refused before anything is read, with a number that is enough.
     @Test func staysWithinItsMemory() throws {
         let space = try Workspace()
         try runs(in: space, records: 20_000, dimensions: 384, keep: 6000)

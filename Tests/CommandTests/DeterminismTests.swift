@@ -2,9 +2,9 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// Promise 1: the same bytes, whatever the threads, the block limits, the packing and the cut into files.
+/// Promise 1: the same bytes for any threads, block limits, compression and split into files.
 @Suite struct DeterminismTests {
-    /// Lines with all that a corpus has: duplicates, bad lines, blank ones, records of very different lengths.
+    /// Lines of every kind found in a corpus: duplicates, malformed and blank lines, records of very different lengths.
     static let lines: [[UInt8]] = {
         var random = Seed(11).generator()
         return (0..<4000).map { number in
@@ -18,7 +18,7 @@ import Testing
                 let long = String(repeating: "long \(number) ", count: 1 + Int(random.next(below: 700)))
                 return Array(#"{"prompt": "\#(long)", "completion": "c"}"#.utf8)
             default:
-                // A third repeat an earlier one.
+                // A third of them repeat an earlier line.
                 let subject = random.next(below: 2400)
                 return Array(
                     #"{"prompt": "What is \#(subject) and \#(subject % 7)?", "completion": "It is \#(subject * subject)."}"#
@@ -42,7 +42,7 @@ import Testing
             stages: dedupeOnly ? [] : stages, output: dedupeOnly ? [] : ["annotate: [cluster, rank]"])
     }
 
-    /// Everything in the run directory but `timing` is the same.
+    /// Everything in the run directory except `timing` is equal.
     @Test(arguments: [true, false])
     func threadsAndBlocksLeaveNoTrace(dedupeOnly: Bool) throws {
         let space = try Workspace()
@@ -58,7 +58,7 @@ import Testing
         for (number, variation) in Self.variations.enumerated() {
             let other = try space.run(variation, into: "out-\(number)")
             #expect(other.digests == first.digests, "\(variation)")
-            // The files as they lie on disk, too.
+            // The files on disk are equal, too.
             for name in ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst"] {
                 #expect(
                     try readFile(space("out-\(number)/\(name)")) == readFile(space("out/\(name)")),
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    /// The same lines in the same order are the same input, however they are cut and packed.
+    /// The same lines in the same order are the same input, however they are compressed and split.
     @Test(arguments: [true, false])
     func cutsAndPackingLeaveTheKeptRecordsAlone(dedupeOnly: Bool) throws {
         let space = try Workspace()
@@ -118,7 +118,7 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
-    /// A pipe is read once: contents are compared as long as they fit.
+    /// A pipe can be read only once: contents are compared as long as they fit in memory.
     @Test func comparesContentsOfAPipe() throws {
         let space = try Workspace()
         let bytes = joined(Self.lines)
@@ -135,7 +135,7 @@ import Testing
         #expect(outgrown.errorText.contains("`verify: bytes`"), "\(outgrown.errorText)")
     }
 
-    /// A top-level array and JSON Lines in a file that is called .json.
+    /// A top-level array, and JSON Lines in a file named `.json`.
     @Test func arraysAndLinesInJSONFiles() throws {
         let space = try Workspace()
         let records = (0..<50).map { #"{"prompt": "p\#($0 % 40)", "completion": [1, "],[", {"a": "}"}]}"# }
@@ -150,7 +150,7 @@ import Testing
         }
     }
 
-    /// The elements of an array are chosen from as lines are, also where they all stand on one line of the file.
+    /// Elements of an array are selected like lines, even if all are on one line of the file.
     @Test(arguments: [",", ",\n", "\n,\n\n"])
     func arraysAreChosenFromLikeLines(separator: String) throws {
         let space = try Workspace()
@@ -198,7 +198,7 @@ import Testing
             digest: "c0a501f39555fd496fc8c1350ececf2c18b9ecd78de2b8087b1144525b5d19f8"),
     ]
 
-    /// The answers were found by another program.
+    /// Another program computed the expected answers.
     @Test(arguments: corpora)
     func dedupesRealData(_ corpus: Corpus) throws {
         guard let sharedData else { return skip("../shared/data is not there") }

@@ -2,11 +2,11 @@ import Glibc
 import SluiceCore
 import Testing
 
-/// Inputs by names that need a word: pipes, several names for one file, names that no file can have.
+/// Special input names: pipes, several names for one file, names that no file can have.
 @Suite struct InputNamesTests {
     private static let selecting = [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 1}"]
 
-    /// A pipe can't be read twice, so nobody waits for what it will never give.
+    /// A pipe can't be read twice, so the program must not wait for a second reading.
     @Test(arguments: ["run", "plan"], ["pipe", "/dev/stdin", "-"])
     func streamsThatAreNeededTwice(_ command: String, _ input: String) throws {
         let space = try Workspace()
@@ -101,7 +101,7 @@ import Testing
             "`input.dedupe` must be a map, not `true`; write `dedupe: {on: line}` to compare whole lines",
             "no stage makes; stage 1 `format` writes it only with other options: see `sluice stages format`",
         ] { #expect(outcome.errorText.contains(words), "\(outcome.errorText)") }
-        // What the advice says is right.
+        // The advice works.
         try space.define(
             stages: [#"format: {template: "{a}", user: "{a}", assistant: "{b}"}"#], output: ["record: messages"])
         #expect(try space.sluice("check", "run.yaml").status == 0)

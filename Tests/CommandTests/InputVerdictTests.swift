@@ -2,7 +2,7 @@ import Foundation
 import SluiceCore
 import Testing
 
-/// Input that is not what somebody meant to read ends with words, not with an empty result.
+/// Input that can't be what the user meant ends with a message, not with an empty result.
 @Suite struct InputVerdictTests {
     static func encoded(_ text: String, _ encoding: String.Encoding) -> [UInt8] {
         text.data(using: encoding).map { Array($0) } ?? []
@@ -37,7 +37,7 @@ import Testing
             "\(outcome.errorText)")
         #expect(outcome.errorText.contains(foreign.words), "\(outcome.errorText)")
         #expect(space.names(in: "out") == [])
-        // The same from a pipe, and packed.
+        // The same from a pipe, and compressed.
         let piped = try space.sluice(["run", "run.yaml", "--input", "-"], input: foreign.bytes)
         #expect(piped.status == 3)
         #expect(piped.errorText.contains(foreign.words.replacing("in.jsonl", with: "-")), "\(piped.errorText)")
@@ -78,7 +78,7 @@ import Testing
         #expect(outcome.errorText.contains("input.max_malformed"), "\(outcome.errorText)")
     }
 
-    /// A count is judged where it is passed, whatever the threads and blocks.
+    /// A limit is checked where it is exceeded, for any threads and block size.
     @Test(arguments: [["--threads", "1"], ["--threads", "4", "--block-bytes", "64"], ["--threads", "2"]])
     func namesTheLineThatIsTooMuch(_ arguments: [String]) throws {
         let space = try Workspace()
@@ -96,7 +96,7 @@ import Testing
         try space.write("b.jsonl", "PAR1\u{1}\u{2}\n\n\u{3}PAR1")
         try space.write("c.jsonl", lines: [#"{"a": 2}"#])
         try space.define(files: "*.jsonl")
-        // The account of the lines is kept over a stop, too: blocks of a few bytes and a checkpoint after each.
+        // The counts survive a stop, too: blocks of a few bytes and a checkpoint after each.
         let outcome = try space.sluice("run", "run.yaml", "--block-bytes", "8", "--checkpoint-seconds", "0")
         #expect(outcome.status == 0, "\(outcome.errorText)")
         let warnings = try RunFiles(space("out")).manifest["warnings"]?.elements.compactMap(\.textValue) ?? []
@@ -144,7 +144,7 @@ import Testing
         #expect(
             outcome.errorText.contains("no record has the field `promt` of `input.dedupe.on`; did you mean `prompt`?"),
             "\(outcome.errorText)")
-        // Where one record has it, the others are compared by their lines, with a warning.
+        // If one record has the field, the others are compared by their lines, with a warning.
         try space.write("in.jsonl", lines: [#"{"prompt": "a"}"#, #"{"prompt": "b"}"#, #"{"promt": "c"}"#])
         let files = try space.run()
         #expect(files.count("kept") == 3)
@@ -168,7 +168,7 @@ import Testing
 
     // MARK: Damaged streams
 
-    /// A checksum fails at the end of a frame: what came out before may be wrong, unless it stood in frames before.
+    /// A checksum fails at the end of a frame: bytes already read may be wrong, except those of earlier frames.
     @Test(arguments: ["zst", "gz"])
     func whatIsGoodBeforeAFailedChecksum(_ kind: String) throws {
         let space = try Workspace()
@@ -177,7 +177,7 @@ import Testing
         func pack(_ bytes: [UInt8]) -> [UInt8] { kind == "gz" ? gzip(bytes) : zstd(bytes) }
         func damaged(_ bytes: [UInt8]) -> [UInt8] {
             var bytes = bytes
-            // gzip: the check value before the length; zstd: the last byte of the checksum.
+            // gzip: the checksum before the length; zstd: the last byte of the checksum.
             bytes[bytes.count - (kind == "gz" ? 6 : 1)] ^= 0x55
             return bytes
         }

@@ -2,7 +2,7 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// What does not fit is refused before any data is read, with the number that would do; and that number does.
+/// Too small a budget is refused before any data is read; the message states a budget, and that one is enough.
 @Suite struct MemoryTests {
     private static let lines = (0..<40).map { #"{"prompt":"say \#($0)","completion":"what \#($0 * 7 % 11) is"}"# }
 
@@ -39,7 +39,7 @@ import Testing
         }
         #expect(space.names() == ["in.jsonl", "run.yaml"])
         let enough = try #require(least) >> 20
-        // That number does, and a MiB less does not.
+        // That number is enough, and a MiB less is not.
         let less = try space.sluice("run", "run.yaml", "--threads", "2", "--memory", "\(enough - 1)MiB")
         #expect(less.status == 4 && less.errorText.contains("would do is \(enough)MiB"), "\(less.errorText)")
         #expect(space.names() == ["in.jsonl", "run.yaml"])
@@ -53,7 +53,7 @@ import Testing
         #expect(try #require(timing["memory_peak"]?.integerValue) <= enough << 20)
     }
 
-    /// What is declared is what is used: a reservoir that fills up, in the smallest budget, stays below it.
+    /// Actual use stays within the declaration: in the smallest budget, a reservoir fills up without exceeding it.
     @Test(arguments: [(1, 384), (2, 4096), (3, 2048)])
     func thePeakStaysBelowTheSmallestBudget(_ threads: Int, dimensions: Int) throws {
         guard Program.isRelease else { return skip("a debug build takes minutes") }
@@ -91,7 +91,7 @@ import Testing
         #expect(plan.status == 0, "\(plan.errorText)")
     }
 
-    /// How large a group is turns out in the middle of the run: what was done is kept, and more memory goes on with it.
+    /// The size of a group becomes known only during the run: the work so far is kept, and more memory continues it.
     @Test func aGroupThatDoesNotFitIsRefusedWithTheNumberThatWouldDo() throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: (0..<60_000).map { #"{"n":\#($0)}"# })
@@ -127,7 +127,7 @@ import Testing
         ] {
             #expect(outcome.outputText.contains(words), "\(words) is not in:\n\(outcome.outputText)")
         }
-        // Each phase's parts and those that are there always are within the budget.
+        // Each phase's shares and the permanent ones fit into the budget.
         var sums: [Int] = []
         for line in outcome.outputText.split(separator: "\n").drop(while: { !$0.hasPrefix("memory:") }).dropFirst() {
             guard line.hasPrefix("  "), let size = line.split(separator: " ").firstIndex(where: { $0.hasSuffix("iB") })
@@ -138,7 +138,7 @@ import Testing
         }
         #expect(sums.count == 5)
         let always = try #require(sums.first)
-        // Sizes are printed to a tenth.
+        // Sizes are printed with one decimal.
         for sum in sums.dropFirst() { #expect(always + sum <= (512 << 20) + (1 << 19)) }
     }
 }

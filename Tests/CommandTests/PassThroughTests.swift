@@ -25,7 +25,7 @@ import Testing
         try space.write("in.jsonl", lines: lines)
         try space.define(input: input)
         let files = try space.run()
-        // Records without the field of the dedupe are not alike for that.
+        // Records that lack the dedupe field are not duplicates of each other.
         #expect(text(files.kept) == text(joined(lines)))
         try files.expectClosedAccount(["in.jsonl": lines])
     }
@@ -43,7 +43,7 @@ import Testing
         #expect(files.keptLines.count >= 8, "\(drops)")
     }
 
-    /// A carriage return before the line end is no content.
+    /// A carriage return before the line end is not content.
     @Test func carriageReturns() throws {
         let space = try Workspace()
         let text = "{\"a\": \"1\"}\r\n{\"a\": \"2\\r\"}\n\r\n{\"a\": \"1\"}\n{\"a\": \"3\"}\r\n"

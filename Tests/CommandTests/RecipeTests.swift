@@ -3,7 +3,7 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// The recipes in `examples/` run as they stand, and their promises hold.
+/// The recipes in `examples/` run unchanged and keep their promises.
 @Suite struct RecipeTests {
     private func run(_ recipe: String, _ arguments: [String], in space: Workspace, into directory: String) throws
         -> RunFiles
@@ -23,7 +23,7 @@ import Testing
         let space = try Workspace()
         let files = try run(recipe, [], in: space, into: "out")
         try files.expectClosedAccount()
-        // What examples/data/README.md says is in the data.
+        // The counts stated in examples/data/README.md.
         #expect(files.count("read") == 6575)
         #expect(files.count("blank_lines") == 1)
         #expect(files.count("quarantined") == 9)
@@ -34,7 +34,8 @@ import Testing
         }
     }
 
-    /// The budget is met exactly, as a share of what reaches the stage, rounded half to even, and as a number.
+    /// The budget is met exactly, as a share of the records that reach the stage (rounded half to even) and as a
+    /// number.
     @Test(arguments: [("5%", nil), ("300", 300), ("1", 1), ("0.5%", nil)] as [(String, Int?)])
     func ltdMeetsItsBudget(keep: String, count: Int?) throws {
         let space = try Workspace()
@@ -47,7 +48,7 @@ import Testing
         #expect(files.count("kept") == expected)
         #expect(files.keptLines.count == expected)
         try files.expectClosedAccount()
-        // Each pick is listed, and no rank stands twice in a cluster.
+        // Each pick is listed, and no rank occurs twice in a cluster.
         let picks = try split(files.picks ?? []).map { try RunFiles.Entry($0) }
         #expect(picks.count == expected)
         let ranks = picks.map { "\($0.values["cluster"] ?? "") \($0.values["rank"] ?? "")" }
@@ -59,7 +60,7 @@ import Testing
         return quotient + (remainder * 2 > divisor || (remainder * 2 == divisor && quotient % 2 == 1) ? 1 : 0)
     }
 
-    /// The selection does not move when the same lines are cut into other files.
+    /// The selection is the same when the same lines are split into other files.
     @Test func ltdDoesNotMoveWithTheCut() throws {
         let space = try Workspace()
         var lines: [[UInt8]] = []
@@ -74,7 +75,7 @@ import Testing
         #expect(try run("ltd.yaml", ["--input", "ten/*.zst", "--threads", "4"], in: space, into: "out10").kept == kept)
     }
 
-    /// The issue's figure: the recipe on real P3 data, with everything varied that must leave no trace.
+    /// The recipe on real P3 data, varying everything that must not affect the result.
     @Test func ltdOnP3() throws {
         guard let sharedData else { return skip("../shared/data is not there") }
         let space = try Workspace()
@@ -127,7 +128,7 @@ import Testing
             .compactMap { rowOf[$0.place] }
         try #require(picks.count == 90)
 
-        // The record farthest from all that are picked, the first of equals; the first pick is as it was.
+        // Farthest from all picks, the first on ties; the first pick is unchanged.
         var least = [Int](repeating: .max, count: file.rows)
         var plain = [picks[0]]
         rows.withUnsafeBufferPointer { rows in
@@ -149,7 +150,7 @@ import Testing
         #expect(picks == plain)
     }
 
-    /// What README.md shows is what the program prints; only time and memory differ.
+    /// README.md shows the program's output; only time and memory differ.
     @Test func theReadmeShowsWhatIsPrinted() throws {
         guard let sharedData else { return skip("../shared/data is not there") }
         let readme = split(try readFile("\(projectFolder)/README.md")).map { text($0) }

@@ -2,7 +2,7 @@ import Glibc
 import SluiceIO
 import Testing
 
-/// A result stays until the next one is complete, and a run never reads what it writes.
+/// A result stays until the next one is complete, and a run never reads its own output.
 @Suite struct ReplacementTests {
     private static let outputs = ["kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "run.json"]
 
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    /// Another name of the same file elsewhere keeps what it holds.
+    /// A hard link to the same file elsewhere keeps its content.
     @Test func aHardLinkToTheOldResultKeepsItsContent() throws {
         let space = try space()
         let first = try space.run()
@@ -101,7 +101,7 @@ import Testing
         #expect(try text(readFile(space("out2/film.partial"))) == "half a film")
     }
 
-    /// Files that the new result does not have go with the old one.
+    /// Files that the new result lacks are removed with the old one.
     @Test func nothingOfTheOldResultIsLeftBesideTheNewOne() throws {
         let space = try space()
         try space.define(stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])

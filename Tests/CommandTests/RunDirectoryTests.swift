@@ -3,7 +3,7 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// The output directory: what may stand there before, and what stands there after.
+/// The output directory: its permitted content before a run, and its content after.
 @Suite struct RunDirectoryTests {
     private func space() throws -> Workspace {
         let space = try Workspace()
@@ -34,7 +34,7 @@ import Testing
         #expect(space.names(in: "out") == Self.outputs)
     }
 
-    /// A result of another plan stays whole and untouched, and the differences are named.
+    /// A result of another plan stays complete and unchanged, and the message names the differences.
     @Test func anotherPlanIsRefused() throws {
         let space = try space()
         _ = try space.run()
@@ -75,11 +75,11 @@ import Testing
         #expect(try text(readFile(space("out/thesis.tex"))) == "years of work", "--force removes only what is ours")
     }
 
-    /// `compression: none` changes the one file and how it is packed, whatever is written of a record.
+    /// `compression: none` changes only this file and its compression, for every form of records.
     @Test(arguments: [[], ["record: formatted"], ["annotate: [rank]"]])
     func uncompressedRecordsAreTheSameLines(_ form: [String]) throws {
         let space = try Workspace()
-        // Line ends of both kinds, blank lines, duplicates, a bad line, no line end at the end; and an array.
+        // Both kinds of line ends, blank lines, duplicates, a malformed line, no line end at the end; and an array.
         let lines = (0..<300).map {
             #"{"a": "text \#($0 % 200) of some length", "b": \#($0)}"# + ($0 % 7 == 0 ? "\r" : "")
         }
@@ -100,7 +100,7 @@ import Testing
             let outcome = try space.sluice(arguments)
             #expect(outcome.status == 0, "\(arguments): \(outcome.errorText)")
         }
-        // Neither form leaves the other's file behind.
+        // Neither form leaves the other's file.
         _ = try space.run(["--force"], into: "plain")
         #expect(space.names(in: "plain") == space.names(in: "out"))
         _ = try space.run(["--force", "--set", "output.compression=none"], into: "plain")
@@ -113,7 +113,7 @@ import Testing
         #expect(changed.errorText.contains("kept.jsonl is not what was written"), "\(changed.errorText)")
     }
 
-    /// A run that fails removes nothing but its own, and leaves no folder that it made.
+    /// A failed run removes only its own files, and leaves no directory that it created.
     @Test func aFailedRunLeavesNothing() throws {
         let space = try space()
         try space.write("bad.jsonl", "{}\n{\n")
@@ -125,7 +125,7 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
-    /// Work files are what NumPy opens, and go unless they are asked for.
+    /// NumPy opens the work files; they are removed unless requested.
     @Test func workFilesOnRequest() throws {
         let space = try space()
         try space.define(
@@ -150,7 +150,7 @@ import Testing
         #expect(try files.drops.map { "\($0.place) \($0.partner ?? "")" } == ["data/x.jsonl:2 data/x.jsonl:1"])
     }
 
-    /// A file that a stage reads decides by what it holds: where the project lies does not matter.
+    /// The content of a stage's file counts, not the location of the project.
     @Test func filesOfStagesCountByTheirContent() throws {
         let space = try Workspace()
         try space.write("a/in.jsonl", lines: (0..<80).map { #"{"a": "text \#($0 % 60) of \#($0)"}"# })
@@ -175,7 +175,7 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.errorText)")
         let before = try RunFiles(space("a/out"))
         #expect(before.manifest["stage_files"]?.elements.first?["file"]?.textValue == "earlier.npy")
-        // Elsewhere, from elsewhere: the same run.
+        // Another project folder, another working directory: the same run.
         rename(space("a"), space("b"))
         let gone = try space.sluice("verify", "b/out")
         #expect(gone.status == 3)
@@ -189,7 +189,7 @@ import Testing
         #expect(try RunFiles(space("b/out")).digests == before.digests)
         #expect(try space.sluice("verify", "b/out", "--rerun").status == 0, "it was run again where it lies now")
 
-        // The same name with other content: another run.
+        // The same name with other content is another run.
         var file = try readFile(space("b/earlier.npy"))
         file[file.count - 1] ^= 1
         try space.write("b/earlier.npy", file)
@@ -208,7 +208,7 @@ import Testing
         #expect(try RunFiles(space("b/out")).manifest["definition_digest"] != before.manifest["definition_digest"])
     }
 
-    /// Inputs that are named on the command line are found again, wherever the definition lies.
+    /// Inputs named on the command line are found again, wherever the definition is.
     @Test(arguments: ["deep/run.yaml", "PATH/deep/run.yaml", "./deep/../deep/run.yaml"])
     func inputsOfTheCommandLineAreFoundAgain(_ file: String) throws {
         let space = try Workspace()
@@ -283,7 +283,7 @@ import Testing
 
     // MARK: Stop and resume
 
-    /// A signal ends the run in order; `--resume` goes on, and what comes out is what an undisturbed run gives.
+    /// A signal ends the run in order; `--resume` continues it, with the same output as an undisturbed run.
     @Test func aStoppedRunGoesOn() throws {
         let space = try space()
         try space.write(
@@ -298,7 +298,7 @@ import Testing
                 "coreset: {keep: 1%, per: cluster}",
             ])
         let whole = try space.run(into: "whole")
-        // Stopped as soon as there is something to go on with; where the run is faster than that, once more.
+        // Stopped as soon as a resume is possible; if the run is faster than that, it is tried again.
         var ended: Outcome?
         for _ in 0..<20 where ended == nil {
             try? FileSystem.local.removeTree(space("cut"))

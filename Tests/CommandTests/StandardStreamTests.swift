@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-/// Standard input and output that are closed, full, or not what a command takes.
+/// Standard input and output that are closed, full, or not acceptable to a command.
 @Suite struct StandardStreamTests {
     private func space() throws -> Workspace {
         let space = try Workspace()
@@ -10,7 +10,7 @@ import Testing
         return space
     }
 
-    /// Runs a shell command in which `$S` is the program.
+    /// Runs a shell command; `$S` is the program.
     private func shell(_ command: String, _ space: Workspace) throws -> Outcome {
         try Program.run(["-c", "S=\"$0\"; " + command, Program.path], program: "/bin/sh", in: space.path)
     }
@@ -32,7 +32,7 @@ import Testing
         #expect(try shell("exec \"$S\" \(command)", space).status == 0)
     }
 
-    /// A reader that has read enough ends the program in silence, as it ends others.
+    /// When the reader of its output closes the pipe, the program ends silently, like other programs.
     @Test func aClosedPipeIsNoFault() throws {
         let space = try space()
         let outcome = try shell("{ \"$S\" stages coreset; echo \"status $?\" >&2; } | head -c 1 > /dev/null", space)
@@ -47,7 +47,7 @@ import Testing
             outcome.errorText.contains("standard input") && outcome.errorText.contains("closed"), "\(outcome.errorText)"
         )
         #expect(!space.names().contains("closed"))
-        // Whatever is closed, no file of the run takes its number.
+        // Whichever stream is closed, no file of the run gets its descriptor.
         let whole = try space.run()
         for (number, closed) in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"].enumerated() {
             #expect(try shell("exec \"$S\" run run.yaml --output \(number) \(closed)", space).status == 0)
@@ -66,7 +66,7 @@ import Testing
         #expect(!space.names().contains("-"))
     }
 
-    /// A ledger that is gone or empty knows nothing of any line, and must not be asked.
+    /// A ledger that is missing or empty has no answers, so `why` must not use it.
     @Test(arguments: ["ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst"])
     func whyDoesNotBelieveDamagedFiles(_ name: String) throws {
         let space = try space()

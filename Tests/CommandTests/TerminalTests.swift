@@ -1,9 +1,9 @@
 import SluiceCore
 import Testing
 
-/// What is printed fits the terminal and can't command it.
+/// Output fits the terminal and contains no control characters for it.
 @Suite struct TerminalTests {
-    /// What a person sees with a terminal of so many columns.
+    /// The output on a terminal with this many columns.
     private func seen(_ space: Workspace, _ arguments: [String], columns: Int) throws -> Outcome {
         try Program.run(
             ["COLUMNS=\(columns)", Program.path] + arguments, program: "/usr/bin/env", in: space.path)
@@ -38,7 +38,7 @@ import Testing
         }
     }
 
-    /// Names of fields and files come from others: they must not reach the terminal as they are.
+    /// Names of fields and files are foreign text and must be escaped before they reach the terminal.
     @Test func controlCharactersAreEscaped() throws {
         let space = try Workspace()
         let escape = "\u{1B}[31m"
@@ -49,7 +49,7 @@ import Testing
         #expect(outcome.errorText.contains(#"a record has the fields \u{1b}[31mq, \u{7}, ok"#), "\(outcome.errorText)")
         let warnings = try RunFiles(space("out")).manifest["warnings"]?.elements.compactMap(\.textValue) ?? []
         #expect(warnings.count == 1 && !warnings[0].contains("\u{1B}") && !warnings[0].contains("\u{7}"))
-        // File names in every command that speaks of them, and names in a definition.
+        // File names in every command that prints them, and names in a definition.
         try space.write(
             "wrong.yaml", "sluice: 1\n\"\(#"\e[2J"#)\": 1\ninput: {files: 'in*'}\noutput: {directory: out}\n")
         let name = "in\(escape)\n\u{202E}.jsonl"
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    /// A name of 3 MB is cut, in messages and in `run.json`.
+    /// A name of 3 MB is shortened, in messages and in `run.json`.
     @Test func longNamesAreCut() throws {
         let space = try Workspace()
         let name = String(repeating: "long", count: 750_000)
@@ -83,7 +83,7 @@ import Testing
         #expect(check.errorText.contains("known are sluice, seed"), "\(check.errorText.suffix(300))")
     }
 
-    /// The parser's messages look like all others.
+    /// The argument parser's messages have the same form as all others.
     @Test func oneStyleOfMessages() throws {
         let space = try Workspace()
         for arguments in [
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    /// Reasons that did not occur are left out.
+    /// Reasons with count 0 are left out.
     @Test func noReasonsOfZero() throws {
         let space = try Workspace()
         try space.write("in.jsonl", "{\"a\": \"x\"}\n")

@@ -3,7 +3,7 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// `verify` finds what was changed, and says what it did not look at.
+/// `verify` finds changes, and states what it did not check.
 @Suite struct VerifyTests {
     private func space() throws -> Workspace {
         let space = try Workspace()
@@ -16,7 +16,7 @@ import Testing
         return space
     }
 
-    /// Another `run.json`, made of the one that is there.
+    /// Replaces `run.json` by a modified version of it.
     private func forge(_ space: Workspace, _ change: (String) -> String) throws -> Outcome {
         let path = space("out/run.json")
         let bytes = try readFile(path)
@@ -53,7 +53,7 @@ import Testing
         #expect(outcome.errorText.contains("run.json"), "\(outcome.errorText)")
     }
 
-    /// Nobody made new digests: the seal is enough.
+    /// The digests are unchanged: the seal is enough to detect it.
     @Test func everyChangeOfTheManifestIsFound() throws {
         let space = try space()
         _ = try space.run()
@@ -74,7 +74,7 @@ import Testing
         #expect(found >= 7)
     }
 
-    /// Whoever makes new digests too has to make the rest fit.
+    /// Even with new digests, the rest must match.
     @Test func aForgedManifestWithRightDigestsContradictsTheFiles() throws {
         let space = try space()
         let files = try space.run()
@@ -149,7 +149,7 @@ extension Report {
         return with("stages", .list(stages))
     }
 
-    /// With new digests of itself, made as `docs/run-directory.md` says.
+    /// With new digests of itself, made as `docs/run-directory.md` describes.
     var sealed: Report {
         func digest(_ entries: [Entry]) -> Report {
             let hash = Array(Report.object(entries).json.utf8).withUnsafeBytes { XXHash.hash128($0) }

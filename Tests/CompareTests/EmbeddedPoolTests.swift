@@ -5,9 +5,9 @@ import SluiceEngine
 import SluicePipeline
 import Testing
 
-/// Vectors of finished runs, made again from their inputs.
+/// Vectors of finished runs, computed again from their inputs.
 @Suite struct EmbeddedPoolTests {
-    /// A folder with two inputs, some lines of which are no records, duplicates, or without text.
+    /// A folder with two inputs; some lines are malformed, duplicates, or without text.
     private func workspace() throws -> String {
         var path = Array("/tmp/sluice-compare-XXXXXX".utf8CString)
         try #require(mkdtemp(&path) != nil)
@@ -57,7 +57,7 @@ import Testing
         let pool = try read(1000)
         #expect(pool.dimension == 48)
         #expect(pool.kept == result.kept && pool.chosen.count == result.kept * 48)
-        // Every record with a text that the dedupe kept.
+        // Every record that has a text and passed the dedupe.
         let dedupe = result.manifest["stages"]?.elements.first
         let duplicates = dedupe?["dropped"]?["duplicate"]?.integerValue ?? 0
         #expect(duplicates > 0 && pool.records == result.read - result.quarantined - duplicates)
@@ -66,7 +66,7 @@ import Testing
         #expect(pool.labels?.all == 6)
         let rows = Set((0..<pool.sampled).map { Array(pool.pool[($0 * 48)..<(($0 + 1) * 48)]) })
         for row in 0..<pool.kept { #expect(rows.contains(Array(pool.chosen[(row * 48)..<((row + 1) * 48)]))) }
-        // A smaller sample is the beginning of a larger one, and threads change nothing.
+        // A smaller sample is a prefix of a larger one, and the number of threads changes nothing.
         let small = try read(20, threads: 1)
         #expect(small.pool == Array(pool.pool[..<(20 * 48)]))
         #expect(small.chosen == pool.chosen)

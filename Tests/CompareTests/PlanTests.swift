@@ -7,7 +7,7 @@ import Testing
 
 @testable import SluiceEngine
 
-/// What `plan` says before anything is read, held against what a run then does.
+/// The plan's statements, compared with the run that follows.
 @Suite struct PlanTests {
     private static let registry = Registry.builtIn
 
@@ -23,7 +23,7 @@ import Testing
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Records of other sizes than a typical one, packed and plain, more than is looked at.
+    /// Records of untypical sizes, compressed and plain, more than the plan samples.
     @Test(arguments: [(100, 84_000), (9000, 936)])
     func estimatesRecordsByTheBeginnings(length: Int, count: Int) throws {
         let folder = try folder()
@@ -57,7 +57,7 @@ import Testing
         #expect(given.estimate == RecordEstimate(records: 7, source: .given))
     }
 
-    /// A phase has one number, in the plan and in what a run shows of itself.
+    /// A phase has the same number in the plan and in the progress of a run.
     @Test func phasesAreNumberedAlike() throws {
         let folder = try folder()
         defer { try? FileSystem.local.removeTree(folder) }

@@ -7,11 +7,11 @@ import SluicePipeline
 import SluiceTesting
 import Testing
 
-/// Input that was altered between a stop and the resume, its size and time as before: a resume says so, or gives what
-/// a run over the new input gives, never a mixture.
+/// Input altered between a stop and the resume, with its size and time unchanged: the resume reports it or gives the
+/// result of a run on the new input, never a mixture.
 @Suite(.serialized)
 struct AlteredInputTests {
-    /// What decides how the part before the stop is looked at again.
+    /// Options that decide how the input before the stop is checked again.
     enum Way: String, CaseIterable {
         case plain, table, spill, compare, select
     }
@@ -25,7 +25,7 @@ struct AlteredInputTests {
             work = try Workspace()
             self.way = way
             for (number, file) in Self.files.enumerated() {
-                // No two records alike, so that one byte more or less in common changes no number of records.
+                // All records differ, so that one byte more or less in common changes no count.
                 let lines = (0..<150).map { line in
                     #"{"prompt":"number \#(number) \#(line)","completion":"\#(Corpus.words[line % 20]) \#(line) aaaa"}"#
                 }
@@ -67,7 +67,7 @@ struct AlteredInputTests {
             _ = try Run(definition, registry: .builtIn, options: options).run()
         }
 
-        /// Changes the last letter of a file's first record, or changes it back, and sets the file's time back.
+        /// Changes the last letter of a file's first record, or restores it, and then restores the file's time.
         func alter(_ file: String) throws {
             let modified = try FileSystem.local.status(of: work(file))?.modified ?? 0
             let opened = try FileSystem.local.openForUpdating(work(file))
@@ -104,7 +104,7 @@ struct AlteredInputTests {
                 do {
                     try scene.run("out", resume: true)
                     let now = try Snapshot(work("out"))
-                    // What was written down before the change, and read no more after it, is of the old input wholly.
+                    // Output written before the change, from input not read again, is entirely that of the old input.
                     if now == before { unseen += 1 } else { anew += 1 }
                     #expect(now == after || now == before, "\(file), stopped at \(part) %")
                     #expect(now == after || part > 60, "\(file), stopped at \(part) %")

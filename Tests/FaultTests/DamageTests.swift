@@ -6,7 +6,7 @@ import SluiceIO
 import SluiceTesting
 import Testing
 
-/// Work files that are not what was written: a resume says so, or gives the right bytes all the same.
+/// Damaged work files: a resume reports them, or still gives the right bytes.
 @Suite(.serialized)
 struct DamageTests {
     @Test(arguments: Case.allCases)
@@ -17,7 +17,7 @@ struct DamageTests {
         try library.run("counted", counter.fileSystem)
         var random = SplitMix64(state: testSeed)
         var tally = (damages: 0, refused: 0, right: 0)
-        // Runs that stopped at several places, the last of them among the final renames.
+        // Runs stopped at several points, the last during the final renames.
         for part in kind == .select && !isSoak ? [45, 75, 90, 97] : [30, 55, 70, 80, 90, 96, 98, 99] {
             work.remove("stopped")
             let faulty = FaultyFileSystem(failing: counter.calls * part / 100, with: .error(ENOSPC), .fromThenOn)
@@ -77,7 +77,7 @@ struct DamageTests {
     }
 
     @Test func aSmallerLedgerShareAfterAStopWritesOverNothing() throws {
-        // Runs of ledger lines bear the name of their phase: see LedgerRuns.begin.
+        // Ledger runs are named after their phase: see LedgerRuns.begin.
         let work = try Workspace()
         try Corpus.write(300, to: work.path, all: false)
         let library = Library(work, .select)
@@ -87,7 +87,7 @@ struct DamageTests {
         let faulty = FaultyFileSystem(failing: counter.calls * 85 / 100, with: .error(ENOSPC), .fromThenOn)
         #expect(throws: EngineError.self) { try library.run("out", faulty.fileSystem) }
         let runs = try Workspace.files(under: work("out/work")).filter { $0.hasSuffix(".run") }.map(Path.name(of:))
-        // However many runs a phase is cut into, none has a name that another phase may give.
+        // However many runs a phase has, none takes the name of another phase's run.
         #expect(runs.contains { $0.hasPrefix("ledger-reading-") } && runs.contains { $0.hasPrefix("ledger-choice-0-") })
         try library.run("out", .local, resume: true)
         #expect(try Snapshot(work("out")) == whole)
@@ -123,7 +123,7 @@ struct DamageTests {
     @Test func theLockIsOnTheFileThatStandsThere() throws {
         let work = try Workspace()
         let path = work("lock")
-        // Someone who opened the file, waits for the lock, and gets it when the file is gone.
+        // A process that opened the file, waits for the lock, and gets it after the file was removed.
         let once = FaultyFileSystem(failing: 0, of: [.lock])
         let gone = FileSystem.local.intercepting { operation, _ in
             if operation == .lock, once.calls == 1 { unlink(path) }

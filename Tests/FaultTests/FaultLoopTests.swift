@@ -7,8 +7,8 @@ import SluicePipeline
 import SluiceTesting
 import Testing
 
-/// The n-th call of the file system fails, for one n after the other: each run ends with a clear error or the right
-/// bytes, and what it leaves can go on or start over.
+/// The n-th call of the file system fails, for each n in turn: every run ends with a clear error or the right bytes,
+/// and its leftovers can be resumed or replaced.
 @Suite(.serialized)
 struct FaultLoopTests {
     /// One way to disturb a run.
@@ -17,7 +17,7 @@ struct FaultLoopTests {
         let operations: Set<FileSystem.Operation>
         let fault: FaultyFileSystem.Fault
         let extent: FaultyFileSystem.Extent
-        /// How many places of a run are tried when not all are.
+        /// The number of points of a run that are tried if not all are.
         let places: Int
         var testDescription: String { name }
 
@@ -58,14 +58,14 @@ struct FaultLoopTests {
         #expect(tally.faults >= min(calls, disturbance.places) - 1)
     }
 
-    /// A run over a finished one, disturbed: the old result is there and whole, or the new one is.
+    /// A run over a finished one, disturbed: afterwards the directory has the old result, complete, or the new one.
     @Test(arguments: [Case.dedupe, .select])
     func replacingAResultIsSurvived(_ kind: Case) throws {
         let (library, whole) = try Library.prepared(kind)
         let work = library.work
         let counter = FaultyFileSystem(failing: 0)
         _ = try library.run("whole", counter.fileSystem, force: true)
-        // What prepares the folder comes first, so that is looked at call by call.
+        // The first calls prepare the folder; each of them is tested.
         let places =
             Array(1...(isSoak ? 40 : 12))
             + stride(from: isSoak ? 41 : 13, through: counter.calls, by: isSoak ? 1 : max(1, counter.calls / 8))
@@ -79,7 +79,7 @@ struct FaultLoopTests {
         note("\(kind), over a finished run: \(tally)")
     }
 
-    /// The n-th lease of memory is refused, for every n there is.
+    /// The n-th lease of memory is refused, for every n.
     @Test(arguments: Case.allCases)
     func everyRefusedLeaseIsSurvived(_ kind: Case) throws {
         let (library, whole) = try Library.prepared(kind)
@@ -97,7 +97,7 @@ struct FaultLoopTests {
             } catch let error as EngineError {
                 tally.errors += 1
                 #expect(error.code.exitStatus == 4, "lease \(n): \(error)")
-                // Who asked for how much, what there is, and what would do.
+                // The holder, the requested and available memory, and the sufficient amount.
                 let purpose = try #require(faulty.refused)
                 #expect(error.message.hasPrefix("\(purpose) needs "), "lease \(n): \(error)")
                 #expect(
@@ -112,7 +112,7 @@ struct FaultLoopTests {
                 let left = try Snapshot(work("out"))
                 #expect(left.files["run.json"] == nil && left.isHarmless(beside: whole), "lease \(n) left \(left)")
             }
-            // With the memory there again, half of them go on and half start over.
+            // With the memory available again, half of the runs resume and half start over.
             let resumes = n % 2 == 0
             _ = try library.run("out", .local, force: !resumes, resume: resumes)
             if resumes { tally.resumed += 1 } else { tally.fresh += 1 }
@@ -178,7 +178,7 @@ struct Library {
     let work: Workspace
     let kind: Case
     var threads = 1
-    /// Stages in place of the definition's own.
+    /// Stages that replace those of the definition.
     var stages: String?
 
     init(_ work: Workspace, _ kind: Case) {
@@ -186,7 +186,7 @@ struct Library {
         self.kind = kind
     }
 
-    /// With records to run on, and what an undisturbed run makes of them.
+    /// With records as input, and the result of an undisturbed run on them.
     static func prepared(_ kind: Case) throws -> (library: Library, whole: Snapshot) {
         let work = try Workspace()
         try Corpus.write(300, to: work.path, all: false)

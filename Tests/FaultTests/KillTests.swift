@@ -3,7 +3,7 @@ import SluiceCore
 import SluiceIO
 import Testing
 
-/// The program itself, stopped in every way that a machine has.
+/// The program itself, stopped in every way that a system offers.
 @Suite(.serialized)
 struct KillTests {
     /// A definition and its data in a folder, and the program that runs it.
@@ -34,7 +34,7 @@ struct KillTests {
             return (try Snapshot(work("whole")), outcome.seconds)
         }
 
-        /// Starts a run and ends it with a signal after so many seconds.
+        /// Starts a run and ends it with a signal after this many seconds.
         func interrupted(_ signal: Int32, after seconds: Double, _ more: [String] = []) throws -> Process.Outcome {
             let process = try Process(arguments("out", more))
             Process.sleep(seconds)
@@ -42,7 +42,7 @@ struct KillTests {
             return try process.wait()
         }
 
-        /// Starts runs until a signal ends one that has something to go on with.
+        /// Starts runs until a signal ends one that can be resumed.
         func stopped(_ signal: Int32) throws -> Process.Outcome? {
             for _ in 0..<20 {
                 work.remove("out")
@@ -109,13 +109,13 @@ struct KillTests {
         #expect(try Snapshot(scene.work("out")) == whole)
     }
 
-    /// A run that reads a pipe, and so goes on until somebody closes that: no test has to hurry.
+    /// A run that reads a pipe and so continues until the pipe is closed: tests needn't hurry.
     private final class Waiting {
         let work: Workspace
         let process: Process
         private let ends: [Int32]
 
-        /// - Parameter ignoring: names of signals that whoever starts the program ignores.
+        /// - Parameter ignoring: names of signals that the parent process ignores.
         init(ignoring: String? = nil) throws {
             work = try Workspace()
             try FileSystem.local.write(Array(Case.dedupe.yaml().utf8), to: work("run.yaml"))
@@ -129,17 +129,17 @@ struct KillTests {
             let before = ignoring.map { ["-c", "trap '' \($0); exec \"$0\" \"$@\"", Process.sluice] } ?? []
             process = try Process(
                 before + arguments, program: ignoring == nil ? Process.sluice : "/bin/sh", input: ends[0])
-            // From then on it hears signals.
+            // From here on it receives signals.
             let plan = work("out/work/plan.json")
             process.wait { access(plan, F_OK) == 0 }
         }
 
         deinit { for end in ends { close(end) } }
 
-        /// Gives it a record, and the end of its input.
+        /// Writes a record and ends the input.
         func feed() throws {
             _ = "{\"prompt\": 1}\n".withCString { Glibc.write(ends[1], $0, strlen($0)) }
-            // The reading end of this process's own keeps no reader waiting.
+            // This process closes its own reading end, so that no reader waits for it.
             dup2(ends[0], ends[1])
         }
     }
@@ -150,13 +150,14 @@ struct KillTests {
         let outcome = try run.process.wait()
         #expect(outcome.status == 130, "\(outcome.error)")
         #expect(outcome.error.contains("before anything was kept"), "\(outcome.error)")
-        // What a pipe gave is gone, so there is nothing to go on with and nothing to refuse.
+        // The pipe's data is gone, so there is nothing to resume and nothing to refuse.
         let again = try Process.run(
             ["run", run.work("run.yaml"), "--input", "-", "--output", run.work("out"), "--progress", "none"])
         #expect(again.status == 0, "\(again.error)")
     }
 
-    /// `timeout` signals a process and its group, so that two come microseconds apart; and some press Ctrl-C twice.
+    /// `timeout` signals a process and its group, so that two signals arrive microseconds apart; some users press
+    /// Ctrl-C twice.
     @Test(arguments: [0, 20, 100, 1_000, 10_000, 100_000, 450_000])
     func twoSignalsEndARunWithItsLastWords(_ microseconds: UInt32) throws {
         for (first, second) in [(SIGTERM, SIGTERM), (SIGINT, SIGTERM)] {
@@ -171,7 +172,7 @@ struct KillTests {
         }
     }
 
-    /// A job in the background, or under nohup, is not stopped by what its shell has it ignore.
+    /// A background job, or one under nohup, is not stopped by a signal that its shell makes it ignore.
     @Test func ignoredSignalsStayIgnored() throws {
         let run = try Waiting(ignoring: "INT HUP")
         run.process.send(SIGINT)
@@ -202,7 +203,7 @@ struct KillTests {
         #expect(try Snapshot(first.work("out")).files.count == 4)
     }
 
-    /// Somebody removes the folder that a run writes to.
+    /// The run's output directory is removed while it writes.
     @Test func aRemovedOutputDirectoryIsSaidToBe() throws {
         let run = try Waiting()
         run.work.remove("out")
@@ -213,7 +214,7 @@ struct KillTests {
         #expect(!outcome.error.contains("--resume"), "\(outcome.error)")
     }
 
-    /// Nothing tells what work files are of without the plan beside them.
+    /// Without the plan file, nothing tells which plan the work files belong to.
     @Test func aMissingPlanIsSaidToBe() throws {
         let scene = try Scene(.select, records: 1200)
         let (whole, _) = try scene.undisturbed()
@@ -263,7 +264,7 @@ struct KillTests {
         expectRefused(try resume([]), "version", "9.")
         try FileSystem.local.write(plan, to: scene.work("out/work/plan.json"))
 
-        // None of that touched the work.
+        // None of this changed the work files.
         #expect(try FileSystem.local.status(of: scene.work("out/work/checkpoint")) != nil)
         let plain = try Process.run(scene.arguments("out"))
         #expect(plain.status == 2)
@@ -285,20 +286,20 @@ struct KillTests {
         #expect(again.error.contains("nothing was done"), "\(again.error)")
         #expect(try FileSystem.local.status(of: scene.work("out/kept.jsonl.zst")) == before)
 
-        // A manifest without its files vouches for nothing.
+        // A manifest without its files proves nothing.
         unlink(scene.work("out/kept.jsonl.zst"))
         let mended = try Process.run(scene.arguments("out", ["--resume"]))
         #expect(mended.status == 0, "\(mended.error)")
         #expect(try Snapshot(scene.work("out")) == whole)
 
-        // A lock file that a killed process left stops nobody.
+        // The lock file of a killed process doesn't block the next one.
         scene.work.remove("out")
         try FileSystem.local.makeFolder(scene.work("out"))
         try FileSystem.local.write([], to: scene.work("out/.sluice.lock"))
         #expect(try Process.run(scene.arguments("out")).status == 0)
         #expect(try Snapshot(scene.work("out")) == whole)
 
-        // A folder of someone else's is left as it was.
+        // A foreign folder is left unchanged.
         try FileSystem.local.makeFolder(scene.work("theirs"))
         try FileSystem.local.write([1], to: scene.work("theirs/file"))
         #expect(try Process.run(scene.arguments("theirs")).status == 2)

@@ -2,14 +2,14 @@ import Glibc
 import SluiceIO
 import Synchronization
 
-/// A running program, its error output in a file.
+/// A running program, with its standard error in a file.
 final class Process {
     let pid: pid_t
     private let errorPath: String
     private let began = Process.now()
     private static let counter = Atomic<Int>(0)
 
-    /// `SLUICE_BINARY`, or the program that was built beside these tests.
+    /// `SLUICE_BINARY`, or the program built with these tests.
     static let sluice: String = {
         if let given = getenv("SLUICE_BINARY") { return String(cString: given) }
         var buffer = [CChar](repeating: 0, count: 4096)
@@ -19,13 +19,13 @@ final class Process {
     }()
 
     struct Outcome {
-        /// The exit status; 128 and the number of the signal where one ended it.
+        /// The exit status; 128 plus the signal number if a signal ended the program.
         let status: Int32
         let error: String
         let seconds: Double
     }
 
-    /// - Parameter input: a descriptor to be its standard input.
+    /// - Parameter input: the descriptor of its standard input.
     init(_ arguments: [String], program: String = sluice, input: Int32? = nil) throws {
         errorPath = "\(Workspace.base)/sluice-fault-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue).err"
         var actions = posix_spawn_file_actions_t()
@@ -38,14 +38,14 @@ final class Process {
         }
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        // Threads of a test runner block signals, and a child inherits that.
+        // A test runner's threads block signals, and a child inherits that.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
         var none = sigset_t()
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
-        // Nor does it matter what whoever started the tests ignores, such as a job in the background.
+        // Reset signals that the tests' parent ignores, as in a background job.
         for number in [SIGHUP, SIGINT, SIGTERM] { sigaddset(&none, number) }
         posix_spawnattr_setsigdefault(&attributes, &none)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
@@ -60,10 +60,10 @@ final class Process {
         pid = child
     }
 
-    /// The exit code, where it has ended and somebody has heard of it.
+    /// The exit status, once the process has ended and been waited for.
     private var code: Int32?
 
-    /// Waits until something is so, or the program has ended; a minute at most.
+    /// Waits until a condition holds or the program has ended, at most a minute.
     func wait(until isSo: () -> Bool) {
         let limit = Self.now() + 60
         while code == nil, !isSo(), Self.now() < limit {

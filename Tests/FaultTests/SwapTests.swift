@@ -7,10 +7,10 @@ import SluicePipeline
 import SluiceTesting
 import Testing
 
-/// A result that replaces another one, stopped at every step: whoever reads the directory finds one of them, whole.
+/// A result that replaces another one, stopped at every step: a reader finds one of them, complete.
 @Suite(.serialized)
 struct SwapTests {
-    /// A directory with a result, and a definition of another one, which has fewer files.
+    /// A directory with a result, and a definition of another result that has fewer files.
     private struct Scene {
         let work: Workspace
         let old: Snapshot
@@ -29,7 +29,7 @@ struct SwapTests {
             try Library(work, .dedupe).run("out", fileSystem, force: !resume, resume: resume)
         }
 
-        /// Expects that a reader sees one result, and says whether it is the new one.
+        /// Expects that a reader sees a single result, and returns whether it is the new one.
         func isNew(_ place: Comment) throws -> Bool {
             let reader = try RunReader(work("out"))
             #expect(try reader.verify(inputFolder: work.path).faults == [], place)
@@ -39,7 +39,7 @@ struct SwapTests {
         }
     }
 
-    /// The process and its disk are gone from the n-th call on, for every n from shortly before the commit.
+    /// The process and its disk fail from the n-th call on, for every n from shortly before the commit.
     @Test(arguments: [FaultyFileSystem.Extent.fromThenOn, .once])
     func everyStepOfTheSwapMayBeTheLast(_ extent: FaultyFileSystem.Extent) throws {
         let scene = try Scene()
@@ -66,7 +66,7 @@ struct SwapTests {
             } else {
                 oldSeen += 1
             }
-            // The same command goes on with what is there, or begins anew where there is nothing to go on with.
+            // The same command continues the run, or starts again if there is nothing to continue.
             do {
                 try scene.replace(.local, resume: true)
             } catch let error as EngineError {
@@ -84,12 +84,12 @@ struct SwapTests {
         if extent == .fromThenOn { #expect(mixed > 2, "no stop fell into the swap itself") }
     }
 
-    /// A committed result whose files were damaged before they got their names is not put in place.
+    /// A result whose files were damaged between commit and rename does not replace the old one.
     @Test func aDamagedResultIsNotPublished() throws {
         let scene = try Scene()
         let work = scene.work
         try work.copy("old", to: "out")
-        // The first rename of a result's file to its final name fails.
+        // The first rename of a result file to its final name fails.
         let target = work("out/work/result/kept.jsonl.zst")
         let faulty = FileSystem.local.intercepting { operation, path in
             operation == .rename && path == target ? .fail(EIO) : .proceed

@@ -5,7 +5,7 @@ import SluiceEngine
 import SluiceIO
 import Synchronization
 
-/// A folder that goes with the test.
+/// A folder that is removed after the test.
 final class Workspace: Sendable {
     let path: String
     private static let counter = Atomic<Int>(0)
@@ -15,7 +15,7 @@ final class Workspace: Sendable {
         try FileSystem.local.makeFolder(path)
     }
 
-    /// In memory where that can be: these tests wait for the disk thousands of times.
+    /// In memory if possible: these tests wait for the disk thousands of times.
     static let base =
         getenv("TMPDIR").map { String(cString: $0) } ?? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
 
@@ -48,13 +48,13 @@ final class Workspace: Sendable {
     }
 }
 
-/// Whether the long loops are asked for, as `make soak` does.
+/// Whether to run the long loops, as `make soak` does.
 let isSoak = getenv("SLUICE_SOAK") != nil
 
-/// Seeds the draws of tests; `SLUICE_FAULT_SEED` gives other moments and places.
+/// Seeds the tests' random draws; `SLUICE_FAULT_SEED` selects other times and places.
 let testSeed = getenv("SLUICE_FAULT_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
 
-/// Records with everything that a reader trips over: duplicates, blank lines, bad lines, no line end at the end.
+/// Records with all difficult cases: duplicates, blank lines, malformed lines, no line end at the end.
 enum Corpus {
     static let words = [
         "river", "stone", "how", "many", "the", "count", "translate", "sum", "answer", "below", "list", "name", "a",
@@ -100,7 +100,7 @@ enum Corpus {
     }
 }
 
-/// What a run directory holds under final names; `run.json` without its `timing`.
+/// The content of a run directory under final names; `run.json` without its `timing`.
 struct Snapshot: Equatable, CustomStringConvertible {
     static let names = [
         "kept.jsonl", "kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst", "run.json",
@@ -118,7 +118,7 @@ struct Snapshot: Equatable, CustomStringConvertible {
         Array(Report.object(try Report(json: bytes).entries.filter { $0.key != "timing" }).json.utf8)
     }
 
-    /// Whether every file that is here is whole and as it should be, and none is vouched for that isn't.
+    /// Whether every file present is complete and correct, and the manifest lists no missing one.
     func isHarmless(beside whole: Snapshot) -> Bool {
         files.allSatisfy { whole.files[$0.key] == $0.value }
             && (files["run.json"] == nil || files.count == whole.files.count)
@@ -142,9 +142,9 @@ enum Case: String, CaseIterable {
     case dedupe
     /// The same, its kept records not compressed.
     case uncompressed
-    /// The same, with a table that never fits.
+    /// The same, with a table that never fits into memory.
     case spill
-    /// A hash that says little, so that contents are compared: on disk, and most of those it finds differ.
+    /// A weak hash, so that contents are compared: on disk, and most candidates differ.
     case compare
     /// Surveys, selections, ledger runs, ranks.
     case select
@@ -178,7 +178,7 @@ enum Case: String, CaseIterable {
     }
 }
 
-/// What a person who runs the tests wants to know.
+/// Prints a line for the person who runs the tests.
 func note(_ text: String) {
     var line = "  \(text)\n"
     line.withUTF8 { _ = Glibc.write(2, $0.baseAddress, $0.count) }

@@ -1,9 +1,10 @@
-// Every kernel of every path that the machine has against the portable path, bit for bit, on many shapes; and a digest of all that the
-// portable path gives, which must be the same on every machine.
+// Compares every kernel of every path that the machine has with the portable path, bit for bit, on many shapes. Also
+// computes a digest of the portable path's results, which must be the same on every machine.
 //
 // usage: harness [--needs PATH]   (fails where the path is missing)
 //
-// Inputs start at odd addresses and end where a page that can't be read begins, outputs likewise, so a kernel that reads or writes past an end dies.
+// Inputs start at odd addresses and end right before an inaccessible page, outputs likewise, so a kernel that reads or
+// writes past an end crashes.
 #include "CVectorKernels.h"
 #include <math.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static void *guarded(int number, size_t bytes) {
     }
     return arena[number] + arena_bytes - bytes;
 }
-/// Rounded up, so that what must be aligned is; the bytes asked for still end within 63 bytes of the page.
+/// Rounded up to keep the required alignment; the requested bytes still end within 63 bytes of the page.
 static void *aligned(int number, size_t bytes) { return guarded(number, (bytes + 63) / 64 * 64); }
 
 // MARK: Values
@@ -64,7 +65,7 @@ static void fill(int8_t *rows, size_t n, size_t d, int kind) {
         }
 }
 
-/// Any finite bits of moderate size; some zeros of both signs.
+/// Any finite bits of moderate magnitude; some zeros of both signs.
 static void fill_doubles(double *to, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint64_t draw = next();
@@ -105,7 +106,7 @@ static void integers(const svk_kernels *a, const svk_kernels *b, size_t n, size_
     int32_t *bias = guarded(3, k * 4);
 
     const svk_kernels *both[2] = {a, b};
-    // Outputs of the two lie in arenas of their own: 4 to 6 and 7 to 9.
+    // The outputs of the two paths are in separate arenas: 4 to 6 and 7 to 9.
     for (int o = 0; o < 2; o++) {
         int32_t *values = filled(4 + 3 * o, (2 * n + k) * 4, 0x5A);
         both[o]->norms(columns, k, d, values);
@@ -124,7 +125,7 @@ static void integers(const svk_kernels *a, const svk_kernels *b, size_t n, size_
             char *found = filled(4 + 3 * o, bytes, 0x5A);
             both[o]->nearest(rows, with ? select : NULL, n, packed, (uint32_t *)found, (int32_t *)(found + n * 4),
                              (int32_t *)(found + n * 8));
-            // Without the second value the others must be the same.
+            // Without the second value the others must not change.
             if (!with) both[o]->nearest(rows, NULL, n, packed, (uint32_t *)found, (int32_t *)(found + n * 4), NULL);
             both[o]->products(rows, n, packed, filled(5 + 3 * o, products, 0x5A), stride);
             int64_t *sum = filled(6 + 3 * o, sums, 0x01);
@@ -200,7 +201,7 @@ static void doubles(const svk_kernels *a, const svk_kernels *b, size_t n, size_t
     add_to_digest(guarded(5, matrix), matrix);
 }
 
-/// The loops that have no path: they go into the digest alone.
+/// The loops without paths: only the digest includes them.
 static void scans(size_t n, size_t d) {
     float *floats = guarded(0, n * d * 4);
     int32_t *integers = guarded(1, n * d * 4);
@@ -252,7 +253,7 @@ static void all(const svk_kernels *a, const svk_kernels *b) {
                 grams(a, b, heights[h], d, kind);
             }
             if (d < 70) {
-                // More rows than partial sums in 16 bits take.
+                // More rows than 16-bit partial sums can hold.
                 integers(a, b, 600, 66, d, kind);
                 grams(a, b, SVK_GRAM_ROWS, d, kind);
             }

@@ -55,7 +55,7 @@ import Testing
         #expect(one.report["reservoir"]?["records"]?.integerValue == 200)
     }
 
-    /// Copies of a record must not bend the sample: one for each content.
+    /// Copies of a record must not distort the sample: it has one per content.
     @Test func copiesDoNotChangeTheClusters() throws {
         let vectors = clustered(2000, dimension: 16, centres: 8)
         let copies = Array(vectors[..<(16 * 500)])
@@ -69,7 +69,8 @@ import Testing
     }
 
     @Test func theSampleIsUniform() throws {
-        // A record's chance to be in the sample does not depend on its place: thirds of the input are met alike.
+        // A record's probability of being sampled does not depend on its position: each third of the input gets its
+        // share.
         var reservoir = 0.0
         for seed in 0..<20 {
             let draw = Seed(UInt64(seed)).derived(for: "cluster")
@@ -117,7 +118,7 @@ import Testing
         let made = try cluster(["clusters": 5, "initial": "k-means||"], vectors, dimension: 32)
         #expect(made.report["initial"]?.textValue == "k-means||")
         #expect(made.distances.allSatisfy { $0 < 0.2 } && Set(made.labels).count == 5)
-        // It is another start, and no more than that: with as many iterations as it takes both end here.
+        // Only the start differs: with enough iterations both end here.
         let other = try cluster(["clusters": 5], vectors, dimension: 32)
         #expect(other.report["mean_squared_distance"] == made.report["mean_squared_distance"])
         let few = try cluster(["clusters": 10, "initial": "k-means||"], Array(vectors[..<96]), dimension: 32)
@@ -133,7 +134,7 @@ import Testing
             guard case .survey(let reservoir) = try ClusterStage.make(options).body(context) else { throw Unexpected() }
             return reservoir.memory(context)
         }
-        // What the advice says fits, and little more would.
+        // The advised value fits, and little more would.
         let little = try need(["clusters": 5, "reservoir": 1_000_000], dimension: 384, memory: 64 << 20)
         #expect(little.least > 64 << 20)
         let words = try #require(little.advice).split(separator: " ")
@@ -144,14 +145,14 @@ import Testing
         #expect(
             try need(["clusters": 5, "reservoir": .integer(advised * 3 / 2)], dimension: 384, memory: 64 << 20).least
                 > 64 << 20)
-        // Where no reservoir would do for the clusters, none is advised.
+        // If no reservoir would be large enough for the clusters, none is advised.
         #expect(try need(["clusters": 5], dimension: 384, memory: 1000).advice == nil)
     }
 
     private struct Unexpected: Error {}
 
     @Test func aReservoirTakesNoMoreThanItDeclares() {
-        // Entries are counted as they lie in memory: the arrays' capacity, and what settling makes beside them.
+        // Entries are counted by memory: the arrays' capacity, and the temporary copies made when settling.
         for (capacity, dimension) in [(10, 4), (1000, 16), (5000, 64)] {
             var reservoir = Reservoir(capacity: capacity)
             var largest = 0
@@ -163,7 +164,7 @@ import Testing
                 largest = max(
                     largest, reservoir.vectors.capacity + reservoir.keys.capacity * MemoryLayout<Reservoir.Key>.stride)
             }
-            // Arrays round their capacity up to what the C library hands out.
+            // Arrays round their capacity up to the allocation size of the C library.
             #expect(largest <= Reservoir.bytes(capacity: capacity, dimension: dimension) + 8192)
             reservoir.settle()
             #expect(reservoir.keys.count == capacity && reservoir.keys == reservoir.keys.sorted())

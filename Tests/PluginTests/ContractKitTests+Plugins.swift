@@ -39,7 +39,7 @@ import Testing
                 after: [StageSpec("format")], registry: Self.registry) == [])
     }
 
-    /// What is wrong with a stage that stands behind `format`, `embed` and `upstream`.
+    /// The faults found in a stage that follows `format`, `embed` and `upstream`.
     private func check(
         _ stage: any Stage.Type, _ options: OptionValues, after upstream: [StageSpec] = []
     ) -> [Violation] {
@@ -96,6 +96,6 @@ import Testing
 }
 
 extension OptionKind {
-    /// The words of a choice.
+    /// The names of a choice.
     fileprivate var words: [String] { if case .choice(let words) = self { words } else { [] } }
 }

@@ -3,14 +3,14 @@ import SluiceTesting
 import Synchronization
 import Testing
 
-/// Breaks one promise, named by the option `fault`; without one it is a good transform: drops short texts and writes
-/// the length of the others.
+/// Breaks the promise named by the option `fault`. Without the option it is a correct transform: it drops short texts
+/// and writes the length of the others.
 private struct Lengths: Stage, Transform {
     static let descriptor = Descriptor(
         name: "lengths", summary: "Writes how long the prompt is.",
         options: [OptionSpec("fault", .text, default: "", help: "What to do wrong.")])
 
-    /// State that outlives a call: what a good stage doesn't have.
+    /// State that outlives a call, which a correct stage doesn't have.
     final class Memory: Sendable {
         let calls = Atomic<Int>(0)
     }
@@ -93,7 +93,7 @@ private struct Lengths: Stage, Transform {
     }
 }
 
-/// Learns the sum and the greatest length of all prompts and drops those that are longer than the mean.
+/// Computes the sum and the maximum of all prompts' lengths, and drops prompts longer than the mean.
 private struct AboveMean: Stage, Survey {
     static let descriptor = Descriptor(
         name: "above-mean", summary: "Drops prompts longer than the mean.",
@@ -170,7 +170,7 @@ private struct AboveMean: Stage, Survey {
     }
 }
 
-/// Keeps the records of each label whose vectors have the greatest first component.
+/// Keeps the records of each label whose vectors have the largest first component.
 private struct Best: Stage, Selection {
     static let descriptor = Descriptor(
         name: "best", summary: "Keeps the best of each label.",
@@ -260,7 +260,7 @@ private struct Best: Stage, Selection {
     func report(_ groups: GroupReports) -> Report { ["groups": .integer(groups.count)] }
 }
 
-/// A survey, what it turns into, and a selection on a column of its own.
+/// A survey, the transform that it becomes, and a selection on a column of its own.
 private struct Chain: Stage {
     static let descriptor = Descriptor(name: "chain", summary: "Three bodies.")
 
@@ -295,7 +295,7 @@ private struct BadlyDescribed: Stage, Transform {
     func apply(to block: inout Block) {}
 }
 
-/// Good stages pass the kit, and a stage that breaks one rule is caught by it.
+/// Correct stages pass the kit, and it detects a stage that breaks one rule.
 @Suite struct ContractKitTests {
     private static let records = (0..<40).map { index in
         let prompt = String(repeating: "word ", count: index * 7 % 5) + "end \(index)"

@@ -215,7 +215,7 @@ import Testing
             let factor = try #require(one.report["factor"]?.realValue)
             #expect(factor >= 1 && factor <= (part < 250 ? 4 : 2))
             #expect(one.report["parts"]?.integerValue == (part < 250 ? (250 + part - 1) / part : nil))
-            // Verified: the radius is what the picks give.
+            // Verified: the radius matches the picks.
             let chosen = picks(one.outcome)
             let worst = (0..<250).map { row in chosen.map { squaredDistance(vectors, row, $0, dimension) }.min()! }
                 .max()!
@@ -225,7 +225,7 @@ import Testing
                 one.report["factor"]?.realValue == (one.report["radius"]?.realValue)!
                     / (one.report["lower_bound"]?.realValue)!)
         }
-        // A budget not below the part goes in one round.
+        // A budget that is at least the part's size needs one round.
         let vectors = clustered(90, dimension: dimension, centres: 6)
         let one = try select(["keep": 20, "rounds": "composable", "part": 20], vectors)
         #expect(one.outcome.ranks == (try select(["keep": 20], vectors)).outcome.ranks)
@@ -248,7 +248,7 @@ import Testing
             let added = picks(outcome)
             #expect(added.count == 5 && Set(added).isDisjoint(with: first))
             if rounds == "one" {
-                // The picks go on where the earlier ones stopped: greedy's order is nested.
+                // The picks continue where the earlier ones stopped: greedy's order is nested.
                 #expect(added == Array(try picks(select(["keep": 13], vectors).outcome)[8...]))
             }
             for row in 0..<200 where outcome.ranks[row] < 0 {
@@ -341,7 +341,7 @@ import Testing
                 }
             }
         }
-        // More medoids than the sample has: two levels.
+        // More medoids than the sample has rows: two levels.
         let many = try select(["keep": 300, "method": "medoids", "reservoir": 150], vectors)
         #expect(picks(many.outcome).count == 300)
         let over = stageError {

@@ -4,7 +4,7 @@ import SluiceGeometry
 import SluiceTesting
 import Testing
 
-/// Embeds texts as one block.
+/// Embeds texts as a single block.
 func embed(_ texts: [String], dimension: Int = 384) throws -> (vectors: VectorColumn, empty: [Int64]) {
     let stage = try EmbedStage.make(["dimensions": .integer(dimension)])
     var block = makeBlock(count: texts.count)
@@ -60,7 +60,7 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
         for row in 4..<7 { #expect(made.vectors[row].contains { $0 != 0 }) }
     }
 
-    /// The bytes may not change: they are part of what makes two runs equal.
+    /// The bytes must not change: they are part of the equality of two runs.
     @Test func vectorsAreTheSameEverywhere() throws {
         let vectors = try embed(["Hello, world! Hello again.", "数据 data 데이터", "naïve Ελλάδα Россия"], dimension: 16)
             .vectors
@@ -81,7 +81,8 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
         for (row, text) in texts.enumerated() { #expect(try embed([text]).vectors[0] == whole[row]) }
     }
 
-    /// Runs of letters are cut, and counting begins anew after very many distinct words: neither may lose its footing.
+    /// Long runs of letters are cut, and counting restarts after very many distinct words: neither may affect later
+    /// words.
     @Test func longWordsAndHugeTexts() throws {
         let blob = String(repeating: "x", count: 10_000)
         let words = (0..<150_000).map { "word\($0 * 7919)" }.joined(separator: " ")

@@ -2,8 +2,8 @@ import Glibc
 import SluiceCore
 import SluiceGeometry
 
-/// The selectors of `coreset` as their papers and docs say them, row by row in plain arithmetic: n is small, nothing is pruned, nothing is
-/// streamed, and no kernel is called.
+/// The selectors of `coreset` as their papers and docs describe them, row by row in plain arithmetic: n is small; there
+/// is no pruning, no streaming and no kernel.
 struct PlainSelectors {
     let vectors: [Int8]
     let dimension: Int
@@ -48,7 +48,8 @@ struct PlainSelectors {
         return Array((0..<count).sorted { (cosines[$0], $0) < (cosines[$1], $1) }.prefix(keep))
     }
 
-    /// By turns: the closest of those left for the first half of the budget, the farthest of those that this half leaves.
+    /// Alternates: the closest remaining rows for the first half of the budget, the farthest of the rest for the
+    /// second.
     func mixed(_ keep: Int) -> [Int] {
         let near = closest((keep + 1) / 2)
         let far = farthest(count).filter { !near.contains($0) }
@@ -121,7 +122,7 @@ struct PlainSelectors {
         return found
     }
 
-    /// Of each cluster the nearest row; for an empty one the row farthest from its centroid.
+    /// The nearest row of each cluster; for an empty cluster the row farthest from its centroid.
     private func nearestMembers(_ clusters: Clusters, of rows: [Int]) -> [Int] {
         var chosen = clusters.centroids.indices.compactMap { cluster in
             rows.indices.filter { clusters.labels[$0] == cluster }
@@ -133,7 +134,8 @@ struct PlainSelectors {
         return chosen.map { rows[$0] }.sorted()
     }
 
-    /// The medoids, ascending: one level up to `flatLimit`, else √keep clusters with shares by their sizes and medoids in each.
+    /// The medoids, ascending: one level up to `flatLimit`, else √keep clusters, with shares by size and medoids in
+    /// each.
     func medoids(_ keep: Int, flatLimit: Int) -> [Int] {
         let all = Array(0..<count)
         if keep >= count { return all }
@@ -143,7 +145,7 @@ struct PlainSelectors {
 
     private func groups(_ keep: Int) -> Int { Int(Double(keep).squareRoot().rounded(.up)) }
 
-    /// Shares of the clusters by their sizes, largest remainders, and medoids in each.
+    /// Shares of the clusters by size (largest remainders), and medoids in each.
     private func twoLevels(_ keep: Int, from first: Clusters) -> [Int] {
         let all = Array(0..<count)
         let members = first.centroids.indices.map { group in all.filter { first.labels[$0] == group } }
@@ -166,7 +168,7 @@ struct PlainSelectors {
 
     private func sample(_ reservoir: Int) -> [Int] { random(reservoir).sorted() }
 
-    /// Every row with the nearest of the centroids that a sample gave.
+    /// Every row with the nearest of the centroids computed from a sample.
     private func assigned(_ clusters: Clusters) -> Clusters {
         let nearest = (0..<count).map(row).map { row in
             clusters.centroids.indices.map { (Self.squared(row, clusters.centroids[$0]), $0) }.min { $0 < $1 }!
@@ -191,7 +193,7 @@ struct PlainSelectors {
             keep, assigned(clusters(max(1, min(keep / 2, 1024)), among: sample(reservoir), seed: seed)))
     }
 
-    /// Plain greedy among the sample, for the sample.
+    /// Plain greedy on the sample.
     func facilityLocation(_ keep: Int, reservoir: Int) -> [Int] {
         let sample = sample(reservoir)
         let part = PlainSelectors(
@@ -203,7 +205,7 @@ struct PlainSelectors {
 
     // MARK: Order
 
-    /// In the order of `coreset`: those that most rows are nearest to first.
+    /// In the order of `coreset`: first those that are nearest to the most rows.
     func bySize(_ picks: [Int]) -> [Int] {
         var sizes = [Int](repeating: 0, count: picks.count)
         for row in (0..<count).map(row) {

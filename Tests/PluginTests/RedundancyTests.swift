@@ -4,8 +4,8 @@ import SluiceGeometry
 import SluiceTesting
 import Testing
 
-/// LIFT's variety in plain Double arithmetic, from the paper's steps: standardise, covariance, eigenvectors (Jacobi), keep
-/// components, variance of a row's coordinates.
+/// LIFT's variety in plain Double arithmetic, following the paper's steps: standardise, covariance, eigenvectors
+/// (Jacobi), keep components, variance of a row's coordinates.
 private struct PlainLift {
     var figures: [Double] = []
     var components = 0
@@ -61,7 +61,7 @@ private struct PlainLift {
 }
 
 @Suite struct RedundancyTests {
-    /// Runs a whole stage: the survey, its transform, and the selection.
+    /// Runs a complete stage: the survey, its transform, and the selection.
     private func filter(
         _ options: OptionValues, _ vectors: [Int8], dimension: Int, size: Int = 64, isReversed: Bool = false,
         columns: [ColumnName: Column] = [:], isResident: Bool = true
@@ -136,7 +136,7 @@ private struct PlainLift {
             Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[place + $1]) << (8 * UInt32($1)) })
         }
         #expect(floats.count == 50 * 256)
-        // The first 24 components: Jacobi on 256 with 50 rows would be slow and have a space of zeros.
+        // The first 24 components: Jacobi on 256 with 50 rows would be slow and have a null space.
         let part = (0..<50).flatMap { Array(floats[($0 * 256)..<($0 * 256 + 24)]) }
         let vectors = try Quantizer(dimension: 24).quantize(part)
         let plain = PlainLift(vectors, dimension: 24, explained: 0.95)
@@ -176,7 +176,7 @@ private struct PlainLift {
         #expect(try report(moments) == alone)
     }
 
-    /// What the notes measured: LIFT keeps duplicates of what it keeps, the pairwise rule catches every one.
+    /// LIFT keeps duplicates of the rows it keeps; the pairwise rule finds all of them.
     @Test func liftKeepsPlantedPairsAndPairwiseCatchesThemAll() throws {
         let originals = clustered(400, dimension: 48, centres: 400, spread: 0.5)
         let vectors = originals + originals[..<(48 * 100)]
@@ -192,7 +192,7 @@ private struct PlainLift {
 
     // MARK: Pairwise
 
-    /// The rule, plainly.
+    /// The rule, in the simplest way.
     private func plainPairwise(_ vectors: [Int8], dimension: Int, order: [Int], distance: Double) -> [Int: Int] {
         let limit = Int(Quantizer(dimension: dimension).squaredLimit(cosine: 1 - distance))
         var kept: [Int] = []
@@ -250,7 +250,7 @@ private struct PlainLift {
 
     // MARK: SemDeDup and borders
 
-    /// Vectors with planted near-duplicates and their clusters by k-means, so that some pairs are parted by a border.
+    /// Vectors with planted near-duplicates, and their k-means clusters, so that borders separate some of the pairs.
     private func planted(_ count: Int, dimension: Int, clusters: Int, seed: UInt64) -> (
         vectors: [Int8], columns: [ColumnName: Column]
     ) {
@@ -274,7 +274,7 @@ private struct PlainLift {
         }
     }
 
-    /// SemDeDup's rule inside one group, plainly: who is dropped, and the first of its chain.
+    /// SemDeDup's rule within a group, in the simplest way: the dropped rows and the first row of each chain.
     private func plainSemDeDup(_ vectors: [Int8], _ d: Int, order: [Int], distance: Double) -> [Int: Int] {
         let limit = Int(Quantizer(dimension: d).squaredLimit(cosine: 1 - distance))
         var first: [Int: Int] = [:]
@@ -329,7 +329,7 @@ private struct PlainLift {
             #expect(looked.outcome.partners == all.partners)
             #expect(looked.reports.last?["every_pair_considered"] == .flag(true))
         }
-        // Few neighbours find them all too here; whether that is certain, the report says.
+        // A few neighbours find all of them here, too; the report states whether that is certain.
         let few = try filter(
             ["per": "cluster", "neighbours": 3, "distance": 0.1], vectors, dimension: d, columns: columns)
         let open = try #require(few.reports.last?["records_with_more_near_clusters"]?.integerValue)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import CoresetSelector
 
-/// Every selector picks what its plain reference picks, in that order, on random sets and on those that ask for trouble.
+/// Every selector picks the same rows, in the same order, as its plain reference, on random and on difficult sets.
 @Suite struct SelectorReferenceTests {
     struct Pool: CustomTestStringConvertible, Sendable {
         let name: String
@@ -37,7 +37,7 @@ import Testing
             pool("extremes", 64, 5) { row, column in (row >> column) % 2 == 0 ? 127 : -127 },
             pool("zero among others", 60, 7) { row, column in row % 4 == 0 ? 0 : (row * 31 + column * 17) % 101 - 50 },
         ]
-        // Equal contents, which draw equal numbers.
+        // Equal contents, which get equal random numbers.
         var twins = pools[0]
         twins.hashes = (0..<120).map { hash(UInt64($0 / 3)) }
         pools.append(
@@ -68,7 +68,7 @@ import Testing
         case .facilityLocation: return plain.facilityLocation(keep)
         case .sensitivity: return plain.sensitivity(keep)
         case .medoids: return plain.bySize(plain.medoids(keep, flatLimit: 1024))
-        // `CoresetTests` and `FarthestFirstTests` have these.
+        // `CoresetTests` and `FarthestFirstTests` cover these.
         case .farthestFirst, .scoreFirst: return nil
         }
     }
@@ -77,7 +77,7 @@ import Testing
         let count = pool.hashes.count
         for method in Method.allCases {
             for keep in Set([1, 2, 7, 24, count]) where keep <= count {
-                // All rows by facility location: gains of all are long 0, and the plain way takes minutes.
+                // All rows by facility location: all gains soon become 0, and the plain algorithm takes minutes.
                 if method == .facilityLocation, keep > 24 { continue }
                 guard let expected = reference(method, pool, keep) else { continue }
                 #expect(try picks(method, pool, keep, isResident: true) == expected, "\(method) of \(keep)")
@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    /// Two levels, below the limit of the stage.
+    /// Two levels, below the stage's limit.
     @Test(arguments: pools) func medoidsInTwoLevelsAreThePlainOnes(pool: Pool) {
         let plain = PlainSelectors(
             vectors: pool.vectors, dimension: pool.dimension, hashes: pool.hashes, seed: Seed(5))
@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    /// Centres, or candidates, from a sample of 21 records: one level, and two where more are wanted than it has.
+    /// Centres or candidates from a sample of 21 records: one level, and two if more are requested than it has.
     @Test(arguments: pools) func aReservoirGivesWhatThePlainReferenceGives(pool: Pool) throws {
         let plain = PlainSelectors(
             vectors: pool.vectors, dimension: pool.dimension, hashes: pool.hashes, seed: context("coreset").seed)

@@ -2,7 +2,7 @@ import Glibc
 import SluiceCore
 import Testing
 
-/// What a test puts at a field path.
+/// A test's value for a field path.
 enum TestField {
     case null
     case string(String)
@@ -14,7 +14,7 @@ extension TestField: ExpressibleByStringLiteral {
     init(stringLiteral value: String) { self = .string(value) }
 }
 
-/// A block whose records have these fields, as the reader would make it for a stage that reads `paths`.
+/// A block whose records have these fields, as the reader makes it for a stage that reads `paths`.
 func makeBlock(
     _ records: [[FieldPath: TestField]], paths: [FieldPath], wanted: [ColumnName]? = nil, from first: Int = 0
 ) -> Block {
@@ -70,7 +70,7 @@ func hash(_ value: UInt64) -> ContentHash {
 }
 
 extension Stage {
-    /// With the defaults of the descriptor, as the engine makes it.
+    /// With the descriptor's defaults, as the engine creates it.
     static func make(_ options: OptionValues = [:]) throws -> Self {
         try Self(options: descriptor.fillingDefaults(in: options))
     }
@@ -85,7 +85,7 @@ extension Block {
     }
 }
 
-/// The message and option of the `StageError` that `body` throws.
+/// The message and option of the `StageError` thrown by `body`.
 func stageError(_ body: () throws -> Void) -> StageError? {
     do {
         try body()
@@ -97,7 +97,7 @@ func stageError(_ body: () throws -> Void) -> StageError? {
 
 // MARK: Shared data, where it is there
 
-/// The lines of a text file beside the project, or nil.
+/// The lines of a text file next to the project, or nil.
 func sharedLines(_ path: String) -> [String]? {
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     for folder in ["/\(root)/../shared", "/\(root)/shared"] {
@@ -124,7 +124,7 @@ private func readFile(_ path: String) -> [UInt8]? {
     }
 }
 
-/// A string value of a one-line JSON object, for test data that is known to be plain.
+/// A string value of a one-line JSON object, for test data known to be plain.
 func jsonString(_ name: String, in line: String) -> String? {
     guard let start = line.firstRange(of: "\"\(name)\": \"")?.upperBound else { return nil }
     var units: [UInt16] = []

@@ -5,7 +5,7 @@ import SluiceGeometry
 func clustered(_ count: Int, dimension: Int, centres: Int, spread: Double = 0.5, seed: UInt64 = 1) -> [Int8] {
     var generator = Seed(seed).generator()
     func normal() -> Double {
-        // The sum of twelve uniform draws is near enough to normal for test data.
+        // The sum of twelve uniform draws is close enough to normal for test data.
         (0..<12).reduce(-6.0) { sum, _ in sum + Double(generator.next() >> 11) / 9_007_199_254_740_992 }
     }
     let middle = (0..<centres).map { _ in (0..<dimension).map { _ in normal() } }
@@ -25,7 +25,7 @@ func squaredDistance(_ vectors: [Int8], _ a: Int, _ b: Int, _ dimension: Int) ->
     }
 }
 
-/// A group in memory; `isResident: false` hands it over in chunks, as one from disk.
+/// A group in memory; with `isResident: false` it is passed in chunks, like a group on disk.
 struct TestGroup: GroupData {
     let rows: [ContentHash]
     var vectors: [Int8] = []
@@ -100,7 +100,7 @@ func forEachBlock(
     }
 }
 
-/// Shows all blocks to a survey, in several summaries that are merged in a tree, and finishes it.
+/// Passes all blocks to a survey, in several summaries merged as a tree, and finishes it.
 func survey(
     _ survey: any Survey, _ vectors: [Int8], dimension: Int, hashes: [ContentHash]? = nil, size: Int,
     isReversed: Bool = false,

@@ -148,7 +148,7 @@ import Testing
         #expect(other.decidingReport == Self.definition.decidingReport)
         other.output.level = 4
         #expect(other.decidingReport != Self.definition.decidingReport)
-        // Without compression the level decides nothing either, and is not said.
+        // Without compression the level has no effect and is left out.
         other.output.compression = .uncompressed
         let one = other.decidingReport
         other.output.level = 5

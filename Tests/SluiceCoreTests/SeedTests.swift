@@ -17,7 +17,7 @@ import Testing
         var generator = Seed(7).generator()
         var counts = [Int](repeating: 0, count: 10)
         for _ in 0..<100_000 { counts[Int(generator.next(below: 10))] += 1 }
-        // Chi-square with 9 degrees of freedom stays under 27.9 with probability 0.999.
+        // Chi-square with 9 degrees of freedom is below 27.9 with probability 0.999.
         let chiSquare = counts.reduce(0.0) { $0 + Double(($1 - 10_000) * ($1 - 10_000)) / 10_000 }
         #expect(chiSquare < 27.9)
         #expect(generator.next(below: 1) == 0)

@@ -5,20 +5,20 @@ import Testing
 
 @testable import SluiceEngine
 
-/// `dedupe: {verify: bytes}` under hashes of few bits, so that most contents share theirs: the run against a dictionary
-/// of contents, and against the run whose hash is whole.
+/// `dedupe: {verify: bytes}` with hashes of few bits, so that most contents share theirs: compared with a dictionary of
+/// contents, and with a run that uses the full hash.
 @Suite struct ComparedContentsTests {
-    /// A corpus of two files, and what a dictionary makes of it.
+    /// A corpus of two files, and the result that a dictionary gives.
     struct Corpus {
         let folder: TemporaryFolder
         var lines: [[String]] = [[], []]
-        /// Lines that stay, of all files in order.
+        /// Kept lines, of all files in order.
         var kept: [String] = []
         /// The ledger.
         var ledger: [String] = []
         var distinct = 0
 
-        /// What is compared: two fields, told apart by their kinds; the line where a record has neither.
+        /// The compared content: two fields, distinguished by kind; the line if a record has neither.
         private enum Key: Hashable {
             case fields([String?])
             case line(String)
@@ -49,14 +49,14 @@ import Testing
             }
         }
 
-        /// One of the spellings of content `number`; no key where the line is no record.
+        /// One of the spellings of content `number`; no key if the line is malformed.
         private static func record(_ number: Int, _ random: inout SplitMix64) -> (key: Key?, line: String) {
             if number % 41 == 3 { return (nil, #"{"a": "cut"#) }
             if number % 13 == 5 {
                 let line = #"{"other": \#(number)}"#
                 return (.line(line), line)
             }
-            // Values that differ by kind alone, by where one field ends, by being there.
+            // Values that differ only by kind, by where a field ends, or by presence.
             let a = ["\"\(number / 8)x\"", "\"\(number / 8)\"", "\(number / 8)", "null", nil][number % 5]
             let b = ["\"y\"", "\"xy\"", "\"\"", nil][number / 5 % 4] ?? "\"tail \(number)\""
             var entries = [a.map { "\"a\":\($0)" }, "\"b\": \(b)", "\"noise\":\(random.below(3))"].compactMap { $0 }
@@ -103,7 +103,7 @@ import Testing
 
     private func dedupe(_ result: RunResult) -> Report { result.manifest["stages"]?.elements.first ?? .null }
 
-    /// Nil: all in memory. 1 MiB: in memory too, or not, as the corpus is; 1: on disk.
+    /// Nil: all in memory. 1 MiB: in memory or on disk, depending on the corpus; 1: on disk.
     @Test(arguments: [4, 8, 12, 16, nil], [nil, 1 << 20, 1])
     func agreesWithADictionary(bits: Int?, share: Int?) throws {
         for (seed, count, byLine) in [(1, 900, false), (2, 700, true), (3, 40, false)] as [(UInt64, Int, Bool)] {
@@ -119,7 +119,7 @@ import Testing
                 #expect(dedupe(result)["distinct"]?.integerValue == corpus.distinct)
                 collisions.insert(dedupe(result)["collisions"]?.integerValue ?? -1)
             }
-            // As many as there are contents more than hashes, however they are found.
+            // The difference between the numbers of contents and hashes, however they are found.
             let weak = Set(try Self.hashes(of: corpus, byLine: byLine).map { DedupeHash(bits: bits)($0) })
             #expect(collisions == [corpus.distinct - weak.count])
             if let bits, bits <= 8, count > 500 { #expect(corpus.distinct - weak.count > 50) }
@@ -142,7 +142,7 @@ import Testing
         }
     }
 
-    /// Without the comparison the weak hash loses records, so the tests above test something.
+    /// Without the comparison the weak hash loses records: so the tests above do test something.
     @Test func theHashAloneLosesRecords() throws {
         let corpus = try Corpus(900, seed: 1)
         let result = try Run(
@@ -166,7 +166,7 @@ import Testing
         }
     }
 
-    /// Stopped again and again, at every moment in turn, and gone on with.
+    /// Stopped again and again, at each point in turn, and resumed.
     @Test(arguments: [nil, 1], [4, 12])
     func stoppedAnywhereAndResumed(share: Int?, bits: Int) throws {
         let corpus = try Corpus(700, seed: 9)
@@ -179,7 +179,7 @@ import Testing
             var finished = false
             var resume = false
             for round in 1...400 where !finished {
-                // A little further every time, since what is read again to build a table takes its part.
+                // A little further each time, since building the table again uses part of the calls.
                 let limit = step + round * 3
                 var options = corpus.options(threads: 1 + round % 3, bits: bits, share: share)
                 options.force = !resume
@@ -211,7 +211,7 @@ import Testing
         var isNow: Bool { left.subtract(1, ordering: .relaxed).newValue < 0 }
     }
 
-    /// A file that changes between two readings is an error, not another answer.
+    /// A file that changes between two readings is an error, not a different answer.
     @Test func aChangedInputIsRefused() throws {
         let corpus = try Corpus(600, seed: 3)
         let path = "\(corpus.folder.path)/in-1.jsonl"
@@ -219,7 +219,7 @@ import Testing
         let count = Box()
         var options = corpus.options(threads: 1, bits: 6, share: 1)
         options.fileSystem = FileSystem.local.intercepting { operation, name in
-            // The reading that the overflow ends, the one that hashes, and the one that compares.
+            // The reading ended by the overflow, the one that hashes, and the one that compares.
             if operation == .open, name == path, count.next() == 2 {
                 try? FileSystem.local.write(shorter, to: path)
             }

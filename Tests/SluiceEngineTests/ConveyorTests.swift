@@ -15,12 +15,12 @@ import Testing
 
     struct Broken: Error, Equatable { let number: Int }
 
-    /// What the ordered steps saw; they run one at a time.
+    /// Calls of the ordered steps; they run one at a time.
     final class Log: @unchecked Sendable {
         var items: [[Int]] = []
     }
 
-    /// How many items are between the lanes and the end at a time.
+    /// The number of items between the lanes and the end.
     final class Gauge: Sendable {
         private let state = Mutex<(now: Int, most: Int)>((0, 0))
         func enter() {
@@ -37,7 +37,7 @@ import Testing
         if draw % 3 == 0 { usleep(UInt32(draw >> 8 % 300)) }
     }
 
-    /// Items pass ordered steps in the order of the lanes, whatever the delays, and no more are under way than allowed.
+    /// Items pass ordered steps in lane order for any delays, and never more than allowed are under way.
     @Test(arguments: [1, 2, 3, 8], [2, 3, 5, 40])
     func keepsTheOrder(threads: Int, limit: Int) throws {
         let lengths = [5, 0, 17, 1, 0, 0, 30, 2]
@@ -90,7 +90,7 @@ import Testing
         try Conveyor<Item>(steps: [.ordered { _ in }], limit: 2) { lane in lane < 50 ? { nil } : nil }.run(on: pool)
     }
 
-    /// An error of any step, of a lane, and of opening one comes out, and the rest stops.
+    /// An error of a step, of a lane, or of opening a lane is reported, and everything else stops.
     @Test(arguments: ["parallel", "ordered", "lane", "open"], [1, 4])
     func errorsComeOut(place: String, threads: Int) throws {
         let pool = WorkerPool(threads: threads)
@@ -116,7 +116,7 @@ import Testing
         }
         #expect(throws: Broken(number: 1)) { try conveyor.run(on: pool) }
         #expect(finished.items.count < 10_100)
-        // The pool is good for more.
+        // The pool is still usable.
         let count = Atomic<Int>(0)
         pool.run(20) { _ in count.add(1, ordering: .relaxed) }
         #expect(count.load(ordering: .relaxed) == 20)
@@ -142,7 +142,7 @@ import Testing
 
     // MARK: Workers
 
-    /// Every piece runs once, also those that pieces ask for.
+    /// Every piece runs once, including those added by other pieces.
     @Test(arguments: [1, 2, 3, 8])
     func nestedWork(threads: Int) {
         let pool = WorkerPool(threads: threads)

@@ -4,9 +4,9 @@ import Testing
 
 @testable import SluiceEngine
 
-/// Shares of random budgets for random needs: what holds for all of them.
+/// Shares of random budgets for random needs: properties that hold for all of them.
 @Suite struct MemorySharesTests {
-    /// A definition and needs, drawn.
+    /// A random definition and its needs.
     private struct Scene: CustomStringConvertible {
         var definition: Definition
         let threads: Int
@@ -90,7 +90,7 @@ import Testing
                 if scene.definition.input.dedupe != nil { phases.append(shares.spilling) }
                 let first = scene.needs.prefix { $0.isTransform }.count
                 phases.append(try shares.rows("any").parts)
-                // Workers of the pass that comes next, and what the survey before it left.
+                // Workers of the next pass, and the survey's result before it.
                 var (workers, left): ([TransformMemory], Int) = ([], 0)
                 for need in scene.needs.dropFirst(first) {
                     let beside = shares.workers(workers) + MemoryShares.left(left)
@@ -123,7 +123,7 @@ import Testing
         }
     }
 
-    /// What is known only when the groups are counted, or when a survey has turned into another one.
+    /// Facts known only once the groups are counted, or a survey has become a transform.
     @Test func theSmallestBudgetIsExactForWhatComesLater() throws {
         var random = SplitMix64(state: 3)
         for _ in 0..<200 {
@@ -154,7 +154,7 @@ import Testing
         }
     }
 
-    /// What nobody said about threads is no reason to refuse: fewer change nothing but the time.
+    /// A number of threads that nobody requested is no reason to refuse: fewer threads only take longer.
     @Test func asManyThreadsAsThereIsRoomFor() throws {
         var definition = Definition(
             memory: 256 << 20, input: InputSpec(files: ["a"], dedupe: .line), output: OutputSpec(directory: "out"))
@@ -166,7 +166,7 @@ import Testing
         #expect(throws: EngineError.self) { _ = try MemoryShares(definition, threads: threads + 1) }
         definition.memory = 1 << 30
         #expect(try most(64) == 64)
-        // Where not even one fits, the run says so.
+        // If not even one thread fits, the run says so.
         definition.memory = 1 << 20
         #expect(try most(64) == 1)
     }

@@ -4,7 +4,8 @@ import SluiceIO
 import Synchronization
 import Testing
 
-/// A column of the first pass that a later stage writes anew, and a stop after that: the stages before see what they saw.
+/// A later stage rewrites a column of the first pass, and the run stops after that: the stages before see the old
+/// values.
 @Suite struct RewrittenColumnTests {
     @Test func aRunGoesOnWithTheColumnsOfItsFirstPass() throws {
         let folder = try TemporaryFolder()
@@ -45,7 +46,7 @@ import Testing
     }
 }
 
-/// Writes the number of the line.
+/// Writes the line number.
 private struct Lines: Stage, Transform {
     static let descriptor = Descriptor(name: "lines", summary: "Writes `value`.")
     init(options: OptionValues) {}
@@ -54,7 +55,7 @@ private struct Lines: Stage, Transform {
     func apply(to block: inout Block) { block.write("value", .integers(block.ordinals.map { Int64($0.line) })) }
 }
 
-/// Writes ten times what was there.
+/// Writes ten times the old value.
 private struct Tenfold: Stage, Transform {
     static let descriptor = Descriptor(name: "tenfold", summary: "Reads and writes `value`.")
     init(options: OptionValues) {}
@@ -65,7 +66,7 @@ private struct Tenfold: Stage, Transform {
     }
 }
 
-/// Says that it was reached.
+/// Records that it was called.
 private struct Halt: Stage, Transform {
     static let descriptor = Descriptor(name: "halt", summary: "Is where the run stops.")
     static let wasReached = Atomic<Bool>(false)

@@ -3,7 +3,7 @@ import SluiceCore
 import SluiceIO
 import Synchronization
 
-/// A folder that goes with the test.
+/// A folder that is removed after the test.
 final class TemporaryFolder {
     let path: String
     private static let counter = Atomic<Int>(0)
@@ -20,7 +20,7 @@ extension SplitMix64 {
     mutating func below(_ bound: Int) -> Int { Int(next(below: UInt64(bound))) }
 }
 
-/// The numbers in an order that follows from the seed.
+/// The numbers, shuffled by the seed.
 func shuffled(_ count: Int, seed: UInt64) -> [Int] {
     var random = SplitMix64(state: seed)
     var numbers = Array(0..<count)

@@ -3,7 +3,7 @@ import SluiceEngine
 import SluiceIO
 import Testing
 
-/// A stage is told which of its columns something later asks for, its own next piece of work among it.
+/// A stage is told which of its columns are read later, including those that its own next step reads.
 @Suite struct WantedColumnTests {
     @Test(arguments: [
         (["probe"], [], "neither"), (["probe", "reader"], [], "first"), (["probe"], [ColumnName("second")], "second"),
@@ -23,7 +23,7 @@ import Testing
     }
 }
 
-/// Writes two columns and drops every record, with what is wanted of them as the reason.
+/// Writes two columns and drops every record, with the wanted columns as the reason.
 private struct Probe: Stage, Transform {
     static let descriptor = Descriptor(name: "probe", summary: "Says what is wanted of it.", options: [])
     init(options: OptionValues) {}
@@ -53,7 +53,7 @@ private struct Reader: Stage, Transform {
     func apply(to block: inout Block) {}
 }
 
-/// Two pieces of work, of which the second may read what the first writes.
+/// Two steps; the second may read what the first writes.
 private struct Pieces: Stage {
     static let descriptor = Descriptor(name: "pieces", summary: "Two pieces of work.", options: [])
     init(options: OptionValues) {}

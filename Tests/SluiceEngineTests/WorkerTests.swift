@@ -4,9 +4,9 @@ import Testing
 
 @testable import SluiceEngine
 
-/// What the engine promises about the workers of a transform.
+/// The engine's promises about the workers of a transform.
 @Suite struct WorkerTests {
-    /// What became of all workers.
+    /// The state of all workers.
     private final class Books: Sendable {
         let made = Atomic<Int>(0)
         let closed = Atomic<Int>(0)
@@ -14,7 +14,7 @@ import Testing
         let shared = Atomic<Int>(0)
     }
 
-    /// Counts its workers, and whether two threads are ever in one.
+    /// Counts its workers, and notes whether two threads ever use the same one.
     private struct Counting: WorkerTransform {
         final class Worker {
             let isBusy = Atomic<Bool>(false)

@@ -85,7 +85,7 @@ struct PlainFarthestFirst {
             check(rows, 8, count: 20, first: 17, already: already, trim: 3)
             check(rows, 8, count: 0, first: nil, already: already)
         }
-        // Earlier vectors that equal rows: these are picked last.
+        // Earlier vectors that equal rows: these rows are picked last.
         let rows = randomRows(20, 6, seed: 3)
         check(rows, 6, count: 20, first: nil, already: Array(rows[0..<60]))
     }
@@ -124,7 +124,7 @@ struct PlainFarthestFirst {
                 let run = FarthestFirst(
                     rows: n, dimension: d, budget: 120, first: (77, view.row(77)), candidates: chunk / 20)
                 while run.needsPass {
-                    // From the back, to show that the order of chunks is free.
+                    // From the back, to show that the order of chunks doesn't matter.
                     for start in stride(from: 0, to: n, by: chunk).reversed() {
                         run.update(
                             rows: start..<min(n, start + chunk), vectors: view.row(start),
@@ -142,7 +142,7 @@ struct PlainFarthestFirst {
         }
     }
 
-    /// The least possible radius (squared) with k centres among the rows, by trying all choices.
+    /// The smallest possible radius (squared) with k centres among the rows, by trying all choices.
     private func optimum(_ table: [[Int]], _ k: Int) -> Int {
         let n = table.count
         var best = Int.max
@@ -160,7 +160,7 @@ struct PlainFarthestFirst {
         return best
     }
 
-    /// Points on a line, a grid, far outliers, duplicates: where greedy choices are at their worst.
+    /// Points on a line, a grid, far outliers, duplicates: the hardest cases for greedy choices.
     private func adversarial(_ trial: Int, _ generator: inout SplitMix64) -> [Int8] {
         (0..<9).flatMap { i -> [Int8] in
             switch trial % 4 {
@@ -199,7 +199,7 @@ struct PlainFarthestFirst {
         }
     }
 
-    /// Larger sets than an optimum can be found for: the factor is at most 2 all the same, and with trim the bound still is one.
+    /// Sets too large to compute the optimum: the factor is still at most 2, and with trim the bound still holds.
     @Test func theFactorStaysAtTwoOnLargerSets() throws {
         var generator = SplitMix64(state: 12)
         for trial in 0..<1500 {

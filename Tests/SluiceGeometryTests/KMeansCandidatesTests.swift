@@ -12,7 +12,7 @@ import Testing
         }
     }
 
-    /// Each row's squared distance to the nearest of the candidates, and which one that is.
+    /// Each row's squared distance to the nearest candidate, and that candidate.
     private func nearest(_ rows: [Int8], _ d: Int, _ chosen: ArraySlice<Int>) -> [(distance: Int, owner: Int)] {
         (0..<rows.count / d).map { row in
             chosen.indices.map { (squaredDistance(rows.row(row, d), rows.row(chosen[$0], d)), $0) }.min { $0 < $1 }!
@@ -32,7 +32,8 @@ import Testing
         }
     }
 
-    /// Each round by itself, from brute-force distances: who is taken follows from φ, and about as many are as ought to be.
+    /// Each round by itself, from brute-force distances: the candidates follow from φ, and their number is near the
+    /// expected one.
     @Test func everyRoundAddsTheExpectedNumber() {
         let d = 5
         let rows = clusteredRows(500, d, centres: 11, noise: 15, seed: 3)
@@ -60,7 +61,7 @@ import Testing
         #expect(abs(got - expected) < 3 * variance.squareRoot(), "\(got) where \(expected) are expected")
     }
 
-    /// From a row at 0, three rows at squared distances 1 : 4 : 9 are taken in that proportion, each by itself.
+    /// From a row at 0, three rows at squared distances 1 : 4 : 9 are taken in that proportion, independently.
     @Test func drawsAreInExactProportionAndIndependent() {
         let rows: [Int8] = [0, 10, 20, 30]
         var starts = 0.0
@@ -77,12 +78,12 @@ import Testing
         for (count, share) in [(taken[1], 1 / 14.0), (taken[2], 4 / 14.0), (taken[3], 9 / 14.0), (both, 36 / 196.0)] {
             #expect(abs(count / starts - share) < 3 * (share * (1 - share) / starts).squareRoot())
         }
-        // Twice as many a round: twice the shares, the last one capped at 1.
+        // Twice as many per round: twice the shares, the last one capped at 1.
         let found = (0..<200 as Range<UInt64>).map { candidates(rows, 1, factor: 2, rounds: 1, seed: $0) }
         #expect(found.allSatisfy { $0.rows[0] != 0 || $0.rows.contains(3) })
     }
 
-    /// A factor beyond the number of rows makes every distinct vector a candidate, so that the draws among them are seen alone.
+    /// A factor above the number of rows makes every distinct vector a candidate, which isolates the draws among them.
     @Test func candidatesAreDrawnByWeightTimesSquaredDistance() {
         // 0 once, 10 three times, 30 once.
         let rows: [Int8] = [10, 0, 10, 30, 10]
@@ -129,7 +130,7 @@ import Testing
         #expect(none.rows.isEmpty && none.weights.isEmpty)
         for seed in 0..<30 as Range<UInt64> {
             let three = (0..<60).flatMap { [Int8($0 % 3 * 40), 1] as [Int8] }
-            // Rounds go on until all that differ are there.
+            // Rounds continue until all distinct rows are candidates.
             let all = candidates(three, 2, factor: 1, rounds: 1, distinct: 5, seed: seed)
             #expect(all.weights.count { $0 > 0 } == 3 && all.weights.reduce(0, +) == 60)
             let result = three.withVectors(dimension: 2) {
@@ -147,7 +148,7 @@ import Testing
         #expect(zero.sizes == [4, 0])
     }
 
-    /// A start that spreads out finds the planted clusters where random rows meet some twice and others never.
+    /// A spread-out start finds the planted clusters; random rows hit some twice and miss others.
     @Test func startsLowerThanRandomRows() {
         let d = 8
         let rows = clusteredRows(3000, d, centres: 60, seed: 4)

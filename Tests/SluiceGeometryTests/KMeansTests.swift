@@ -47,7 +47,7 @@ import Testing
         let rows = clusteredRows(600, d, centres: 5, noise: 4, seed: 6)
         let result = rows.withVectors(dimension: d) { KMeans(clusters: 5, seed: Seed(1)).run($0) }
         #expect(result.converged)
-        // Noise of ±4 has a variance of 60/9 a component; merged clusters would cost hundreds of times that.
+        // Noise of ±4 has a variance of 60/9 per component; merged clusters would cost hundreds of times that.
         #expect(Double(result.squaredInertia) < 600 * 16 * 60 / 9 * 1.2)
     }
 
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test func anEmptyClusterMovesToTheFarthestRow() {
-        // Both centroids start left of everything; the second ties and gets nothing.
+        // Both centroids start left of all rows; the second one loses all ties and gets no rows.
         let rows: [Int8] = [0, 0, 10, 0, 100, 0, 90, 0]
         let result = rows.withVectors(dimension: 2) {
             KMeans(clusters: 2, seed: Seed(1)).run($0, starting: [-5, 0, -5, 0]) { _ in }
@@ -85,7 +85,8 @@ import Testing
         #expect(result.centroids == [0, 2, 0, -2])
     }
 
-    /// The draw is exactly D²: with three points at squared distances 1 : 9 from the first, the second pick takes them 1 : 9.
+    /// The draw is exactly D²: with three points at squared distances 1 : 9 from the first, the second pick takes them
+    /// 1 : 9.
     @Test func seedsAreDrawnInProportionToSquaredDistance() {
         let rows: [Int8] = [0, 0, 0, 10, 30, 0]
         var near = 0
@@ -103,7 +104,7 @@ import Testing
         #expect(abs(Double(near) / Double(starts) - 0.1) < 0.03)
     }
 
-    /// Later draws within one pass go by refusals; the joint distribution must be that of plain k-means++.
+    /// Later draws within one pass use rejection; the joint distribution must be that of plain k-means++.
     @Test func refusalsKeepTheDistribution() {
         let rows: [Int8] = [0, 4, 10, 11]
         // P(third | first 0, second 10): squared distances to the nearest are 16 and 1.

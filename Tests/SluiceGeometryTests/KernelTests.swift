@@ -3,20 +3,20 @@ import SluiceCore
 import SluiceGeometry
 import Testing
 
-/// Every path of the machine against plain loops. The memory is exactly as long as the vectors and starts at odd addresses.
+/// Every path of the machine against plain loops. Vectors fill their memory exactly and start at odd addresses.
 @Suite struct KernelTests {
     static let paths: [Int32] = (0..<4).filter { svk_path_kernels($0) != nil }
     static let dimensions = [
         1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 129, 191, 255, 256, 300, 384, 768, 1536,
     ]
 
-    /// All bytes, -128 too.
+    /// All bytes, including -128.
     private func bytes(_ count: Int, _ seed: UInt64) -> [Int8] {
         var generator = SplitMix64(state: seed)
         return (0..<count).map { _ in Int8(truncatingIfNeeded: generator.next()) }
     }
 
-    /// Lends a copy of the bytes at an address that's odd, with nothing behind it.
+    /// Passes a copy of the bytes at an odd address, with nothing after it.
     private func misaligned<R>(_ bytes: [Int8], _ body: (UnsafePointer<Int8>) -> R) -> R {
         let memory = UnsafeMutablePointer<Int8>.allocate(capacity: bytes.count + 1)
         defer { memory.deallocate() }
@@ -61,7 +61,7 @@ import Testing
         let n = d > 300 ? 8 : 53
         let k = d > 300 ? 17 : [1, 15, 16, 63, 64, 65, 130][d % 7]
         let rows = bytes(n * d, UInt64(d) + 2)
-        // Some columns twice: ties go to the lowest.
+        // Some columns are repeated: ties go to the lowest.
         var columns = bytes(k * d, UInt64(d) + 3)
         if k > 2 { columns.replaceSubrange((k - 1) * d..<k * d, with: columns[0..<d]) }
         let bias = (0..<k).map { Int32(dot(columns.row($0, d), columns.row($0, d))) }
@@ -141,7 +141,7 @@ import Testing
             portable.project(rows, n, d, weights, m, offsets, &a, &scratch)
             kernels.project(rows, n, d, weights, m, offsets, &b, &scratch)
             #expect(a.map(\.bitPattern) == b.map(\.bitPattern))
-            // And the definition: the products added in the order of the components.
+            // The definition: the products are added in the order of the components.
             for r in 0..<n {
                 for j in 0..<m {
                     var sum = 0.0

@@ -2,9 +2,9 @@ import SluiceCore
 import SluiceGeometry
 import Testing
 
-/// Lloyd's iterations with bounds against a plain implementation that computes every distance every time.
+/// Lloyd's iterations with bounds against a plain implementation that computes every distance in each iteration.
 @Suite struct LloydTests {
-    /// Written from the words of `KMeans`, without a bound.
+    /// Follows the documentation of `KMeans`, without bounds.
     struct PlainLloyd {
         let rows: [Int8]
         let dimension: Int
@@ -62,7 +62,7 @@ import Testing
         }
     }
 
-    /// - Returns: computed distances, and what there are without bounds.
+    /// - Returns: the number of distances computed, and the number without bounds.
     @discardableResult
     private func compare(_ rows: [Int8], _ d: Int, starting: [Int8], iterations: Int, _ name: Comment) -> (Int, Int) {
         var plain = PlainLloyd(rows, d, starting: starting)
@@ -80,7 +80,7 @@ import Testing
             ) { seen.append(Int($0)) }
         }
         #expect(seen == inertias, name)
-        // As one word each: what differs would be thousands of numbers.
+        // Compared as one value: a difference would print thousands of numbers.
         let same = (
             centroids: found.centroids == plain.centroids, labels: found.labels.map { Int($0) } == plain.labels,
             distances: found.squaredDistances.map { Int($0) } == plain.distances
@@ -90,7 +90,7 @@ import Testing
         return (found.distancesComputed, seen.count * rows.count / d * (starting.count / d))
     }
 
-    /// Few different values give ties in most rows, and starts that are drawn twice give empty clusters, which jump far.
+    /// Few distinct values give ties in most rows; starts drawn twice give empty clusters, which move far.
     @Test func boundsNeverChangeAResult() {
         var (computed, all) = (0, 0)
         for seed in 0..<120 as Range<UInt64> {
@@ -111,10 +111,11 @@ import Testing
         #expect(computed < all * 7 / 10, "bounds spared little: \(computed) of \(all)")
     }
 
-    /// A centroid comes nearer to a row than the row's own one and goes away again, while the own one never moves: the bound must know the one
-    /// that the row left.
+    /// A centroid comes nearer to a row than the row's own one and moves away again, while the own one never moves: the
+    /// bound must account for the centroid that the row left.
     @Test func aRowThatLeavesAndComesBack() {
-        // 42 centroids that stay, so close together that their rows are spared only if the two that move are compared on their own.
+        // 42 centroids that stay, so close together that their rows are skipped only if the two moving ones are
+        // compared separately.
         let still = (0..<42 as Range<Int8>).map { [2 * ($0 % 6), 2 * ($0 / 6)] as [Int8] }
         func at(_ place: Int) -> [Int8] { [Int8(place - 100), -120] }
         var rows: [Int8] = []
@@ -127,14 +128,14 @@ import Testing
         #expect(computed < all)
     }
 
-    /// More rows than a piece and than the sample by which the fast centroids are chosen.
+    /// More rows than in a piece and in the sample that chooses the fast centroids.
     @Test func manyRowsToo() {
         let rows = clusteredRows(9000, 4, centres: 50, noise: 25, seed: 9)
         let counts = compare(rows, 4, starting: Array(rows[..<(4 * 72)]), iterations: 8, "9,000 rows")
         #expect(counts.0 < counts.1)
     }
 
-    /// The largest distances that there can be.
+    /// The largest possible distances.
     @Test func extremeVectors() {
         let d = 8192
         let rows = [-128, 127, -128, 127, 0, 1].flatMap { [Int8](repeating: $0, count: d) }

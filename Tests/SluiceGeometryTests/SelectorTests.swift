@@ -53,7 +53,7 @@ import Testing
                 #expect(rows.count == min(count, n) && Set(rows).count == rows.count)
                 #expect(medoids.select(view, count: count, parallel: threads(4)) == rows)
             }
-            // Every planted cluster is reached, and covered better than by as many random rows.
+            // Every planted cluster is hit, and covered better than by as many random rows.
             let chosen = Medoids(seed: Seed(2)).select(view, count: 25).flatMap { Array(rows.row($0, d)) }
             let random = (0..<25).flatMap { Array(rows.row($0, d)) }
             chosen.withVectors(dimension: d) { a in
@@ -86,7 +86,7 @@ import Testing
         #expect(rows.count == 400 && abs(Double(far) / 400 - 2.8 / 4) < 0.07)
         let more = Sensitivity.select(squaredDistances: distances, hashes: hashes, count: 800, seed: Seed(1))
         #expect(Set(rows).isSubset(of: Set(more)))
-        // Another order of the same records chooses the same records.
+        // Another order of the same records selects the same records.
         let reversed = Sensitivity.select(
             squaredDistances: distances.reversed(), hashes: hashes.reversed(), count: 400, seed: Seed(1))
         #expect(Set(reversed.map { n - 1 - $0 }) == Set(rows))

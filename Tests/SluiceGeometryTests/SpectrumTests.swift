@@ -120,7 +120,7 @@ import Testing
         return moments
     }
 
-    /// Standardise, project and take the variance, in the plainest way.
+    /// Standardise, project and compute the variance, in the simplest way.
     @Test func equalsThePlainRecipe() {
         let (n, d) = (300, 12)
         let rows = clusteredRows(n, d, centres: 5, seed: 1)
@@ -162,7 +162,8 @@ import Testing
         }
     }
 
-    /// LIFT's score doesn't compare rows: both members of a planted pair are kept or neither is; the pairwise rule drops one.
+    /// LIFT's score doesn't compare rows: it keeps both members of a planted pair or neither; the pairwise rule drops
+    /// one.
     @Test func keepsBothOfAPlantedPairWherePairwiseDropsOne() {
         let d = 16
         var rows = clusteredRows(400, d, centres: 30, seed: 5)

@@ -6,11 +6,11 @@ import Testing
     import Glibc
 #endif
 
-/// Pieces on real threads, so that a race or a dependence on the order shows.
+/// Runs pieces on real threads, so that a race or a dependence on the order shows.
 func threads(_ width: Int) -> Parallel {
     if width == 1 { return .serial }
     return Parallel(width: width) { pieces, body in
-        // Raw threads: each takes every width-th piece, from the back, so that orders differ between widths.
+        // Raw threads: each takes every width-th piece, starting from the back, so that orders differ between widths.
         withoutActuallyEscaping(body) { body in
             var ids: [pthread_t] = []
             for t in 1..<width {

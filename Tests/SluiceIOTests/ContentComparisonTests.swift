@@ -3,8 +3,8 @@ import Testing
 
 @testable import SluiceIO
 
-/// Contents compared byte by byte, in memory and on disk, under hashes so weak that most contents share them: against
-/// a dictionary of contents.
+/// Byte-by-byte comparison of contents, in memory and on disk, with hashes so weak that most contents share them:
+/// compared with a dictionary of contents.
 @Suite struct ContentComparisonTests {
     let folder = TemporaryFolder()
 
@@ -14,8 +14,8 @@ import Testing
         let mark: ContentHash
     }
 
-    /// Contents with repeats, some empty, some the beginning of another, some larger than a frame of a run,
-    /// some than all that a sorter keeps in memory.
+    /// Contents with repeats: some empty, some a prefix of another, some larger than a frame of a run, some larger than
+    /// the memory of a sorter.
     func records(_ count: Int, distinct: Int, bits: UInt64, seed: UInt64) -> [Record] {
         var random = SplitMix64(state: seed)
         let contents = (0..<distinct).map { number -> [UInt8] in
@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    /// The definition: the first with a content stays; a later one that shares its hash alone is a collision.
+    /// The definition: the first record with a content is kept; a later one that shares only its hash is a collision.
     func expected(_ records: [Record]) -> [Duplicate] {
         var first: [[UInt8]: UInt64] = [:]
         var hashes: Set<ContentHash> = []
@@ -76,7 +76,7 @@ import Testing
         }
     }
 
-    /// The hash finds candidates on disk, in any order; the comparison takes those alone, in any order.
+    /// The hash finds candidates on disk, in any order; only these are compared, in any order.
     private func onDisk(_ records: [Record], seed: UInt64, files: FileSystem = .local, in name: String) throws
         -> [Duplicate]
     {
@@ -117,7 +117,7 @@ import Testing
         }
     }
 
-    /// More runs than are merged at a time, so that they are merged to fewer first.
+    /// More runs than are merged at a time, so that some are merged first.
     @Test func manyRunsAreMergedInRounds() throws {
         let records = records(12_000, distinct: 9000, bits: 8, seed: 4)
         let made = Counter()
@@ -178,7 +178,7 @@ import Testing
         #expect(survived)
     }
 
-    /// A damaged run is never taken for another content.
+    /// A damaged run is never mistaken for another content.
     @Test func damagedRunsAreRefused() throws {
         let records = records(3000, distinct: 500, bits: 64, seed: 5)
         let runs = folder("damaged/contents")

@@ -17,7 +17,7 @@ import Testing
         }
     }
 
-    /// The definition: the first with a hash stays.
+    /// The definition: the first record with a hash is kept.
     func expected(_ stream: [ContentHash]) -> [Duplicate] {
         var first: [ContentHash: UInt64] = [:]
         var result: [Duplicate] = []
@@ -142,7 +142,7 @@ import Testing
         }
     }
 
-    /// Known answers for real data: shared/data/README.md beside the repository.
+    /// Known answers for real data; see ../shared/data/README.md.
     @Test(arguments: [
         (
             "p3-", ["prompt", "completion"], 35_570, 403,

@@ -40,7 +40,7 @@ import Testing
                     #expect(found == "brand new")
                     survived = calls.value < n
                 } else {
-                    // After the rename only the flush of the folder can fail.
+                    // After the rename only flushing the folder can fail.
                     #expect(found == "old" || found == "brand new")
                 }
             }

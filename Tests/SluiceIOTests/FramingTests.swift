@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluiceIO
 
-/// What a reader gave, taken apart.
+/// The output of a reader, by kind.
 struct Framed: Equatable {
     var records: [String] = []
     var lineNumbers: [UInt64] = []
@@ -40,7 +40,7 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
 }
 
 @Suite struct FramingTests {
-    /// The definition, as plainly as it can be said.
+    /// The definition, in the simplest way.
     func naive(_ bytes: [UInt8], maxRecord: Int, head: Int) -> Framed {
         var result = Framed()
         var start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
@@ -73,7 +73,7 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
         ]
         for round in 0..<400 {
             var text = round % 7 == 0 ? "\u{FEFF}" : ""
-            // More than the reader looks at before it starts.
+            // More than the reader examines before it starts.
             if round % 5 == 0 { for i in 0..<1500 { text += "\(i)\n" } }
             for _ in 0..<random.below(60) { text += pieces[random.below(pieces.count)] }
             let bytes = Array(text.utf8)
@@ -84,7 +84,7 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
             var first: [Int]?
             for most: UInt64 in [1, 5, 1000] {
                 var got = try framed(PiecewiseSource(bytes, seed: UInt64(round), most: most), limits)
-                // Blocks are cut alike however the bytes arrive.
+                // The boundaries of blocks don't depend on how the bytes arrive.
                 if let first { #expect(got.blockSizes == first) } else { first = got.blockSizes }
                 got.blockSizes = []
                 #expect(got == expected, "round \(round): \(text.debugDescription) \(limits)")

@@ -43,7 +43,7 @@ import Testing
     }
 
     @Test func xxh3KnowsItsVectors() {
-        // From the specification's own self-test: the hashes of nothing.
+        // From the reference self-test: the hashes of empty input.
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
         #expect(XXHash.hash64(empty) == 0x2D06_8005_38D3_94C2)
         #expect(XXHash.hash128(empty) == ContentHash(high: 0x99AA_06D3_0147_98D8, low: 0x6001_C324_468D_497F))

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceIO
 
-/// A folder that goes with the test.
+/// A folder that is removed after the test.
 final class TemporaryFolder {
     let path: String
     private static let counter = Atomic<Int>(0)
@@ -32,7 +32,7 @@ final class TemporaryFolder {
     var names: [String] { (try? FileSystem.local.entries(of: path)) ?? [] }
 }
 
-/// Bytes in memory that come in pieces of random sizes.
+/// Bytes in memory, returned in pieces of random sizes.
 final class PiecewiseSource: ByteSource {
     let path: String
     let format = StreamFormat.plain
@@ -43,7 +43,7 @@ final class PiecewiseSource: ByteSource {
     private let failure: IOFailure?
     var fileOffset: UInt64 { UInt64(at) }
 
-    /// - Parameter failure: thrown at the end, in place of it.
+    /// - Parameter failure: thrown at the end.
     init(_ bytes: [UInt8], path: String = "test.jsonl", seed: UInt64 = 1, most: UInt64 = 50, failure: IOFailure? = nil)
     {
         self.bytes = bytes
@@ -73,7 +73,7 @@ func readAll(_ source: any ByteSource, pieces: Int = 65536) throws(IOFailure) ->
     }
 }
 
-/// What a call throws.
+/// The error thrown by a call.
 func failure(_ body: () throws -> Void) -> IOFailure? {
     do {
         try body()
@@ -94,7 +94,7 @@ func skippable(_ bytes: [UInt8]) -> [UInt8] {
 
 func littleEndian(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) } }
 
-/// A frame of one raw block with a window of 2^windowLog and no checksum, as `zstd --long` would declare it.
+/// A frame of one raw block with a window of 2^windowLog and no checksum, as declared by `zstd --long`.
 func rawFrame(_ bytes: [UInt8], windowLog: Int) -> [UInt8] {
     let block = UInt32(bytes.count) << 3 | 1
     return [0x28, 0xB5, 0x2F, 0xFD, 0x00, UInt8(windowLog - 10) << 3] + littleEndian(block)[..<3] + bytes
@@ -112,7 +112,7 @@ func gzipMember(_ bytes: [UInt8]) -> [UInt8] {
         + [UInt8(~length & 255), UInt8(~length >> 8)] + bytes + littleEndian(~crc) + littleEndian(UInt32(bytes.count))
 }
 
-/// The repository's neighbour with real data, or `nil`.
+/// The folder of real data next to the repository, or `nil`.
 let sharedFolder: String? = {
     let root = Path.folder(of: Path.folder(of: Path.folder(of: #filePath)))
     let path = "\(root)/../shared/data"

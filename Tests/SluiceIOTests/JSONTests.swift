@@ -24,7 +24,7 @@ private let validLines: [String] = [
     "{\"a\" :[ true , false ] }", "{\"a\":[-1.5E-10,0,\"\\u00e9\"]}",
 ]
 
-/// Lines that aren't, with what is wrong and where.
+/// Malformed lines, with the fault and its position.
 private let invalidLines: [(String, JSONFault.Code, Int)] = [
     ("", .empty, 0), ("   ", .empty, 3), ("[]", .isArray, 0), ("[{\"a\":1}]", .isArray, 0), ("1", .isScalar, 0),
     ("\"a\"", .isScalar, 0), ("null", .isScalar, 0), (" true", .isScalar, 1), ("-1.5e3", .isScalar, 0),
@@ -73,7 +73,7 @@ private let invalidLines: [(String, JSONFault.Code, Int)] = [
     ("{\"a\":\"\n\"}", .controlCharacter, 6), ("{\"\u{2}\":1}", .controlCharacter, 2),
 ]
 
-/// Invalid UTF-8: the bytes inside a string, and where the fault is counted from the first of them.
+/// Invalid UTF-8: the bytes in a string, and the fault's offset from the first of them.
 private let invalidUTF8: [([UInt8], Int)] = [
     ([0x80], 0), ([0xBF], 0), ([0xC0, 0x80], 0), ([0xC1, 0xBF], 0), ([0xC2], 0), ([0xC3, 0x28], 0),
     ([0xE0, 0x80, 0x80], 0),
@@ -151,7 +151,7 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
         }
     }
 
-    /// The two ways agree on every mutation of valid and invalid lines, also about the fields.
+    /// Both implementations agree on every mutation of valid and invalid lines, and on the fields.
     @Test func bothWaysAgreeOnMutations() {
         var random = SplitMix64(state: 2024)
         let seeds =
@@ -232,7 +232,7 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
                 "string x", "string y", "string y",
             ])
         #expect(fields(#"{"":{"":"x"}}"#, [JSONPath(".")]) == ["string x"])
-        // What stands in an array, or deeper than the path says, isn't meant.
+        // Values in an array, or deeper than the path, don't count.
         #expect(
             fields(#"{"x":{"a":1},"l":[{"a":2}],"a":"yes"}"#, [JSONPath("a"), JSONPath("l.a"), JSONPath("a.b")]) == [
                 "string yes", "missing", "missing",

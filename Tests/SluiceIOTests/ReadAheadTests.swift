@@ -7,7 +7,7 @@ import Testing
 
 /// Frames unpacked ahead by several threads against the plain source.
 struct ReadAheadTests {
-    /// Bytes until the end or the error, the error, and the digest of the file as it was read.
+    /// Bytes until the end or the error, the error, and the digest of the file as read.
     private func drain(_ path: String, threads: Int, chunk: Int) -> (
         bytes: [UInt8], failure: IOFailure?, digest: ContentHash
     ) {
@@ -124,7 +124,7 @@ struct ReadAheadTests {
             #expect((ahead.failure == nil) == (plain.failure == nil))
             #expect(ahead.failure?.code == plain.failure?.code)
             if plain.failure == nil { #expect(ahead.bytes == content) }
-            // What lies before the damaged frame is all there.
+            // All bytes before the damaged frame are there.
             let good = frames.prefix { $0.offset + $0.size <= UInt64(at) }.reduce(0) { $0 + Int($1.contentSize ?? 0) }
             #expect(ahead.bytes.count >= good && content.prefix(good).elementsEqual(ahead.bytes.prefix(good)))
             let same = ahead.bytes == plain.bytes

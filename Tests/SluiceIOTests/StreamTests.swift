@@ -24,7 +24,7 @@ import Testing
 
     @Test func emptyFilesAreEmptyStreams() throws {
         for name in ["e", "e.jsonl"] { #expect(try read(name, []) == []) }
-        // Packed data has never 0 bytes.
+        // Compressed data never has 0 bytes.
         for name in ["e.zst", "e.zstd", "e.gz", "e.jsonl.zst"] {
             #expect(failure { _ = try read(name, []) }?.code == .truncatedStream)
         }
@@ -60,7 +60,7 @@ import Testing
         #expect(try read("a.zst", rawFrame(text, windowLog: 27)) == text)
     }
 
-    /// A file cut anywhere, or with any byte changed, gives an error or the right bytes, never other ones.
+    /// A truncated file, or one with any byte changed, gives an error or the right bytes, never other bytes.
     @Test(arguments: ["zst", "gz"]) func damageNeverPassesUnseen(kind: String) throws {
         let small = Array("{\"text\":\"a small file of a few lines\"}\n{\"text\":\"that is all\"}\n".utf8)
         let whole = kind == "zst" ? frame(small) + frame(small) : gzipMember(small) + gzipMember(small)
@@ -78,7 +78,7 @@ import Testing
                 bytes[at] ^= flip
                 do {
                     let got = try read("bad.\(kind)", bytes, options: InputOptions(windowLogMax: 20))
-                    // Bytes that carry no content, such as gzip's time stamp, may change.
+                    // Bytes without influence on the content, such as gzip's time stamp, may change.
                     if got != small + small { unseen += 1 }
                 } catch let error as IOFailure {
                     #expect([.corruptStream, .truncatedStream, .windowTooLarge, .notCompressed].contains(error.code))
@@ -125,7 +125,7 @@ import Testing
         #expect(try readAll(try slow.openInput(path)) == text)
     }
 
-    /// Found by fuzzing: where one read had room for several blocks, those before a bad one were lost with it.
+    /// Found by fuzzing: if one read had room for several blocks, those before a bad block were lost with it.
     @Test func blocksBeforeABadOneAreGivenWhateverThePieces() throws {
         let header: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x48]
         func blockHeader(size: Int, kind: UInt32, last: Bool = false) -> [UInt8] {
@@ -166,7 +166,8 @@ import Testing
         }
     }
 
-    /// Found by fuzzing: what is wrong with a member that is corrupt right where it is cut may not depend on the room for its bytes.
+    /// Found by fuzzing: the error about a member that is corrupt exactly where the file ends must not depend on buffer
+    /// sizes.
     @Test func corruptGzipIsCalledSoWhateverThePieces() throws {
         let bytes: [UInt8] = [
             0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3, 0xAB, 0xCA, 0x48, 2, 3, 0xAB, 0xCA, 0x48, 0xCD, 0x61, 0x79, 0, 0,
@@ -182,7 +183,7 @@ import Testing
     }
 
     @Test func aCutGzipFileGivesAllThatIsGoodWhateverThePieces() throws {
-        // Found by fuzzing: what zlib still held when the file ended was lost where buffers were small.
+        // Found by fuzzing: with small buffers, bytes still held by zlib at the end of the file were lost.
         let path = try folder.write(
             "cut.gz",
             [
@@ -234,7 +235,7 @@ import Testing
             #expect(reader.frame(holding: range.lowerBound) == i)
             #expect(reader.frame(holding: range.upperBound - 1) == i)
         }
-        // The same frames made elsewhere and handed over in order give the same file.
+        // The same frames, made elsewhere and added in order, give the same file.
         let compressor = FrameCompressor()
         let second = try ZstdSeekableWriter(folder("t.zst"))
         var packed: [UInt8] = []

@@ -2,7 +2,7 @@ import SluiceCore
 import SluicePipeline
 import Testing
 
-/// The example of the design.
+/// The example of the docs.
 let designExample = """
     sluice: 1                      # definition version
     seed: 42
@@ -26,7 +26,7 @@ func parse(_ text: String, path: String = "p.yaml", set: [String] = []) throws -
     try DefinitionFile.parse(text: text, path: path, registry: stages, overrides: try set.map { try Override($0) })
 }
 
-/// The problems of a definition, one a line.
+/// The problems of a definition, one per line.
 func problems(_ text: String, path: String = "p.yaml", set: [String] = []) -> [String] {
     do {
         _ = try parse(text, path: path, set: set)
@@ -38,7 +38,7 @@ func problems(_ text: String, path: String = "p.yaml", set: [String] = []) -> [S
     }
 }
 
-/// A definition with one line put in place of the stages.
+/// A definition with `line` in place of the stages.
 private func stage(_ line: String) -> String {
     "sluice: 1\ninput: {files: a}\nstages:\n  - format\n  - embed\n  - \(line)\noutput: {directory: out}\n"
 }
@@ -66,7 +66,7 @@ private func stage(_ line: String) -> String {
         #expect(try dedupe("{on: line, verify: bytes}") == DedupeSpec(on: .line, verify: .bytes))
         #expect(try dedupe("{verify: bytes, on: [a, b]}") == .fields(["a", "b"], verify: .bytes))
         #expect(try dedupe("{on: [a], verify: null}") == .fields(["a"]))
-        // It decides which of two records with one hash stay, so it is part of the digest.
+        // It decides which of two records with the same hash is kept, so it is part of the digest.
         let (hash, bytes) = (try parse(designExample), try parse(designExample, set: ["input.dedupe.verify=bytes"]))
         #expect(bytes.input.dedupe == .fields(["prompt", "completion"], verify: .bytes))
         #expect(bytes.decidingReport != hash.decidingReport)
@@ -438,7 +438,8 @@ private func stage(_ line: String) -> String {
         #expect(try parse(text).stages[2].options["fields"] == ["a", "b"])
     }
 
-    /// Whatever is cut out of a definition, doubled or put into it, the answer is a definition, or mistakes with places.
+    /// With any part of a definition removed, repeated or inserted, the answer is a definition, or mistakes with
+    /// places.
     @Test func damageGivesMistakesWithPlaces() {
         let scalars = Array(designExample.unicodeScalars)
         let extras: [[Unicode.Scalar]] = [

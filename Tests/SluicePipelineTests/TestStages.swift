@@ -1,6 +1,6 @@
 import SluiceCore
 
-/// Stages with the options and columns of the built-in ones and no work, so that these tests stand alone.
+/// Stages with the options and columns of the built-in ones and no work, so that these tests have no dependencies.
 protocol InertStage: Stage, Transform {
     var options: OptionValues { get }
 }

@@ -11,7 +11,7 @@ func zstd(_ bytes: [UInt8]) -> [UInt8] {
     return frame
 }
 
-/// A zstd file of frames cut anywhere, with a skippable frame between any two.
+/// A zstd file split into frames at any byte, with a skippable frame between each two.
 func zstd(_ bytes: [UInt8], frameBytes: Int) -> [UInt8] {
     var file: [UInt8] = []
     for start in stride(from: 0, to: bytes.count, by: frameBytes) {
@@ -21,14 +21,14 @@ func zstd(_ bytes: [UInt8], frameBytes: Int) -> [UInt8] {
     return file
 }
 
-/// A frame of one raw block that asks for a window of 2 to the power of `windowLog` bytes.
+/// A frame of one raw block that requires a window of 2 to the power of `windowLog` bytes.
 func zstdFrame(_ bytes: [UInt8], windowLog: Int) -> [UInt8] {
     let block = UInt32(bytes.count) << 3 | 1
     return [0x28, 0xB5, 0x2F, 0xFD, 0, UInt8(windowLog - 10) << 3]
         + (0..<3).map { UInt8(truncatingIfNeeded: block >> (8 * $0)) } + bytes
 }
 
-/// A gzip file of members of stored blocks.
+/// A gzip file with members of stored blocks.
 func gzip(_ bytes: [UInt8]) -> [UInt8] {
     guard !bytes.isEmpty else { return gzipMember(bytes[...]) }
     return stride(from: 0, to: bytes.count, by: 60_000).flatMap {
@@ -50,7 +50,7 @@ private let crcTable: [UInt32] = (0..<256).map { index in
     (0..<8).reduce(UInt32(index)) { crc, _ in crc & 1 == 1 ? crc >> 1 ^ 0xEDB8_8320 : crc >> 1 }
 }
 
-/// What a file holds, unpacked.
+/// The unpacked content of a file.
 func unpacked(_ path: String) throws -> [UInt8] {
     let source = try FileSystem.local.openInput(path)
     var all: [UInt8] = []
@@ -63,7 +63,7 @@ func unpacked(_ path: String) throws -> [UInt8] {
     }
 }
 
-/// Lines without their line ends; an end without a line after it is none.
+/// Lines without their line ends; a final line end starts no further line.
 func split(_ bytes: [UInt8]) -> [[UInt8]] {
     var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map { Array($0) }
     if lines.last == [] { lines.removeLast() }

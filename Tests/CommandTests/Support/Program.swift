@@ -1,9 +1,9 @@
 import Glibc
 import Synchronization
 
-/// What a program left when it ended.
+/// The output and exit status of a program that ended.
 struct Outcome {
-    /// The exit status; 128 and the number of the signal where one ended it.
+    /// The exit status; 128 plus the signal number if a signal ended the program.
     let status: Int32
     let output: [UInt8]
     let error: [UInt8]
@@ -15,7 +15,7 @@ struct Outcome {
 
 /// The program under test.
 enum Program {
-    /// `SLUICE_BINARY`, or the program that was built beside these tests.
+    /// `SLUICE_BINARY`, or the program built with these tests.
     static let path: String = {
         if let given = getenv("SLUICE_BINARY") { return String(cString: given) }
         return buildFolder + "/sluice"
@@ -24,7 +24,7 @@ enum Program {
     /// Whether it is known to be a release build.
     static var isRelease: Bool { path.contains("/release/") }
 
-    /// The folder that the running test bundle lies in.
+    /// The folder of the running test bundle.
     private static let buildFolder: String = {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
@@ -34,7 +34,7 @@ enum Program {
 
     private static let counter = Atomic<Int>(0)
 
-    /// A program that was started.
+    /// A running program.
     final class Running {
         let pid: pid_t
         private let names: [String]
@@ -48,7 +48,7 @@ enum Program {
 
         deinit { for name in names { unlink(name) } }
 
-        /// Waits until something is so, or the program has ended; never for long.
+        /// Waits until a condition holds or the program has ended, with a time limit.
         func wait(until isSo: () -> Bool) {
             let limit = Program.now() + 60
             while status == nil, !isSo(), Program.now() < limit {
@@ -81,7 +81,7 @@ enum Program {
     /// Runs a program to its end.
     ///
     /// - Parameters:
-    ///   - folder: its working directory, if not this one's.
+    ///   - folder: its working directory; by default the current one.
     ///   - input: its standard input.
     ///   - watch: called every few milliseconds with the number of the process while it runs.
     static func run(
@@ -91,7 +91,7 @@ enum Program {
         try start(arguments, program: program, in: folder, input: input).end(watch: watch)
     }
 
-    /// Starts a program. It hears all signals, whatever those who started the tests blocked or ignored.
+    /// Starts a program that receives all signals, even if the tests' parent blocks or ignores some.
     static func start(
         _ arguments: [String], program: String = path, in folder: String? = nil, input: [UInt8] = []
     ) throws -> Running {
@@ -117,7 +117,7 @@ enum Program {
         posix_spawnattr_setsigdefault(&attributes, &signals)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
-        // Spawning in another folder is no part of POSIX yet; a shell does it and gives its place to the program.
+        // POSIX can't spawn in another folder yet; a shell changes to it and replaces itself with the program.
         let inFolder = folder.map { ["/bin/sh", "-c", #"cd "$0" && exec "$@""#, $0] } ?? []
         let command = inFolder + [program] + arguments
         var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]

@@ -2,12 +2,12 @@ import Foundation
 import SluiceCore
 import Testing
 
-/// What stands in a run directory.
+/// The content of a run directory.
 struct RunFiles {
     let kept: [UInt8]
     let ledger: [UInt8]
     let quarantine: [UInt8]
-    /// Nil where no stage writes numbers to list.
+    /// Nil if no stage writes picks.
     let picks: [UInt8]?
     let manifest: Report
 
@@ -25,17 +25,17 @@ struct RunFiles {
 
     func count(_ name: String) -> Int { manifest["counts"]?[name]?.integerValue ?? -1 }
 
-    /// `run.json` without what may differ between two equal runs.
+    /// `run.json` without the values that may differ between two equal runs.
     var lasting: String {
         Report.object(manifest.entries.filter { $0.key != "timing" }).prettyJSON
     }
 
-    /// All that must be the same in two equal runs.
+    /// Everything that must be equal in two equal runs.
     var digests: [String] {
         [sha256(kept), sha256(ledger), sha256(quarantine), picks.map(sha256) ?? "none", lasting]
     }
 
-    /// A line of the ledger or the quarantine, read by a parser that is not ours.
+    /// A line of the ledger or the quarantine, parsed by a parser that isn't ours.
     struct Entry {
         let values: [String: Any]
 
@@ -55,16 +55,16 @@ struct RunFiles {
         var error: String { values["error"] as? String ?? "" }
         var raw: String? { values["raw"] as? String }
         var base64: [UInt8]? { (values["base64"] as? String).flatMap { Data(base64Encoded: $0) }.map { Array($0) } }
-        /// The kept record that the record lost to.
+        /// The kept record that caused the drop.
         var partner: String? {
             (values["kept"] as? [String: Any]).map { "\($0["file"] as? String ?? ""):\($0["line"] as? Int ?? -1)" }
         }
     }
 
-    /// Expects that every record is in exactly one place: read is kept, dropped and quarantined, the files hold as many
-    /// lines as the account says, and every partner in the ledger leads to a kept record.
+    /// Expects that every record is in exactly one place: read = kept + dropped + quarantined, the files have as many
+    /// lines as the counts state, and every partner in the ledger leads to a kept record.
     ///
-    /// - Parameter lines: the input's lines by file name, where they are at hand: then the kept ones are checked, too.
+    /// - Parameter lines: the input's lines by file name, if available; then the kept records are checked, too.
     func expectClosedAccount(
         _ lines: [String: [[UInt8]]] = [:], sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
@@ -77,8 +77,8 @@ struct RunFiles {
         let gone = Set((drops + faults).map(\.place))
         #expect(gone.count == drops.count + faults.count, "a record left twice", sourceLocation: sourceLocation)
         #expect(drops.allSatisfy { !$0.stage.isEmpty && !$0.reason.isEmpty }, sourceLocation: sourceLocation)
-        // A record that another lost to was in when that happened: it is kept, or a later stage dropped it. So the
-        // partners lead from every dropped record to a kept one.
+        // A record's partner was in the selection at the time of the drop: it was kept, or a later stage dropped it. So
+        // the partners lead from every dropped record to a kept one.
         let order = (manifest["stages"]?.elements ?? []).compactMap { $0["stage"]?.textValue }
         let stageOf = Dictionary(drops.map { ($0.place, order.firstIndex(of: $0.stage) ?? -1) }) { first, _ in first }
         let bad = Set(faults.map(\.place))

@@ -2,7 +2,7 @@ import Glibc
 import SluiceIO
 import Synchronization
 
-/// A folder of a test's own, and the program run in it.
+/// A test's own folder, and the program run in it.
 final class Workspace {
     let path: String
     private static let counter = Atomic<Int>(0)
@@ -24,7 +24,7 @@ final class Workspace {
 
     func write(_ name: String, _ text: String) throws { try write(name, Array(text.utf8)) }
 
-    /// Writes lines, packed as the name's ending says.
+    /// Writes lines, compressed according to the name's suffix.
     func write(_ name: String, lines: [[UInt8]]) throws {
         let bytes = joined(lines)
         if name.hasSuffix(".zst") {
@@ -50,10 +50,10 @@ final class Workspace {
         try Program.run(arguments, in: path, input: input)
     }
 
-    /// Runs the program as somebody whom permissions hold back: as who we are, or as nobody where we are root.
+    /// Runs the program as a user subject to permissions: the current user, or `nobody` if that is root.
     ///
-    /// - Parameter before: done when the folder has been handed over, to close parts of it.
-    /// - Returns: nil where we are root and can't be anyone else.
+    /// - Parameter before: called after the folder's owner has been changed, to restrict parts of it.
+    /// - Returns: nil if the user is root and can't become another user.
     func unprivileged(_ arguments: String..., before: () -> Void = {}) throws -> Outcome? {
         guard geteuid() == 0 else {
             before()
@@ -61,8 +61,8 @@ final class Workspace {
         }
         let setpriv = "/usr/bin/setpriv"
         guard access(setpriv, X_OK) == 0 else { return nil }
-        // The program may lie where only root gets to. It is copied by another process, since a file that a test has open for
-        // writing, and the children of tests beside it with it, can't be run («text file busy»).
+        // The program may be where only root has access. Another process copies it: a file that a test has open for
+        // writing, or that children of parallel tests have inherited open, can't be executed («text file busy»).
         let copy = self("sluice")
         guard try Program.run([Program.path, copy], program: "/bin/cp", in: path).status == 0 else {
             throw Failure("\(Program.path) can't be copied")
@@ -89,7 +89,7 @@ final class Workspace {
         try write("run.yaml", lines.map { $0 + "\n" }.joined())
     }
 
-    /// Runs `run.yaml`, which must succeed, and reads its run directory.
+    /// Runs `run.yaml`, expects success, and reads its run directory.
     func run(_ arguments: [String] = [], into directory: String = "out", input: [UInt8] = []) throws -> RunFiles {
         let outcome = try sluice(
             ["run", "run.yaml", "--output", directory, "--progress", "none"] + arguments, input: input)
@@ -98,7 +98,7 @@ final class Workspace {
     }
 }
 
-/// The folder of real data beside the project, or nil.
+/// The folder of real data next to the project, or nil.
 let sharedData: String? = {
     let root = #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
     let path = "/\(root)/../shared/data"
@@ -108,5 +108,5 @@ let sharedData: String? = {
 /// The project's own folder.
 let projectFolder = "/" + #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
 
-/// Says on standard output why a test does nothing.
+/// Prints on standard output why a test is skipped.
 func skip(_ reason: String, _ test: String = #function) { print("skipped: \(test): \(reason)") }
