@@ -239,7 +239,7 @@ import Testing
             ),
             (shape("<f8", "(1, 2)"), bytes([1, .infinity]), "row 0 has a component that is NaN or infinite"),
             (shape("|i1", "(1, 9000)"), bytes([Int8](repeating: 0, count: 9000)), "none of vectors"),
-            ("{}", [], "header can't be parsed"),
+            ("{}", [], "header can't be understood"),
         ] as [(String, [UInt8], String)] {
             let path = try file(header, data)
             defer { unlink(path) }

@@ -34,7 +34,7 @@ import Testing
         try writer.append([1, 2, 3, 4])
         try writer.finish()
         func thrown(_ body: () throws -> Void) -> String { failure(body)?.found ?? "nothing" }
-        #expect(thrown { _ = try NpyReader<Int64>(folder("a.npy")) } == "it holds numbers of type <i4, expected is <i8")
+        #expect(thrown { _ = try NpyReader<Int64>(folder("a.npy")) } == "its numbers have type <i4, expected <i8")
         #expect(
             thrown { _ = try NpyReader<Int32>(folder("a.npy"), width: 3) } == "its rows have 2 numbers, expected 3")
         #expect(thrown { _ = try NpyReader<Int32>(folder("a.npy"), rows: 9) } == "it has 2 rows, expected 9")
