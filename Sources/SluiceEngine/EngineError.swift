@@ -1,8 +1,8 @@
 public import SluiceCore
 
-/// Why a run ended without a result.
+/// The reason why a run ended without a result.
 public struct EngineError: Error, Sendable, CustomStringConvertible {
-    /// What kind of error it is, and so the exit status of the command; new kinds may come.
+    /// The kind of error, which determines the exit status of the command. New kinds may be added.
     public struct Code: Sendable, Hashable {
         public let exitStatus: Int32
 
@@ -10,45 +10,45 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         public static let definition = Code(exitStatus: 2)
         /// The data is wrong: policy `fail`, a truncated or corrupt stream.
         public static let data = Code(exitStatus: 3)
-        /// Memory or disk does not suffice.
+        /// Too little memory or disk space.
         public static let resources = Code(exitStatus: 4)
-        /// A signal asked for the end.
+        /// A signal requested the end.
         public static let stopped = Code(exitStatus: 130)
-        /// A defect of Sluice or a stage.
+        /// A defect in Sluice or a stage.
         public static let fault = Code(exitStatus: 1)
     }
 
-    /// Which stage failed, and over what.
+    /// The stage that failed, and the option or record concerned.
     public struct Culprit: Sendable, Hashable {
         public let stage: String
-        /// The option that is wrong, where one is.
+        /// The invalid option, if any.
         public let option: String?
-        /// The record that is wrong, where one is.
+        /// The record concerned, if any.
         public let ordinal: Ordinal?
     }
 
-    /// What gets a person past an error. A program spells it in its own terms, such as a flag or a button.
+    /// A way past an error. A program expresses it in its own terms, such as a flag or a button.
     public struct Remedy: Sendable, Hashable {
         private let name: String
 
-        /// Go on with the unfinished run in the output directory: `RunOptions.resume`.
+        /// Continue the unfinished run in the output directory: `RunOptions.resume`.
         public static let resume = Remedy(name: "resume")
-        /// Begin anew and replace what is in the output directory: `RunOptions.force`.
+        /// Start over and replace the content of the output directory: `RunOptions.force`.
         public static let restart = Remedy(name: "restart")
         /// Write to another output directory.
         public static let otherDirectory = Remedy(name: "otherDirectory")
     }
 
     public let code: Code
-    /// The stage at fault, where one is.
+    /// The stage at fault, if any.
     public private(set) var culprit: Culprit?
-    /// What was found and, where no remedy says it, what to do, as a sentence.
+    /// What was found, and advice unless a remedy gives it: a sentence.
     public private(set) var message: String
-    /// What gets past it, the best first.
+    /// Ways past the error, the best first.
     public private(set) var remedies: [Remedy]
-    /// What the run left for `RunOptions.resume`, where it left something.
+    /// The work left for `RunOptions.resume`, if any.
     public private(set) var kept: KeptWork?
-    /// Whether the work so far is of use once the cause is gone, so that it is left for a resume.
+    /// Whether the work so far remains usable once the cause is gone, so that it is left for a resume.
     let leavesWork: Bool
 
     public init(_ code: Code, _ message: String, remedies: [Remedy] = []) {
@@ -62,21 +62,21 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         self.remedies = remedies
     }
 
-    /// The same error in other words.
+    /// The same error with another message.
     public func saying(_ message: String) -> EngineError {
         var error = self
         error.message = message
         return error
     }
 
-    /// The same error of a run that left nothing behind.
+    /// The same error for a run that left nothing.
     func leavingNothing() -> EngineError {
         var error = self
         error.remedies = []
         return error
     }
 
-    /// The same error of a run that can go on with what it kept.
+    /// The same error for a run that can be resumed from `kept`.
     func keeping(_ kept: KeptWork) -> EngineError {
         var error = self
         error.kept = kept
@@ -88,7 +88,7 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
 
     static let stopped = EngineError(.stopped, "stopped by a signal")
 
-    /// An error of a stage, with the stage's name.
+    /// An error of a stage, prefixed with the stage's name.
     init(_ error: StageError, stage: String) {
         let code: Code =
             switch error.code {
@@ -103,24 +103,24 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         culprit = Culprit(stage: stage, option: error.option, ordinal: error.ordinal)
     }
 
-    /// The same error, with the stage's error that it comes from.
+    /// The same error, with the stage and the option or record of the stage's error.
     func about(_ error: StageError, stage: String) -> EngineError {
         var result = self
         result.culprit = Culprit(stage: stage, option: error.option, ordinal: error.ordinal)
         return result
     }
 
-    /// The same error, with the file and line of the record that it is about before its message.
+    /// The same error, with the file and line of the record concerned before its message.
     func located(in catalog: InputCatalog) -> EngineError {
         guard let ordinal = culprit?.ordinal, catalog.files.indices.contains(ordinal.file) else { return self }
         return saying("\(catalog.files[ordinal.file].name):\(ordinal.line): \(message)")
     }
 }
 
-/// What an unfinished run left in its output directory.
+/// The work of an unfinished run that is left in its output directory.
 public struct KeptWork: Sendable, Equatable {
     public let directory: String
-    /// Records that need not be read again in the first pass, or nil where that pass is done.
+    /// Records that the first pass need not read again; nil if that pass is complete.
     public let records: Int?
 
     public init(directory: String, records: Int?) {

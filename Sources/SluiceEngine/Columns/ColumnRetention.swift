@@ -1,17 +1,17 @@
 import SluiceCore
 
-/// What is kept of each record for the work that comes after a pass: every column and field once, however many stages and
-/// outputs ask for it.
+/// The columns and fields of each record that are kept for the work after a pass: each once, however many stages and
+/// outputs read it.
 struct ColumnRetention: Sendable {
-    /// The columns of stages, sorted, each once.
+    /// Columns written by stages, sorted, each once.
     let columns: [ColumnName]
-    /// The fields of the record, sorted, each once.
+    /// Fields of the record, sorted, each once.
     let fields: [FieldPath]
     let keepsRecord: Bool
 
     /// - Parameters:
-    ///   - columns: those that the output and later stages read, in any order, repeated or not.
-    ///   - inputs: what later stages read, likewise.
+    ///   - columns: the columns that the output and later stages read, in any order, repeated or not.
+    ///   - inputs: the inputs of later stages, likewise.
     init(columns: some Sequence<ColumnName>, inputs: [Input]) {
         self.columns = Set(columns).sorted()
         fields = Set(inputs.compactMap { if case .field(let path) = $0 { path } else { nil } }).sorted()
@@ -20,9 +20,9 @@ struct ColumnRetention: Sendable {
 }
 
 extension StageChain {
-    /// What the work from stage `index` on needs of each record.
+    /// What the work from stage `index` on reads of each record.
     ///
-    /// - Parameter picks: the columns that `picks.jsonl.zst` lists.
+    /// - Parameter picks: the columns listed in `picks.jsonl.zst`.
     func retention(from index: Int, output: OutputSpec, picks: [ColumnName]) -> ColumnRetention {
         ColumnRetention(
             columns: wanted(from: index, output: output) + picks,
@@ -31,7 +31,7 @@ extension StageChain {
 }
 
 extension Array where Element: Hashable {
-    /// The first element that is equal to one before it.
+    /// The first element that equals an earlier one.
     var firstRepeated: Element? {
         var seen: Set<Element> = []
         return first { !seen.insert($0).inserted }

@@ -1,16 +1,16 @@
 import SluiceCore
 import SluiceIO
 
-/// The columns of all records that are still in after the first pass, on disk.
+/// The columns, on disk, of all records still in after the first pass.
 ///
-/// Rows stand in the order of the input. They are cut into shards, runs of rows that end where a segment of the input
-/// ends; each column of a shard is a file, complete under its name or not there: NumPy opens the fixed-width ones as
-/// they are. Reading a range of rows takes memory for that range alone.
+/// Rows are in input order. They are split into shards, runs of rows that end where a segment of the input ends. Each
+/// column of a shard is a file, complete under its name or missing; NumPy can open those of fixed width. Reading a
+/// range of rows takes memory for that range only.
 final class ColumnStore: @unchecked Sendable {
-    // Written by one thread at a time; read from many when nobody writes.
+    // Written by one thread at a time; read by many only while nobody writes.
 
-    /// The columns that every store has: where a row's record is, and what it is. `ColumnName.isReserved` keeps stages
-    /// away from such names.
+    /// Columns of every store: each row's ordinal and content hash. `ColumnName.isReserved` keeps stages from using
+    /// such names.
     static let ordinal: ColumnName = "_ordinal"
     static let hashHigh: ColumnName = "_hash_high"
     static let hashLow: ColumnName = "_hash_low"
@@ -24,13 +24,13 @@ final class ColumnStore: @unchecked Sendable {
     private let fileSystem: FileSystem
     private(set) var types: [ColumnName: ColumnType] = [:]
     private(set) var shards: [Shard] = []
-    /// The columns that the first pass wrote. They stay as they are: a run that goes on after a stop begins with them again.
+    /// Columns written by the first pass. They never change: a resumed run starts from them again.
     private var firstColumns: Set<ColumnName> = []
-    /// Those of them that a later pass wrote anew, into files of their own.
+    /// Those of them that a later pass rewrote, in files of their own.
     private var replaced: Set<ColumnName> = []
     private let opened = Monitor()
     private var readers: [String: any Sendable] = [:]
-    /// Well under the 1,024 files that a process may have open by default.
+    /// Well below 1,024, the default limit of open files per process.
     private static let openFiles = 128
 
     init(folder: String, fileSystem: FileSystem) throws(IOFailure) {
@@ -39,18 +39,18 @@ final class ColumnStore: @unchecked Sendable {
         try fileSystem.makeFolder(folder)
     }
 
-    /// What a checkpoint must know of the shards.
+    /// The shards as a checkpoint records them.
     var checkpoint: [Checkpoint.Shard] { shards.map { Checkpoint.Shard(rows: $0.rows.count, types: types) } }
 
     var rows: Int { shards.last?.rows.upperBound ?? 0 }
 
-    /// Writes the next shard, or new columns of shard `number`.
+    /// A writer for the next shard, or for new columns of shard `number`.
     func writer(shard number: Int) -> ShardWriter {
         let kept = number < shards.count ? firstColumns : []
         return ShardWriter(fileSystem: fileSystem) { [self] name in path(name, number, isLater: kept.contains(name)) }
     }
 
-    /// Takes a finished shard in.
+    /// Adds a finished shard.
     func add(shard number: Int, rows count: Int, types: [ColumnName: ColumnType]) {
         if number == shards.count {
             shards.append(Shard(number: number, rows: rows..<(rows + count)))
@@ -59,21 +59,21 @@ final class ColumnStore: @unchecked Sendable {
             replaced.formUnion(firstColumns.intersection(types.keys))
         }
         self.types.merge(types) { _, new in new }
-        // What is open may be a column of this name that the new one has taken the place of.
+        // An open file may be an old column that the new one has replaced.
         opened.locked { readers = [:] }
     }
 
-    /// - Parameter isLater: whether it is a column of the first pass that a later pass writes anew. No column of a stage has
-    ///   a `+` in its name.
+    /// - Parameter isLater: whether a later pass rewrites a column of the first pass. No stage's column has a `+` in
+    ///   its name.
     private func path(_ name: ColumnName, _ shard: Int, isLater: Bool) -> String {
         let digits = String(shard)
         let padded = String(repeating: "0", count: max(0, 5 - digits.utf8.count)) + digits
         return "\(folder)/\(name.name)\(isLater ? "+" : "").\(padded).npy"
     }
 
-    /// Columns of a range of rows that lies in one shard.
+    /// Columns of a range of rows within one shard.
     ///
-    /// - Parameter chosen: the rows of the range that are wanted, counted from its start, ascending; nil for all.
+    /// - Parameter chosen: the wanted rows, counted from the start of the range, ascending; nil for all.
     func load(
         _ names: [ColumnName], _ rows: Range<Int>, _ chosen: [Int]? = nil
     ) throws(IOFailure) -> [(name: ColumnName, column: Column)] {
@@ -118,12 +118,12 @@ final class ColumnStore: @unchecked Sendable {
             try BytesColumnFile(path, fileSystem: fileSystem)
         }
         guard file.rows == count else {
-            throw IOFailure(.wrongColumn, path: path, found: "it has \(file.rows) rows, expected are \(count)")
+            throw IOFailure(.wrongColumn, path: path, found: "it has \(file.rows) rows, expected \(count)")
         }
         return file
     }
 
-    /// The files of some columns of bytes, those that the store has.
+    /// The files of bytes columns, for those names that the store has.
     func bytesColumns(_ names: [ColumnName], _ shard: Shard) throws(IOFailure) -> [BytesColumnFile] {
         var files: [BytesColumnFile] = []
         for name in names where types[name] == .bytes {
@@ -142,7 +142,7 @@ final class ColumnStore: @unchecked Sendable {
         return try file.read(rows: rows)
     }
 
-    /// A file stays open while its shard is worked on; its checksum is checked once, when it is opened.
+    /// Files stay open while their shard is in use; a checksum is verified once, when its file is opened.
     private func open<Reader: Sendable>(
         _ path: String, _ make: (String) throws(IOFailure) -> Reader
     ) throws(IOFailure) -> Reader {

@@ -1,8 +1,8 @@
 import SluiceCore
 import SluiceIO
 
-/// JSON fields and whole lines that a stage reads after the first pass are kept as columns of bytes, a kind byte before
-/// each field's content, so that the input need not be parsed again.
+/// JSON fields and complete lines that stages read after the first pass, kept as bytes columns with a kind byte before
+/// each content, so that the input needn't be parsed again.
 enum FieldColumns {
     private static let prefix = "_field "
     static let record: ColumnName = "_record"
@@ -14,10 +14,10 @@ enum FieldColumns {
         return ColumnName(prefix + name.prefix(32) + " " + hexadecimal(hash))
     }
 
-    /// Names stand in file names, which have 255 bytes at most.
+    /// Names become parts of file names, which have at most 255 bytes.
     private static let longest = 128
 
-    /// The columns that stand for what these stages read beside columns.
+    /// The columns for those inputs of stages that aren't columns themselves.
     static func names(for inputs: [Input]) -> [ColumnName] {
         var names: [ColumnName] = []
         for input in inputs {
@@ -44,7 +44,7 @@ enum FieldColumns {
         return result
     }
 
-    /// The field as a column, for the given rows of a block.
+    /// The field as a column, for these rows of a block.
     static func column(_ path: FieldPath, of table: FieldTable, rows: [Int]) -> BytesColumn? {
         guard let field = table.paths.firstIndex(of: path) else { return nil }
         var column = BytesColumn()
@@ -58,10 +58,11 @@ enum FieldColumns {
         return column
     }
 
-    /// The table that the columns came from.
+    /// The table from which the columns were made.
     ///
-    /// - Parameter load: gives the column of a field; one after the other, so that no more than one is there beside the table.
-    /// - Throws: what `load` throws, and `EngineError` where the fields of the rows have more than 4 GiB in all.
+    /// - Parameter load: returns the column of a field; called for one field at a time, so that only one column exists
+    /// next to the table.
+    /// - Throws: the errors of `load`, and `EngineError` if the fields of the rows have more than 4 GiB in total.
     static func table(_ paths: [FieldPath], rows: Int, load: (FieldPath) throws -> BytesColumn) throws -> FieldTable {
         var table = FieldTable(paths: paths)
         let missing = FieldTable.Entry(offset: 0, length: 0, kind: .missing)
@@ -84,5 +85,5 @@ enum FieldColumns {
     }
 
     static let tooLong = EngineError(
-        .data, "the fields that stages read take more than 4 GiB in one block of records; lower `max_record` under `input`")
+        .data, "the fields read by stages exceed 4 GiB in one block of records; lower `max_record` under `input`")
 }

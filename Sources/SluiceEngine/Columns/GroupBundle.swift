@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceIO
 
-/// A run of small groups, read whole and put in order: each group's rows together, in the order of the input.
+/// A run of small groups, read completely and sorted: each group's rows are adjacent, in input order.
 struct GroupBundle: Sendable {
     /// One group of the bundle.
     struct Member: Sendable {
@@ -17,11 +17,11 @@ struct GroupBundle: Sendable {
     private let columns: [ColumnName: Column]
     private let vectors: [ColumnName: ResidentVectors]
 
-    /// Bytes that a bundle takes beside its columns, for each row: the order, a copy of a column while it is put in order, and what
-    /// is decided about the row.
+    /// Bytes per row in addition to the columns: the order, a copy of a column while it is sorted, and the decision
+    /// about the row.
     static let perRow = 24
 
-    /// - Parameter columns: those that the selection asks for.
+    /// - Parameter columns: those that the selection reads.
     init(_ groups: GroupStore, _ section: GroupStore.Section, columns names: [ColumnName]) throws(IOFailure) {
         let rows = section.rows
         let keys = try groups.integers(GroupStore.key, rows)

@@ -1,18 +1,18 @@
 import SluiceCore
 import SluiceIO
 
-/// The columns of all groups of a selection, in one file a column, groups in the order of their keys.
+/// The columns of all groups of a selection, one file per column, with groups ordered by key.
 ///
-/// Groups are cut into sections: one large group, or a run of small ones that is read and put in order in memory. Columns
-/// come in row order; a first look at the keys says how long each group is, so every section has its place, and rows are
-/// written there through small buffers. Memory: the table of groups, and `bufferBytes` (a row a section at least),
-/// whatever the number of rows. Vectors that fit a group's share are read whole; others are read again on each pass.
+/// Groups form sections: one large group, or a run of small groups that is read and sorted in memory. Columns arrive in
+/// row order; a first pass over the keys counts each group, so every section has a fixed place, and rows are written to
+/// it through small buffers. Memory: the table of groups, and `bufferBytes` (at least a row per section), for any
+/// number of rows. Vectors that fit into a group's share are read at once; others are read again in each pass.
 final class GroupStore: @unchecked Sendable {
-    // Everything but the finished files is touched by one thread, before any group is handed out.
+    // Everything except the finished files is used by one thread, before any group is handed out.
 
-    /// Groups whose rows stand together in the files.
+    /// Groups whose rows are adjacent in the files.
     struct Section: Sendable {
-        /// Numbers of groups in the table.
+        /// Indices of the groups in the table.
         let groups: Range<Int>
         let rows: Range<Int>
     }
@@ -26,29 +26,29 @@ final class GroupStore: @unchecked Sendable {
     private let types: [ColumnName: ColumnType]
     private var files: [ColumnName: GroupedFile] = [:]
 
-    /// The engine's own columns; `ColumnName.isReserved` keeps stages away from such names.
+    /// The engine's own columns; `ColumnName.isReserved` keeps stages from using such names.
     static let rowNumber: ColumnName = "_row"
     static let key: ColumnName = "_key"
     static let ordinal = ColumnStore.ordinal
     static let hashHigh = ColumnStore.hashHigh
     static let hashLow = ColumnStore.hashLow
 
-    /// The columns that every store has, and those that a selection asks for.
+    /// The columns of every store, and those that a selection reads.
     static func types(_ columns: [ColumnName: ColumnType]) -> [ColumnName: ColumnType] {
         var types = columns
         for name in [rowNumber, key, ordinal, hashHigh, hashLow] { types[name] = .integer }
         return types
     }
 
-    /// Bytes of a row in all columns.
+    /// Bytes per row in all columns.
     static func rowBytes(_ types: [ColumnName: ColumnType]) -> Int { types.values.reduce(0) { $0 + $1.width } }
 
-    /// What the buffers take: what is asked for, or a row of each section.
+    /// The size of the buffers: the wanted size, or a row per section.
     static func bufferBytes(_ wanted: Int, sections: Int, _ types: [ColumnName: ColumnType]) -> Int {
         max(wanted, sections * rowBytes(types)) + sections * types.count * GroupedFile.perSection
     }
 
-    /// Cuts a table into sections: a group of more than `bundleBytes` has one of its own.
+    /// Forms sections from a table: a group of more than `bundleBytes` has its own.
     static func sections(of table: GroupTable, rowBytes: Int, bundleBytes: Int) -> [Section] {
         var sections: [Section] = []
         var (firstGroup, firstRow, row) = (0, 0, 0)
@@ -65,7 +65,7 @@ final class GroupStore: @unchecked Sendable {
         return sections
     }
 
-    /// - Parameter types: the columns that will be written; columns of bytes can't be grouped.
+    /// - Parameter types: the columns to be written; columns of bytes can't be grouped.
     init(
         table: GroupTable, sections: [Section], types: [ColumnName: ColumnType], folder: String, bufferBytes: Int,
         fileSystem: FileSystem
@@ -88,7 +88,7 @@ final class GroupStore: @unchecked Sendable {
         }
     }
 
-    /// The section that rows with a key belong to.
+    /// The section for rows with a key.
     func section(of key: Int64) -> Int32 {
         var (low, high) = (0, firstKeys.count)
         while high - low > 1 {
@@ -98,7 +98,7 @@ final class GroupStore: @unchecked Sendable {
         return Int32(low)
     }
 
-    /// Adds rows: `sections[i]` says where row `i` of the columns belongs, or is negative where it does not.
+    /// Adds rows: `sections[i]` is the section of row `i`, negative if it has none.
     func append(_ columns: [(name: ColumnName, column: Column)], sections: [Int32]) throws(IOFailure) {
         for (name, column) in columns {
             guard let file = files[name] else { continue }
@@ -127,7 +127,7 @@ final class GroupStore: @unchecked Sendable {
         }
     }
 
-    /// A column of some rows, whole.
+    /// A column of some rows, read at once.
     func column(_ name: ColumnName, _ rows: Range<Int>) throws(IOFailure) -> Column {
         switch types[name] {
         case .vector(let dimension)?:
@@ -177,12 +177,11 @@ final class GroupStore: @unchecked Sendable {
         return values
     }
 
-    /// Removes the files.
     func remove() throws(IOFailure) { try fileSystem.removeTree(folder) }
 }
 
 extension ColumnType {
-    /// Bytes of a row; 0 where rows differ in length.
+    /// Bytes per row; 0 if rows differ in length.
     var width: Int {
         switch self {
         case .bytes: 0
@@ -192,7 +191,7 @@ extension ColumnType {
     }
 }
 
-/// Vectors that don't fit in memory, read again on each pass.
+/// Vectors that don't fit into memory, read again in each pass.
 private final class StreamedVectors: VectorSource {
     private let file: GroupedFile
     private let rows: Range<Int>
@@ -206,7 +205,7 @@ private final class StreamedVectors: VectorSource {
         self.file = file
         self.rows = rows
         self.dimension = dimension
-        // A chunk follows from the share of memory; no result may show where it ends.
+        // The size of a chunk depends on the memory; results must not depend on it.
         chunkRows = max(64, bufferBytes / max(1, dimension) / 2)
     }
 

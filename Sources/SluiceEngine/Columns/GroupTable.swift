@@ -1,10 +1,10 @@
-/// The groups of a selection: their keys, ascending, and how many rows each has.
+/// The groups of a selection: their keys, ascending, and their numbers of rows.
 struct GroupTable: Sendable {
-    /// Empty where there is one group of all records.
+    /// Empty if all records form one group.
     private(set) var keys: [Int64] = []
     private(set) var sizes: [Int] = []
 
-    /// One group of all records; none where there are no records.
+    /// One group of all records; no group if there are no records.
     init(all rows: Int) { sizes = rows > 0 ? [rows] : [] }
 
     fileprivate init(keys: [Int64], sizes: [Int]) {
@@ -16,16 +16,16 @@ struct GroupTable: Sendable {
 
     func key(_ group: Int) -> Int? { keys.isEmpty ? nil : Int(keys[group]) }
 
-    /// Bytes that a table of so many groups takes, with the quotas.
+    /// Bytes of a table of this many groups, including the quotas.
     static func bytes(_ groups: Int) -> Int { groups * 24 }
 }
 
-/// Counts the rows of each key in flat arrays: keys gather, are sorted, and merged into what was counted before.
+/// Counts the rows of each key in flat arrays: keys are collected, sorted, and merged into the counts so far.
 struct GroupCounter {
     private var keys: [Int64] = []
     private var sizes: [Int] = []
     private var pending: [Int64] = []
-    /// Makes sure that so many bytes are leased.
+    /// Ensures that this many bytes are leased.
     private let lease: (_ bytes: Int, _ groups: Int) throws -> Void
 
     private static let leastPending = 1 << 16
@@ -38,7 +38,7 @@ struct GroupCounter {
 
     mutating func add(_ key: Int64) throws {
         pending.append(key)
-        // As many as there are groups, so that merging costs no more than sorting.
+        // As many keys as groups, so that merging costs no more than sorting.
         if pending.count >= max(Self.leastPending, keys.count / 2) { try settle() }
     }
 
@@ -51,7 +51,7 @@ struct GroupCounter {
         guard !pending.isEmpty else { return }
         pending.sort()
         let total = merge { _, _ in }
-        // Both tables at a time, and the keys that wait: half as many as there will be groups.
+        // The old and the new table at the same time, and the collected keys: half as many as there will be groups.
         try lease(16 * (keys.count + total) + 8 * max(Self.leastPending, total / 2) + 8 * pending.count, total)
         var (mergedKeys, mergedSizes): ([Int64], [Int]) = ([], [])
         mergedKeys.reserveCapacity(total)
@@ -65,7 +65,7 @@ struct GroupCounter {
         pending.reserveCapacity(max(Self.leastPending, keys.count / 2))
     }
 
-    /// Goes over all keys in order; gives how many there are.
+    /// Visits all keys in order; returns their number.
     private func merge(_ body: (_ key: Int64, _ size: Int) -> Void) -> Int {
         var (old, new, total) = (0, 0, 0)
         while old < keys.count || new < pending.count {

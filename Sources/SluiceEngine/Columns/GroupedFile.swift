@@ -1,18 +1,18 @@
 import SluiceIO
 
-/// Rows of one width, each section's together; within a section they stand in the order in which they came.
+/// Rows of fixed width, adjacent by section; within a section they keep the order in which they were added.
 final class GroupedFile: @unchecked Sendable {
-    // Written by one thread; afterwards only read, and reading at a place is safe from every thread.
+    // Written by one thread; later only read, and positioned reads are safe from every thread.
     private let file: OpenFile
     private let width: Int
-    /// A buffer for each section, one after the other.
+    /// The buffers of all sections, one after another.
     private var buffers: [UInt8]
     private var filled: [Int32]
-    /// Where the next flushed row of each section goes, in bytes.
+    /// The byte offset of the next flushed row of each section.
     private var cursors: [UInt64]
     private let bufferRows: Int
 
-    /// Bytes that the buffers take beside their rows, for each section.
+    /// Bytes per section in addition to the buffered rows.
     static let perSection = 12
 
     init(path: String, width: Int, sections: [Range<Int>], bufferBytes: Int, fileSystem: FileSystem) throws(IOFailure) {
@@ -25,7 +25,7 @@ final class GroupedFile: @unchecked Sendable {
         buffers = Array(repeating: 0, count: sections.count * bufferRows * width)
     }
 
-    /// - Parameter sections: where each row belongs, or negative where it does not.
+    /// - Parameter sections: the section of each row, negative if it has none.
     func append<T: BitwiseCopyable>(_ values: [T], sections: [Int32]) throws(IOFailure) {
         guard values.count * MemoryLayout<T>.stride == sections.count * width else {
             throw IOFailure(

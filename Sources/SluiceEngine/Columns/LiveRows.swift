@@ -1,4 +1,4 @@
-/// Which rows of a column store are still in: one bit a row.
+/// The rows of a column store that are still in: one bit per row.
 struct LiveRows: Sendable {
     private var words: [UInt64]
     let rows: Int
@@ -18,20 +18,20 @@ struct LiveRows: Sendable {
         count -= 1
     }
 
-    /// Keeps the rows that are in `other` too.
+    /// Keeps only the rows that are also in `other`.
     mutating func formIntersection(_ other: LiveRows) {
         for index in words.indices { words[index] &= other.words[index] }
         count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
     }
 
-    /// One bit a row, for a work file.
+    /// One bit per row, for a work file.
     var bits: [Int64] { words.map { Int64(bitPattern: $0) } }
 
-    /// - Parameter bits: of as many rows.
+    /// - Parameter bits: of a store with the same number of rows.
     init(rows: Int, bits: [Int64]) {
         self.init(rows: rows)
         for (index, bits) in bits.prefix(words.count).enumerated() { words[index] = UInt64(bitPattern: bits) }
-        // The bits past the last row are always set, so that they don't count as gone.
+        // The bits after the last row are always set, so that they don't count as dropped.
         if rows % 64 != 0, let last = words.indices.last { words[last] |= .max << UInt64(rows % 64) }
         count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
     }

@@ -1,12 +1,12 @@
 import SluiceCore
 import SluiceIO
 
-/// Cuts the rows of a store into batches by what they weigh: the bytes that are read of them, and those that are made of
-/// these. No result depends on where a batch ends: the contract kit runs every stage with other limits.
+/// Splits the rows of a store into batches by size: the bytes read and written for them. No result depends on where a
+/// batch ends; the contract kit runs every stage with different limits.
 struct RowBatches {
     struct Batch {
         let rows: Range<Int>
-        /// One row that is heavier than a batch may be: these are worked on one at a time.
+        /// A single row larger than a batch may be: such rows are processed one at a time.
         let isLong: Bool
     }
 
@@ -14,17 +14,17 @@ struct RowBatches {
     private static let mostBytes = MemoryShares.perBlock / 2
 
     private let store: ColumnStore
-    /// Columns of bytes that are read.
+    /// The bytes columns that are read.
     private let bytes: [ColumnName]
-    /// Bytes of a row in columns of one width, read and written.
+    /// Bytes per row in columns of fixed width, read and written.
     private let width: Int
-    /// Bytes that are written for each one that is read.
+    /// Bytes written for each byte read.
     private let growth: Int
 
     /// - Parameters:
-    ///   - reads: what is read of a row; what the store does not have is made on the way.
-    ///   - writes: what is written.
-    ///   - growth: bytes that are written for each byte that is read, where columns of bytes are.
+    ///   - reads: the columns read; those that the store lacks are made during the pass.
+    ///   - writes: the columns written.
+    ///   - growth: bytes written for each byte read, in bytes columns.
     init(_ store: ColumnStore, reads: [Input], writes: [ColumnSpec], growth: Int) {
         let columns = reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } }
         self.init(store, columns: columns + FieldColumns.names(for: reads), writes: writes, growth: growth)
@@ -38,7 +38,7 @@ struct RowBatches {
         self.growth = growth
     }
 
-    /// The batch that begins with row `start` of a shard.
+    /// The batch that starts at row `start` of a shard.
     func batch(from start: Int, in shard: ColumnStore.Shard) throws(IOFailure) -> Batch {
         let byWidth = max(64, Self.mostBytes / max(1, width))
         let most = min(start + min(Self.mostRows, byWidth), shard.rows.upperBound)
@@ -59,10 +59,10 @@ struct RowBatches {
         return Batch(rows: start..<low, isLong: low == start + 1 && weight(low) > Self.mostBytes)
     }
 
-    /// What the heaviest row takes that is worked on alone, in bytes; 0 where none is.
+    /// The memory for the largest row that is processed alone, in bytes; 0 if there is none.
     ///
-    /// A row is there packed and unpacked while it is read; what is made of it may grow by half again while it is made, and is
-    /// packed when it is written.
+    /// A row is in memory compressed and uncompressed while it is read. Its output may take half as much again while it
+    /// grows, and is compressed when it is written.
     func longest() throws(IOFailure) -> Int {
         var longest = 0
         for shard in store.shards {

@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceIO
 
-/// Writes the columns of one shard: each file stands under its name when all rows are in it, or not at all.
+/// Writes the columns of one shard: each file gets its name when all rows are in it, or never.
 final class ShardWriter {
     private enum Writer {
         case bytes(BytesColumnWriter)
@@ -14,7 +14,7 @@ final class ShardWriter {
     private let fileSystem: FileSystem
     private var writers: [(name: ColumnName, writer: Writer)] = []
     private var rows = 0
-    /// The columns of the first call; nil before.
+    /// The columns of the first call; nil before it.
     private var names: Set<ColumnName>?
 
     init(fileSystem: FileSystem, path: @escaping (ColumnName) -> String) {
@@ -22,16 +22,16 @@ final class ShardWriter {
         self.fileSystem = fileSystem
     }
 
-    /// Appends the same rows to every column. Each call names the same columns, each once.
+    /// Appends the same rows to every column. Every call must name the same columns, each once.
     ///
-    /// - Throws: `EngineError` with code `.fault` where the columns are not the same, or have different numbers of rows;
-    ///   nothing has been written then.
+    /// - Throws: `EngineError` with code `.fault` if the columns differ from those of the first call or have different
+    /// numbers of rows; then nothing has been written.
     func append(_ columns: [(name: ColumnName, column: Column)]) throws {
         try expectSameColumns(columns.map(\.name))
         let count = columns.first?.column.count ?? 0
         for (name, column) in columns where column.count != count {
             throw EngineError(
-                .fault, "column `\(name)` has \(column.count) rows where the other columns of its block have \(count)")
+                .fault, "column `\(name)` has \(column.count) rows, but the other columns of its block have \(count)")
         }
         rows += count
         for (name, column) in columns {
@@ -44,19 +44,19 @@ final class ShardWriter {
             case (.integers(let writer), .integers(let values)): try writer.append(values)
             case (.reals(let writer), .reals(let values)): try writer.append(values)
             default:
-                throw EngineError(.fault, "column `\(name)` changed its type in mid-stream to \(column.type)")
+                throw EngineError(.fault, "column `\(name)` changed its type to \(column.type) during the run")
             }
         }
     }
 
     private func expectSameColumns(_ names: [ColumnName]) throws(EngineError) {
         if let twice = names.firstRepeated {
-            throw EngineError(.fault, "column `\(twice)` was to be kept twice")
+            throw EngineError(.fault, "column `\(twice)` occurs twice among the kept columns")
         }
         let known = self.names
         self.names = Set(names)
         guard let known, let odd = known.symmetricDifference(names).min() else { return }
-        throw EngineError(.fault, "column `\(odd)` was written for some blocks of records and not for others")
+        throw EngineError(.fault, "column `\(odd)` was written for some blocks of records but not for others")
     }
 
     private func writer(_ name: ColumnName, _ column: Column) throws -> Writer {
@@ -81,7 +81,7 @@ final class ShardWriter {
         return writer
     }
 
-    /// Gives all files their names; returns how many rows each has.
+    /// Gives all files their names; returns the number of rows.
     func commit() throws(IOFailure) -> Int {
         for (_, writer) in writers {
             switch writer {

@@ -1,20 +1,20 @@
 import SluiceCore
 import SluiceIO
 
-/// Writes kept records in the form that the definition asks for.
+/// Writes kept records in the form that the definition states.
 struct KeptEncoder: Sendable {
     let form: RecordForm
     let annotate: [ColumnName]
 
-    /// Columns that a record is written from.
+    /// The columns used to write a record.
     var columns: [ColumnName] { OutputSpec(directory: "", record: form, annotate: annotate).columns }
 
-    /// Whether a record is just its own bytes.
+    /// Whether a record is written as its own bytes.
     var isPlain: Bool { form == .original && annotate.isEmpty }
 
     /// Appends one record and a line end.
     ///
-    /// - Parameter column: gives the row's columns.
+    /// - Parameter columns: returns the row's columns.
     func append(
         _ line: UnsafeRawBufferPointer, row: Int, columns: [(name: ColumnName, column: Column)],
         to bytes: inout [UInt8]
@@ -47,7 +47,7 @@ struct KeptEncoder: Sendable {
         bytes.append(0x0A)
     }
 
-    /// The key of the annotations. A record that has it already was annotated by an earlier run; what that one said goes.
+    /// The key of the annotations. A record that has it was annotated by an earlier run; those annotations are removed.
     static let annotationKey = "_sluice"
 
     /// Adds `"_sluice": {…}` before the object's closing brace.
@@ -67,7 +67,7 @@ struct KeptEncoder: Sendable {
             isFirst = false
             bytes.appendJSONString(name.name)
             bytes.append(UInt8(ascii: ":"))
-            // Messages are JSON already.
+            // Messages are already JSON.
             if name == .messages, case .bytes(let messages) = column {
                 bytes.append(contentsOf: messages[row])
             } else {

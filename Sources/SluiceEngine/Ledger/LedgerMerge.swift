@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceIO
 
-/// Ledger lines in the order of the input, merged from sorted runs.
+/// Ledger lines in input order, merged from sorted runs.
 ///
 /// An entry of a run is a line's ordinal in 8 bytes, little-endian, and the line.
 final class LedgerMerge {
@@ -10,13 +10,13 @@ final class LedgerMerge {
         let run: Int
     }
 
-    /// Where a run's blocks end: small, since a block of every run is in memory while they are merged.
+    /// The size of a run's blocks: small, since a merge has one block of every run in memory.
     static let blockBytes = 64 << 10
-    /// What a run takes while it is read: its buffer, and a block unpacked that ends with a whole line.
+    /// The memory for reading a run: its buffer, and an unpacked block that ends with a complete line.
     static let bytesPerRun = 192 << 10
 
     private let readers: [BytesColumnReader]
-    /// The entry that each run is at.
+    /// The current entry of each run.
     private var entries: [[UInt8]]
     /// A binary heap by ordinal.
     private var heap: [Head] = []
@@ -35,14 +35,14 @@ final class LedgerMerge {
     /// The ordinal of the next line; nil at the end.
     var nextOrdinal: Ordinal? { heap.first.map { Ordinal(rawValue: $0.ordinal) } }
 
-    /// Appends the next line to `lines` and goes on to the one after it.
+    /// Appends the next line to `lines` and moves past it.
     func takeLine(into lines: inout [UInt8]) throws {
         guard let first = heap.first else { return }
         lines.append(contentsOf: entries[first.run][8...])
         try advance()
     }
 
-    /// Hands the next entry to `body` and goes on to the one after it.
+    /// Passes the next entry to `body` and moves past it.
     ///
     /// - Returns: false at the end.
     func takeEntry(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
@@ -52,7 +52,7 @@ final class LedgerMerge {
         return true
     }
 
-    /// Goes on to the line after the next.
+    /// Moves past the next line.
     func advance() throws {
         guard let first = heap.first else { return }
         if let head = try pull(first.run) {
@@ -75,7 +75,7 @@ final class LedgerMerge {
         return Head(ordinal: ordinal, run: run)
     }
 
-    /// Lifts the last head to its place.
+    /// Moves the last head up to its place.
     private func rise() {
         var child = heap.count - 1
         while child > 0, heap[child].ordinal < heap[(child - 1) / 2].ordinal {
@@ -84,7 +84,7 @@ final class LedgerMerge {
         }
     }
 
-    /// Lowers the first head to its place.
+    /// Moves the first head down to its place.
     private func sink() {
         var parent = 0
         while true {

@@ -1,12 +1,12 @@
 import SluiceCore
 import SluiceIO
 
-/// Ledger lines that are made out of order and wanted in the order of the input.
+/// Sorts ledger lines, which are made out of order, into input order.
 ///
-/// Lines gather in memory; when their share is full they are sorted by ordinal and written out as a run. At the end the
-/// runs are merged, as many at a time as the share can hold open: an external merge sort, mostly with one pass.
+/// Lines are collected in memory; when their share is full they are sorted by ordinal and written as a run. At the end
+/// the runs are merged, as many at a time as the share allows: an external merge sort, usually with one pass.
 final class LedgerRuns: @unchecked Sendable {
-    // The gathered lines are touched only with `monitor` locked; runs are written by whoever holds it.
+    // The collected lines are only accessed with `monitor` locked; its holder writes the runs.
 
     private struct Place {
         let ordinal: UInt64
@@ -18,7 +18,7 @@ final class LedgerRuns: @unchecked Sendable {
     private let folder: String
     private let linesShare: Int
     private let placesShare: Int
-    /// Runs that are merged at a time.
+    /// The most runs merged at a time.
     private let fanIn: Int
     private let fileSystem: FileSystem
     private var bytes: [UInt8] = []
@@ -27,7 +27,7 @@ final class LedgerRuns: @unchecked Sendable {
     private var phase = "reading"
     private var nextNumber = 0
 
-    /// - Parameter runs: those of a stopped run that are still good.
+    /// - Parameter runs: runs of a stopped run that are still valid.
     init(folder: String, shareBytes: Int, adopting runs: [String] = [], fileSystem: FileSystem) {
         self.folder = folder
         // A line has about 100 bytes.
@@ -39,10 +39,10 @@ final class LedgerRuns: @unchecked Sendable {
         nextNumber = numberAfter(runs)
     }
 
-    /// Names the runs to come.
+    /// Sets the phase after which further runs are named.
     ///
-    /// A run's name belongs to a phase and a number in it: how many runs a phase is cut into follows from the memory, so
-    /// a run that goes on with less may write more of them, and must not write over those of a later phase.
+    /// A run is named after its phase and its number in the phase. How many runs a phase needs depends on the memory: a
+    /// resumed run with less memory may write more of them, and must not overwrite those of a later phase.
     func begin(_ phase: String) throws {
         try monitor.locked {
             try writeRun()
@@ -58,7 +58,7 @@ final class LedgerRuns: @unchecked Sendable {
                 .max() ?? -1)
     }
 
-    /// Writes what has gathered; returns all runs so far.
+    /// Writes the collected lines; returns all runs so far.
     func flush() throws -> [String] {
         try monitor.locked {
             try writeRun()
@@ -66,7 +66,7 @@ final class LedgerRuns: @unchecked Sendable {
         }
     }
 
-    /// Takes over the runs that a stopped run's selection wrote.
+    /// Adds the runs written by a stopped run's selection.
     func adopt(_ more: [String]) {
         monitor.locked {
             runs += more.filter { !runs.contains($0) }
@@ -77,7 +77,7 @@ final class LedgerRuns: @unchecked Sendable {
     /// Adds lines: `ordinals[i]` belongs to the line that ends at `ends[i]` of `lines`.
     func add(_ lines: [UInt8], ends: [Int], ordinals: [UInt64]) throws {
         try monitor.locked {
-            // Room for all at once: an array that doubles would need three times its share for a moment.
+            // Room for all lines at once: growth by doubling would briefly take three times the share.
             if bytes.capacity < linesShare { bytes.reserveCapacity(linesShare) }
             if places.capacity < placesShare { places.reserveCapacity(placesShare) }
             if bytes.count + lines.count > linesShare || places.count + ends.count > placesShare { try writeRun() }
@@ -111,9 +111,9 @@ final class LedgerRuns: @unchecked Sendable {
         places.removeAll(keepingCapacity: true)
     }
 
-    /// All lines in the order of the input. Nothing can be added any more.
+    /// All lines in input order. No lines can be added afterwards.
     ///
-    /// The runs stay as they are: a stop before the end of the last pass comes back to them.
+    /// The runs are not changed: a run stopped before the end of the last pass needs them again.
     func merged(isStopped: () -> Bool = { false }) throws -> LedgerMerge {
         try monitor.locked {
             try writeRun()
@@ -122,7 +122,7 @@ final class LedgerRuns: @unchecked Sendable {
             var paths = runs.map { "\(folder)/\($0)" }
             var number = 0
             while paths.count > fanIn {
-                // The first ones make way for one, which is a first one again when its turn comes.
+                // The first runs are merged into one, which is in turn merged later.
                 let take = min(fanIn, paths.count - fanIn + 1)
                 let path = "\(folder)/ledger-merged-\(number).run"
                 try merge(Array(paths[..<take]), to: path, isStopped)

@@ -110,7 +110,7 @@ struct LineEncoder: Sendable {
     private static let end = Array("}\n".utf8)
 }
 
-/// The digits of a number that is not negative.
+/// The digits of a non-negative number.
 func appendDecimal(_ value: Int, to bytes: inout [UInt8]) {
     var digits: InlineArray<20, UInt8> = .init(repeating: 0)
     var count = 0

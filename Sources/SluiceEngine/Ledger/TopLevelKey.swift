@@ -3,8 +3,8 @@ import SluiceCore
 import SluiceIO
 
 extension UnsafeRawBufferPointer {
-    /// Appends the bytes of this JSON object without its entries under `key`, however that is escaped; of nested objects
-    /// nothing goes, and nothing else changes.
+    /// Appends the bytes of this JSON object without its entries under `key`, even if the key is written with escapes.
+    /// Nested objects and all other bytes stay as they are.
     ///
     /// - Precondition: the bytes are one valid JSON object.
     func appendWithout(_ key: String, to bytes: inout [UInt8]) {
@@ -16,7 +16,7 @@ extension UnsafeRawBufferPointer {
         var copied = 0
         while let entry = walk.next() {
             guard entry.isNamed(key, in: self) else { continue }
-            // With the comma before it; the first entry takes the one behind it along, and the blanks up to the next.
+            // Removes the comma before it; the first entry takes the comma after it and the following white space.
             let start = entry.comma ?? entry.key.lowerBound
             var end = entry.end
             if entry.comma == nil, end < count, self[end] == UInt8(ascii: ",") {
@@ -30,7 +30,7 @@ extension UnsafeRawBufferPointer {
         bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: self[copied...]))
     }
 
-    /// Whether the key may stand here, plainly or with escapes; nearly all lines end here.
+    /// Whether the key may occur, plain or with escapes; false for nearly all lines.
     private func mayName(_ key: String) -> Bool {
         holds(Array(key.utf8)) || holds(Array("\\u".utf8))
     }
@@ -49,14 +49,14 @@ extension UnsafeRawBufferPointer {
 
 private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D }
 
-/// The entries of a valid JSON object, one after the other, by their places.
+/// Walks the entries of a valid JSON object and returns their positions.
 private struct EntryWalk {
     struct Entry {
-        /// The comma before it, where it is not the first entry that stays.
+        /// The comma before it, unless it is the first entry that stays.
         let comma: Int?
         /// The key with its quotes.
         let key: Range<Int>
-        /// Behind its value and the blanks after that.
+        /// The end of its value and the white space after it.
         let end: Int
 
         func isNamed(_ name: String, in bytes: UnsafeRawBufferPointer) -> Bool {
@@ -78,7 +78,7 @@ private struct EntryWalk {
         at += 1
     }
 
-    /// The next entry has no comma before it any more.
+    /// The next entry no longer has a comma before it.
     mutating func dropComma(at place: Int) { if comma == place { comma = nil } }
 
     mutating func next() -> Entry? {
@@ -102,7 +102,7 @@ private struct EntryWalk {
         at += 1
     }
 
-    /// Past the colon and the value, up to the comma or brace that ends the entry.
+    /// Skips the colon and the value, up to the comma or brace that ends the entry.
     private mutating func skipValue() {
         var depth = 0
         while at < bytes.count {

@@ -1,7 +1,7 @@
 package import SluiceCore
 import SluiceIO
 
-/// A frame of an output on its way to the file.
+/// A frame of an output, not yet written.
 struct Frame {
     let stream: OutputStream
     let buffer: FrameBuffer

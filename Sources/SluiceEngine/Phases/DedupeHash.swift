@@ -1,8 +1,9 @@
 import SluiceCore
 
-/// The hash that the dedupe goes by: that of the content, or so few bits of it that contents share them, for tests.
+/// The hash used by the dedupe: the content hash, or for tests a few bits of it, so that different contents share
+/// hashes.
 ///
-/// Stages draw by the content's own hash, whatever this is.
+/// Stages always draw by the content hash itself.
 struct DedupeHash: Sendable {
     /// Nil for all 128.
     let bits: Int?
@@ -11,7 +12,7 @@ struct DedupeHash: Sendable {
     func callAsFunction(_ hash: ContentHash) -> ContentHash {
         guard let bits else { return hash }
         let few = hash.low & ((1 << UInt64(max(0, bits))) &- 1)
-        // Spread over all bits again, so that tables and partitions are filled evenly.
+        // Spread over all bits again, so that tables and partitions fill evenly.
         return ContentHash(high: Seed.mix(few), low: Seed.mix(~few))
     }
 

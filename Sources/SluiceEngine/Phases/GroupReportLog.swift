@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceIO
 
-/// Group reports in a compact form, so that those of a million groups wait on disk and not in memory.
+/// Group reports in a compact form, so that those of a million groups are kept on disk and not in memory.
 struct GroupReportChunk: Sendable {
     fileprivate(set) var bytes: [UInt8] = []
     fileprivate(set) var count = 0
@@ -52,7 +52,7 @@ struct GroupReportChunk: Sendable {
     }
 }
 
-/// Reads back what a chunk holds. The bytes are the engine's own, and their checksum has been checked.
+/// Reads the reports of a chunk. The engine wrote the bytes, and their checksum has been verified.
 private struct GroupReportReader {
     let bytes: [UInt8]
     private var at = 0
@@ -103,15 +103,15 @@ private struct GroupReportReader {
     }
 }
 
-/// A file in a box, since an optional of it can't be borrowed.
+/// A box for a file, since an optional of it can't be borrowed.
 private final class SharedFile {
     let file: OpenFile
     init(_ file: consuming OpenFile) { self.file = file }
 }
 
-/// The reports of all groups of a selection, in the order in which they are appended.
+/// The reports of all groups of a selection, in the order of `append`.
 final class GroupReportLog: @unchecked Sendable {
-    // Appended to by one thread; read from when nobody appends any more.
+    // Written by one thread; read only after the last `append`.
     private let path: String
     private let fileSystem: FileSystem
     private var pending: [UInt8] = []
@@ -120,7 +120,7 @@ final class GroupReportLog: @unchecked Sendable {
     private var size: UInt64 = 0
     private var file: SharedFile?
     private var count = 0
-    /// What reading them failed with: an iterator can't throw.
+    /// The error of reading them: an iterator can't throw.
     private(set) var failure: IOFailure?
 
     private static let chunkBytes = 1 << 20
@@ -165,7 +165,7 @@ final class GroupReportLog: @unchecked Sendable {
         }
     }
 
-    /// The bytes of a chunk; those that never left memory come last.
+    /// The bytes of a chunk; those still in memory are the last ones.
     private func bytes(of chunk: Int) -> [UInt8]? {
         guard chunk < chunks.count, let file else { return pending }
         var bytes = [UInt8](repeating: 0, count: chunks[chunk].count)

@@ -2,7 +2,7 @@ import SluiceCore
 import SluiceIO
 
 extension Parcel {
-    /// Makes the block that the stages work on: the good records that are in.
+    /// Makes the block for the stages: the good records that are still in.
     func makeBlock(readsRecord: Bool, wanted: [ColumnName]) -> Block {
         rows.removeAll(keepingCapacity: true)
         for record in fates.indices where fates[record] < 0 { rows.append(Int32(record)) }
@@ -25,7 +25,7 @@ extension Parcel {
             fields: table.paths.isEmpty ? nil : table, records: records, wanted: wanted)
     }
 
-    /// Takes over what the stages dropped.
+    /// Books the records that the stages dropped.
     func takeDrops(of block: borrowing Block, from first: Int, stage: String) {
         for drop in block.drops[first...] {
             lose(
@@ -36,7 +36,7 @@ extension Parcel {
 }
 
 extension Column {
-    /// The rows whose numbers are given, in that order.
+    /// The rows with these numbers, in that order.
     func selecting(_ rows: [Int]) -> Column {
         if rows.count == count { return self }
         switch self {

@@ -1,17 +1,18 @@
 import SluiceCore
 import SluiceIO
 
-/// Goes once over the rows of a column store that are still in: transforms write new columns and drop rows, a survey
+/// A pass over the rows of a column store that are still in: transforms write new columns and drop rows, a survey
 /// observes.
 final class RowPass: @unchecked Sendable {
-    // `remaining`, `account` and the writer belong to the ordered step; everything else is constant or guards itself.
+    // @unchecked: only the ordered step uses `remaining`, `account` and the writer; the rest is constant or
+    // thread-safe.
 
-    /// Some rows on their way.
+    /// A batch of rows.
     private final class Batch {
         let rows: Range<Int>
         let shard: Int
         let endsShard: Bool
-        /// One record that is larger than a batch may be.
+        /// Whether it is a single record larger than a batch may be.
         let isLong: Bool
         /// Live rows, counted from the start of `rows`.
         var live: [Int] = []
@@ -39,17 +40,17 @@ final class RowPass: @unchecked Sendable {
     private let ledger: LedgerRuns
     private let encoder: LineEncoder
     private let progress: ProgressMeter
-    /// What the stage declares that is given every block after the transforms.
+    /// The declaration of the stage that observes every block after the transforms.
     private let observer: StageDeclaration?
     private(set) var account = Account()
     private var remaining: LiveRows
     private var writer: ShardWriter?
-    /// The shards whose new columns stand on the disk, and their rows.
+    /// The shards whose new columns are on disk, and their numbers of rows.
     private var written: [(shard: Int, rows: Int)] = []
     private var types: [ColumnName: ColumnType] = [:]
 
     /// - Parameters:
-    ///   - reads: what the transforms and the survey read.
+    ///   - reads: the inputs of the transforms and the survey.
     ///   - keep: the columns that later work reads.
     init(
         store: ColumnStore, live: LiveRows, transforms: TransformRun, reads: [Input], keep: [ColumnName],
@@ -69,8 +70,8 @@ final class RowPass: @unchecked Sendable {
         self.observer = observer
     }
 
-    /// - Parameter observe: is given every block after the transforms, on several threads at a time.
-    /// - Returns: the rows that are still in afterwards.
+    /// - Parameter observe: called with every block after the transforms, by several threads at a time.
+    /// - Returns: the rows still in afterwards.
     func run(
         on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool,
         observe: @escaping (borrowing Block) throws -> Void = { _ in }
@@ -79,13 +80,13 @@ final class RowPass: @unchecked Sendable {
             steps: [
                 .parallel { [self] in if !$0.isLong { try work($0, observe) } },
                 .ordered { [self] batch in
-                    // In the ordered step, so that there is one long record at a time, and never one that waits for another.
+                    // In the ordered step: only one long record at a time, so none waits for another one's memory.
                     if batch.isLong { try work(batch, observe) }
                     try collect(batch)
                 },
             ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
         try transforms.closing { try conveyor.run(on: pool) }
-        // Only now: other threads read the store while the pass goes on.
+        // Not earlier: other threads read the store during the pass.
         for (shard, rows) in written { store.add(shard: shard, rows: rows, types: types) }
         return remaining
     }
@@ -103,7 +104,7 @@ final class RowPass: @unchecked Sendable {
         }
     }
 
-    /// What the largest record takes that is worked on alone; to be leased before the pass runs.
+    /// The memory for the largest record that is processed alone; to be leased before the pass runs.
     func longest() throws -> [MemoryShares.Part] {
         let bytes = try batches.longest()
         return bytes > 0 ? [MemoryShares.Part(name: "the largest record", bytes: bytes)] : []
@@ -151,7 +152,7 @@ final class RowPass: @unchecked Sendable {
 }
 
 extension ColumnStore {
-    /// The block of some live rows, with what is read of them.
+    /// The block of some live rows, with their inputs.
     func block(rows: Range<Int>, live: [Int], reads: [Input]) throws -> Block {
         var columns: [ColumnName] = []
         var paths: [FieldPath] = []
@@ -185,7 +186,7 @@ extension ColumnStore {
 }
 
 extension Column {
-    /// The rows at their places among `count`; the others are empty or zero.
+    /// The rows at these places among `count`; other rows are empty or zero.
     func spread(to places: [Int], of count: Int) -> Column {
         if places.count == count { return self }
         switch self {

@@ -1,27 +1,27 @@
 import SluiceCore
 
-/// Who leaves and who stays of the groups of a section, gathered so that a group costs no lock of its own.
+/// Collects the dropped and kept rows of a section's groups, so that groups don't need a lock each.
 struct SelectionBooks {
     private let name: String
     private let encoder: LineEncoder
     private let notesRanks: Bool
-    /// Ledger lines, where each ends, and whose it is.
+    /// Ledger lines, their ends, and their ordinals.
     private(set) var lines: [UInt8] = []
     private(set) var ends: [Int] = []
     private(set) var dropped: [UInt64] = []
-    /// Rows of the store that leave, and those that stay, where their ranks are wanted.
+    /// Dropped rows of the store, and kept rows if their ranks are needed.
     private(set) var leaving: [Int] = []
     private(set) var staying: [(row: Int, rank: Int32)] = []
     private(set) var account = Account()
     private(set) var reports = GroupReportChunk()
 
-    /// Rows whose ledger lines are made at a time.
+    /// Rows after which the collected ones are handed over.
     private static let most = 8192
 
-    /// Whether it is time to hand over what has gathered.
+    /// Whether the collected rows should be handed over.
     private var isFull: Bool { leaving.count >= Self.most || staying.count >= Self.most }
 
-    /// - Parameter name: of the stage.
+    /// - Parameter name: the stage's name.
     init(_ name: String, encoder: LineEncoder, notesRanks: Bool) {
         self.name = name
         self.encoder = encoder
@@ -56,7 +56,7 @@ struct SelectionBooks {
         reports.append(GroupReport(key: key, size: count, kept: kept, report: outcome.report))
     }
 
-    /// Hands over what has gathered.
+    /// Hands over the collected rows.
     mutating func empty(_ handOver: (SelectionBooks) throws -> Void) throws {
         try handOver(self)
         lines.removeAll(keepingCapacity: true)

@@ -1,12 +1,13 @@
 import SluiceCore
 import SluiceIO
 
-/// Runs a selection: cuts the live rows into groups, lets it choose in each, and books who leaves.
+/// Runs a selection: groups the live rows, lets it select in each group, and books the dropped rows.
 final class SelectionPhase: @unchecked Sendable {
-    // `remaining`, `ranks`, `failure`, `account` and `chunks` are touched only with `monitor` locked; `part` and `lease` belong to the thread that calls `run`.
+    // @unchecked: `remaining`, `ranks`, `failure`, `account` and `chunks` are only accessed with `monitor` locked; only
+    // the thread that calls `run` uses `part` and `lease`.
 
     private let selection: any Selection
-    /// With the memory that the phase could get at most; what it got is known when the groups are counted.
+    /// With the most memory that the phase could get; the actual amount is known once the groups are counted.
     private var context: StageContext
     private let contextOf: (_ memory: Int) -> StageContext
     private let store: ColumnStore
@@ -20,21 +21,21 @@ final class SelectionPhase: @unchecked Sendable {
     private var remaining: LiveRows
     private let notesRanks: Bool
     private let shares: MemoryShares
-    /// What is held in the meantime.
+    /// Memory held at the same time.
     private let beside: [MemoryShares.Part]
     private var ranks: [(row: Int, rank: Int32)] = []
     private var failure: (any Error)?
     private let reports: GroupReportLog
-    /// The reports of sections whose turn in the log has not come.
+    /// Reports of sections whose turn in the log has not come yet.
     private var chunks: [Int: GroupReportChunk] = [:]
     private var part = MemoryShares.Part(name: "", bytes: 0)
     private var lease: ((MemoryShares.Part) throws(EngineError) -> Void)?
     private var account = Account()
 
     struct Result {
-        /// The rows that stay.
+        /// The kept rows.
         let live: LiveRows
-        /// The rows that stay, ascending, with their places in the order of picks; empty where nobody wants them.
+        /// The kept rows, ascending, with their rank among the picks; empty if nothing reads the ranks.
         let ranks: [(row: Int, rank: Int32)]
         let report: Report
         let account: Account
@@ -61,7 +62,9 @@ final class SelectionPhase: @unchecked Sendable {
         reports = GroupReportLog(path: "\(folder).reports", fileSystem: fileSystem)
     }
 
-    /// - Parameter lease: takes memory for the phase, in place of what it took before: more as more is known of the groups.
+    /// - Parameter lease: leases memory for the phase in place of its previous lease; called again as more becomes
+    ///   known of
+    /// the groups.
     func run(
         on pool: WorkerPool, isStopped: @escaping () -> Bool,
         lease: @escaping (MemoryShares.Part) throws(EngineError) -> Void
@@ -98,26 +101,26 @@ final class SelectionPhase: @unchecked Sendable {
 
     // MARK: Memory
 
-    /// Rows are read through no less than this.
+    /// Smallest buffer for reading rows in passes.
     private static let leastResident = 1 << 20
-    /// A row's rank, noted until the selection is written down.
+    /// A row's rank, kept until the selection is written.
     private static let perRank = MemoryLayout<(row: Int, rank: Int32)>.stride
-    /// What a stage takes for each group while it parts its budget among them.
+    /// Memory of a stage for each group while it divides its budget among the groups.
     private static let perQuota = 48
 
-    /// What a group can't do without: the selection's own state, the outcome, and a chunk of its columns.
+    /// The least memory for a group: the selection's own state, the outcome, and a chunk of its columns.
     static func bytes(of selection: any Selection, rows: Int, _ context: StageContext) -> Int {
         selection.memory(rows: rows, context) + rows * 40 + leastResident
     }
 
-    /// What a group takes beside its columns.
+    /// Memory for a group in addition to its columns.
     private func fixedBytes(_ rows: Int) -> Int {
         Self.bytes(of: selection, rows: rows, context) - Self.leastResident
     }
 
-    /// Makes sure that so much is leased.
+    /// Ensures that this many bytes are leased.
     ///
-    /// - Parameter purpose: of what, with a space before it.
+    /// - Parameter purpose: the reason, starting with a space.
     private func need(_ bytes: Int, _ purpose: String, advice: String? = nil) throws {
         guard bytes > part.bytes else { return }
         let larger = try shares.selection(
@@ -133,7 +136,7 @@ final class SelectionPhase: @unchecked Sendable {
 
     private func quotas(for table: GroupTable) throws -> [Int] {
         try need(
-            GroupTable.bytes(table.count) + table.count * Self.perQuota, " to part its budget among \(table.count) groups")
+            GroupTable.bytes(table.count) + table.count * Self.perQuota, " to divide its budget among \(table.count) groups")
         let quotas: [Int]
         do throws(StageError) {
             quotas = try selection.quotas(for: table.sizes)
@@ -153,7 +156,7 @@ final class SelectionPhase: @unchecked Sendable {
                 // A store without rows has no columns.
                 if isEmpty { continue }
                 throw EngineError(
-                    .fault, "stage `\(context.name)` chooses by the column `\(name)`, which was declared and not written")
+                    .fault, "stage `\(context.name)` selects by the column `\(name)`, which was declared but not written")
             }
             types[name] = type
         }
@@ -187,25 +190,25 @@ final class SelectionPhase: @unchecked Sendable {
         return try counter.table()
     }
 
-    /// Groups, cut into sections that are worked on one after the other or at a time.
+    /// Groups in sections, which are processed one after another or in parallel.
     private struct Work {
         let table: GroupTable
         let sections: [GroupStore.Section]
-        /// Sections that fit in the share of memory together.
+        /// Sections that fit into the share of memory together.
         var batches: [Range<Int>] = []
         let bufferBytes: Int
     }
 
-    /// Small groups stand together: opening a file for each would take longer than choosing in it.
+    /// Small groups share a section: reading each one separately would take longer than selecting in it.
     ///
-    /// - Parameter ranks: how many are noted at most.
+    /// - Parameter ranks: the most ranks to be kept.
     private func cut(
         _ table: GroupTable, _ types: [ColumnName: ColumnType], threads: Int, ranks: Int
     ) throws -> Work {
         let rowBytes = GroupStore.rowBytes(types)
         let held = GroupTable.bytes(table.count) + ranks * Self.perRank
         let rows = table.sizes.max() ?? 0
-        // The largest group decides what is leased; so bundles never need more than that, and a MiB.
+        // The largest group determines the lease; so bundles never need more than that and a MiB.
         let least = Self.bytes(of: selection, rows: rows, context)
         try self.need(
             least + held, " for a group of \(rows) records\(table.count > 1 ? " of \(table.count) groups" : "")",
@@ -345,7 +348,7 @@ final class SelectionPhase: @unchecked Sendable {
         }
     }
 
-    /// Takes what a section's books have gathered so far.
+    /// Books the rows collected for a section so far.
     private func take(_ books: SelectionBooks) throws {
         try ledger.add(books.lines, ends: books.ends, ordinals: books.dropped)
         monitor.locked {

@@ -1,23 +1,23 @@
 import SluiceCore
 
-/// A summary that one thread at a time adds to; nil while it is out.
+/// A summary used by one thread at a time; nil while it is in use.
 private final class Holder<Summary> {
     private var summary: Summary?
 
     init(_ summary: consuming Summary) { self.summary = summary }
 
-    /// The summary, of which no copy is left behind.
+    /// Takes the summary out, without leaving a copy.
     func take() -> Summary? { summary.take() }
     func put(_ summary: consuming Summary) { self.summary = summary }
 }
 
 extension RowPass {
-    /// Runs the pass with a survey and turns the survey into what comes next.
+    /// Runs the pass with a survey and turns the survey into its next step.
     ///
-    /// Each thread adds to a summary that is its own for the block; the merge is exact and commutative, so which thread saw what can't
-    /// show.
+    /// Each thread adds to a summary that it alone uses during a block. Merging is exact and commutative, so the result
+    /// does not depend on which thread saw which block.
     ///
-    /// - Parameter most: summaries at a time; a thread that finds none waits for one.
+    /// - Parameter most: the most summaries at a time; a thread that finds none waits for one.
     func run<S: Survey>(
         survey: S, summaries most: Int, context: StageContext, on pool: WorkerPool, limit: Int,
         isStopped: @escaping () -> Bool
@@ -35,7 +35,7 @@ extension RowPass {
             }
         }
         var holders = summaries.takeAll()
-        // The first one takes the others up, and each goes as soon as it is in: no summary more than there were.
+        // The first summary absorbs the others, and each is freed once merged: there is never an extra summary.
         var total = holders.popLast()?.take() ?? survey.makeSummary()
         while let summary = holders.popLast()?.take() { survey.merge(summary, into: &total) }
         do throws(StageError) {

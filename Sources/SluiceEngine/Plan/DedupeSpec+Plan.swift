@@ -1,6 +1,6 @@
 import SluiceCore
 
-/// What a dedupe takes, in the words of a plan.
+/// The dedupe as described by a plan.
 extension DedupeSpec {
     var planned: String {
         switch verify {
@@ -17,7 +17,8 @@ extension DedupeSpec {
         }
     }
 
-    /// Bytes of a distinct record in memory, about: an entry of the table (see `DedupeTable`), and a content of usual length.
+    /// Approximate bytes of a distinct record in memory: a table entry (see `DedupeTable`), and a content of typical
+    /// size.
     var heldBytes: Int {
         switch verify {
         case .hash: 36

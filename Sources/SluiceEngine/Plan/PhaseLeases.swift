@@ -1,8 +1,8 @@
 import SluiceCore
 
-/// The leases of a phase: taken before its data is read, given back together when it ends.
+/// The leases of a phase: taken before its data is read, returned together at its end.
 final class PhaseLeases {
-    /// A lease in a box, since an array can't hold it bare.
+    /// A box for a lease, since an array can't hold a non-copyable value.
     private final class Held {
         private let lease: MemoryLease
         init(_ lease: consuming MemoryLease) { self.lease = lease }
@@ -23,6 +23,6 @@ final class PhaseLeases {
         }
     }
 
-    /// Ends the leases. Said and not left to the last use of the value, which may come long before the end of the phase.
+    /// Returns the leases. Call it explicitly: Swift may release the object after its last use, before the phase ends.
     func giveBack() { held = [] }
 }

@@ -1,5 +1,5 @@
-/// The numbers of a run's phases, the same in a plan, in the bar and in JSON progress: reading is 1, then each stage with a survey
-/// or selection or behind one, then writing.
+/// The numbers of a run's phases, the same in the plan, the progress bar and JSON progress: reading is 1, then each
+/// stage with a survey or selection or after one, then writing.
 struct PhaseNumbers: Sendable {
     private let stages: [String: Int]
     private let last: Int
@@ -14,7 +14,7 @@ struct PhaseNumbers: Sendable {
         last = numbers.count + 2
     }
 
-    /// - Parameter name: `reading`, what belongs to that, the label of a stage, or `writing`.
+    /// - Parameter name: `reading` or a part of it, the label of a stage, or `writing`.
     func number(of name: String) -> Int { stages[name] ?? (name == Self.writing ? last : 1) }
 
     static let reading = "reading"

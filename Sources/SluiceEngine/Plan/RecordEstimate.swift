@@ -1,27 +1,27 @@
 import SluiceCore
 import SluiceIO
 
-/// How many records an input has, about: what costs and disk are estimated for before anything is read.
+/// The approximate number of input records, used to estimate costs and disk before anything is read.
 public struct RecordEstimate: Sendable, Equatable {
     public enum Source: Sendable, Equatable {
-        /// Somebody said so.
+        /// Given by the user.
         case given
-        /// All of the input was looked at: it is small.
+        /// Counted: the input is small.
         case counted
-        /// The beginnings of so many files were read, and the rest of the input is taken to be like them.
+        /// Extrapolated from the beginnings of this many files.
         case sampled(files: Int)
-        /// Nothing is known, as of a pipe.
+        /// Assumed: nothing is known, for instance of a pipe.
         case assumed
     }
 
     public let records: Int
     public let source: Source
 
-    /// A record of instruction data, in bytes, and how many times smaller zstd makes such records.
+    /// Bytes of a typical record of instruction data, and how many times smaller zstd makes such records.
     static let typicalRecord = 1024
     static let typicalRatio = 5
 
-    /// Files that are looked into, and how much is unpacked of all of them: some 20 ms.
+    /// Files that are sampled, and the bytes unpacked from all of them: some 20 ms.
     private static let sampledFiles = 8
     private static let sampledBytes = 24 << 20
 
@@ -30,14 +30,14 @@ public struct RecordEstimate: Sendable, Equatable {
         self.source = source
     }
 
-    /// Reads the beginnings of files that are spread evenly over the input. Files that can't be read count as typical ones: what is
-    /// wrong with them is the run's business.
+    /// Samples the beginnings of files spread evenly over the input. Files that can't be read count as typical; the run
+    /// reports them.
     ///
-    /// - Parameter sampledBytes: how much is unpacked of all of them.
+    /// - Parameter sampledBytes: the bytes unpacked from all of them.
     init(_ catalog: InputCatalog, sampledBytes: Int = RecordEstimate.sampledBytes) {
         let files = catalog.files.filter { !$0.isStream && $0.size > 0 }
         guard !files.isEmpty else {
-            // Nobody knows how much a pipe will give.
+            // The size of a pipe is unknown.
             self.init(
                 records: catalog.stream == nil ? 0 : 1_000_000, source: catalog.stream == nil ? .counted : .assumed)
             return
@@ -55,7 +55,7 @@ public struct RecordEstimate: Sendable, Equatable {
             self.init(records: samples.reduce(0) { $0 + $1.records }, source: .counted)
             return
         }
-        // Records by byte on disk, over all that was looked at.
+        // Records per byte on disk, over the whole sample.
         let density = Double(samples.reduce(0) { $0 + $1.records }) / Double(used)
         let all = files.reduce(0.0) { $0 + Double($1.size) }
         self.init(records: max(1, Int((all * density).rounded())), source: .sampled(files: samples.count))
@@ -64,12 +64,12 @@ public struct RecordEstimate: Sendable, Equatable {
     /// The beginning of one file.
     private struct Sample {
         var records = 0
-        /// Bytes of the file as it lies on disk.
+        /// Bytes of the file as stored on disk.
         var used = 0
         var isWhole = false
 
         init?(_ file: InputCatalog.File, most: Int) {
-            // Small reads: what lies in the buffer counts as used.
+            // Small reads, since the buffered bytes count as used.
             let options = InputOptions(bufferBytes: 16 << 10)
             guard let opened = try? FileSystem.local.openInput(file.path, options: options) else { return nil }
             let source = CountingSource(opened)
@@ -82,7 +82,8 @@ public struct RecordEstimate: Sendable, Equatable {
                 return
             }
             records = block.lines.count
-            // The reader is ahead of the block: of the bytes on disk the block has the share that it has of what was unpacked.
+            // The source is ahead of the block: the block gets the share of the bytes on disk that it has of the
+            // unpacked bytes.
             used = max(1, Int(Double(source.fileOffset) * Double(block.count) / Double(max(1, source.count))))
             isWhole = (try? reader.next(into: RawBlock())) == false
             if isWhole { used = Int(file.size) }

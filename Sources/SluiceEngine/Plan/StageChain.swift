@@ -1,11 +1,11 @@
 package import SluiceCore
 
-/// The stages of a definition, made from their options, with what each reads and writes.
+/// The stages of a definition, made from their options, with their inputs and outputs.
 package struct StageChain: Sendable {
     package struct Link: Sendable {
         /// From 0.
         package let index: Int
-        /// The stage's name, with `#2`, `#3` … behind it where the definition names it again.
+        /// The stage's name, with suffix `#2`, `#3` … if the definition names it repeatedly.
         package let label: String
         package let spec: StageSpec
         package let stage: any Stage
@@ -15,8 +15,9 @@ package struct StageChain: Sendable {
 
     package let links: [Link]
 
-    /// - Throws: `EngineError` with code `.definition` for an unknown stage, an option that is not acceptable, or columns that
-    ///   break the contract between stages.
+    /// - Throws: `EngineError` with code `.definition` for an unknown stage, an invalid option, or columns that break
+    ///   the
+    /// contract between stages.
     package init(_ definition: Definition, registry: Registry) throws(EngineError) {
         var links: [Link] = []
         var seen: [String: Int] = [:]
@@ -64,8 +65,8 @@ package struct StageChain: Sendable {
 
     package var readsRecord: Bool { links.contains { $0.stage.reads.contains(.record) } }
 
-    /// The columns that something after the work of stage `index` may still ask for: later stages, the next pieces of
-    /// work of the stages in `unfinished` (nil is stage `index`), and the output.
+    /// The columns that may still be read after the work of stage `index`: by later stages, by the remaining steps of
+    /// the stages in `unfinished` (nil is stage `index`), and by the output.
     func wanted(from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil) -> [ColumnName] {
         var names = Set(output.columns)
         let unfinished = unfinished ?? [index]
@@ -76,7 +77,7 @@ package struct StageChain: Sendable {
         return names.sorted()
     }
 
-    /// The columns that stages write, in the order in which they are first written.
+    /// The columns that stages write, in the order of their first writing.
     package var written: [ColumnSpec] {
         var result: [ColumnSpec] = []
         for spec in links.flatMap(\.stage.writes) where !result.contains(where: { $0.name == spec.name }) {
@@ -87,7 +88,7 @@ package struct StageChain: Sendable {
 }
 
 extension OutputSpec {
-    /// The columns that the kept records are written from.
+    /// The columns used to write the kept records.
     var columns: [ColumnName] {
         let form: [ColumnName] =
             switch record {

@@ -1,25 +1,25 @@
 import SluiceCore
 import SluiceIO
 
-/// Where a run is, so that a stopped one can go on: written whole or not at all, after everything it speaks of stands
-/// on the disk.
+/// The progress of a run, from which a stopped run resumes. Written completely or not at all, after everything it
+/// refers to is on disk.
 struct Checkpoint: Sendable, Equatable {
     enum Phase: String, Sendable {
         /// In the first pass.
         case reading
-        /// The first pass is done; surveys and selections are under way.
+        /// The first pass is done; surveys and selections are running.
         case choosing
         /// In the last pass.
         case writing
-        /// All lines are written; the outputs get their names.
+        /// All lines are written; the outputs are being renamed.
         case finishing
     }
 
-    /// The next block to read: its file, and where it begins in the unpacked file.
+    /// The next block to read: its file, and its offset in the unpacked file.
     struct Position: Sendable, Equatable {
         var file = 0
         var byte: UInt64 = 0
-        /// The part of the file that had been read by then, in the first pass.
+        /// In the first pass, the part of the file read by then.
         var read: FileDigest.Mark?
     }
 
@@ -36,7 +36,7 @@ struct Checkpoint: Sendable, Equatable {
     var shards: [Shard] = []
     /// Sorted runs of ledger lines.
     var runs: [String] = []
-    /// Digest and lines of the files that were read to their end.
+    /// Digest and number of lines of the files read completely.
     var files: [Int: FileFacts] = [:]
     var distinct = 0
     /// The field names of the first good record.
@@ -62,9 +62,9 @@ struct CheckpointFile: Sendable {
         try fileSystem.write(bytes, to: path)
     }
 
-    /// The checkpoint; nil where there is none.
+    /// The checkpoint; nil if there is none.
     ///
-    /// - Throws: `IOFailure` with code `.corruptWorkFile` where it is damaged.
+    /// - Throws: `IOFailure` with code `.corruptWorkFile` if it is damaged.
     func read() throws -> Checkpoint? {
         guard try fileSystem.status(of: path) != nil else { return nil }
         let bytes = try fileSystem.contents(of: path)

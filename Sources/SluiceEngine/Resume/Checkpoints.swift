@@ -1,12 +1,12 @@
 import SluiceCore
 import SluiceIO
 
-/// Decides when a checkpoint is due and writes it, in the order that a crash at any instant asks for: first everything
-/// that it speaks of goes to the disk, then the checkpoint replaces the one before.
+/// Decides when a checkpoint is due and writes it in a crash-safe order: first everything that it refers to is flushed
+/// to disk, then the checkpoint replaces the previous one.
 final class Checkpoints: @unchecked Sendable {
-    // `last` is touched by ordered steps only: one thread at a time.
+    // @unchecked: only ordered steps use `last`: one thread at a time.
 
-    /// A shard of columns, and with it a checkpoint, ends at the first block end at or past so many bytes of input.
+    /// A shard of columns, and with it a checkpoint, ends at the first block end at or past this many bytes of input.
     let segmentBytes: Int
     private let file: CheckpointFile
     private let interval: Double
@@ -19,7 +19,7 @@ final class Checkpoints: @unchecked Sendable {
         self.interval = interval
     }
 
-    /// Whether it is time for one. When that is follows the clock; no result depends on it.
+    /// Whether a checkpoint is due. This depends on the clock; no result depends on it.
     var isDue: Bool {
         let now = monotonicSeconds()
         guard now - last >= interval else { return false }
@@ -31,7 +31,7 @@ final class Checkpoints: @unchecked Sendable {
         var checkpoint = checkpoint
         for (index, stream) in outputs.all.enumerated() {
             try stream.flush()
-            // Frames that were assembled before this checkpoint are all in the file by now.
+            // All frames assembled before this checkpoint are in the file by now.
             checkpoint.streams[index].fileBytes = stream.state.fileBytes
             checkpoint.streams[index].fileDigest = stream.fileDigest
         }

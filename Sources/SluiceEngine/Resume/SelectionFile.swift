@@ -1,13 +1,13 @@
 import SluiceCore
 import SluiceIO
 
-/// What a finished selection decided, kept so that a stopped run need not choose again.
+/// The decisions of a finished selection, kept so that a resumed run need not select again.
 struct SelectionFile: Sendable {
-    /// The beginning of the names of its files.
+    /// The prefix of its file names.
     let path: String
     let fileSystem: FileSystem
 
-    /// Writes the rows that leave and those that stay, then the facts: where the facts stand, all stands.
+    /// Writes the dropped and the kept rows, then the facts: if the facts exist, the rest is complete.
     func write(_ result: SelectionPhase.Result, runs: [String]) throws {
         try write(result.live.bits, "live")
         try write(result.ranks.map { Int64($0.row) }, "rows")

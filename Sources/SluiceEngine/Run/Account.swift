@@ -1,28 +1,28 @@
 import SluiceCore
 
-/// How many records were read and where each of them went: it must close, or the run fails.
+/// Counts the records read and where each of them went: the counts must add up, or the run fails.
 struct Account: Sendable, Equatable {
-    /// Lines with something on them.
+    /// Lines that aren't blank.
     var read = 0
     var kept = 0
     var quarantined = 0
-    /// Lines with nothing on them: no records, and counted so that line numbers add up.
+    /// Blank lines: they aren't records, and are counted so that line numbers add up.
     var blank = 0
-    /// Records that have none of the fields that the dedupe compares, so that it compared their whole lines.
+    /// Records that lack all dedupe fields, so that their complete lines were compared.
     var unkeyed = 0
-    /// Records with the hash of an earlier one and another content; only where contents are compared.
+    /// Records with the hash of an earlier record but another content; only if contents are compared.
     var collisions = 0
     /// Records dropped, by stage and reason.
     private(set) var drops: [Key: Int] = [:]
-    /// Quarantined lines by what was wrong.
+    /// Quarantined lines by kind of fault.
     private(set) var faults: [String: Int] = [:]
-    /// Lines that are no records, by input file; only of files that have some.
+    /// Lines that aren't records, by input file; only files that have some.
     private(set) var oddLines: [Int: OddLines] = [:]
 
     struct OddLines: Equatable {
         var malformed = 0
         var blank = 0
-        /// The `ForeignFormat` of a file that begins with no record.
+        /// The `ForeignFormat` of a file whose first line is not a record.
         var looksLike: String?
     }
 
@@ -44,7 +44,7 @@ struct Account: Sendable, Equatable {
         faults[code, default: 0] += count
     }
 
-    /// Adds to what is known of a file.
+    /// Adds lines to the counts of a file.
     mutating func countOdd(_ lines: OddLines, of file: Int) {
         guard lines != OddLines() else { return }
         var known = oddLines[file] ?? OddLines()
@@ -76,7 +76,7 @@ struct Account: Sendable, Equatable {
 
     func dropped(by stage: String) -> Int { drops(of: stage).reduce(0) { $0 + $1.count } }
 
-    /// - Throws: `EngineError` with code `.fault` where read is not kept + dropped + quarantined.
+    /// - Throws: `EngineError` with code `.fault` unless read = kept + dropped + quarantined.
     func close() throws(EngineError) {
         guard read == kept + dropped + quarantined else {
             throw EngineError(

@@ -4,10 +4,10 @@ import SluiceIO
 
 /// The vectors of a finished run: of a sample of its pool, and of all records that it kept.
 ///
-/// They are made again from the inputs by the definition's own stages up to the one that writes `embedding`, which is deterministic. The pool is what
-/// reaches the end of these stages, one record a content; the sample is uniform by content (those whose hash draws the smallest numbers), so
-/// it is the same for every split of the input. One pass over the input. Memory: what `memoryNeeded` says, beside what a run
-/// has for its blocks and threads.
+/// They are made again from the inputs by the definition's own stages up to the one that writes `embedding`, which is
+/// deterministic. The pool is what reaches the end of these stages, one record a content; the sample is uniform by
+/// content (those whose hash draws the smallest numbers), so it is the same for every split of the input. One pass over
+/// the input. Memory: what `memoryNeeded` says, beside what a run has for its blocks and threads.
 public struct EmbeddedPool: Sendable {
     public let dimension: Int
     /// Records that the dedupe kept and that have a vector, and how many of them are in the pool's sample.
@@ -33,8 +33,8 @@ public struct EmbeddedPool: Sendable {
     }
 
     /// The bytes that vectors of a sample of the pool and of the kept records take, while they are gathered and while
-    /// distances between them are measured: twice each, a quarter more of the sample, which is thinned out in steps, and the
-    /// products of the 24 rows that a thread works on with all of the sample.
+    /// distances between them are measured: twice each, a quarter more of the sample, which is thinned out in steps,
+    /// and the products of the 24 rows that a thread works on with all of the sample.
     static func memoryNeeded(sample: Int, kept: Int, dimension: Int, threads: Int) -> Int {
         sample * (5 * (dimension + 40) / 2 + 100 * threads) + kept * 2 * (dimension + 8)
     }
@@ -43,14 +43,14 @@ public struct EmbeddedPool: Sendable {
     ///   - definition: the run's own, with input paths that can be opened; its memory is that of this process.
     ///   - sample: records of the pool to keep at most; 0 for none.
     ///   - held: bytes of vectors that the caller holds beside them.
-    /// - Throws: `EngineError`: inputs that are not what was read, stages that don't begin with what makes the vectors, or,
-    ///   before anything is read, too little memory, with what would do.
+    /// - Throws: `EngineError`: inputs that are not what was read, stages that don't begin with what makes the vectors,
+    ///   or, before anything is read, too little memory, with what would do.
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, held: Int = 0, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
-        // What is freed goes back to the system: each thread's heap would keep its share of it else, and whoever measures
-        // distances frees much.
+        // What is freed goes back to the system: each thread's heap would keep its share of it else, and whoever
+        // measures distances frees much.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
             run, definition, registry: registry, sample: sample, label: label, threads: threads, held: held,

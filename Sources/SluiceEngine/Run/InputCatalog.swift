@@ -2,30 +2,30 @@ import Glibc
 package import SluiceCore
 package import SluiceIO
 
-/// The input files in order, under the names that messages, ledger and manifest use.
+/// The input files in order, with the names used in messages, ledger and manifest.
 package struct InputCatalog: Sendable {
     package struct File: Sendable, Hashable {
-        /// What to open; `-` is standard input.
+        /// The path to open; `-` is standard input.
         package let path: String
-        /// How the file is called: its path relative to the definition, so that a run gives the same ledger wherever
-        /// the definition's folder lies.
+        /// The name of the file: its path relative to the definition, so that the ledger doesn't depend on where the
+        /// definition's folder is.
         package let name: String
         /// Bytes on disk; 0 for standard input.
         package let size: UInt64
-        /// When it was last written to, in nanoseconds since 1970; 0 for standard input.
+        /// Time of the last change in nanoseconds since 1970; 0 for standard input.
         package let modified: Int64
-        /// Whether it gives its bytes once only: standard input, a pipe, a device.
+        /// Whether it can be read only once: standard input, a pipe, a device.
         package let isStream: Bool
     }
 
     package let files: [File]
-    /// What somebody should know about the files before they are read.
+    /// Warnings about the files, known before they are read.
     package private(set) var warnings: [String] = []
 
-    /// Expands the globs of a definition and sorts all files by the bytes of their names. A file that has several names, by links or
-    /// by spelling, is taken once, under the first of them.
+    /// Expands the globs of a definition and sorts all files by the bytes of their names. A file with several names,
+    /// through links or spelling, is read once, under the first of them.
     ///
-    /// - Throws: `EngineError` with code `.definition` where a glob matches nothing, `.data` where a file can't be read.
+    /// - Throws: `EngineError` with code `.definition` if a glob matches nothing, `.data` if a file can't be read.
     package init(_ input: InputSpec, fileSystem: FileSystem) throws(EngineError) {
         if input.files == ["-"] {
             files = [File(path: "-", name: "-", size: 0, modified: 0, isStream: true)]
@@ -84,15 +84,15 @@ package struct InputCatalog: Sendable {
         self.files = files
     }
 
-    /// Refuses inputs that lie in the output directory, by whatever way they are named: a run must not replace what it
-    /// reads, nor read what an earlier one wrote.
+    /// Refuses inputs in the output directory, however they are named: a run must not replace its own input, nor read
+    /// the output of an earlier run.
     ///
     /// - Throws: `EngineError` with code `.definition`.
     func refuseInputs(in directory: String) throws(EngineError) {
         guard let output = Place(directory) else { return }
         var known: [String: Bool] = [:]
         for file in files where file.path != "-" {
-            // The folder that the name stands in, and the one that the file itself lies in.
+            // The folder of the name, and the folder of the file itself.
             let folders = [Path.folder(of: file.path), resolved(file.path).map(Path.folder(of:))].compactMap { $0 }
             for folder in folders {
                 let isInside = known[folder] ?? output.contains(folder)
@@ -111,10 +111,11 @@ package struct InputCatalog: Sendable {
         let inode: UInt64
     }
 
-    /// An input that can't be read a second time.
+    /// An input that can't be read twice.
     package var stream: File? { files.first { $0.isStream } }
 
-    /// - Throws: `EngineError` with code `.definition` where stages need the input twice and a part of it comes only once.
+    /// - Throws: `EngineError` with code `.definition` if stages need the input twice and a part of it can be read only
+    ///   once.
     func checkReadings(_ pieces: [StageWork]) throws(EngineError) {
         guard let stream, let later = pieces.first(where: { !$0.isTransform }) else { return }
         throw EngineError(
@@ -127,7 +128,7 @@ package struct InputCatalog: Sendable {
     static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
 
     private static func expand(_ pattern: String) -> [String] {
-        // A file whose own name has brackets or stars in it is taken by its name.
+        // A file whose name contains brackets or stars is taken literally.
         if access(pattern, F_OK) == 0 { return [pattern] }
         var found = glob_t()
         defer { globfree(&found) }
@@ -136,19 +137,19 @@ package struct InputCatalog: Sendable {
     }
 }
 
-/// A folder by device and inode: the same by every name it has.
+/// A folder identified by device and inode: equal for all of its names.
 private struct Place {
     private let device: dev_t
     private let inode: ino_t
 
-    /// Nil where there is none.
+    /// Nil if it doesn't exist.
     init?(_ path: String) {
         var status = Glibc.stat()
         guard fstatat(AT_FDCWD, path, &status, 0) == 0 else { return nil }
         (device, inode) = (status.st_dev, status.st_ino)
     }
 
-    /// Whether `folder` is this one or lies in it.
+    /// Whether `folder` is this folder or inside it.
     func contains(_ folder: String) -> Bool {
         guard var path = resolved(folder) else { return false }
         while true {
@@ -159,7 +160,7 @@ private struct Place {
     }
 }
 
-/// The absolute path without links; nil where there is nothing of that name.
+/// The absolute path without links; nil if it doesn't exist.
 private func resolved(_ path: String) -> String? {
     guard let found = realpath(path, nil) else { return nil }
     defer { free(found) }
@@ -167,14 +168,14 @@ private func resolved(_ path: String) -> String? {
 }
 
 extension InputCatalog.File {
-    /// For messages.
+    /// Its name in messages.
     var described: String { path == "-" ? "standard input" : "\(Printable.name(name)), which is no regular file," }
 }
 
 extension EngineError {
-    /// A failure of a file: data where an input is at fault, resources where the disk or the system is.
+    /// A failure of a file: data if an input is at fault, resources if the disk or the system is.
     ///
-    /// - Parameter message: what to say in place of the failure's own words.
+    /// - Parameter message: replaces the failure's description.
     init(_ failure: IOFailure, message: String? = nil) {
         var failure = failure
         let isDamaged = failure.code == .corruptWorkFile || failure.code == .wrongColumn
@@ -185,7 +186,7 @@ extension EngineError {
             case .diskFull, .cannotWrite, .windowTooLarge: .resources
             default: isShort ? .resources : .data
             }
-        // What the system refused once it may grant the next time; damaged work files are left for who wants to look.
+        // A refused system call may succeed the next time; damaged work files are left for inspection.
         self.init(
             code, message ?? failure.description, leavesWork: code == .resources || failure.errno != nil || isDamaged,
             remedies: isDamaged ? [.restart] : [])

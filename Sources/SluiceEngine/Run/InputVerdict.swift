@@ -1,22 +1,23 @@
 import SluiceCore
 import SluiceIO
 
-/// Whether what was read is what somebody meant to read: judged once, when the first pass has seen all of it.
+/// Checks, once the first pass has read everything, whether the input can be what the user meant.
 struct InputVerdict {
     let spec: InputSpec
     let catalog: InputCatalog
     let account: Account
-    /// The lines of each file that was read, by its index.
+    /// The facts of each file read, by index.
     let files: [Int: Checkpoint.FileFacts]
     /// The field names of the first record.
     let fieldNames: [String]
 
-    /// Files that are named one by one in warnings.
+    /// The most files named individually in warnings.
     private static let named = 5
 
-    /// - Returns: what to warn of.
-    /// - Throws: `EngineError` with code `.data` where too much of the input is no record, or where no record has what the
-    ///   dedupe compares.
+    /// - Returns: the warnings.
+    /// - Throws: `EngineError` with code `.data` if too much of the input is malformed, or if no record has any field
+    ///   that the
+    /// dedupe compares.
     func warnings() throws(EngineError) -> [String] {
         try checkMalformed()
         var warnings = catalog.warnings
@@ -63,7 +64,7 @@ struct InputVerdict {
 
     private var kinds: String { account.faultCounts.map { "\($0.code) \($0.count)" }.joined(separator: ", ") }
 
-    /// The files that have lines and not one record, in their order.
+    /// The files that have lines but no record, in order.
     private var hollowFiles: [Int] {
         account.oddLines.keys.sorted().filter { file in
             guard let odd = account.oddLines[file], odd.malformed > 0, let facts = files[file] else { return false }
@@ -104,7 +105,7 @@ struct InputVerdict {
 }
 
 extension [String] {
-    /// The fields of a record, at the end of a message.
+    /// The fields of a record, for the end of a message.
     var listed: String {
         isEmpty ? "" : "; a record has the fields \(prefix(12).map { Printable.name($0) }.joined(separator: ", "))"
     }

@@ -5,12 +5,11 @@ import SluiceIO
 /// The version of the program; part of a run's identity.
 public let sluiceVersion = "0.1.0"
 
-/// `run.json`: what was done with what, and what came of it.
+/// `run.json`: the run's inputs, definition and results.
 ///
-/// Everything that may differ between two equal runs stands under `timing`.
+/// Everything that may differ between two equal runs is under `timing`.
 enum Manifest {
-    /// What makes two runs the same run: the definition with what the files hold that its stages name, the input and
-    /// the version.
+    /// The identity of a run: the definition, the content of the files that its stages name, the input and the version.
     static func identity(
         _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ fileSystem: FileSystem
     ) -> Report {
@@ -31,7 +30,8 @@ enum Manifest {
             ])
     }
 
-    /// What work files depend on beside the identity: the inputs as they were left, and where blocks and shards end.
+    /// The conditions under which work files are usable: the identity, unchanged inputs, and the limits of blocks and
+    /// shards.
     static func workIdentity(_ identity: Report, _ catalog: InputCatalog, _ options: RunOptions) -> Report {
         .object(
             identity.entries + [
@@ -59,7 +59,7 @@ enum Manifest {
         return modified + limits
     }
 
-    /// What differs between a run to come and a manifest that is there, in words.
+    /// Differences between a planned run and an existing manifest, as phrases.
     static func differences(_ identity: Report, _ manifest: Report) -> [String] {
         var found: [String] = []
         if let old = manifest["sluice"], old != identity["sluice"] {
@@ -152,14 +152,15 @@ enum Manifest {
 
     // MARK: The seal
 
-    /// A manifest with digests of itself: `digest` of all that equal runs have alike, and in `timing` one of the whole.
+    /// A manifest with digests of itself: `digest` of everything that is equal in equal runs, and one of the whole in
+    /// `timing`.
     private static func sealed(_ lasting: [Report.Entry], timing: Report) -> Report {
         let alike = lasting + [.init("digest", .text(digest(of: .object(lasting))))]
         let whole = digest(of: .object(alike + [.init("timing", timing)]))
         return .object(alike + [.init("timing", .object(timing.entries + [.init("digest", .text(whole))]))])
     }
 
-    /// Where a manifest is not what was written, in words; empty where it is.
+    /// Differences between a manifest and its digests, as sentences; empty if they match.
     static func sealFaults(_ manifest: Report) -> [String] {
         let timing = manifest["timing"] ?? .null
         let lasting = manifest.entries.filter { $0.key != "timing" && $0.key != "digest" }
@@ -173,7 +174,7 @@ enum Manifest {
         return []
     }
 
-    /// The digest that stands beside a definition: of it, and of what the files hold that its stages name.
+    /// The digest recorded with a definition: of the definition and of the content of the files that its stages name.
     static func definitionDigest(_ definition: Report, stageFiles: [Report]) -> String {
         digest(of: stageFiles.isEmpty ? definition : .list([definition] + stageFiles))
     }
@@ -194,14 +195,14 @@ enum Manifest {
     }
 }
 
-/// Where relative names of the input begin.
+/// The folder to which relative input names refer.
 private func absolutePath(_ folder: String) -> String {
     guard let resolved = realpath(folder.isEmpty ? "." : folder, nil) else { return folder }
     defer { free(resolved) }
     return String(cString: resolved)
 }
 
-/// VmHWM: the most memory that the process had at a time, mapped pages included, in bytes.
+/// VmHWM: the peak memory of the process, including mapped pages, in bytes.
 package func peakMemory() -> Int? {
     guard let file = fopen("/proc/self/status", "r") else { return nil }
     defer { fclose(file) }

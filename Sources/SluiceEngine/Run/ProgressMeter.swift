@@ -2,23 +2,23 @@ import Glibc
 import SluiceCore
 import Synchronization
 
-/// How far a run is, for whoever shows it.
+/// The progress of a run, for display.
 package struct ProgressState: Sendable {
-    /// What is being done: `reading`, `cluster`, `writing`.
+    /// The current phase: `reading`, `cluster`, `writing`.
     package var phase = "starting"
-    /// From 1, as `plan` numbers them; more than one thing may be done in a phase.
+    /// From 1, as in `plan`; a phase may have several parts.
     package var step = 0
-    /// Bytes of the input files, as they lie on disk, used up in this phase, and how many there are; 0 where unknown.
+    /// Bytes of the input files on disk used up in this phase, and their total; 0 if unknown.
     package var bytes = 0
     package var totalBytes = 0
-    /// Records or rows done in this phase, and how many there are; 0 where unknown.
+    /// Records or rows done in this phase, and their total; 0 if unknown.
     package var records = 0
     package var totalRecords = 0
     /// Seconds since the phase began.
     package var seconds = 0.0
 }
 
-/// Counts what the phases do; a display asks for the state when it wants to show it.
+/// Counts the work of the phases; a display reads the state when it needs it.
 package final class ProgressMeter: Sendable {
     private let bytes = Atomic<Int>(0)
     private let records = Atomic<Int>(0)
@@ -50,7 +50,7 @@ package final class ProgressMeter: Sendable {
     }
 }
 
-/// Seconds of a clock that never goes back; for rates and `timing`, never for results.
+/// Seconds of a monotonic clock, for rates and `timing`, never for results.
 package func monotonicSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)

@@ -2,7 +2,7 @@ import Glibc
 import SluiceCore
 import SluiceIO
 
-/// The files of a result, by their names in the run directory: the one list of them.
+/// The names of a result's files in the run directory: the only list of them.
 package enum ResultFile {
     package static let manifest = "run.json"
     package static let ledger = "ledger.jsonl.zst"
@@ -13,31 +13,31 @@ package enum ResultFile {
     package static let all = [manifest, ledger, quarantine, picks] + OutputCompression.allCases.map(\.keptName)
 }
 
-/// A result on its way to its final names.
+/// A result before its files have their final names.
 ///
-/// A run writes its files into a folder of their own, below `work/`, so an earlier result stays untouched beside them. When all
-/// are whole and on the disk, `run.json` appears in that folder: this is the commit. From then on the new result counts,
-/// wherever each of its files stands, and `publish` moves them to their final names, `run.json` last. A stop in the
-/// midst of that leaves files of both results under final names, and `run.json` in this folder to tell: readers go by
-/// it (`RunReader`), and the next run on the directory publishes the rest before anything else.
+/// A run writes its files into a separate folder below `work/`, so an earlier result stays unchanged. Once all files
+/// are complete and on disk, `run.json` is written to that folder: this is the commit. From then on the new result is
+/// the valid one, wherever each of its files is, and `publish` moves them to their final names, `run.json` last. If the
+/// run stops in between, final names have files of both results, and `run.json` in this folder shows that: readers
+/// follow it (`RunReader`), and the next run on the directory first publishes the rest.
 struct ResultFiles {
-    /// Where the run writes its files.
+    /// The folder where the run writes its files.
     let folder: String
-    /// Where their final names are.
+    /// The folder of their final names.
     let target: String
     let fileSystem: FileSystem
 
     private var manifestPath: String { "\(folder)/\(ResultFile.manifest)" }
 
-    /// Whether a whole result waits here to be published.
+    /// Whether a complete result is waiting to be published.
     func isCommitted() throws(IOFailure) -> Bool { try fileSystem.status(of: manifestPath) != nil }
 
-    /// Makes the new result count. All other files stand in the folder, whole and flushed.
+    /// Makes the new result the valid one. All other files must be in the folder, complete and flushed.
     func commit(_ manifest: Report) throws(IOFailure) {
         try fileSystem.write(Array(manifest.prettyJSON.utf8), to: manifestPath)
     }
 
-    /// Moves a committed result to its final names; files of an earlier one go. Does the rest where it was stopped before.
+    /// Moves a committed result to its final names and removes files of the earlier one. Also completes a stopped move.
     func publish(_ manifest: Report) throws(IOFailure) {
         let names = manifest.outputNames
         for name in names where try fileSystem.status(of: "\(folder)/\(name)") != nil {
@@ -46,15 +46,15 @@ struct ResultFiles {
         for name in ResultFile.all where name != ResultFile.manifest && !names.contains(name) {
             try fileSystem.remove("\(target)/\(name)")
         }
-        // The files before what vouches for them.
+        // Flush the files before the manifest that lists them.
         try fileSystem.flushFolder(target)
         try fileSystem.rename(manifestPath, to: "\(target)/\(ResultFile.manifest)")
         try fileSystem.flushFolder(target)
     }
 
-    /// What a stopped process committed and did not publish, checked byte for byte; nil where there is nothing of the kind.
+    /// A result that a stopped process committed but did not publish, verified byte for byte; nil if there is none.
     ///
-    /// - Throws: `IOFailure` with code `.corruptWorkFile` where a file of it is not what was written.
+    /// - Throws: `IOFailure` with code `.corruptWorkFile` if one of its files is not as written.
     func committed() throws -> Report? {
         guard try isCommitted() else { return nil }
         guard let manifest = try? Report(json: try fileSystem.contents(of: manifestPath)),
@@ -74,15 +74,15 @@ struct ResultFiles {
 }
 
 extension Report {
-    /// The files that a manifest speaks of, without itself.
+    /// The files listed in a manifest, without the manifest itself.
     var outputNames: [String] { (self["outputs"]?.elements ?? []).compactMap { $0["file"]?.textValue } }
 }
 
-/// Digest and lines of what a file holds, unpacked.
+/// Digest, lines and bytes of a file's unpacked content.
 struct ContentFacts {
     private(set) var lines = 0
     private(set) var bytes = 0
-    /// As manifests write it.
+    /// In the form used in manifests.
     let digest: String
 
     /// Reads the file once.

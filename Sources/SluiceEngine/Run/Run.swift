@@ -83,9 +83,9 @@ public final class Run {
 
     /// Runs to the end.
     ///
-    /// - Throws: `EngineError`. What stood in the output directory before stands there still, and nothing new under a final
-    ///   name, unless the run was already putting its whole result there: then the next run on the directory finishes
-    ///   that. `EngineError.kept` says what of the work is left for `RunOptions.resume`.
+    /// - Throws: `EngineError`. What stood in the output directory before stands there still, and nothing new under a
+    ///   final name, unless the run was already putting its whole result there: then the next run on the directory
+    ///   finishes that. `EngineError.kept` says what of the work is left for `RunOptions.resume`.
     public func run() throws -> RunResult {
         let began = monotonicSeconds()
         // Else the C library keeps buffers of up to 32 MiB for itself after the first one that is freed.

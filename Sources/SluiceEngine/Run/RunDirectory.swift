@@ -2,10 +2,10 @@ import Glibc
 import SluiceCore
 import SluiceIO
 
-/// The folder that a run writes to, held by this process alone while the value lives.
+/// The folder that a run writes to, locked by this process while the value exists.
 ///
-/// Everything of an unfinished run lies below `work/`. A result under final names is replaced by a whole new one and by
-/// nothing else: see `ResultFiles`.
+/// All files of an unfinished run are below `work/`. A result under final names is only ever replaced by a complete new
+/// one: see `ResultFiles`.
 package struct RunDirectory: ~Copyable {
     package let path: String
     let fileSystem: FileSystem
@@ -16,12 +16,12 @@ package struct RunDirectory: ~Copyable {
     static let planName = "plan.json"
     static let resultName = "result"
     static let checkpointName = "checkpoint"
-    /// Stands in a work folder of ours, from its beginning to its end: a folder of that name without it is someone else's.
+    /// Marks our work folder while it exists: a folder of that name without this file is foreign.
     static let markName = ".sluice"
-    /// What below `work/` a stopped run can go on from.
+    /// The files below `work/` from which a stopped run can resume.
     private static let keptWork = [checkpointName, "dedupe/duplicates", "dedupe/candidates"]
 
-    /// The files of a stopped run that it can go on from; one of them is enough.
+    /// The files of a stopped run from which it can resume; one of them is enough.
     package static func keptWork(in directory: String) -> [String] {
         keptWork.map { "\(directory)/\(workName)/\($0)" }
     }
@@ -33,31 +33,31 @@ package struct RunDirectory: ~Copyable {
         ResultFiles(folder: "\(workPath)/\(Self.resultName)", target: path, fileSystem: fileSystem)
     }
 
-    /// What stands in the way, or at the beginning, of a run.
+    /// How a run starts.
     enum Start {
-        /// Nothing of an earlier run is used. Where work that was there is of no use, why.
+        /// Uses nothing of an earlier run. States the reason if existing work can't be used.
         case fresh(because: String?)
-        /// A stopped run of the same plan goes on.
+        /// Resumes a stopped run of the same plan.
         case resumed
-        /// The run is done: this is its manifest.
+        /// The run is already complete: this is its manifest.
         case complete(Report)
     }
 
-    /// What makes two runs the same run, and what a run wants done with what it finds.
+    /// The identity of a run, and its options for existing files.
     struct Request {
-        /// Stands in the manifest.
+        /// Recorded in the manifest.
         let identity: Report
-        /// What makes work files usable; stands beside them.
+        /// The conditions under which work files are usable; recorded next to them.
         let work: Report
         var force = false
         var resume = false
-        /// Whether a stopped run can go on.
+        /// Whether a stopped run can be resumed.
         var adoptsWork = true
     }
 
-    /// Makes the folder where there is none, and takes its lock.
+    /// Creates the folder if missing, and locks it.
     ///
-    /// - Throws: `EngineError` with code `.resources` where it can't be written or another process works on it.
+    /// - Throws: `EngineError` with code `.resources` if it can't be written or another process uses it.
     init(_ path: String, fileSystem: FileSystem) throws(EngineError) {
         self.path = path
         self.fileSystem = fileSystem
@@ -76,13 +76,13 @@ package struct RunDirectory: ~Copyable {
 
     // MARK: Before a run
 
-    /// Makes the directory ready: finishes what a stopped process had committed, refuses to replace anything that was not
-    /// asked to be replaced, and makes an empty work folder or finds one to go on with. A result stays where it is.
+    /// Prepares the directory: publishes a result that a stopped process committed, refuses to replace anything unless
+    /// requested, and creates an empty work folder or finds one to resume from. An existing result stays in place.
     func prepare(_ request: Request) throws -> Start {
         do {
             if let manifest = try result.committed() { try publish(manifest) }
         } catch let failure as IOFailure where failure.code == .corruptWorkFile && request.force {
-            // Replaced with everything else.
+            // It is replaced with everything else.
         }
         let names = try fileSystem.entries(of: path)
         if names.contains(Self.workName), !(try isWorkOurs()) {
@@ -102,11 +102,11 @@ package struct RunDirectory: ~Copyable {
 
     private func makeWork(_ plan: Report) throws(IOFailure) {
         try fileSystem.makeFolder(workPath)
-        // In one step, so that no stop leaves anything else in an unmarked folder.
+        // In one step, so that a stop never leaves other files in an unmarked folder.
         _ = try fileSystem.create(markPath)
         try fileSystem.makeFolder(result.folder)
         try fileSystem.flushFolder(path)
-        // Flushes the work folder, too.
+        // This flushes the work folder, too.
         try fileSystem.write(Array(plan.prettyJSON.utf8), to: planPath)
     }
 
@@ -124,7 +124,7 @@ package struct RunDirectory: ~Copyable {
         if let manifest {
             let differences = Manifest.differences(request.identity, manifest)
             if differences.isEmpty {
-                // A manifest whose files are gone speaks of nothing: the run is done again.
+                // A manifest whose files are missing proves nothing: the run is repeated.
                 if manifest.outputNames.allSatisfy(names.contains) { return .complete(manifest) }
             } else if unfinished == nil {
                 throw EngineError.otherPlan(path, "the result", differences)
@@ -137,7 +137,7 @@ package struct RunDirectory: ~Copyable {
         return nil
     }
 
-    /// Why a resume begins anew all the same, where there was work.
+    /// The reason why a resume starts over although work exists.
     private func uselessWork(_ names: [String], _ request: Request) throws(IOFailure) -> String? {
         guard names.contains(Self.workName), request.adoptsWork, try report(planPath) == nil,
             try fileSystem.status(of: "\(workPath)/\(Self.checkpointName)") != nil
@@ -159,7 +159,7 @@ package struct RunDirectory: ~Copyable {
         }
     }
 
-    /// Refuses files that no `run.json` vouches for.
+    /// Refuses result files without a `run.json`.
     private func refuseStrangers(_ names: [String]) throws(EngineError) {
         if let foreign = names.first(where: { !Self.isOurs($0) }) { throw EngineError.foreign(path, foreign) }
         if let orphan = names.first(where: { ResultFile.all.contains($0) }) {
@@ -170,7 +170,7 @@ package struct RunDirectory: ~Copyable {
         }
     }
 
-    /// A small JSON file; nil where it is not there or not whole.
+    /// A small JSON file; nil if it is missing or incomplete.
     private func report(_ path: String) throws(IOFailure) -> Report? {
         guard try fileSystem.status(of: path) != nil else { return nil }
         return try? Report(json: try fileSystem.contents(of: path))
@@ -182,15 +182,15 @@ package struct RunDirectory: ~Copyable {
 
     // MARK: After a run
 
-    /// What a run that stops now, or stopped before, can go on from; nil where it would begin anew.
+    /// The work from which a run that stops now, or stopped before, can resume; nil if it would start over.
     func keptWork() throws -> KeptWork? {
         guard let plan = try report(planPath),
-            // What standard input gave once it does not give again.
+            // Standard input can't be read twice.
             plan["inputs"]?.elements.first?["file"]?.textValue != "-"
         else { return nil }
         let checkpoint = CheckpointFile(path: "\(workPath)/\(Self.checkpointName)", fileSystem: fileSystem)
         if try fileSystem.status(of: checkpoint.path) != nil {
-            // A damaged one is found when it is used.
+            // A damaged checkpoint is reported when it is used.
             let found = try? checkpoint.read()
             return KeptWork(
                 directory: path, records: found.flatMap { $0.phase == .reading ? $0.account.read : nil })
@@ -201,19 +201,19 @@ package struct RunDirectory: ~Copyable {
         return nil
     }
 
-    /// Makes the files that the run wrote its result, under their final names.
+    /// Moves the run's files to their final names.
     func publish(_ manifest: Report) throws(IOFailure) {
         if try !result.isCommitted() { try result.commit(manifest) }
-        // The run is not unfinished any more.
+        // The run is now finished.
         try fileSystem.remove(planPath)
         try result.publish(manifest)
     }
 
-    /// Removes what only the running run needs.
+    /// Removes files needed only during the run.
     ///
-    /// - Parameter keepWork: leaves the columns.
+    /// - Parameter keepWork: whether to keep the columns.
     func clear(keepWork: Bool) {
-        // Best effort: the result stands, and what can't be removed now the next run on this directory removes.
+        // Best effort: the result is complete, and the next run on this directory removes any leftovers.
         if keepWork {
             try? fileSystem.remove("\(workPath)/\(Self.checkpointName)")
             try? fileSystem.removeFolder(result.folder)
@@ -225,10 +225,10 @@ package struct RunDirectory: ~Copyable {
 
     func unlock() { try? fileSystem.remove("\(path)/\(Self.lockName)") }
 
-    /// Whether an unfinished run, of whatever plan, stands beside the result.
+    /// Whether the directory has an unfinished run, of any plan, in addition to the result.
     var hasUnfinishedRun: Bool { (try? fileSystem.status(of: planPath)) ?? nil != nil }
 
-    /// What vouches for the rest goes first, and what says that the folder is ours last.
+    /// The files that others depend on are removed first, the mark of our folder last.
     private func removeWork() throws(IOFailure) {
         guard try fileSystem.status(of: workPath) != nil else { return }
         try fileSystem.remove(planPath)
@@ -236,16 +236,17 @@ package struct RunDirectory: ~Copyable {
         try fileSystem.removeTree(workPath, last: Self.markName)
     }
 
-    /// Leaves a folder that the run has no business in as it was.
+    /// Undoes `init`: removes the lock, and the folder if it is empty.
     func letGo() {
         unlock()
-        // Goes where it is empty: it was made for nothing then.
+        // An empty folder was created by `init`.
         try? fileSystem.removeFolder(path)
     }
 
-    /// Removes what a failed run leaves, which all lies in its work folder, and the directory if it was made for nothing.
+    /// Removes the leftovers of a failed run, which are all in its work folder, and the directory if the run created
+    /// it.
     func abandon() {
-        // Best effort: what can't be removed is refused or cleared by the next run.
+        // Best effort: the next run refuses or clears any leftovers.
         try? removeWork()
         letGo()
     }

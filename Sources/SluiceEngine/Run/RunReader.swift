@@ -2,19 +2,19 @@ import Glibc
 public import SluiceCore
 import SluiceIO
 
-/// A finished run directory: answers what became of a record, and checks that everything is as it was written.
+/// A finished run directory: reports what became of a record, and verifies the files.
 ///
-/// Writes nothing. Of a directory where a run is just putting its result in place, or was stopped while it did, it
-/// reads the new result, never a mixture.
+/// Writes nothing. If a run is currently publishing its result, or was stopped while doing so, the reader reads the new
+/// result, never a mixture.
 public struct RunReader: Sendable {
     public let path: String
     public let manifest: Report
     let names: [String]
     let fileSystem: FileSystem
-    /// The manifest as it was read.
+    /// The manifest's bytes as read.
     private let manifestBytes: [UInt8]
 
-    /// - Throws: `EngineError` with code `.definition` where the folder holds no finished run.
+    /// - Throws: `EngineError` with code `.definition` if the folder has no finished run.
     public init(_ path: String) throws(EngineError) {
         self.path = path
         fileSystem = .local
@@ -43,7 +43,7 @@ public struct RunReader: Sendable {
         return try fileSystem.contents(of: "\(path)/\(ResultFile.manifest)")
     }
 
-    /// Where a file of the result stands.
+    /// The current path of a file of the result.
     package func file(_ name: String) -> String {
         let pending = Self.pendingFolder(path)
         func isThere(_ file: String) -> Bool { (try? fileSystem.status(of: file)) ?? nil != nil }
@@ -51,7 +51,7 @@ public struct RunReader: Sendable {
             ? "\(pending)/\(name)" : "\(path)/\(name)"
     }
 
-    /// Fails where the result was replaced since this reader was made: what was read since may be of both.
+    /// Fails if the result was replaced after this reader was made: the data read since then may be of both results.
     ///
     /// - Throws: `EngineError` with code `.data`.
     package func expectSameResult() throws(EngineError) {
@@ -60,10 +60,10 @@ public struct RunReader: Sendable {
         }
     }
 
-    /// What a definition that comes from a manifest is called in messages.
+    /// The name, in messages, of a definition taken from a manifest.
     public static let definitionName = ResultFile.manifest
 
-    /// Where two manifests differ, `timing` and digests of the whole left out, in words.
+    /// Differences between two manifests, except `timing` and digests of the whole, as phrases.
     public static func differences(_ old: Report, _ new: Report) -> [String] {
         func deciding(_ manifest: Report) -> Report {
             .object(manifest.entries.filter { $0.key != "timing" && $0.key != "digest" })
@@ -73,22 +73,23 @@ public struct RunReader: Sendable {
 
     // MARK: Why
 
-    /// What became of one line of the input.
+    /// The fate of one line of the input.
     public enum Fate: Sendable {
-        /// Kept; with what the stages noted about it.
+        /// Kept, with the stages' notes about it.
         case kept(Report?)
-        /// Dropped: its line of the ledger.
+        /// Dropped, with its line of the ledger.
         case dropped(Report)
-        /// A malformed line: its line of the quarantine.
+        /// Malformed, with its line of the quarantine.
         case quarantined(Report)
     }
 
-    /// Finds a line in ledger, quarantine and picks by binary search over their frames: a few milliseconds whatever
-    /// the size of the run.
+    /// Finds a line in ledger, quarantine and picks by binary search over their frames: in a few milliseconds for runs
+    /// of any size.
     ///
-    /// - Parameter file: the name as in the manifest, or the end of it, whole path parts.
-    /// - Throws: `EngineError`; with code `.data` where a file of the result is not as long as the manifest says, since
-    ///   its silence would mean nothing then.
+    /// - Parameter file: the name as in the manifest, or its last path components.
+    /// - Throws: `EngineError`; with code `.data` if a file of the result is shorter than the manifest states, since
+    ///   the line
+    /// might then be missing from it.
     public func fate(file: String, line: Int) throws(EngineError) -> Fate {
         let index = try fileIndex(file)
         let lines = manifest["inputs"]?.elements[index]["lines"]?.integerValue ?? 0
@@ -141,7 +142,7 @@ public struct RunReader: Sendable {
             )
         }
         var frame: [UInt8] = []
-        // The last frame whose first line is not past the ordinal.
+        // The last frame whose first line is not after the ordinal.
         var low = 0
         var high = reader.frameCount
         while low < high {
@@ -169,6 +170,6 @@ public struct RunReader: Sendable {
 }
 
 extension [UInt8] {
-    /// The lines, without their ends.
+    /// The lines without their line ends.
     fileprivate var lines: some Sequence<ArraySlice<UInt8>> { self.split(separator: 0x0A).lazy }
 }

@@ -1,10 +1,9 @@
 package import SluiceCore
 package import SluiceIO
 
-/// The files that options of stages name. They decide what a run gives by what they hold; the folder that they lie in
-/// does not.
+/// The files named by stage options. Their content determines the result of a run; their folder does not.
 enum StageFiles {
-    /// The definition with such files called as inputs are: relative to its folder where they lie in it.
+    /// The definition with these files named like inputs: relative to its folder if they are inside it.
     static func named(_ definition: Definition, _ chain: StageChain) -> Definition {
         var named = definition
         for link in chain.links {
@@ -18,8 +17,8 @@ enum StageFiles {
         return named
     }
 
-    /// `stage`, `option`, `file`, `bytes` and `content` of each; `content` is null for what can't be read as a file, which
-    /// the stage has to speak of itself.
+    /// `stage`, `option`, `file`, `bytes` and `content` of each; `content` is null if the path can't be read as a file,
+    /// which the stage itself has to report.
     static func report(_ definition: Definition, _ chain: StageChain, fileSystem: FileSystem) -> [Report] {
         chain.links.flatMap { link in
             type(of: link.stage).descriptor.options.flatMap { option in
@@ -36,7 +35,7 @@ enum StageFiles {
         }
     }
 
-    /// Files of the same name with other content, in words.
+    /// Files with the same name but other content, as phrases.
     static func differences(_ old: Report, _ new: Report) -> [String] {
         new.elements.compactMap { file in
             let before = old.elements.first { old in ["stage", "option", "file"].allSatisfy { old[$0] == file[$0] } }
@@ -69,12 +68,12 @@ enum StageFiles {
 }
 
 extension FileSystem {
-    /// The hash of a file's bytes as they lie on disk.
+    /// The hash of a file's bytes on disk.
     package func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
         try digest(of: path) { _ in false } ?? (ContentHash(high: 0, low: 0), 0)
     }
 
-    /// - Parameter endsAfter: is told of every piece that was read, of how many bytes; where it says yes the answer is nil.
+    /// - Parameter endsAfter: called with the size of every piece read; if it returns true, the result is nil.
     func digest(
         of path: String, endsAfter: (Int) -> Bool
     ) throws(IOFailure) -> (hash: ContentHash, bytes: Int)? {

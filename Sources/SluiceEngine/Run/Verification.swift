@@ -1,24 +1,24 @@
 import SluiceCore
 import SluiceIO
 
-/// What a look at a finished run found.
+/// The findings about a finished run.
 public struct Verification: Sendable {
-    /// What is not as it was written, in words; empty where all is well.
+    /// Differences from what was written, as sentences; empty if there are none.
     public var faults: [String] = []
-    /// What was compared and found right, and what could not be looked at, in words.
+    /// What was compared and found correct, and what could not be checked, as phrases.
     public var checked: [String] = []
     public var unchecked: [String] = []
 }
 
 extension RunReader {
-    /// Compares a run with what it says of itself.
+    /// Compares a run directory with its manifest.
     ///
-    /// Reads each input once as it lies on disk, and each output once, unpacked. `run.json` has to fit its digest, the definition
-    /// its own, and the counts have to fit the lines of ledger and quarantine, by stage and reason. Of certificates the
-    /// radius is computed again, from the distances in the ledger; lower bounds take the vectors of all records, so only
-    /// the run itself, done again, can tell.
+    /// Reads each input once as stored on disk, and each output once, unpacked. `run.json` and the definition must
+    /// match their digests, and the counts must match the lines of ledger and quarantine, by stage and reason. Of
+    /// certificates, the radius is recomputed from the distances in the ledger; lower bounds need the vectors of all
+    /// records, so only repeating the run can verify them.
     ///
-    /// - Parameter inputFolder: where relative names of inputs begin, if not where they did.
+    /// - Parameter inputFolder: the folder to which relative input names refer, if it has changed.
     public func verify(inputFolder: String? = nil) throws -> Verification {
         var result = Verification()
         result.faults = missingKeys()
@@ -33,7 +33,7 @@ extension RunReader {
         let outputs = manifest["outputs"]?.elements ?? []
         for output in outputs { result.faults += verify(output: output) }
         result.faults += countFaults()
-        // Lines of files that are not what was written tell nothing more.
+        // If files differ, their lines prove nothing.
         if result.faults.isEmpty { try verifyLines(&result) }
         try expectSameResult()
         if result.faults.isEmpty {
@@ -42,7 +42,7 @@ extension RunReader {
         return result
     }
 
-    /// What a manifest must have and lacks.
+    /// The required keys that a manifest lacks.
     private func missingKeys() -> [String] {
         let texts = ["sluice", "definition_digest", "digest"]
         let objects = ["definition", "counts", "quarantine", "timing"]
@@ -69,7 +69,7 @@ extension RunReader {
         return faults
     }
 
-    /// What the run's definition makes the file of the kept records be called.
+    /// The name of the file of kept records according to the run's definition.
     private var keptName: String {
         let word = manifest["definition"]?["output"]?["compression"]?.textValue
         return (word.flatMap(OutputCompression.init(rawValue:)) ?? .zstd).keptName
@@ -113,7 +113,7 @@ extension RunReader {
         return faults
     }
 
-    /// Where the counts contradict each other.
+    /// Contradictions between the counts.
     private func countFaults() -> [String] {
         func count(_ key: String) -> Int { manifest["counts"]?[key]?.integerValue ?? 0 }
         func lines(_ name: String) -> Int? {
@@ -169,7 +169,7 @@ extension RunReader {
         }
     }
 
-    /// A stage that reports a radius writes the distance of each record that it drops to the nearest that it keeps.
+    /// A stage that reports a radius writes, for each record it drops, the distance to the nearest record it keeps.
     private func verifyCertificate(_ stage: Report, _ name: String, _ farthest: Double, _ result: inout Verification) {
         guard let radius = stage["radius"]?.realValue ?? stage["largest_radius_of_a_group"]?.realValue else { return }
         guard radius == farthest else {
@@ -187,20 +187,20 @@ extension RunReader {
     }
 }
 
-/// What the lines of ledger and quarantine add up to.
+/// Totals of the lines of ledger and quarantine.
 private struct LineTally {
     let indices: [[UInt8]: Int]
     private(set) var faults: [String] = []
     /// Dropped records by stage and reason.
     var drops: [String: [String: Int]] = [:]
-    /// The largest `distance` that a stage gives.
+    /// The largest `distance` of each stage.
     private(set) var farthest: [String: Double] = [:]
 
     init(names: [String]) {
         indices = Dictionary(zip(names.map { Array($0.utf8) }, names.indices), uniquingKeysWith: { first, _ in first })
     }
 
-    /// Expects lines in ascending order of their places.
+    /// Expects lines in input order.
     mutating func read(_ path: String, isLedger: Bool, _ fileSystem: FileSystem) throws {
         let reader = BlockReader(try fileSystem.openInput(path), limits: FramingLimits(maxRecord: 1 << 30))
         let extractor = JSONExtractor(["file", "line", "stage", "reason", "distance"].map { JSONPath($0) })

@@ -1,19 +1,19 @@
 import SluiceCore
 
-/// Transforms that run one after the other on a block, each with workers of its own.
+/// Transforms applied to a block one after another, each with its own workers.
 ///
-/// A run of transforms serves one pass: workers are made when a thread first needs one, and `close()` ends them.
+/// Serves one pass: workers are created when a thread first needs one, and `close()` ends them.
 struct TransformRun: Sendable {
     struct Link: Sendable {
         let label: String
         private let declaration: StageDeclaration
-        /// Whether the transform alone writes what its stage declares.
+        /// Whether only this transform writes the columns that its stage declares.
         private let writesAll: Bool
-        /// Bytes that it writes for each one that it reads, where it writes columns of bytes.
+        /// Bytes written for each byte read, in columns of bytes.
         let growth: Int
         fileprivate let workers: any WorkerSet
 
-        /// What the stage may write.
+        /// The columns that the stage may write.
         var writes: [ColumnSpec] { declaration.writes }
 
         init(
@@ -26,14 +26,14 @@ struct TransformRun: Sendable {
             workers = Self.set(of: transform, context)
         }
 
-        /// Applies the transform and holds it to what its stage declares.
+        /// Applies the transform and checks the result against the stage's declaration.
         fileprivate func apply(to block: inout Block) throws(EngineError) {
             let hasRecords = block.drops.count < block.count
             block.begin(declaration)
             defer { block.end() }
             var failure: StageError?
             do throws(StageError) { try workers.apply(to: &block) } catch { failure = error }
-            // A column that was refused may be why the stage fails; so that comes first.
+            // A rejected column may be the cause of the stage's error, so it is reported first.
             if let misfit = block.misfits.first { throw fault(misfit) }
             if let failure { throw EngineError(failure, stage: label) }
             guard writesAll, hasRecords else { return }
@@ -53,10 +53,10 @@ struct TransformRun: Sendable {
 
     var links: [Link] = []
 
-    /// Bytes that all write for each byte that is read.
+    /// Bytes written by all transforms for each byte read.
     var growth: Int { links.reduce(0) { $0 + $1.growth } }
 
-    /// Applies all; `dropped` is told of each stage's drops right after it.
+    /// Applies all transforms; `dropped` is called after each stage with its drops.
     func apply(
         to block: inout Block, dropped: (borrowing Block, _ from: Int, _ stage: String) -> Void
     ) throws(EngineError) {
@@ -67,9 +67,9 @@ struct TransformRun: Sendable {
         }
     }
 
-    /// Ends all workers. Call it when no thread applies any more, also after an error or a stop.
+    /// Ends all workers. Call it once no thread applies transforms any more, also after an error or a stop.
     ///
-    /// - Throws: the first error that a worker ended with; the others are closed all the same.
+    /// - Throws: the first error of a worker; the others are closed all the same.
     func close() throws(EngineError) {
         var failure: EngineError?
         for link in links {
@@ -82,8 +82,7 @@ struct TransformRun: Sendable {
         if let failure { throw failure }
     }
 
-    /// Does the work of a pass and ends the workers, whatever comes of it. What the pass failed with counts for more
-    /// than what a worker ended with.
+    /// Performs a pass and ends the workers in any case. An error of the pass takes precedence over one of a worker.
     func closing<R>(_ body: () throws -> R) throws -> R {
         let result: R
         do {
@@ -97,14 +96,14 @@ struct TransformRun: Sendable {
     }
 }
 
-/// The workers of one transform, whatever their type.
+/// The workers of one transform, of any type.
 private protocol WorkerSet: Sendable {
     func apply(to block: inout Block) throws(StageError)
     func close() throws(StageError)
 }
 
 private final class Workers<T: WorkerTransform>: WorkerSet {
-    /// A worker in a box, which belongs to one thread at a time.
+    /// A box for a worker, which is used by one thread at a time.
     private final class Held {
         var worker: T.Worker
         init(_ worker: T.Worker) { self.worker = worker }

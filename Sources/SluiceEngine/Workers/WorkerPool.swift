@@ -3,12 +3,12 @@ public import SluiceCore
 import SluiceIO
 import Synchronization
 
-/// A fixed number of threads that share out numbered pieces of work.
+/// A fixed number of threads that share numbered pieces of work.
 ///
-/// Threads and not Swift tasks: `--threads` must mean what it says, and reading and writing block. The thread that asks
-/// for work takes part in it, so a pool of one thread starts none, and work may ask for work.
+/// Uses threads, not Swift tasks: `--threads` must be exact, and reading and writing block. The calling thread takes
+/// part in the work, so a pool of one thread starts none, and work may start further work.
 package final class WorkerPool: @unchecked Sendable {
-    // `jobs`, `stopping` and `threads` are touched only with `monitor` locked.
+    // @unchecked: `jobs`, `stopping` and `threads` are only accessed with `monitor` locked.
     private final class Job: @unchecked Sendable {
         let pieces: Int
         let body: UnsafePointer<(Int) -> Void>
@@ -54,12 +54,12 @@ package final class WorkerPool: @unchecked Sendable {
                     return nil
                 }, this.toOpaque())
             pthread_attr_destroy(&attributes)
-            // Fewer threads than asked for change nothing but the speed.
+            // With fewer threads than requested only the speed changes.
             if status == 0 { threads.append(thread) } else { this.release() }
         }
     }
 
-    /// Ends the threads; the pool works on the calling thread alone from then on.
+    /// Ends the threads; afterwards the pool uses only the calling thread.
     package func stop() {
         let ending = monitor.locked {
             stopping = true
