@@ -33,7 +33,7 @@ public final class MemoryBudget: Sendable {
         if let left {
             throw StageError(
                 .memory,
-                "\(purpose) needs \(MemorySize.describe(bytes)), and of the budget of \(MemorySize.describe(total)) there is \(MemorySize.describe(left)) left; the smallest budget that would do is \(MemorySize.spell(total + bytes - left))"
+                "\(purpose) needs \(MemorySize.describe(bytes)), but \(MemorySize.describe(left)) of the budget of \(MemorySize.describe(total)) is left; the run needs at least \(MemorySize.spell(total + bytes - left))"
             )
         }
         return MemoryLease(budget: self, bytes: bytes)

@@ -274,7 +274,7 @@ import Testing
                 message: "named .zst but starts with"),
             BadStream(
                 name: "something behind the frame", file: "in.jsonl.zst", bytes: frame + Array("garbage!".utf8),
-                message: "here should be a zstd frame"),
+                message: "expected a zstd frame, found"),
             BadStream(
                 name: "truncated gz", file: "in.jsonl.gz", bytes: Array(gzip(good).dropLast(30)),
                 message: "the file ends inside"),
@@ -323,10 +323,10 @@ import Testing
         // The memory stated in the message is enough, and a MiB less is not.
         #expect(outcome.status == 4)
         let least = try #require(
-            outcome.errorText.split(separator: "smallest budget that would do is ").last?.prefix { $0.isNumber })
+            outcome.errorText.split(separator: "Raise `memory` to at least ").last?.prefix { $0.isNumber })
         let enough = try #require(Int(least))
         let less = try space.sluice("run", "run.yaml", "--memory", "\(enough - 1)MiB")
-        #expect(less.status == 4 && less.errorText.contains("would do is \(enough)MiB"), "\(less.errorText)")
+        #expect(less.status == 4 && less.errorText.contains("at least \(enough)MiB"), "\(less.errorText)")
         #expect(try space.sluice("run", "run.yaml", "--memory", "\(enough)MiB").status == 0)
     }
 
@@ -349,7 +349,7 @@ import Testing
     static let brokenArrays: [(String, String)] = [
         (#"[{"a": 1}, {"a": 2} {"a": 3}]"#, "element 3, unpacked byte 20: found «{» where a comma"),
         (#"[{"a": 1}, {"a": 2"#, "element 2, unpacked byte 18: the file ends inside the array"),
-        (#"[{"a": 1},, {"a": 2}]"#, "element 2, unpacked byte 10: found «,» where an element should be"),
+        (#"[{"a": 1},, {"a": 2}]"#, "element 2, unpacked byte 10: found «,» where an element is expected"),
         (#"[{"a": 1}] {"a": 2}"#, "element 2, unpacked byte 11: found «{» after the end of the array"),
     ]
 
@@ -466,7 +466,7 @@ import Testing
         try space.define()
         let outcome = try space.sluice("run", "run.yaml", "--memory", "2MiB")
         #expect(outcome.status == 4)
-        #expect(outcome.errorText.contains("the smallest budget that would do is"), "\(outcome.errorText)")
+        #expect(outcome.errorText.contains("it needs at least "), "\(outcome.errorText)")
         #expect(space.names(in: "out") == [])
     }
 }

@@ -56,8 +56,7 @@ struct BudgetShape: Sendable, CustomTestStringConvertible {
 extension BudgetShape {
     /// The number of MiB that a refusal names.
     static func smallest(in message: String) -> Int? {
-        let words = ["the smallest budget that would do is ", "this plan needs at least "]
-        guard let rest = words.compactMap({ message.split(separator: $0).dropFirst().first }).first else { return nil }
+        guard let rest = message.split(separator: "needs at least ").dropFirst().first else { return nil }
         return MemorySize.parse(String(rest.prefix { $0.isLetter || $0.isNumber })).map { $0 >> 20 }
     }
 

@@ -58,7 +58,7 @@ import Testing
         ("['no*.jsonl']", "input `no*.jsonl` matches no file"),
         (#"["\#(String(repeating: "{a,b}", count: 30))"]"#, "stand for more than 10000 names"),
         (#"["{{a,b}\#(String(repeating: ",{c,d}", count: 8000))}"]"#, "stand for more than 10000 names"),
-        ("[folder]", "put `/*.jsonl.zst`, or a pattern like it, behind its name"),
+        ("[folder]", "for instance by adding `/*.jsonl.zst` to its name"),
     ])
     func namesThatCheckRefuses(_ files: String, words: String) throws {
         let space = try Workspace()

@@ -52,7 +52,7 @@ import Testing
             #expect(peak <= 110 << 20)
             return
         }
-        let rest = try #require(refused.errorText.split(separator: "the smallest budget that would do is ").last)
+        let rest = try #require(refused.errorText.split(separator: "needs at least ").last)
         let enough = String(rest.prefix { $0.isLetter || $0.isNumber })
         #expect(try space.run(["--threads", "2", "--memory", enough]).kept.count > 0)
     }

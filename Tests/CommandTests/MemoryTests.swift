@@ -17,7 +17,7 @@ import Testing
     }
 
     private func smallest(_ message: String) throws -> Int {
-        let rest = try #require(message.split(separator: "the smallest budget that would do is ").last)
+        let rest = try #require(message.split(separator: "needs at least ").last)
         return try #require(MemorySize.parse(String(rest.prefix { $0.isLetter || $0.isNumber })))
     }
 
@@ -41,7 +41,7 @@ import Testing
         let enough = try #require(least) >> 20
         // That number is enough, and a MiB less is not.
         let less = try space.sluice("run", "run.yaml", "--threads", "2", "--memory", "\(enough - 1)MiB")
-        #expect(less.status == 4 && less.errorText.contains("would do is \(enough)MiB"), "\(less.errorText)")
+        #expect(less.status == 4 && less.errorText.contains("needs at least \(enough)MiB"), "\(less.errorText)")
         #expect(space.names() == ["in.jsonl", "run.yaml"])
         let run = try space.run(["--threads", "2", "--memory", "\(enough)MiB"])
         #expect(try run.kept == space.run(["--threads", "1", "--memory", "4GiB"], into: "large").kept)
@@ -108,7 +108,7 @@ import Testing
         let enough = try smallest(outcome.errorText) >> 20
         let less = try space.sluice(
             "run", "run.yaml", "--threads", "1", "--memory", "\(enough - 1)MiB", "--resume")
-        #expect(less.status == 4 && less.errorText.contains("would do is \(enough)MiB"), "\(less.errorText)")
+        #expect(less.status == 4 && less.errorText.contains("needs at least \(enough)MiB"), "\(less.errorText)")
         let run = try space.run(["--threads", "1", "--memory", "\(enough)MiB", "--resume"])
         #expect(run.manifest["counts"]?["read"]?.integerValue == 60_000)
     }
@@ -120,8 +120,8 @@ import Testing
         #expect(outcome.status == 0)
         for words in [
             "estimates are for 2,000,000 records (as --records says)", "read twice",
-            "memory: 512 MiB in all; the smallest budget that would do is ", "always ", "the program",
-            "2 summaries and what is made of them", "groups that are chosen from",
+            "memory: 512 MiB in all; this plan needs at least ", "always ", "the program",
+            "2 summaries and the result", "groups in work",
             "s ≥ ln(k/δ)/p = 11218 with k = 64, p = 1/1280 = 0.00078, δ = 0.01",
             "`coreset`: a group of more than ", "columns: 424 bytes a record", "of work files until the end",
         ] {

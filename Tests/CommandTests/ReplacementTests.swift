@@ -55,7 +55,7 @@ import Testing
                 ["run", "run.yaml", "--input", input.replacing("PATH", with: space.path), "--input", "in.jsonl"]
                     + arguments)
             #expect(outcome.status == 2, "\(outcome.errorText)")
-            #expect(outcome.errorText.contains("lies in the output directory out"), "\(outcome.errorText)")
+            #expect(outcome.errorText.contains("is in the output directory out"), "\(outcome.errorText)")
             #expect(try state() == before)
             #expect(!space.names(in: "out").contains("work"))
         }

@@ -110,7 +110,7 @@ import Testing
         try space.write("plain/kept.jsonl", bytes)
         let changed = try space.sluice("verify", "plain")
         #expect(changed.status == 3)
-        #expect(changed.errorText.contains("kept.jsonl is not what was written"), "\(changed.errorText)")
+        #expect(changed.errorText.contains("kept.jsonl differs from what was written"), "\(changed.errorText)")
     }
 
     /// A failed run removes only its own files, and leaves no directory that it created.
@@ -197,7 +197,7 @@ import Testing
             let changed = try space.sluice(["run", "b/run.yaml"] + arguments)
             #expect(changed.status == 2)
             #expect(
-                changed.errorText.contains("earlier.npy, which stage `coreset` reads, holds something else now"),
+                changed.errorText.contains("earlier.npy, which stage `coreset` reads, has changed"),
                 "\(changed.errorText)")
         }
         let verified = try space.sluice("verify", "b/out")

@@ -1,7 +1,7 @@
 import SluiceCore
 import Testing
 
-/// The smallest budget that would do is one number: `check`, `plan` and `run` name the same one, it works, and a MiB less
+/// The smallest sufficient budget is one number: `check`, `plan` and `run` name the same one, it works, and a MiB less
 /// is refused.
 @Suite struct SmallestBudgetTests {
     /// A definition drawn from all built-in stages and from what decides about memory.

@@ -85,8 +85,8 @@ import Testing
             ("does not match its digest", { $0.with("definition", ($0["definition"] ?? .null).with("seed", 8)) }),
             ("the lines of the inputs are", { $0.with("counts", ($0["counts"] ?? .null).with("blank_lines", 0)) }),
             ("kinds of malformed lines", { $0.with("quarantine", .object([])) }),
-            ("says a radius of 0.001", { $0.withLastStage { $0.with("radius", .real(0.001)) } }),
-            ("not its radius by its lower bound", { $0.withLastStage { $0.with("lower_bound", .real(radius)) } }),
+            ("states a radius of 0.001", { $0.withLastStage { $0.with("radius", .real(0.001)) } }),
+            ("not its radius divided by its lower bound", { $0.withLastStage { $0.with("lower_bound", .real(radius)) } }),
             (
                 "the stages leave",
                 { $0.withLastStage { $0.with("dropped", .object([])).with("out", $0["in"] ?? .null) } }

@@ -101,8 +101,8 @@ struct FaultLoopTests {
                 let purpose = try #require(faulty.refused)
                 #expect(error.message.hasPrefix("\(purpose) needs "), "lease \(n): \(error)")
                 #expect(
-                    error.message.contains("of the budget of 256 MiB there is 0 bytes left"), "lease \(n): \(error)")
-                #expect(error.message.contains("the smallest budget that would do is "), "lease \(n): \(error)")
+                    error.message.contains(", but 0 bytes of the budget of 256 MiB is left"), "lease \(n): \(error)")
+                #expect(error.message.contains("the run needs at least "), "lease \(n): \(error)")
                 refused.append(purpose)
             } catch {
                 Issue.record("lease \(n): no EngineError but \(type(of: error)): \(error)")

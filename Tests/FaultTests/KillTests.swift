@@ -210,11 +210,11 @@ struct KillTests {
         try run.feed()
         let outcome = try run.process.wait()
         #expect(outcome.status == 4, "\(outcome.error)")
-        #expect(outcome.error.contains("was removed while the run went on"), "\(outcome.error)")
+        #expect(outcome.error.contains("was removed during the run"), "\(outcome.error)")
         #expect(!outcome.error.contains("--resume"), "\(outcome.error)")
     }
 
-    /// Without the plan file, nothing tells which plan the work files belong to.
+    /// Without the plan file, the plan of the work files is unknown.
     @Test func aMissingPlanIsSaidToBe() throws {
         let scene = try Scene(.select, records: 1200)
         let (whole, _) = try scene.undisturbed()

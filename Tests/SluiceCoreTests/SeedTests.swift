@@ -113,7 +113,7 @@ import Testing
             #expect(error.code == .memory)
             #expect(
                 error.message
-                    == "the reservoir needs 3 MiB, and of the budget of 1 MiB there is 1 MiB left; the smallest budget that would do is 3MiB"
+                    == "the reservoir needs 3 MiB, but 1 MiB of the budget of 1 MiB is left; the run needs at least 3MiB"
             )
         }
         #expect(budget.available == 1 << 20)

@@ -40,8 +40,8 @@ import Testing
         ("another dimension", "declares `vector` as vectors of 16 components and writes vectors of 8 components"),
         ("odd components", "writes `vector` with 17 components for 1 vectors of 16"),
         ("another column", "writes `other` and does not declare it"),
-        ("nothing", "declares that it writes `number` and does not write it"),
-        ("nothing in one block", "declares that it writes `number` and does not write it"),
+        ("nothing", "declares that it writes `number` but does not write it"),
+        ("nothing in one block", "declares that it writes `number` but does not write it"),
     ])
     func aTransformWritesWhatItDeclares(lie: String, message: String) throws {
         for follower in ["chooser", "taker"] {

@@ -66,7 +66,7 @@ import Testing
                 Issue.record("1 MiB did: \(scene)")
             } catch {
                 #expect(error.code == .resources)
-                let sizes = error.message.split(separator: "would do is ").last.map(String.init) ?? ""
+                let sizes = error.message.split(separator: "needs at least ").last.map(String.init) ?? ""
                 found = smallest(in: sizes)
             }
             let least = try #require(found, "\(scene)")
@@ -146,7 +146,7 @@ import Testing
                 } catch {
                     #expect(error.message.hasPrefix("stage `late` needs "), "\(error)")
                     let least = try #require(
-                        smallest(in: error.message.split(separator: "would do is ").last.map(String.init) ?? ""))
+                        smallest(in: error.message.split(separator: "needs at least ").last.map(String.init) ?? ""))
                     try ask(try scene.shares(least))
                     #expect(throws: EngineError.self, "\(scene)") { try ask(try scene.shares(least - (1 << 20))) }
                 }

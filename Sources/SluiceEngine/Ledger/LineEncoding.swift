@@ -55,7 +55,7 @@ struct LineEncoder: Sendable {
     }
 
     /// `{"file":…,"line":…,"byte":…,"error":…,"raw":…}`, or `"base64":…` for a line that is not UTF-8, and for a long
-    /// one that would be longer as text.
+    /// line that would take more bytes as text.
     func appendFault(
         _ ordinal: Ordinal, byte: Int, error: String, raw: UnsafeRawBufferPointer, length: Int,
         to bytes: inout [UInt8]
@@ -72,7 +72,7 @@ struct LineEncoder: Sendable {
         }
         let escaped = isValidUTF8(raw) ? jsonStringSize(raw) : .max
         let base64 = (raw.count + 2) / 3 * 4
-        // A long line of control characters would be six times as long, escaped.
+        // Escaping makes a long line of control characters six times as long.
         let usesText = escaped < .max && (raw.count <= LongRecords.threshold || escaped <= base64)
         bytes.reserveCapacity(
             bytes.count + (usesText ? escaped : base64) + (raw.count > LongRecords.threshold ? Self.roomForMore : 64))
@@ -94,7 +94,7 @@ struct LineEncoder: Sendable {
         appendDecimal(ordinal.line, to: &bytes)
     }
 
-    /// A long line takes the pending lines of its output in (`OutputStream.take`).
+    /// A long line takes over the pending lines of its output (`OutputStream.take`).
     private static let roomForMore = 2 * OutputStream.frameBytes
 
     private static let fileKey = Array(#""file":"#.utf8)

@@ -7,8 +7,8 @@ struct Frame {
     let buffer: FrameBuffer
 }
 
-/// The lines of a frame and what they are packed to. Used again from frame to frame, so that its memory is touched for
-/// the first time once and not for every frame.
+/// The lines of a frame and their compressed form. Reused for later frames, so that the system provides its memory only
+/// once.
 final class FrameBuffer {
     // Belongs to one frame, and so to one thread at a time.
 
@@ -29,7 +29,7 @@ final class FrameBuffer {
         compressedCount = content.withUnsafeBytes { compressor.compress($0, to: memory) }
     }
 
-    /// Makes it ready for the next frame; what a giant line needed goes back.
+    /// Prepares it for the next frame; frees the memory that a huge line needed.
     func empty() {
         compressedCount = 0
         content.removeAll(keepingCapacity: content.capacity <= 2 * OutputStream.frameBytes)
@@ -41,31 +41,31 @@ final class FrameBuffer {
 }
 
 extension OutputCompression {
-    /// What the file of the kept records is called.
+    /// The name of the file of kept records.
     package var keptName: String { self == .zstd ? "kept.jsonl.zst" : "kept.jsonl" }
 }
 
-/// One JSON Lines file of the run directory: zstd, written in frames, or the lines as they are.
+/// One JSON Lines file of the run directory: zstd, written in frames, or uncompressed lines.
 ///
-/// A frame ends at the first line end at or past `frameBytes` of its content, so what the file holds, compressed or not,
-/// follows from its lines alone. Frames are compressed in parallel and appended in order. The file ends with a seek
-/// table (zstd's seekable format), so a reader finds a line without reading all of them; `zstd -dc` passes over it.
-/// Where nothing is compressed, a parcel's lines are written from where they lie, without a copy.
+/// A frame ends at the first line end at or past `frameBytes` of its content, so the file's content, compressed or not,
+/// depends only on its lines. Frames are compressed in parallel and appended in order. The file ends with a seek table
+/// (zstd's seekable format), so a reader finds a line without reading all of them; `zstd -dc` skips it. Without
+/// compression a parcel's lines are written directly, without a copy.
 ///
-/// Until `finish` the file has a temporary name. A stopped run's file is cut back to the last checkpoint and goes on.
+/// Until `finish` the file has a temporary name. A resumed run truncates it to the last checkpoint and continues it.
 final class OutputStream {
     // Used by the ordered steps of a conveyor: one thread at a time.
 
     static let frameBytes = 2 << 20
 
-    /// What a checkpoint must know to go on with the file.
+    /// The part of a checkpoint that allows the file to be continued.
     struct State: Sendable, Equatable {
         var fileBytes = 0
-        /// XXH3-128 of these bytes of the file; set where a checkpoint is written.
+        /// XXH3-128 of these bytes of the file; set when a checkpoint is written.
         var fileDigest = ""
         var contentBytes = 0
         var lines = 0
-        /// Lines that are in no frame yet.
+        /// Lines not yet in a frame.
         var pending: [UInt8] = []
     }
 
@@ -79,7 +79,7 @@ final class OutputStream {
     private var digest = XXHashStream()
     private var fileDigests = XXHashStream()
     private(set) var state = State()
-    /// Where the pieces end that the system was told to put on the disk, those since it was last told to forget one.
+    /// The ends of the pieces whose writing to disk was started after the last call of `forget`.
     private var flushes = [0]
     private static let flushBytes = 16 << 20
     private let buffers: Spares<FrameBuffer>
@@ -88,8 +88,8 @@ final class OutputStream {
     var contentBytes: Int { state.contentBytes }
 
     /// - Parameters:
-    ///   - checkpoint: where a stopped run left off; nil for a new file.
-    ///   - buffers: where full frames take their memory from.
+    ///   - checkpoint: the state when the run stopped; nil for a new file.
+    ///   - buffers: the source of memory for full frames.
     init(
         name: String, folder: String, compression: OutputCompression, from checkpoint: State? = nil,
         buffers: Spares<FrameBuffer>, fileSystem: FileSystem
@@ -106,15 +106,15 @@ final class OutputStream {
         }
         state = checkpoint
         let isPartial = try fileSystem.status(of: partialPath) != nil
-        // Where it is not, the run was stopped between giving this file its name and the others theirs.
+        // Otherwise the run stopped after renaming this file, but before renaming the others.
         let found = isPartial ? partialPath : path
         do throws(IOFailure) {
             if !isPartial, try fileSystem.status(of: path) == nil {
-                throw Self.damaged(found, "it is not there, and the checkpoint says it is")
+                throw Self.damaged(found, "it is missing, but the checkpoint lists it")
             }
             try adopt(found, isPartial: isPartial)
         } catch {
-            // Whatever a damaged file of ours looks like to those who read it, it is that.
+            // Report any damage of our own file in the same way.
             guard error.errno == nil else { throw error }
             throw Self.damaged(found, error.found)
         }
@@ -124,14 +124,14 @@ final class OutputStream {
         IOFailure(.corruptWorkFile, path: path, found: found)
     }
 
-    /// Goes on with a file after the bytes that the checkpoint knows, which must be what they were.
+    /// Continues a file after the bytes covered by the checkpoint, which must be unchanged.
     private func adopt(_ found: String, isPartial: Bool) throws(IOFailure) {
         let opened = try fileSystem.openForUpdating(found)
         guard try opened.status().size >= UInt64(state.fileBytes) else {
-            throw Self.damaged(found, "it is shorter than the checkpoint says")
+            throw Self.damaged(found, "it is shorter than the checkpoint states")
         }
         try digestFile(opened, UInt64(state.fileBytes))
-        guard fileDigest == state.fileDigest else { throw Self.damaged(found, "it is not what was written") }
+        guard fileDigest == state.fileDigest else { throw Self.damaged(found, "it differs from what was written") }
         if isPartial {
             try opened.truncate(to: UInt64(state.fileBytes))
             file = consume opened
@@ -152,7 +152,7 @@ final class OutputStream {
             content += state.pending.count
         }
         guard content == state.contentBytes else {
-            throw Self.damaged(found, "it has \(content) bytes of lines, and should have \(state.contentBytes)")
+            throw Self.damaged(found, "it has \(content) bytes of lines instead of \(state.contentBytes)")
         }
     }
 
@@ -172,7 +172,7 @@ final class OutputStream {
     /// XXH3-128 of the bytes of the file.
     var fileDigest: String { hexadecimal(fileDigests.digest128) }
 
-    /// - Returns: how many bytes there are, unpacked.
+    /// - Returns: the unpacked size in bytes.
     private func digestContent(of path: String) throws(IOFailure) -> Int {
         let source = try fileSystem.openInput(path)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
@@ -186,11 +186,11 @@ final class OutputStream {
         }
     }
 
-    /// Counts whole lines, and where they are compressed puts them into frames; full ones go to `full`.
+    /// Counts complete lines and, if they are to be compressed, adds them to frames; full frames go to `full`.
     ///
     /// - Parameters:
-    ///   - pieces: of whole lines each.
-    ///   - count: how many lines that is; those that went to a work file instead are no lines of this file.
+    ///   - pieces: each of complete lines.
+    ///   - count: the number of lines; those that went to a work file instead don't count.
     func add(_ pieces: [UnsafeRawBufferPointer], lines count: Int, to full: inout [Frame]) {
         guard pieces.contains(where: { !$0.isEmpty }) else { return }
         state.lines += count
@@ -204,7 +204,7 @@ final class OutputStream {
         digest.update(bytes)
         var rest = bytes
         while state.pending.count + rest.count >= Self.frameBytes {
-            // The frame is full at the first line end at or past its size.
+            // The frame ends at the first line end at or past its size.
             let from = max(0, Self.frameBytes - 1 - state.pending.count)
             guard let end = rest[from...].firstIndex(of: 0x0A) else { break }
             state.pending.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[...end]))
@@ -217,7 +217,7 @@ final class OutputStream {
         state.pending.append(contentsOf: rest)
     }
 
-    /// Appends lines that were added before, as they are.
+    /// Appends lines added before, uncompressed.
     func append(lines pieces: [UnsafeRawBufferPointer]) throws(IOFailure) {
         try file?.write(pieces, at: UInt64(state.fileBytes))
         for piece in pieces {
@@ -227,7 +227,7 @@ final class OutputStream {
         beginFlushing()
     }
 
-    /// Adds one long line, as `add` does, and takes its memory over where it fills a frame: it is not there twice.
+    /// Adds one long line, like `add`. If it fills a frame, its memory is taken over instead of copied.
     func take(_ line: inout [UInt8], lines count: Int, to full: inout [Frame]) {
         guard !line.isEmpty, state.pending.count + line.count >= Self.frameBytes else {
             line.withUnsafeBytes { add([$0], lines: count, to: &full) }
@@ -260,10 +260,10 @@ final class OutputStream {
         beginFlushing()
     }
 
-    /// Has the disk write while the run goes on, so that the last `flush` waits for little.
+    /// Starts writing to disk during the run, so that the last `flush` waits less.
     ///
-    /// The piece before the last one stands there by now, as a rule, and the system need not keep it in memory: the file
-    /// then goes through the same few pages from beginning to end, which takes a third of the time that new ones take.
+    /// By now the piece before the last one is usually on disk, and the system need not keep it in memory: the whole
+    /// file then passes through the same few pages, which takes a third of the time that new pages take.
     private func beginFlushing() {
         guard let last = flushes.last, state.fileBytes - last >= Self.flushBytes else { return }
         file?.beginFlushing(UInt64(last)..<UInt64(state.fileBytes))
@@ -273,10 +273,10 @@ final class OutputStream {
         flushes.removeFirst()
     }
 
-    /// Returns when all that was appended stands on the disk.
+    /// Returns once all appended bytes are on disk.
     func flush() throws(IOFailure) { try file?.flush() }
 
-    /// Writes what is left and the seek table, and gives the file its final name.
+    /// Writes the remaining lines and the seek table, and renames the file to its final name.
     func finish(_ compressor: FrameCompressor) throws(IOFailure) {
         guard file != nil else { return }
         if compression == .zstd { try finishFrames(compressor) }

@@ -3,7 +3,7 @@ import SluiceIO
 
 /// The outputs of a run and the steps that fill them.
 final class Outputs: @unchecked Sendable {
-    // The streams are used by ordered steps only; `compressors` and `buffers` guard themselves.
+    // @unchecked: only ordered steps use the streams; `compressors` and `buffers` are thread-safe.
 
     let all: [OutputStream]
     private let hasPicks: Bool
@@ -18,13 +18,13 @@ final class Outputs: @unchecked Sendable {
     var quarantine: OutputStream { all[2] }
     var picks: OutputStream? { hasPicks ? all[3] : nil }
 
-    /// The ledger and its kin are long and alike; level 1 packs them well and fast.
+    /// The ledger and similar files are long and repetitive; level 1 compresses them well and fast.
     private static let sideLevel = 1
 
     /// - Parameters:
-    ///   - spec: how the kept records are packed.
-    ///   - count: how many compressors of its level may be at work at a time.
-    ///   - checkpoint: the states of the streams where a stopped run left off.
+    ///   - spec: the compression of the kept records.
+    ///   - count: the most compressors of its level in use at a time.
+    ///   - checkpoint: the states of the streams when the run stopped.
     init(
         folder: String, spec: OutputSpec, compressors count: Int, writesPicks: Bool,
         from checkpoint: [OutputStream.State]? = nil,
@@ -42,7 +42,7 @@ final class Outputs: @unchecked Sendable {
                     from: checkpoint.flatMap { index < $0.count ? $0[index] : nil }, buffers: buffers,
                     fileSystem: fileSystem))
         }
-        // So that what a checkpoint will speak of has its name on the disk.
+        // The names of the files must be on disk before a checkpoint refers to them.
         if checkpoint == nil { try fileSystem.flushFolder(folder) }
         all = streams
         self.buffers = buffers
@@ -53,10 +53,10 @@ final class Outputs: @unchecked Sendable {
         quickCompressors = Spares { FrameCompressor(level: Self.sideLevel) }
     }
 
-    /// Takes a parcel's lines up in order.
+    /// Adds a parcel's lines, in order.
     func assemble(_ parcel: Parcel) {
         if parcel.raw.isLong, kept.compression == .zstd {
-            // What is in a frame is not needed anywhere else.
+            // Lines copied into a frame are not needed elsewhere.
             if parcel.keptRuns.isEmpty {
                 kept.take(&parcel.kept, lines: parcel.account.kept, to: &parcel.frames)
             } else {
@@ -95,10 +95,10 @@ final class Outputs: @unchecked Sendable {
         parcel.frames.removeAll(keepingCapacity: true)
     }
 
-    /// The states as they are once everything that has been assembled is appended.
+    /// The states once everything assembled has been appended.
     var assembled: [OutputStream.State] { all.map(\.state) }
 
-    /// Completes every file, and flushes it.
+    /// Completes and flushes every file.
     func finish() throws(IOFailure) {
         for stream in all {
             let spares = stream === kept ? compressors : quickCompressors

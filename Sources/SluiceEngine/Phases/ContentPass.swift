@@ -1,10 +1,10 @@
 import SluiceCore
 import SluiceIO
 
-/// A pass over the input that compares the contents of records that share a hash, where they don't fit in memory: it
-/// parses those lines alone, and gives their contents to be sorted and compared.
+/// A pass over the input that compares the contents of records that share a hash, if they don't fit into memory: it
+/// parses only those lines and passes their contents on to be sorted and compared.
 final class ContentPass: @unchecked Sendable {
-    // `upcoming` belongs to the first ordered step; everything else is constant or belongs to the last one.
+    // @unchecked: `upcoming` belongs to the first ordered step; the rest is constant or belongs to the last one.
 
     private let input: InputPass
     private let candidates: DuplicateStream
@@ -12,7 +12,7 @@ final class ContentPass: @unchecked Sendable {
     private let hash: DedupeHash
     private var upcoming: Duplicate?
 
-    /// - Parameter candidates: the records that share a hash, each with the first that has it.
+    /// - Parameter candidates: the records that share a hash, each with its first record.
     init(
         _ input: InputPass, _ candidates: DuplicateStream, _ comparison: ContentComparison, _ hash: DedupeHash
     ) throws(IOFailure) {
@@ -23,7 +23,7 @@ final class ContentPass: @unchecked Sendable {
         upcoming = try candidates.next()
     }
 
-    /// - Returns: the duplicates, and the records that share a hash with an earlier one and nothing else.
+    /// - Returns: the duplicates, and the records that share only the hash with an earlier one.
     func run(
         on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool
     ) throws -> DuplicateStream {
@@ -41,7 +41,7 @@ final class ContentPass: @unchecked Sendable {
         return try comparison.resolve { if isStopped() { throw EngineError.stopped } }
     }
 
-    /// Finds the lines of a block that share their hash with another.
+    /// Finds the lines of a block that share their hash with another line.
     private func choose(_ parcel: Parcel) throws {
         for (row, line) in parcel.raw.lines.enumerated() {
             guard let next = upcoming else { break }

@@ -1,21 +1,21 @@
 import SluiceCore
 import SluiceIO
 
-/// Decides which records repeat an earlier one: the lowest ordinal of equal content stays.
+/// Decides which records repeat an earlier one: of equal contents, the one with the lowest ordinal is kept.
 ///
-/// In memory while the table fits its share, with all contents beside it where they are compared; otherwise from the
-/// sorted list of duplicates that earlier passes over the input left on disk. All give the same answer. Used by an
-/// ordered step, so records come in the order of the input.
+/// Works in memory while the table fits into its share, with all contents if they are compared; otherwise uses the
+/// sorted list of duplicates that earlier passes over the input wrote to disk. The answer is the same. Used by an
+/// ordered step, so records arrive in input order.
 final class Deduper: @unchecked Sendable {
-    // Touched by one thread at a time: it belongs to an ordered step of a conveyor.
+    // @unchecked: used by one thread at a time, since it belongs to an ordered step of a conveyor.
 
-    /// What decides.
+    /// The means of deciding.
     enum Means {
         /// Hashes in memory.
         case table
         /// Hashes and contents in memory.
         case contents
-        /// What `DedupeSpill` and `ContentComparison` found.
+        /// The result of `DedupeSpill` and `ContentComparison`.
         case duplicates(DuplicateStream)
     }
 
@@ -35,10 +35,10 @@ final class Deduper: @unchecked Sendable {
     private var duplicates: DuplicateStream?
     private var upcoming: Duplicate?
     private var isAligned = false
-    /// Distinct records so far, those before a checkpoint included.
+    /// Distinct records so far, including those before a checkpoint.
     var distinct = 0
 
-    /// - Parameter progress: how much of the input is read, from 0 to 1; decides the means, never the answer.
+    /// - Parameter progress: the share of the input read, from 0 to 1; affects the means, never the answer.
     init(_ means: Means, _ hash: DedupeHash, share: Int, progress: @escaping () -> Double) throws(IOFailure) {
         self.hash = hash
         self.share = share
@@ -57,7 +57,7 @@ final class Deduper: @unchecked Sendable {
         if duplicates != nil {
             try markFromStream(parcel)
         } else if var held = contents.take() {
-            // Out of the optional while it works, and back whatever comes of that.
+            // Moved out of the optional during the work, and put back in any case.
             let result = Result { try markByContents(parcel, &held) }
             contents = consume held
             try result.get()
@@ -81,7 +81,7 @@ final class Deduper: @unchecked Sendable {
     }
 
     private func markByContents(_ parcel: Parcel, _ table: inout ContentTable) throws {
-        // A long content has a piece of its own.
+        // A long content is stored in a separate piece.
         let long = parcel.raw.isLong ? parcel.keys.count : 0
         try checkRoom(table.memory + table.transientMemory + long, records: table.count)
         let hashes = hash(parcel.hashes)
@@ -99,10 +99,10 @@ final class Deduper: @unchecked Sendable {
         }
     }
 
-    /// Gives up as soon as it is clear that the table won't fit, not when it is full.
+    /// Gives up as soon as the table clearly won't fit, not only once it is full.
     private func checkRoom(_ memory: Int, records: Int) throws {
-        // A fiftieth of the input says enough, a quarter of that where it is many records; blocks read ahead and not yet marked make the
-        // forecast too low at first, never too high.
+        // A fiftieth of the input is a sufficient sample, or a quarter of that if it has many records. Blocks read
+        // ahead but not marked yet make the forecast too low at first, never too high.
         let done = progress()
         let foreseen =
             (done > 0.02 || records > 20_000 && done > 0.005) && done < 1 ? Int(Double(memory) / done / 1.3) : memory
@@ -112,7 +112,7 @@ final class Deduper: @unchecked Sendable {
     private func markFromStream(_ parcel: Parcel) throws {
         guard let first = parcel.ordinals.first else { return }
         while let next = upcoming, next.ordinal < first.rawValue {
-            // A run that goes on after a stop begins somewhere in the middle; later on none may be left out.
+            // A resumed run starts somewhere in the middle; after that no duplicate may be skipped.
             guard !isAligned else { throw Self.astray }
             upcoming = try duplicates?.next()
         }
@@ -132,16 +132,16 @@ final class Deduper: @unchecked Sendable {
         }
     }
 
-    /// Fails where a duplicate is left that no record of the input was.
+    /// Fails if a duplicate remains that matches no record of the input.
     func close() throws {
-        // A run that goes on after the last record has seen none, and what was left to see was checked before.
+        // A run resumed after the last record has seen no duplicates; they were checked before the stop.
         if isAligned, upcoming != nil { throw Self.astray }
     }
 
     static var astray: EngineError {
         EngineError(
             .data,
-            "the duplicates found in one reading are not there in the next; the input changed while it was read: run again when nothing writes to it"
+            "the duplicates of one reading are missing in the next: the input changed while it was read; run again when nothing writes to it"
         )
     }
 

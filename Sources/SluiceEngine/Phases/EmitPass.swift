@@ -1,10 +1,10 @@
 import SluiceCore
 import SluiceIO
 
-/// The last pass of a run with surveys or selections: reads the input again, not parsing it, and writes the records
-/// that are still in and the ledger of all others, in the order of the input.
+/// The last pass of a run with surveys or selections: reads the input again without parsing it, and writes the kept
+/// records and the ledger of all others, in input order.
 final class EmitPass: @unchecked Sendable {
-    // `ledger`, `rowCursor` and `account` belong to ordered steps; everything else is constant or guards itself.
+    // @unchecked: only ordered steps use the cursors of rows and ledger; the rest is constant or thread-safe.
 
     private let input: InputPass
     private let store: ColumnStore
@@ -16,11 +16,11 @@ final class EmitPass: @unchecked Sendable {
     private let pickColumns: [ColumnName]
 
     private let checkpoints: Checkpoints
-    /// What a checkpoint of this pass begins with.
+    /// The base of this pass's checkpoints.
     private let base: Checkpoint
     private var cursor: RowCursor
     private var isAligned = false
-    /// Whether the pass begins somewhere in the middle.
+    /// Whether the pass starts somewhere in the middle.
     private let resumes: Bool
 
     init(
@@ -65,10 +65,10 @@ final class EmitPass: @unchecked Sendable {
         try conveyor.run(on: pool)
     }
 
-    /// Finds for each line whether it is kept or in the ledger; a line that is neither was quarantined before.
+    /// Finds for each line whether it is kept or in the ledger; otherwise it was quarantined before.
     private func assign(_ parcel: Parcel) throws {
         if !isAligned, let first = parcel.raw.lines.first {
-            // A run that goes on after a stop begins somewhere in the middle.
+            // A resumed run starts somewhere in the middle.
             isAligned = true
             let begin = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: first)))
             while let next = try cursor.next(), next.ordinal < begin { cursor.advance() }
@@ -110,7 +110,7 @@ final class EmitPass: @unchecked Sendable {
             if keptEncoder.isPlain {
                 parcel.keep(line)
             } else {
-                // Only records in their original form are read again.
+                // Only records in their original form are needed again.
                 let bytes = keptEncoder.form == .original ? parcel.raw.bytes(of: line) : .init(start: nil, count: 0)
                 keptEncoder.append(bytes, row: row, columns: columns, to: &parcel.kept)
             }
@@ -120,20 +120,20 @@ final class EmitPass: @unchecked Sendable {
         }
     }
 
-    /// Fails where something is left that no line of the input asked for.
+    /// Fails if a row or ledger line remains that matches no line of the input.
     func close() throws {
-        // A run that goes on after the last record has seen no line, and all of them were asked for before the stop.
+        // A run resumed after the last record has seen no lines; all were matched before the stop.
         if !isAligned, resumes { return }
         if let next = try cursor.next() {
             throw EngineError(
                 .data,
-                "\(input.catalog.files[next.ordinal.file].name):\(next.ordinal.line): the line was there at the first reading and is gone; the input changed while it was read"
+                "\(input.catalog.files[next.ordinal.file].name):\(next.ordinal.line): the line has disappeared since the first reading; the input changed while it was read"
             )
         }
         if let next = ledger.nextOrdinal {
             throw EngineError(
                 .data,
-                "\(input.catalog.files[next.file].name):\(next.line): the line was there at the first reading and is gone; the input changed while it was read"
+                "\(input.catalog.files[next.file].name):\(next.line): the line has disappeared since the first reading; the input changed while it was read"
             )
         }
     }
@@ -172,7 +172,7 @@ private struct RowCursor {
 }
 
 extension ColumnStore {
-    /// Cuts ascending rows into ranges that lie in one shard each, with the rows counted from the range's start.
+    /// Splits ascending rows into ranges within one shard each, with the rows counted from the start of the range.
     func runs(of rows: [Int], _ span: ClosedRange<Int>) -> [(range: Range<Int>, rows: [Int])] {
         shards.compactMap { shard in
             let low = max(shard.rows.lowerBound, span.lowerBound),
@@ -185,7 +185,7 @@ extension ColumnStore {
 }
 
 extension Column {
-    /// These rows and then those of `other`, which has the same type.
+    /// These rows followed by those of `other`, which has the same type.
     func joined(with other: Column) -> Column {
         switch (self, other) {
         case (.bytes(var column), .bytes(let more)):

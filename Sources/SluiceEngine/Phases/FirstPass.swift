@@ -1,12 +1,12 @@
 import SluiceCore
 import SluiceIO
 
-/// The pass that every run begins with: read, check, dedupe, and the transforms before the first survey or selection.
+/// The first pass of every run: read, check, dedupe, and the transforms before the first survey or selection.
 ///
-/// Where no survey or selection follows, it writes the outputs at once and is the only pass. Else it keeps the columns
-/// that later work reads, and the ledger lines of what it drops, as work files.
+/// If no survey or selection follows, it writes the outputs itself and is the only pass. Otherwise it writes the
+/// columns read by later work, and the ledger lines of its drops, to work files.
 final class FirstPass: @unchecked Sendable {
-    // `deduper`, `shard`, `shardBytes`, `types` and `account` belong to the ordered steps; everything else is constant or guards itself.
+    // @unchecked: only ordered steps use mutable state; the rest is constant or thread-safe.
 
     private let input: InputPass
     private let deduper: Deduper?
@@ -16,11 +16,11 @@ final class FirstPass: @unchecked Sendable {
     private let encoder: LineEncoder
     private let keptEncoder: KeptEncoder
     private let outputs: Outputs
-    /// Where columns and ledger lines go when more work follows.
+    /// The destinations of columns and ledger lines if more work follows.
     struct Keeping {
         let store: ColumnStore
         let ledger: LedgerRuns
-        /// What later work reads.
+        /// The columns and fields that later work reads.
         let retention: ColumnRetention
     }
 
@@ -79,7 +79,7 @@ final class FirstPass: @unchecked Sendable {
             parcel.releaseFields()
         }
         if parcel.isReplay { return }
-        // A long line is let go as soon as nobody needs it, so that there is room for what is made of it.
+        // A long line is freed once it is no longer needed, to make room for the data derived from it.
         if parcel.faults.isEmpty, !readsRecord, !writesLines { parcel.releaseLine() }
         if transforms.links.isEmpty, !needsColumns {
             parcel.rows.removeAll(keepingCapacity: true)
@@ -96,11 +96,11 @@ final class FirstPass: @unchecked Sendable {
         if keeping == nil { encodeKept(parcel) }
     }
 
-    /// Whether kept records are written as they stand in the input.
+    /// Whether kept records are written exactly as they are in the input.
     private var writesLines: Bool { keeping == nil && keptEncoder.form == .original }
     private var needsColumns: Bool { keeping != nil || !keptEncoder.isPlain }
 
-    /// Keeps the rows of live records of the columns that someone reads.
+    /// Keeps the columns that later work reads, for live records.
     private func takeColumns(of block: borrowing Block, into parcel: Parcel) {
         let live = block.live
         for name in keeping?.retention.columns ?? keptEncoder.columns {
@@ -150,7 +150,7 @@ final class FirstPass: @unchecked Sendable {
         }
         parcel.reserveKept(input.shares.copies)
         for (row, record) in parcel.rows.enumerated() {
-            // Only records in their original form are read again.
+            // Only records in their original form are needed again.
             let line = writesLines ? parcel.raw.bytes(of: parcel.lines[Int(record)]) : .init(start: nil, count: 0)
             keptEncoder.append(line, row: row, columns: parcel.columns, to: &parcel.kept)
         }

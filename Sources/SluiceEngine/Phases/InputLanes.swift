@@ -9,9 +9,9 @@ extension InputPass {
         guard number < catalog.files.count else { return nil }
         if number < start.file, !replays { return { _ in .end } }
         let file = catalog.files[number]
-        // The beginning that a stopped run had read must be what it was.
+        // The part of the file that the stopped run read must be unchanged.
         let digest = FileDigest(expecting: number == start.file ? start.read : nil)
-        // Of the lanes only the one whose turn it is gets a large window.
+        // Only the first lane gets a large window.
         let gate = WindowGate(freeLog: MemoryShares.leastWindowLog)
         let source = try open(file, digest, gate)
         sources.add(source, of: number)
@@ -57,16 +57,16 @@ extension InputPass {
         }
     }
 
-    /// An ordinal has so many bits for a line, and one more line would be a line of the next file.
+    /// An ordinal has a fixed number of bits for the line; a higher number would be a line of the next file.
     static func checkLine(_ line: UInt64, of file: String) throws(EngineError) {
         guard line > UInt64(Ordinal.maximumLine) else { return }
         throw EngineError(
             .data,
-            "\(file) has more than \(Ordinal.maximumLine) lines; cut it into several files, which give the same result")
+            "\(file) has more than \(Ordinal.maximumLine) lines; split it into several files, which give the same result")
     }
 
-    /// Reads the files that lie before the place where a stopped run goes on, and are not read again otherwise, to see
-    /// that they are what was read.
+    /// Reads the files before the position where a run resumes, if they aren't read again otherwise, to check that they
+    /// are unchanged.
     func checkSkippedFiles(isStopped: () -> Bool) throws {
         guard !replays else { return }
         for number in 0..<min(start.file, catalog.files.count) {
@@ -87,11 +87,11 @@ extension InputPass {
     func changed(_ number: Int) -> EngineError {
         EngineError(
             .data,
-            "\(catalog.files[number].name) changed while it was read, or between a stop and now; run again from the beginning when nothing writes to it",
+            "\(catalog.files[number].name) changed while it was read, or since the run stopped; start over when nothing writes to it",
             remedies: [.restart])
     }
 
-    /// Reads a block; one with a long record only where that has its memory.
+    /// Reads a block; one with a long record only if its memory is available.
     private func read(
         _ parcel: Parcel, _ reader: BlockReader, _ isFirst: Bool
     ) throws(IOFailure) -> BlockReader.Step {
@@ -105,7 +105,7 @@ extension InputPass {
         return next
     }
 
-    /// Takes a parcel back that has left the pass, or that nothing came of.
+    /// Takes back a parcel that has left the pass, or that wasn't used.
     func giveBack(_ parcel: Parcel) {
         if parcel.longBytes > 0 {
             parcel.releaseLong()
@@ -115,7 +115,7 @@ extension InputPass {
         parcels.giveBack(parcel)
     }
 
-    /// A conveyor that reads the input and passes its blocks through `steps`; the last one gives them back.
+    /// A conveyor that reads the input and passes its blocks through `steps`; the last step returns them.
     func conveyor(
         _ steps: [Conveyor<Parcel>.Step], limit: Int, lanes: Int, isStopped: @escaping () -> Bool
     ) -> Conveyor<Parcel> {
@@ -124,7 +124,7 @@ extension InputPass {
             source: Conveyor.Source(open: { [self] in try lane($0) }, assist: { [sources] in sources.unpackAhead() }))
     }
 
-    /// The digest of each file that was read to its end, and how many lines it has, by file index.
+    /// The digest and number of lines of each file read completely, by file index.
     var readFiles: [Int: Checkpoint.FileFacts] { digests.withLock { $0 } }
 
     private func open(
@@ -151,31 +151,31 @@ extension InputPass {
             failure.advice =
                 isTooLarge
                 ? "Compress the file again, with `zstd --long=27` at most."
-                : "The smallest budget that would do is \(MemorySize.spell(shares.smallest(window: Int(window)))); or compress the file again without `--long`."
+                : "Raise `memory` to at least \(MemorySize.spell(shares.smallest(window: Int(window)))), or compress the file again without `--long`."
         }
         var message = failure.description
         if let reader, reader.nextLine > 1 { message += known(failure, reader) }
-        // No budget allows such a window, so there is nothing to go on with.
+        // No budget allows such a window, so there is nothing to resume.
         return isTooLarge ? EngineError(.data, message) : EngineError(failure, message: message)
     }
 
-    /// What is known of the lines before a failure.
+    /// States what is known about the lines before a failure.
     private func known(_ failure: IOFailure, _ reader: BlockReader) -> String {
         if failure.code == .corruptStream {
-            // Bytes may be wrong before the damage shows, and only the end of a frame tells whether they are.
+            // Bytes may be wrong before the damage shows; only the end of a frame confirms them.
             let sound = failure.soundBytes ?? 0
             return sound > 0
-                ? " Only its first \(sound) unpacked bytes, in whole frames before the damaged one, are known to be good."
-                : " Nothing that was read of it before is known to be good."
+                ? " Only its first \(sound) unpacked bytes, in complete frames before the damaged one, are known to be good."
+                : " None of the bytes read before are known to be good."
         }
         let what = reader.layout == .array ? "elements" : "lines"
-        return " The \(reader.nextLine - 1) \(what) before it are whole."
+        return " The \(reader.nextLine - 1) \(what) before it are complete."
     }
 }
 
-/// The inputs of a pass that are open, for threads that have time to unpack ahead of their readers.
+/// The open inputs of a pass, for idle threads that unpack ahead of the readers.
 final class OpenSources: @unchecked Sendable {
-    // `all` is touched only with `monitor` locked; `unpackAhead` may be called by any thread.
+    // @unchecked: `all` is only accessed with `monitor` locked; any thread may call `unpackAhead`.
     private let monitor = Monitor()
     private var all: [(file: Int, source: any ByteSource)] = []
 
@@ -183,7 +183,7 @@ final class OpenSources: @unchecked Sendable {
 
     func remove(_ file: Int) { monitor.locked { all.removeAll { $0.file == file } } }
 
-    /// Unpacks a piece, of the first file that has one to unpack; false where none has.
+    /// Unpacks a piece of the first file that has one; false if none has.
     func unpackAhead() -> Bool {
         monitor.locked { all.map(\.source) }.contains { $0.unpackAhead() }
     }

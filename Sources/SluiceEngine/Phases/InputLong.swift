@@ -1,9 +1,9 @@
 import SluiceCore
 import SluiceIO
 
-/// Long records, one at a time: nothing that grows with one is kept after it, and nothing is copied that need not be.
+/// Long records, one at a time: no memory that grows with one is kept afterwards, and nothing is copied unnecessarily.
 extension InputPass {
-    /// Checks the one line of a block, as `parse` does with many.
+    /// Checks the only line of a block, as `parse` does for many.
     func parseLong(_ parcel: Parcel, _ line: RawLine, _ extractor: Extractor) {
         let bytes = parcel.raw.bytes(of: line)
         defer { extractor.json.shrink() }
@@ -35,7 +35,7 @@ extension InputPass {
         }
     }
 
-    /// Parses a line again for what the dedupe compares; false where it is no good record.
+    /// Parses a line again for the content that the dedupe compares; false if it is malformed.
     func readLongKey(_ parcel: Parcel, _ line: UnsafeRawBufferPointer, _ extractor: Extractor) -> Bool {
         defer { extractor.json.shrink() }
         guard case .success(let found) = extractor.json.extractAlone(line) else { return false }
@@ -48,7 +48,7 @@ extension InputPass {
         dedupeFields.contains { found.places[$0].kind != .missing }
     }
 
-    /// The hash of what `key` gives, without putting it together.
+    /// The hash of the bytes that `key` returns, without joining them.
     private func hash(_ line: UnsafeRawBufferPointer, _ found: LoneFields, _ parcel: Parcel) -> ContentHash {
         guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
         guard isKeyed(found) else {
@@ -60,7 +60,7 @@ extension InputPass {
         return stream.digest128
     }
 
-    /// Puts together what the dedupe compares, in the parcel.
+    /// Joins the content that the dedupe compares, in the parcel.
     private func appendKey(_ line: UnsafeRawBufferPointer, _ found: LoneFields, to parcel: Parcel) {
         if dedupeFields.isEmpty || !isKeyed(found) {
             if !dedupeFields.isEmpty { parcel.account.unkeyed += 1 }

@@ -2,18 +2,18 @@ import SluiceCore
 import SluiceIO
 import Synchronization
 
-/// Reads the input block by block, checks every line, and hands good records on.
+/// Reads the input block by block, checks every line, and passes on good records.
 ///
-/// One instance serves one pass over the input. Its steps fit a `Conveyor`: `lane` reads, `parse` checks and hashes.
+/// An instance serves one pass over the input. Its steps fit a `Conveyor`: `lane` reads, `parse` checks and hashes.
 final class InputPass: @unchecked Sendable {
-    // All stored properties are constant or guard themselves; parcels belong to one thread at a time.
+    // @unchecked: all stored properties are constant or thread-safe; a parcel is used by one thread at a time.
 
     let catalog: InputCatalog
     let spec: InputSpec
     let limits: FramingLimits
     let fileSystem: FileSystem
     let progress: ProgressMeter
-    /// Fields to extract: those of the stages, then those of the dedupe that no stage reads.
+    /// Fields to extract: those of the stages, then the dedupe's fields that no stage reads.
     let fields: [FieldPath]
     let dedupeFields: [Int]
     let keepsFields: Bool
@@ -21,20 +21,20 @@ final class InputPass: @unchecked Sendable {
     let shares: MemoryShares
     let long: LongRecords
     let windowLogMax: Int
-    /// 128 MiB: what `zstd --long` makes.
+    /// 128 MiB: the window that `zstd --long` uses.
     static let largestWindowLog = 27
     let extractors: Spares<Extractor>
     let parcels: Spares<Parcel>
     let sources = OpenSources()
     let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
     private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
-    /// Where a stopped run left off; the blocks before are passed over, or replayed.
+    /// The position where the run stopped; blocks before it are skipped or replayed.
     let start: Checkpoint.Position
     let replays: Bool
-    /// What an earlier reading found in files, which this one must find again.
+    /// The facts about files found by an earlier reading, which this one must confirm.
     let expected: [Int: Checkpoint.FileFacts]
 
-    /// What one thread needs to parse.
+    /// A thread's parser and buffers.
     final class Extractor {
         let json: JSONExtractor
         let arena: FieldArena
@@ -47,9 +47,9 @@ final class InputPass: @unchecked Sendable {
     }
 
     /// - Parameters:
-    ///   - stageFields: the fields that the parcels carry on for the stages.
-    ///   - shares: how much memory the pass has for what it reads.
-    ///   - keepsKeys: whether they carry on what the dedupe compares.
+    ///   - stageFields: the fields in the parcels for the stages.
+    ///   - shares: the memory of the pass for reading.
+    ///   - keepsKeys: whether parcels keep the contents that the dedupe compares.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
         fileSystem: FileSystem, progress: ProgressMeter, shares: MemoryShares,
@@ -90,7 +90,7 @@ final class InputPass: @unchecked Sendable {
         parcels = Spares { Parcel() }
     }
 
-    /// Checks every line of the block, hashes the good ones, and notes what is wrong with the others.
+    /// Checks every line of the block, hashes the good ones, and notes the faults of the others.
     func parse(_ parcel: Parcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
@@ -102,7 +102,8 @@ final class InputPass: @unchecked Sendable {
         }
         let arena = extractor.arena
         arena.removeAll()
-        // Out of the parcel while they grow: a property of a class is checked for access and ownership at every touch.
+        // Moved out of the parcel while they grow: accessing a property of a class costs checks of exclusivity and
+        // ownership.
         var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
         (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
         let (all, file, first) = (raw.lines, parcel.file, Int(raw.firstLine))
@@ -132,7 +133,7 @@ final class InputPass: @unchecked Sendable {
         account(parcel)
     }
 
-    /// Counts what was parsed.
+    /// Counts the parsed lines.
     private func account(_ parcel: Parcel) {
         let raw = parcel.raw
         parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
@@ -156,14 +157,15 @@ final class InputPass: @unchecked Sendable {
         parcel.account.countOdd(odd, of: parcel.file)
     }
 
-    /// The fields that the dedupe compares, framed; the whole line where there is no dedupe or none of the fields. No line
-    /// is equal to framed fields, since those begin with no character of JSON. Valid until the next call.
+    /// The fields that the dedupe compares, framed; the complete line if there is no dedupe or the record has none of
+    /// the fields. No line equals framed fields, since their first byte can't start a JSON text. Valid until the next
+    /// call.
     private func key(
         _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: Parcel
     ) -> UnsafeRawBufferPointer {
         guard !dedupeFields.isEmpty else { return line }
         let row = arena.rows - 1
-        // Records without the fields are not alike for that.
+        // Records that lack all dedupe fields are not duplicates of each other; compare their whole lines.
         guard dedupeFields.contains(where: { arena.kind(row, $0) != .missing }) else {
             parcel.account.unkeyed += 1
             return line
@@ -171,7 +173,7 @@ final class InputPass: @unchecked Sendable {
         return extractor.hasher.frame(arena, row: row, fields: dedupeFields)
     }
 
-    /// What the dedupe compares of some lines of the block, those in `rows`, and a second hash of it.
+    /// The contents that the dedupe compares, for the lines in `rows`, and their second hashes.
     func readKeys(_ parcel: Parcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
@@ -191,7 +193,7 @@ final class InputPass: @unchecked Sendable {
         }
     }
 
-    /// So many bytes of a record are looked through for the names of its fields.
+    /// The bytes of a record that are searched for names of fields.
     private static let namesWithin = 64 << 10
 
     func noteFields(_ line: UnsafeRawBufferPointer, _ ordinal: Ordinal) {
@@ -199,7 +201,7 @@ final class InputPass: @unchecked Sendable {
             guard ordinal < first.ordinal else { return }
             var names: [String] = []
             var scanner = JSONScanner(Array(line.prefix(Self.namesWithin)))
-            // The line has been checked; what can't be read here is only left out of a message.
+            // The line has been checked; unreadable names are only left out of a message.
             try? scanner.forEachEntry { name, _ in names.append(name) }
             first = (ordinal, names)
         }
@@ -208,8 +210,8 @@ final class InputPass: @unchecked Sendable {
     /// The field names of the first good record, for messages.
     var fieldNames: [String] { firstFields.withLock { $0.names } }
 
-    /// Ends the run at the first bad line under policy `fail`. Belongs to an ordered step, so that the first one of the
-    /// input is named and not the first one that some thread came upon.
+    /// Ends the run at the first malformed line under policy `fail`. Belongs to an ordered step, so that the error
+    /// names the first one of the input, not the first one that a thread found.
     ///
     /// - Throws: `EngineError` with code `.data`.
     func refuseFaults(_ parcel: Parcel) throws(EngineError) {
@@ -219,7 +221,7 @@ final class InputPass: @unchecked Sendable {
         if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
             throw EngineError(
                 .data,
-                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; fix the line, or set `malformed: quarantine` to put such lines aside"
+                "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; fix the line, or set `malformed: quarantine` to quarantine such lines"
             )
         }
         if let long {
@@ -227,8 +229,8 @@ final class InputPass: @unchecked Sendable {
         }
     }
 
-    /// Ends the run at the malformed line that is one more than a count of `max_malformed` allows; a share can be judged at
-    /// the end only. Belongs to an ordered step.
+    /// Ends the run at the first malformed line beyond the count that `max_malformed` allows; a share can be checked
+    /// only at the end. Belongs to an ordered step.
     ///
     /// - Parameter before: the malformed lines of the blocks before.
     func refuseTooManyFaults(_ parcel: Parcel, before: Int) throws(EngineError) {
@@ -243,7 +245,7 @@ final class InputPass: @unchecked Sendable {
             : (parcel.raw.overlong.first?.line ?? 0, "the line is longer than `max_record`")
         throw EngineError(
             .data,
-            "\(name):\(line): \(message); this is malformed line number \(limit + 1), and `input.max_malformed` allows \(limit): fix the input, or allow more"
+            "\(name):\(line): \(message); this is malformed line number \(limit + 1), but `input.max_malformed` allows \(limit): fix the input, or allow more"
         )
     }
 
@@ -253,7 +255,7 @@ final class InputPass: @unchecked Sendable {
 
     func progressed(records: Int) { progress.read(records: records) }
 
-    /// Writes the parcel's bad lines as quarantine lines, in the order of the input.
+    /// Writes the parcel's malformed lines as quarantine lines, in input order.
     func encodeFaults(_ parcel: Parcel, _ encoder: LineEncoder) {
         let raw = parcel.raw
         var overlong = raw.overlong[...]
@@ -281,7 +283,7 @@ final class InputPass: @unchecked Sendable {
 }
 
 extension JSONFault.Code {
-    /// A short name to count faults by in `run.json`.
+    /// A short name of the fault, used to count faults in `run.json`.
     var name: String {
         switch self {
         case .isArray: "not-an-object"
@@ -300,7 +302,7 @@ extension JSONFault.Code {
 extension FieldArena {
     /// Copies all rows to a table of the same fields.
     ///
-    /// - Throws: `EngineError` where they have more than 4 GiB in all: one line of a GiB may hold a field in another.
+    /// - Throws: `EngineError` if they exceed 4 GiB in total: in a line of 1 GiB, one field may contain another.
     func copy(to table: inout FieldTable) throws(EngineError) {
         guard UInt32(exactly: bytesInUse.count) != nil else { throw FieldColumns.tooLong }
         table.arena.removeAll(keepingCapacity: true)

@@ -2,21 +2,21 @@ import SluiceCore
 import SluiceIO
 import Synchronization
 
-/// The memory of long records that are under way in a pass.
+/// The memory of a pass for long records.
 ///
-/// Each takes what its length costs before it is read, and gives it back when it has left. Only the lane whose turn it is
-/// may ask, so what is out is always ahead of who waits, and comes back.
+/// A record's memory is reserved before it is read and returned when it leaves. Only the first lane may reserve, so
+/// every holder is ahead of the waiting lane, and its memory comes back.
 final class LongRecords: Sendable {
     private let free: Mutex<Int>
     private let copies: RecordCopies
 
-    /// - Parameter bytes: at least what the longest record costs.
+    /// - Parameter bytes: at least the cost of the longest record.
     init(bytes: Int, _ copies: RecordCopies) {
         free = Mutex(bytes)
         self.copies = copies
     }
 
-    /// Takes room for the longest record, as nobody knows how long the next one is; nil where there is none at present.
+    /// Reserves memory for the longest record, since the next one's length is unknown; nil if it isn't available now.
     func take() -> Int? {
         free.withLock { free in
             guard copies.most <= free else { return nil }
@@ -25,7 +25,7 @@ final class LongRecords: Sendable {
         }
     }
 
-    /// Gives back what a record of `length` bytes does not need of the `taken` ones; returns what it needs.
+    /// Returns the part of `taken` that a record of `length` bytes doesn't need; the result is the rest.
     func settle(_ taken: Int, length: Int) -> Int {
         let needed = length == 0 ? 0 : min(taken, copies.bytes(length))
         giveBack(taken - needed)
@@ -34,6 +34,6 @@ final class LongRecords: Sendable {
 
     func giveBack(_ bytes: Int) { free.withLock { $0 += bytes } }
 
-    /// Lines with more bytes than this are long.
+    /// Lines longer than this many bytes are long.
     static let threshold = 256 << 10
 }

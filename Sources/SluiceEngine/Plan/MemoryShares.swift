@@ -1,53 +1,54 @@
 package import SluiceCore
 import SluiceIO
 
-/// How the memory of a run is shared out, before anything is read.
+/// Divides the memory of a run, before anything is read.
 ///
-/// Phases follow each other, so a share is used again by the next phase. In each phase what can't be done without comes first; what is left
-/// goes to what more memory makes faster. So a budget that suffices stays sufficient when it is raised, and the smallest one is known.
+/// Phases follow each other, so the next phase reuses a share. Each phase first gets its minimum; the remainder goes
+/// where more memory saves time. So a budget that is enough stays enough when it is raised, and the smallest one is
+/// known.
 package struct MemoryShares: Sendable {
-    /// The program itself: code and data that are mapped, stacks, what the C library keeps back.
+    /// The program itself: mapped code and data, stacks, memory retained by the C library.
     package static let program = 40 << 20
-    /// A block under way: its bytes, what is made of them, and the frames they are packed into.
+    /// A block under way: its bytes, the data derived from them, and the frames compressed from it.
     package static let perBlock = 3 << 20
-    /// What the columns that a block gets while it is read add to it, for each byte of a row beyond 512: lines have half a KiB, and values are
-    /// there twice while rows leave.
+    /// Extra bytes per block for each byte of vector per row beyond 512. A block holds about 1,024 rows, and columns
+    /// exist twice while dropped rows are removed.
     static let perBlockWidth = 2 << 10
     /// Compression and parsing contexts of a thread.
     package static let perThread = 6 << 20
-    /// An input that is open: its buffers.
+    /// The buffers of an open input.
     package static let perStream = 4 << 20
-    /// A frame that is unpacked ahead of the reader, packed and unpacked.
+    /// A frame unpacked ahead of the reader, in both forms.
     static let perFrameAhead = 3 << 20
-    /// What `perThread` has for a compressor; those of high levels take more.
+    /// The part of `perThread` for a compressor; high levels need more.
     private static let usualCompressor = 2 << 20
-    /// Part of the budget that nobody gets: pieces that the C library holds back, and a few bits a record.
+    /// The part of the budget left unused: for memory retained by the C library, and a few bits per record.
     static let spareDivisor = 16
 
-    /// Windows up to this size are always unpacked, in each input that is open.
+    /// Windows up to this size are always unpacked, in each open input.
     static let leastWindowLog = 23
     static let leastWindow = 1 << leastWindowLog
     private static let leastDedupe = 1 << 20
     private static let leastLedger = 1 << 20
 
-    /// Some memory and what it is for.
+    /// An amount of memory and its purpose.
     package struct Part: Sendable, Hashable {
         package let name: String
         package let bytes: Int
     }
 
-    /// What a stage says before anything is read.
+    /// The needs that a stage declares before anything is read.
     package struct Need: Sendable {
         package enum Kind: Sendable {
             case transform(TransformMemory)
             case survey(SurveyMemory)
-            /// Bytes that no group can do without.
+            /// The least memory for a group, in bytes.
             case selection(Int)
         }
 
         package let stage: String
         package let kind: Kind
-        /// What its work holds from the beginning of the run to its end.
+        /// Memory held from the beginning of the run to its end.
         package let resident: Int
 
         package init(stage: String, kind: Kind, resident: Int = 0) {
@@ -56,7 +57,7 @@ package struct MemoryShares: Sendable {
             self.resident = resident
         }
 
-        /// What it can't do without, beside its workers.
+        /// Its minimum, without its workers.
         var least: Int {
             switch kind {
             case .transform: 0
@@ -65,75 +66,76 @@ package struct MemoryShares: Sendable {
             }
         }
 
-        /// What a worker of it takes.
+        /// Memory of one of its workers.
         var perThread: Int { if case .transform(let memory) = kind { memory.perThread } else { 0 } }
-        /// What it leaves to the work after it.
+        /// Memory held by its result for later work.
         var leaves: Int { if case .survey(let memory) = kind { memory.leaves } else { 0 } }
     }
 
-    /// What a pass can't do without.
+    /// The minimum of a pass.
     private struct Load {
-        /// Whose pass it is; nil for reading.
+        /// The stage whose pass it is; nil for reading.
         let need: Need?
-        /// What the stage itself takes.
+        /// The minimum of the stage itself.
         let own: Int
-        /// That and what no such pass does without.
+        /// `own` and the minimum of any such pass.
         let bytes: Int
     }
 
-    /// What reading takes whatever is read: the program, its threads, and as many blocks under way as they keep busy.
+    /// The memory that any reading needs: the program, its threads, and as many blocks under way as keep them busy.
     package static func reading(threads: Int) -> Int {
         program + threads * perThread + max(4, 2 * threads + 2) * perBlock
     }
 
     package let total: Int
     package let threads: Int
-    /// Blocks that may be under way at a time.
+    /// The most blocks under way at a time.
     package let blocks: Int
-    /// Inputs that may be open at a time.
+    /// The most inputs open at a time.
     package let streams: Int
-    /// Frames of an input that are unpacked ahead of the reader, in bytes; 0 where none are.
+    /// Bytes of frames unpacked ahead of the reader; 0 for none.
     let readAhead: Int
     /// The largest zstd window that is unpacked, in one input at a time.
     package let window: Int
-    /// Long records that are under way, and what each of them takes.
+    /// The number of long records under way, and the memory of each.
     let long: Int
     let copies: RecordCopies
-    /// Compressors of the kept records that may be at work at a time, and what each takes beside its thread's share.
+    /// The most compressors of kept records in use at a time, and the memory of each beyond its thread's share.
     let compressors: Int
     private let compressor: Int
     /// The table of the dedupe; 0 without one.
     package let dedupe: Int
-    /// A selection's own state, and the columns of the groups it works on.
+    /// A selection's own state, and the columns of the groups being processed.
     package let stage: Int
-    /// Vectors of the groups that are worked on at a time, where a selection can also read them in passes: more of
-    /// them in memory would gain little, since the system keeps the work files in memory that nobody else wants.
+    /// Vectors of the groups being processed, if a selection can also read them in passes: more of them in memory would
+    /// gain little, since the system caches the work files in otherwise unused memory.
     package let resident: Int
-    /// Ledger lines that wait to be sorted; 0 where they go straight to the output.
+    /// Ledger lines waiting to be sorted; 0 if they go directly to the output.
     package let ledger: Int
-    /// What the parts of a phase have in all.
+    /// The total for the parts of a phase.
     private let room: Int
     private let definition: Definition
     private let inputs: Int
     /// Bytes of a row's vectors.
     private let width: Int
     private let uses: RecordCopies.Uses
-    /// What reading can't do without.
+    /// The minimum for reading.
     private let leastReading: Int
     /// A block in the pass that makes the columns.
     private let readingBlock: Int
     private let needs: [Need]
     private let loads: [Load]
-    /// What the work that is known now holds as long as the run lasts.
+    /// Memory held by the known work during the whole run.
     private let held: Int
-    /// Workers of the transforms that run while the input is read.
+    /// Workers of the transforms that run during reading.
     private let readingWorkers: Int
 
     /// - Parameters:
-    ///   - inputs: files that will be read, where that is known.
-    ///   - width: bytes of the vectors that stages write, a row.
-    ///   - needs: of all pieces of work, as far as they are known.
-    /// - Throws: `EngineError` with code `.resources`: who asks for how much, what is there, and the smallest budget that would do.
+    ///   - inputs: the number of input files, if known.
+    ///   - width: bytes of the vectors that stages write, per row.
+    ///   - needs: the needs of all work known so far.
+    /// - Throws: `EngineError` with code `.resources`: the need, the available memory, and the smallest sufficient
+    ///   budget.
     package init(
         _ definition: Definition, threads: Int, inputs: Int = .max, width: Int = 0,
         uses: RecordCopies.Uses = RecordCopies.Uses(), needs: [Need] = []
@@ -152,7 +154,7 @@ package struct MemoryShares: Sendable {
             uses: RecordCopies.Uses(), needs: [])
     }
 
-    /// The shares of a budget that may not suffice: see `fits`.
+    /// The shares of a budget that may be too small: see `fits`.
     init(
         _ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, uses: RecordCopies.Uses,
         needs: [Need]
@@ -180,13 +182,13 @@ package struct MemoryShares: Sendable {
         leastReading =
             4 * readingBlock + readingWorkers + Self.perStream + Self.leastWindow + copies.most + compressor
             + (isDeduped ? Self.leastDedupe : 0) + (keeps ? Self.leastLedger : 0)
-        // What no part can do without comes first; each takes a part of what is beyond.
+        // Minimums come first; each part then gets a share of the remainder.
         let beyond = max(0, room - leastReading)
         // More blocks mean more reading ahead.
         let most = max(4, 2 * threads + 2)
         blocks = min(most, 4 + beyond / 4 / readingBlock)
         streams = max(1, min(threads, inputs, 1 + beyond / 8 / (Self.perStream + Self.leastWindow)))
-        // With few threads unpacking is never what the others wait for.
+        // With few threads the others never wait for unpacking.
         let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
         readAhead = min(ahead, beyond / 8 / streams)
         compressors = compressor > 0 ? min(threads, 1 + beyond / 4 / compressor) : threads
@@ -201,31 +203,32 @@ package struct MemoryShares: Sendable {
         stage = rest * 3 / 8
         resident = rest / 6
         ledger = keeps ? Self.ledger(rest: restOfReading, room: room, self.loads) : 0
-        // A plain dedupe may fill the rest with its table. Before stages it spills early instead: the extra pass costs
-        // little beside them, and the peak does not grow with the input.
+        // A plain dedupe may fill the remainder with its table. With stages after it, it spills earlier: the extra pass
+        // costs little compared with them, and peak memory does not grow with the input.
         dedupe =
             isDeduped
             ? min(
                 restOfReading * (isPlain ? 3 : 1) / 4,
                 max(Self.leastDedupe, restOfReading - ledger - Self.leastWindow)) : 0
-        // What zstd --long makes is 128 MiB.
+        // The window of zstd --long is 128 MiB.
         let free = min(128 << 20, max(Self.leastWindow, total / 4), restOfReading - dedupe - ledger)
         window = max(Self.leastWindow, free < 1 ? 0 : 1 << (Int.bitWidth - 1 - free.leadingZeroBitCount))
     }
 
-    /// A twelfth of what there is, and no more than every stage can spare.
+    /// A twelfth of the available memory, but no more than every stage can spare.
     private static func ledger(rest: Int, room: Int, _ loads: [Load]) -> Int {
         let spared = loads.map { room - $0.bytes }.min() ?? room
         return max(leastLedger, min(32 << 20, rest / 12, spared))
     }
 
-    /// What each pass takes at least beside ledger lines: first the workers of the pass that reads, then every pass over kept columns.
+    /// The minimum of each pass without ledger lines: first the workers of the reading pass, then every pass over kept
+    /// columns.
     private static func loads(_ needs: [Need], threads: Int) -> [Load] {
         let blocks = 4 * perBlock
         let first = needs.prefix { $0.isTransform }
         let reading = first.reduce(0) { $0 + $1.perThread * threads }
         var loads = [Load(need: nil, own: reading, bytes: reading)]
-        // The workers of the pass that comes next, and what the survey before it left.
+        // The workers of the next pass, and the result of the survey before it.
         var (workers, left) = (0, 0)
         for need in needs.dropFirst(first.count) {
             workers += need.perThread * threads
@@ -246,7 +249,7 @@ package struct MemoryShares: Sendable {
 
     var fits: Bool { missing.bytes <= 0 }
 
-    /// The phase that lacks most, and how much; nothing is lacking where that is not above 0.
+    /// The phase that lacks the most memory, and how much; if that is not positive, nothing is missing.
     private var missing: (load: Load?, bytes: Int) {
         var worst: (load: Load?, bytes: Int) = (nil, leastReading - room)
         for load in loads {
@@ -256,21 +259,21 @@ package struct MemoryShares: Sendable {
         return worst
     }
 
-    /// - Parameter least: the smallest budget that would do.
+    /// - Parameter least: the smallest sufficient budget.
     func refusal(least: Int) -> EngineError {
         let worst = missing
         guard let load = worst.load, let need = load.need else {
-            // A quarter of the room is a share that leaves the other parts theirs.
+            // Up to a quarter of the total leaves enough for the other parts.
             let advice =
                 copies.most > room / 4
                 ? ", of which records of up to `max_record: \(MemorySize.spell(copies.longest))` take \(MemorySize.describe(copies.most))"
                 : ""
             return EngineError(
                 .resources,
-                "`memory: \(MemorySize.describe(total))` does not suffice for \(Self.count(threads, "thread")); the smallest budget that would do is \(MemorySize.spell(least))\(advice)"
+                "`memory: \(MemorySize.describe(total))` is too little for \(Self.count(threads, "thread")); it needs at least \(MemorySize.spell(least))\(advice)"
             )
         }
-        // What a stage advises goes by the memory that it could get, and there is none where reading has too little.
+        // A stage's advice depends on the memory it could get; if reading has too little, there is none.
         var advice: String?
         if case .survey(let memory) = need.kind, leastReading <= room { advice = memory.advice }
         return refusal(
@@ -282,11 +285,11 @@ package struct MemoryShares: Sendable {
     ) -> EngineError {
         EngineError(
             .resources,
-            "stage `\(stage)` needs \(MemorySize.describe(bytes))\(purpose) and its share of `memory: \(MemorySize.describe(total))` is \(MemorySize.describe(max(0, share))); the smallest budget that would do is \(MemorySize.spell(least))\(advice.map { ", or \($0)" } ?? "")"
+            "stage `\(stage)` needs \(MemorySize.describe(bytes))\(purpose), but its share of `memory: \(MemorySize.describe(total))` is \(MemorySize.describe(max(0, share))); the run needs at least \(MemorySize.spell(least))\(advice.map { ", or \($0)" } ?? "")"
         )
     }
 
-    /// The least whole number of MiB whose shares are good, where all above good ones are.
+    /// The smallest whole number of MiB whose shares are good, provided that all larger ones are good, too.
     private func smallest(_ isGood: (MemoryShares) -> Bool) -> Int {
         Self.smallest { size in
             isGood(
@@ -295,7 +298,7 @@ package struct MemoryShares: Sendable {
         }
     }
 
-    /// The least whole number of MiB, in bytes, that is good, where all above good ones are.
+    /// The smallest whole number of MiB, in bytes, that is good, provided that all larger ones are good, too.
     static func smallest<E>(_ isGood: (_ total: Int) throws(E) -> Bool) throws(E) -> Int {
         var (low, high) = (0, 1)
         while high < 1 << 40, try !isGood(high << 20) { (low, high) = (high, high * 2) }
@@ -306,17 +309,17 @@ package struct MemoryShares: Sendable {
         return high << 20
     }
 
-    /// The smallest budget that would do for what is known.
+    /// The smallest sufficient budget for everything known.
     package var smallest: Int { smallest { $0.fits } }
 
-    /// The smallest budget that unpacks a zstd window of so many bytes.
+    /// The smallest budget that unpacks a zstd window of this many bytes.
     func smallest(window: Int) -> Int { smallest { $0.fits && $0.window >= window } }
 
     static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 
     // MARK: The parts of each phase
 
-    /// What is there from the first phase to the last.
+    /// Memory held from the first phase to the last.
     package var always: [Part] {
         [
             Part(name: "the program", bytes: Self.program),
@@ -324,7 +327,7 @@ package struct MemoryShares: Sendable {
                 name: "\(Self.count(threads, "thread")): parsing, compressing",
                 bytes: threads * Self.perThread),
             Part(name: "kept free", bytes: total / Self.spareDivisor),
-        ] + (held > 0 ? [Part(name: "what stages hold", bytes: held)] : [])
+        ] + (held > 0 ? [Part(name: "held by stages", bytes: held)] : [])
     }
 
     /// Workers of a pass: one for each thread.
@@ -333,16 +336,16 @@ package struct MemoryShares: Sendable {
         return bytes > 0 ? [Part(name: "workers of the stages", bytes: bytes)] : []
     }
 
-    /// What surveys left to work that is not done yet.
+    /// Memory held by results of surveys for work not done yet.
     package static func left(_ bytes: Int) -> [Part] {
-        bytes > 0 ? [Part(name: "what surveys left", bytes: bytes)] : []
+        bytes > 0 ? [Part(name: "results of surveys", bytes: bytes)] : []
     }
 
     private func blocksPart(_ count: Int, of size: Int = perBlock) -> Part {
         Part(name: "\(count) blocks under way", bytes: count * size)
     }
 
-    /// What a pass over the input takes.
+    /// The memory of a pass over the input.
     private func input(block size: Int = perBlock) -> [Part] {
         [
             blocksPart(blocks, of: size),
@@ -354,14 +357,14 @@ package struct MemoryShares: Sendable {
         ]
     }
 
-    /// How many of the longest records fit at a time.
+    /// The number of the longest records that fit at a time.
     private var longName: String {
         let size = MemorySize.describe(copies.longest)
         let atOnce = long / max(1, copies.most)
         return atOnce == 1 ? "a record of up to \(size), one at a time" : "\(atOnce) records of up to \(size)"
     }
 
-    /// Beside what `perThread` has for it.
+    /// Compressors' memory in addition to `perThread`.
     private var compressing: [Part] {
         guard compressor > 0 else { return [] }
         return [
@@ -374,7 +377,7 @@ package struct MemoryShares: Sendable {
     private func ledger(_ purpose: String) -> [Part] { ledger > 0 ? [Part(name: purpose, bytes: ledger)] : [] }
     private var ledgerPart: [Part] { ledger("ledger lines to be sorted") }
 
-    /// - Parameter hasTable: whether duplicates are told by a table, or were found before and are read from disk.
+    /// - Parameter hasTable: whether a table finds duplicates, or they were found before and are read from disk.
     package func reading(hasTable: Bool = true) -> [Part] {
         input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: dedupeName, bytes: dedupe)] : [])
             + (readingWorkers > 0 ? [Part(name: "workers of the stages", bytes: readingWorkers)] : []) + ledgerPart
@@ -383,36 +386,36 @@ package struct MemoryShares: Sendable {
 
     private var dedupeName: String { definition.input.dedupe?.heldInMemory ?? "" }
 
-    /// The pass that puts all hashes on disk.
+    /// The pass that writes all hashes to disk.
     package var spilling: [Part] { input() + [Part(name: "hashes to be sorted", bytes: dedupe)] }
 
-    /// The pass that puts contents with equal hashes on disk.
+    /// The pass that writes contents with equal hashes to disk.
     package var comparing: [Part] { input() + [Part(name: "contents to be sorted", bytes: dedupe)] }
 
     package var writing: [Part] { input() + ledger("ledger lines to be merged") + compressing }
 
-    /// A pass over the kept columns with nothing but transforms.
+    /// A pass over the kept columns with transforms only.
     ///
-    /// - Parameter beside: what the pass holds beside its blocks, such as workers.
-    /// - Throws: where that does not fit.
+    /// - Parameter beside: memory of the pass in addition to its blocks, such as workers.
+    /// - Throws: `EngineError` if that does not fit.
     package func rows(_ stage: String, beside: [Part] = []) throws(EngineError) -> RowShare {
         try rows(stage, beside, least: 0, advice: nil) { _ in 0 }
     }
 
-    /// What a selection takes beside its share.
+    /// Memory of a selection in addition to its share.
     package var choosing: [Part] { ledgerPart }
 
-    /// What a pass over the kept columns gets.
+    /// The share of a pass over the kept columns.
     package struct RowShare: Sendable {
         package let blocks: Int
         package let parts: [Part]
     }
 
-    /// What a survey gets.
+    /// The share of a survey.
     package struct SurveyShare: Sendable {
-        /// Threads that can observe at a time.
+        /// The most threads that can observe at a time.
         package let summaries: Int
-        /// Summaries and what `finish` needs.
+        /// Memory for the summaries and `finish`.
         package let bytes: Int
         package let blocks: Int
         package let parts: [Part]
@@ -436,8 +439,8 @@ package struct MemoryShares: Sendable {
         return RowShare(blocks: blocks, parts: [blocksPart(blocks)] + beside + ledgerPart)
     }
 
-    /// - Parameter beside: what the pass holds beside its blocks and the survey, such as workers.
-    /// - Throws: where a survey that another one turned into does not fit.
+    /// - Parameter beside: memory of the pass in addition to its blocks and the survey, such as workers.
+    /// - Throws: `EngineError` if a survey that resulted from another one does not fit.
     package func survey(
         _ stage: String, _ memory: SurveyMemory, beside: [Part] = []
     ) throws(EngineError) -> SurveyShare {
@@ -445,18 +448,18 @@ package struct MemoryShares: Sendable {
         func bytes(_ free: Int) -> Int { max(memory.least, summaries(free) * memory.summary) }
         let rows = try rows(stage, beside, least: memory.least, advice: memory.advice) { bytes($0) }
         let count = summaries(freeForRows(beside))
-        let name = "\(count == 1 ? "a summary" : "\(count) summaries") and what is made of them"
+        let name = "\(count == 1 ? "a summary" : "\(count) summaries") and the result"
         let part = Part(name: name, bytes: bytes(freeForRows(beside)))
         return SurveyShare(summaries: count, bytes: part.bytes, blocks: rows.blocks, parts: rows.parts + [part])
     }
 
-    /// What a selection gets: its share, or what its largest group can't do without.
+    /// The memory of a selection: its share, or the minimum of its largest group.
     ///
     /// - Parameters:
     ///   - need: bytes.
-    ///   - purpose: of what, with a space before it.
-    ///   - beside: what else is held in the meantime.
-    /// - Throws: where a group does not fit.
+    ///   - purpose: the reason, starting with a space.
+    ///   - beside: other memory held at the same time.
+    /// - Throws: `EngineError` if a group does not fit.
     package func selection(
         _ stage: String, _ need: Int, purpose: String = "", advice: String? = nil, beside: [Part] = []
     ) throws(EngineError) -> Part {
@@ -465,10 +468,10 @@ package struct MemoryShares: Sendable {
             let least = smallest { $0.fits && need <= $0.freeForSelection(beside) }
             throw refusal(stage, purpose, needs: need, share: free, least: least, advice: advice)
         }
-        return Part(name: "groups that are chosen from", bytes: max(min(self.stage, free), need))
+        return Part(name: "groups in work", bytes: max(min(self.stage, free), need))
     }
 
-    /// The most that a stage could get: what `body` is told.
+    /// The most memory that a stage could get, as stated to `body`.
     package var most: Int { max(0, room - Self.leastLedger - 4 * Self.perBlock) }
 }
 

@@ -1,14 +1,14 @@
 public import SluiceCore
 import SluiceIO
 
-/// What a run will do, told before anything is read: passes, memory, disk.
+/// The plan of a run, made before anything is read: passes, memory, disk.
 public struct Plan: Sendable {
     public struct Phase: Sendable {
-        /// From 1; pieces of one stage share theirs.
+        /// From 1; the steps of one stage share their number.
         public let number: Int
         public let name: String
         public let what: String
-        /// What it takes out of the budget while it lasts, beside what is there always.
+        /// Its memory in addition to the shares held during the whole run.
         public let shares: [Share]
     }
 
@@ -17,7 +17,7 @@ public struct Plan: Sendable {
         public let bytes: Int
     }
 
-    /// What a stage has to tell about itself.
+    /// A stage's remarks about itself.
     public struct Note: Sendable {
         public let stage: String
         public let lines: [String]
@@ -29,30 +29,30 @@ public struct Plan: Sendable {
         public let outputs: Int
     }
 
-    /// What somebody should know about the input before it is read.
+    /// Warnings about the input, known before it is read.
     public let warnings: [String]
     public let phases: [Phase]
-    /// How many times the whole input is read; once more where the dedupe outgrows its table.
+    /// The number of passes over the whole input; one more if the dedupe outgrows its table.
     public let passes: Int
     public let notes: [Note]
-    /// What goes to disk, and when.
+    /// Data written to disk during the run, and when.
     public let spills: [String]
-    /// What is there from the first phase to the last.
+    /// Memory held from the first phase to the last.
     public let shares: [Share]
     public let memory: Int
-    /// The smallest budget that would do.
+    /// The smallest sufficient budget, in bytes.
     public let smallestMemory: Int
     public let files: Int
     public let inputBytes: Int
-    /// The records that costs and disk are estimated for.
+    /// The number of records on which the estimates of costs and disk are based.
     public let estimate: RecordEstimate
     public let disk: Disk
-    /// Columns and fields that are kept as work files.
+    /// Columns and fields kept as work files.
     public let workColumns: [String]
 
     /// - Parameters:
-    ///   - fewest: where memory has no room for `threads`, a run goes on with fewer, and with no fewer than these.
-    ///   - records: how many to estimate for; nil goes by the beginnings of some input files. Takes milliseconds.
+    ///   - fewest: if memory has no room for `threads`, the run uses fewer, but at least this many.
+    ///   - records: the number of records for estimates; nil samples some input files, in milliseconds.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
     public init(_ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil) throws {
         let chain = try StageChain(definition, registry: registry)
@@ -88,28 +88,28 @@ public struct Plan: Sendable {
         }
         let spills = Spills(definition, shares, later, chain, width: width, records: records)
         self.spills = spills.lines
-        // Kept records are packed at least as well as the input was; of a pipe as text usually is.
+        // Kept records compress at least as well as the input did; for a pipe, typical compression of text is assumed.
         let kept = inputBytes > 0 ? inputBytes : records * RecordEstimate.typicalRecord / RecordEstimate.typicalRatio
         disk = Disk(work: spills.bytes, outputs: kept + records * Spills.packedLedgerLine)
     }
 
-    /// Looks whether all inputs are there. Reads none of them.
+    /// Checks that all inputs exist. Reads none of them.
     ///
     /// - Throws: `EngineError`: a path that does not exist, a pattern without a match, a folder.
     public static func checkInputs(_ definition: Definition) throws {
         _ = try InputCatalog(definition.input, fileSystem: .local)
     }
 
-    /// Compares what the stages are known to need to the budget. Looks at no input.
+    /// Compares the declared needs of the stages with the budget. Doesn't look at the input.
     ///
-    /// - Throws: `EngineError`: what a stage says of its options, or that the budget does not suffice.
+    /// - Throws: `EngineError` for invalid options of a stage, or if the budget is too small.
     public static func checkMemory(_ definition: Definition, registry: Registry, threads: Int) throws {
         _ = try StageChain(definition, registry: registry).work(definition, threads: threads)
     }
 
-    /// The most threads that a budget has room for, at least 1.
+    /// The most threads that fit into the budget, at least 1.
     ///
-    /// - Throws: `EngineError` where a stage finds fault with its options; too little memory is for the run to tell.
+    /// - Throws: `EngineError` for invalid options of a stage; the run itself reports too little memory.
     public static func threads(_ definition: Definition, registry: Registry, atMost wanted: Int) throws -> Int {
         let chain = try StageChain(definition, registry: registry)
         if try chain.fits(definition, threads: wanted) { return wanted }
@@ -139,8 +139,8 @@ public struct Plan: Sendable {
         return lines.isEmpty ? nil : Note(stage: piece.link.label, lines: lines)
     }
 
-    /// As many as the stage that writes the column was told to make, by an option with the column's name in the plural; else as many as
-    /// balance their number and their size.
+    /// The number of groups requested from the stage that writes the column, by an option named like the column in the
+    /// plural; otherwise a number that balances the count and the size of groups.
     fileprivate static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
         guard case .by(let column) = grouping else { return 1 }
         let writer = chain.links.last { $0.stage.writes.contains { $0.name == column } }
@@ -163,7 +163,7 @@ public struct Plan: Sendable {
                 number: 1, name: PhaseNumbers.reading, what: steps.joined(separator: ", "),
                 shares: shares.reading().map(Share.init))
         ]
-        // Workers of the pass that comes next, and what the survey before it left.
+        // Workers of the next pass, and the result of the survey before it.
         var workers: [TransformMemory] = []
         var left = 0
         for piece in later {
@@ -214,19 +214,19 @@ extension Plan.Share {
 }
 
 
-/// What goes to disk while a run lasts, when, and how much.
+/// Data written to disk during a run: when, and how much.
 private struct Spills {
     private(set) var lines: [String] = []
-    /// All of it, for the estimated number of records.
+    /// The total, for the estimated number of records.
     private(set) var bytes = 0
 
-    /// A hash and an ordinal on disk; and once more while a partition is sorted.
+    /// A hash and an ordinal on disk; twice that while a partition is sorted.
     private static let spilledEntry = 24
-    /// A line of the ledger, as text and packed into the output.
+    /// A line of the ledger, as text and compressed in the output.
     private static let ledgerLine = 110
     static let packedLedgerLine = 12
 
-    /// - Parameter width: bytes of the kept columns of a record; nil where none are kept.
+    /// - Parameter width: bytes of the kept columns per record; nil if none are kept.
     init(
         _ definition: Definition, _ shares: MemoryShares, _ later: [StageWork], _ chain: StageChain, width: Int?,
         records: Int
@@ -259,7 +259,7 @@ private struct Spills {
         }
     }
 
-    /// Two digits: an estimate has no more. `1,200,000`.
+    /// Rounded to two digits, as an estimate: `1,200,000`.
     private static func count(_ value: Int) -> String {
         var (figure, factor) = (value, 1)
         while figure >= 100 { (figure, factor) = (figure / 10, factor * 10) }

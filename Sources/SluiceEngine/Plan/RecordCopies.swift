@@ -1,44 +1,44 @@
 package import SluiceCore
 
-/// How often the bytes of one record are in memory at a time while it goes through a pass, in tenths.
+/// How many copies of a record are in memory at a time during a pass, in tenths.
 ///
-/// Blocks of short records have a share that is the same for all. A long record has a block of its own and is paid for by
-/// its length: as many copies of it as the fields that are read, the columns that stages write, and the form of the
-/// output make necessary. Each number is the sum at one moment, since what is no longer needed is given back at once.
+/// Blocks of short records have a fixed share. A long record has its own block, whose memory depends on its length: as
+/// many copies as the fields that are read, the columns that stages write, and the form of the output require. Each
+/// number is the sum at one moment, since memory is freed once it is no longer needed.
 package struct RecordCopies: Sendable, Hashable {
     /// The longest record that is read, in bytes.
     let longest: Int
     let tenths: Int
 
-    /// A malformed line as base64, and that as it is compressed.
+    /// A malformed line as base64, and its compressed form.
     private static let quarantined = 24
-    /// Contents that share a hash, on disk: one that is read, one that is sorted, and the frames of a run that they are
-    /// written to.
+    /// Contents that share a hash, on disk: one being read, one being sorted, and the frames of the run to which they
+    /// are written.
     private static let compared = 42
-    /// Up to this length the parser builds an index of four bytes for each byte of a line.
+    /// Up to this length the parser builds an index of four bytes per byte of the line.
     private static let indexed = 1 << 20
 
-    /// What a record of so many bytes takes.
+    /// The memory for a record of this many bytes.
     func bytes(_ length: Int) -> Int {
-        // Half a MiB for what grows in steps.
+        // Half a MiB for memory that grows in steps.
         length / 10 * tenths + 4 * min(length, Self.indexed) + 512 << 10
     }
 
-    /// What the longest one takes.
+    /// The memory for the longest record.
     var most: Int { bytes(longest) }
 
-    /// What is made of a record.
+    /// The uses of a record.
     package struct Uses: Sendable {
-        /// Fields that stages read, those of the dedupe apart.
+        /// Fields that stages read, without those of the dedupe.
         package var fields: [FieldPath] = []
         package var readsRecord = false
         /// Bytes that leading transforms write for each byte of the record.
         package var growth = 0
-        /// How much of that the output writes into the kept records as annotations.
+        /// The part of `growth` that the output writes into the kept records as annotations.
         package var annotated = 0
-        /// Whether surveys or selections follow, so that the record is read again where it is written.
+        /// Whether surveys or selections follow, so that the record is read again for the output.
         package var keeps = false
-        /// How many times the bytes of a record, or of what was made of it, are kept for later work.
+        /// How many copies of a record, or of data derived from it, are kept for later work.
         package var keptColumns = 0
 
         package init() {}
@@ -63,7 +63,7 @@ package struct RecordCopies: Sendable, Hashable {
         let keys = dedupe?.verify == .bytes ? 10 * max(1, copies(of: dedupe?.fields ?? [])) : 0
         let turns = fields.contains(.chat) ? 10 : 0
         let parsing = 10 + extracted + max(keys, turns)
-        // The line itself is let go where nobody needs it any more.
+        // The line itself is freed once it is no longer needed.
         let line = uses.readsRecord ? 20 : !uses.keeps && definition.output.record == .original ? 10 : 0
         let written = 10 * uses.growth
         let transforming = line + 10 * copies(of: uses.fields) + written + 10 * uses.keptColumns
@@ -75,25 +75,25 @@ package struct RecordCopies: Sendable, Hashable {
         return max(parsing, transforming, line + written + output, 2 * output)
     }
 
-    /// The last pass, where the form of the output needs columns that were kept.
+    /// The last pass, if the form of the output needs kept columns.
     private static func writing(_ output: OutputSpec, _ uses: Uses) -> Int {
         let written = Self.output(output, uses)
         guard output.record == .original else {
-            // A column is read packed, unpacked and cut into rows.
+            // A column exists compressed, uncompressed and split into rows.
             return max(30 * max(1, uses.growth) + written, 2 * written)
         }
         return max(10 + 30 * uses.annotated + written, 2 * written)
     }
 
-    /// A kept record as it is written.
+    /// A kept record in its output form.
     private static func output(_ output: OutputSpec, _ uses: Uses) -> Int {
-        // Quotes, backslashes and line ends of a text are two bytes each in JSON.
+        // Quotes, backslashes and line ends of a text take two bytes each in JSON.
         let text = 20 * max(1, uses.growth)
         return 20 * uses.annotated + (output.record == .original ? 10 : text)
     }
 
-    /// How many times a byte of the record may be in a table of these fields: once, and once more for each field that lies
-    /// within another.
+    /// The most copies of a byte of the record in a table of these fields: one, plus one for each field contained in
+    /// another.
     static func copies(of fields: [FieldPath]) -> Int {
         guard !fields.isEmpty else { return 0 }
         let nested = fields.filter { field in

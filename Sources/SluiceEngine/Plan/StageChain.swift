@@ -25,7 +25,7 @@ package struct StageChain: Sendable {
             guard let type = registry[spec.name] else {
                 throw EngineError(
                     .definition,
-                    "stage \(index + 1) is called `\(spec.name)`, which is none of: \(registry.names.joined(separator: ", "))"
+                    "stage \(index + 1) `\(spec.name)` is unknown; the stages are: \(registry.names.joined(separator: ", "))"
                 )
             }
             let occurrence = seen[spec.name, default: 0]

@@ -1,15 +1,16 @@
 package import SluiceCore
 
-/// A piece of work of a stage, no sequence.
+/// One step of a stage's work, not a sequence of steps.
 package struct StageWork: Sendable {
     package let link: StageChain.Link
     package let body: StageBody
-    /// Whether a survey left it: what it holds is leased with each phase until it is done, and not from the beginning.
+    /// Whether it is the result of a survey: its memory is leased with each phase until it is done, not from the
+    /// beginning.
     package var isLeft = false
     /// Whether this is all the work of its stage.
     package private(set) var isWhole = false
 
-    /// Whether it looks at one block at a time, so that it can run while the input is read.
+    /// Whether it processes blocks independently, so that it can run while the input is read.
     package var isTransform: Bool {
         switch body {
         case .survey, .selection: false
@@ -17,9 +18,9 @@ package struct StageWork: Sendable {
         }
     }
 
-    /// Cuts the work of a stage into its pieces.
+    /// Splits the work of a stage into its steps.
     ///
-    /// - Throws: `EngineError` with code `.fault` where the work asks for columns that the stage does not declare.
+    /// - Throws: `EngineError` with code `.fault` if the work reads columns that the stage does not declare.
     package static func work(_ body: StageBody, of link: StageChain.Link) throws(EngineError) -> [StageWork] {
         var pieces = try checked(body, of: link, isWhole: true)
         if pieces.count == 1 { pieces[0].isWhole = true }
@@ -42,7 +43,7 @@ package struct StageWork: Sendable {
         return [StageWork(link: link, body: body)]
     }
 
-    /// Cuts what a survey left into its pieces.
+    /// Splits the result of a survey into its steps.
     static func left(_ body: StageBody, by link: StageChain.Link) throws(EngineError) -> [StageWork] {
         try checked(body, of: link, isWhole: false).map { piece in
             var piece = piece
@@ -56,7 +57,7 @@ package struct StageWork: Sendable {
         self.body = body
     }
 
-    /// What it needs, as far as it is known before anything is read.
+    /// Its needs, as far as they are known before anything is read.
     package func need(_ context: StageContext) -> MemoryShares.Need {
         let kind: MemoryShares.Need.Kind =
             switch body {
@@ -78,10 +79,10 @@ extension StageChain {
             isStopped: isStopped)
     }
 
-    /// The work of all stages, and how a budget is shared out among them.
+    /// The work of all stages, and the shares of the budget.
     ///
-    /// - Throws: `EngineError`: what a stage says of its options now, or that the budget does not suffice, with the
-    ///   smallest one that would do.
+    /// - Throws: `EngineError` for invalid options of a stage, or if the budget is too small, with the smallest
+    ///   sufficient one.
     package func work(
         _ definition: Definition, threads: Int, inputs: Int = .max, parallel: Parallel = .serial
     ) throws(EngineError) -> (pieces: [StageWork], shares: MemoryShares) {
@@ -93,20 +94,20 @@ extension StageChain {
         return (pieces, shares)
     }
 
-    /// Whether the definition's budget suffices for so many threads.
+    /// Whether the definition's budget is enough for this many threads.
     func fits(_ definition: Definition, threads: Int) throws(EngineError) -> Bool {
         try work(definition, total: definition.memory, threads: threads, inputs: .max, parallel: .serial).shares.fits
     }
 
-    /// The smallest budget, in whole MiB, with which the definition runs on so many threads; the same for any number of
-    /// inputs.
+    /// The smallest budget, in bytes, a whole number of MiB, with which the definition runs on this many threads; it
+    /// doesn't depend on the number of inputs.
     package func smallestBudget(_ definition: Definition, threads: Int) throws(EngineError) -> Int {
         try MemoryShares.smallest { (total) throws(EngineError) in
             try work(definition, total: total, threads: threads, inputs: .max, parallel: .serial).shares.fits
         }
     }
 
-    /// The work and the shares of a budget that may not suffice. Stages may go by how much they could get.
+    /// The work and the shares of a budget that may be too small. Stages may depend on how much memory they could get.
     private func work(
         _ definition: Definition, total: Int, threads: Int, inputs: Int, parallel: Parallel
     ) throws(EngineError) -> (pieces: [StageWork], shares: MemoryShares) {
@@ -131,7 +132,7 @@ extension StageChain {
         return (work, shares(uses(definition, work), needs))
     }
 
-    /// What is made of a record on its way through the passes over the input.
+    /// The uses of a record in the passes over the input.
     private func uses(_ definition: Definition, _ work: [StageWork]) -> RecordCopies.Uses {
         func growth(_ piece: StageWork) -> Int {
             guard case .transform(let transform) = piece.body,

@@ -81,7 +81,7 @@ struct Account: Sendable, Equatable {
         guard read == kept + dropped + quarantined else {
             throw EngineError(
                 .fault,
-                "the account does not close: \(read) records read, but \(kept) kept + \(dropped) dropped + \(quarantined) quarantined = \(kept + dropped + quarantined); please report this with the definition"
+                "the counts do not add up: \(read) records read, but \(kept) kept + \(dropped) dropped + \(quarantined) quarantined = \(kept + dropped + quarantined); please report this with the definition"
             )
         }
     }

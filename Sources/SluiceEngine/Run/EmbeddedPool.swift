@@ -2,55 +2,55 @@ import CMalloc
 public import SluiceCore
 import SluiceIO
 
-/// The vectors of a finished run: of a sample of its pool, and of all records that it kept.
+/// The vectors of a finished run: those of a sample of its pool and of all kept records.
 ///
-/// They are made again from the inputs by the definition's own stages up to the one that writes `embedding`, which is
-/// deterministic. The pool is what reaches the end of these stages, one record a content; the sample is uniform by
-/// content (those whose hash draws the smallest numbers), so it is the same for every split of the input. One pass over
-/// the input. Memory: what `memoryNeeded` says, beside what a run has for its blocks and threads.
+/// They are recomputed from the inputs by the definition's own stages, up to the one that writes `embedding`, which is
+/// deterministic. The pool consists of the records that reach the end of these stages, one per content. The sample is
+/// uniform by content (those whose hashes give the smallest random numbers), so it is the same for every split of the
+/// input. One pass over the input. Memory: `memoryNeeded`, in addition to a run's blocks and threads.
 public struct EmbeddedPool: Sendable {
     public let dimension: Int
-    /// Records that the dedupe kept and that have a vector, and how many of them are in the pool's sample.
+    /// Records that passed the dedupe and have a vector, and how many of them are in the pool's sample.
     public let records: Int
     public let sampled: Int
     public let kept: Int
-    /// Row after row; by draw, so that the first rows are as good a sample as any.
+    /// Row after row, ordered by draw, so that the first rows are a valid sample, too.
     public let pool: [Int8]
     /// Row after row, in input order.
     public let chosen: [Int8]
     /// The draws of the chosen records.
     public let chosenDraws: [UInt64]
-    /// Distinct values of the label in the pool and among the kept records, where a label was asked for.
+    /// Distinct values of the label in the pool and among the kept records, if a label was requested.
     public let labels: (all: Int, kept: Int)?
 
-    /// The index of the stage that makes the vectors: the first that writes `embedding`.
+    /// The index of the stage that makes the vectors: the first one that writes `embedding`.
     ///
-    /// - Throws: `EngineError` where a stage can't be made.
+    /// - Throws: `EngineError` if a stage can't be made.
     public static func embeddingStage(of definition: Definition, registry: Registry) throws -> Int? {
         try StageChain(definition, registry: registry).links.first {
             $0.stage.writes.contains { $0.name == .embedding }
         }?.index
     }
 
-    /// The bytes that vectors of a sample of the pool and of the kept records take, while they are gathered and while
-    /// distances between them are measured: twice each, a quarter more of the sample, which is thinned out in steps,
-    /// and the products of the 24 rows that a thread works on with all of the sample.
+    /// The bytes for the vectors of a sample of the pool and of the kept records, while they are collected and while
+    /// distances are computed: twice each, a quarter more for the sample, which is thinned out in steps, and the
+    /// products of the 24 rows that a thread processes with the whole sample.
     static func memoryNeeded(sample: Int, kept: Int, dimension: Int, threads: Int) -> Int {
         sample * (5 * (dimension + 40) / 2 + 100 * threads) + kept * 2 * (dimension + 8)
     }
 
     /// - Parameters:
-    ///   - definition: the run's own, with input paths that can be opened; its memory is that of this process.
-    ///   - sample: records of the pool to keep at most; 0 for none.
-    ///   - held: bytes of vectors that the caller holds beside them.
-    /// - Throws: `EngineError`: inputs that are not what was read, stages that don't begin with what makes the vectors,
-    ///   or, before anything is read, too little memory, with what would do.
+    ///   - definition: the run's own, with input paths that can be opened and this process's memory.
+    ///   - sample: the most records of the pool to keep; 0 for none.
+    ///   - held: bytes of vectors that the caller holds in addition.
+    /// - Throws: `EngineError` if inputs have changed, if the stages don't start with those that make the vectors, or,
+    ///   before anything is read, if there is too little memory, with the sufficient amount.
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, held: Int = 0, isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
-        // What is freed goes back to the system: each thread's heap would keep its share of it else, and whoever
-        // measures distances frees much.
+        // Freed memory must return to the system: otherwise each thread's heap would keep its share of it, and
+        // computing distances frees a lot.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
             run, definition, registry: registry, sample: sample, label: label, threads: threads, held: held,
@@ -63,7 +63,7 @@ public struct EmbeddedPool: Sendable {
 
 /// One pass over the input of a finished run.
 private final class PoolReading: @unchecked Sendable {
-    // What `collect` touches belongs to the ordered step; everything else is constant.
+    // @unchecked: `collect` and its data belong to the ordered step; the rest is constant.
 
     private let path: String
     private let manifest: Report
@@ -82,7 +82,7 @@ private final class PoolReading: @unchecked Sendable {
     private var labels: (all: Set<ContentHash>, kept: Set<ContentHash>) = ([], [])
     private let wanted: [ColumnName] = [.embedding]
 
-    /// The same for every run, so that samples of one pool are the same.
+    /// The same for every run, so that samples of the same pool are equal.
     private static let seed = Seed(0).derived(for: "compare")
 
     init(
@@ -107,7 +107,7 @@ private final class PoolReading: @unchecked Sendable {
             guard case .transform(let transform) = body else {
                 throw EngineError(
                     .definition,
-                    "\(run.path): its stages don't begin with what makes the vectors: `\(link.label)` comes before any stage that writes `embedding`"
+                    "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes `embedding`"
                 )
             }
             links.append(TransformRun.Link(transform, StageDeclaration(link.stage), writesAll: true, context))
@@ -150,7 +150,7 @@ private final class PoolReading: @unchecked Sendable {
         let smaller = records > 2 ? ", or take a smaller sample of the pool" : ""
         throw EngineError(
             .resources,
-            "\(run.path): its vectors need \(MemorySize.describe(needed)) and \(MemorySize.describe(definition.memory)) are allowed; give --memory \(needed >> 20 + 1)MiB\(smaller)"
+            "\(run.path): its vectors need \(MemorySize.describe(needed)), but `memory` is \(MemorySize.describe(definition.memory)); give --memory \(needed >> 20 + 1)MiB\(smaller)"
         )
     }
 
@@ -220,7 +220,7 @@ private final class PoolReading: @unchecked Sendable {
         }
         for (row, record) in parcel.rows.enumerated() {
             let loss = try lost.loss(of: parcel.ordinals[Int(record)])
-            // What the dedupe dropped was in no stage's pool.
+            // Records dropped by the dedupe never reached a stage.
             if loss == .duplicate { continue }
             records += 1
             let isLost = loss != nil
@@ -249,7 +249,7 @@ private final class PoolReading: @unchecked Sendable {
             "\(path): no record has a value of `\(Printable.name(label.description))`, the label\(near ?? "")\(names.listed)")
     }
 
-    /// The inputs are what was read, and the kept records are as many as were kept.
+    /// Checks that the inputs are unchanged, and that as many records have vectors as were kept.
     private func check() throws {
         for (index, read) in input.readFiles {
             let entry = (manifest["inputs"]?.elements ?? []).first {
@@ -263,13 +263,13 @@ private final class PoolReading: @unchecked Sendable {
         guard chosenDraws.count == kept else {
             throw EngineError(
                 .data,
-                "\(path): \(kept) records were kept and \(chosenDraws.count) of them have vectors; `sluice verify` says what was changed"
+                "\(path): \(kept) records were kept and \(chosenDraws.count) of them have vectors; `sluice verify` shows what was changed"
             )
         }
     }
 }
 
-/// The places of dropped records, read from the ledger in the order of the input.
+/// The positions of dropped records, read from the ledger in input order.
 private final class LostPlaces {
     private let reader: BlockReader
     private let names: [[UInt8]]
@@ -301,7 +301,7 @@ private final class LostPlaces {
         }
     }
 
-    /// How a record was lost; nil where it was not. Ask in ascending order.
+    /// How a record was lost; nil if it wasn't. Call in ascending order.
     func loss(of ordinal: Ordinal) throws -> Loss? {
         while let place = current, place < ordinal { try advance() }
         guard current == ordinal else { return nil }
@@ -328,14 +328,14 @@ private final class LostPlaces {
     private static let byDedupe = Array(",\"stage\":\"\(Deduper.stage)\",\"reason\":\"\(Deduper.reason)\"".utf8)
 
     private func place(_ line: UnsafeRawBufferPointer) throws -> Ordinal {
-        // Lines of one file follow each other: look at the file of the line before first.
+        // Lines of one file are adjacent: try the file of the previous line first.
         let last = current?.file ?? 0
         for file in [last] + Array(names.indices) where line.starts(with: names[file]) {
             let digits = line[names[file].count...].prefix { (48...57).contains($0) }
             isDuplicate = line[(names[file].count + digits.count)...].starts(with: Self.byDedupe)
             if let number = Int(String(decoding: digits, as: UTF8.self)) { return Ordinal(file: file, line: number) }
         }
-        throw EngineError(.data, "\(path): an entry names no place of the input")
+        throw EngineError(.data, "\(path): an entry has no valid position in the input")
     }
 }
 
@@ -344,7 +344,7 @@ private struct PoolSample {
     private struct Key: Comparable {
         let draw: UInt64
         let hash: ContentHash
-        /// Of equal contents the first one seen counts.
+        /// Of equal contents, the first one seen counts.
         let row: Int
 
         static func < (a: Key, b: Key) -> Bool { (a.draw, a.hash, a.row) < (b.draw, b.hash, b.row) }
@@ -366,7 +366,7 @@ private struct PoolSample {
         if keys.count >= capacity + max(1024, capacity / 4) { settle() }
     }
 
-    /// Brings the rows into the order of their draws, one a content, and lets go of those over the capacity.
+    /// Sorts the rows by draw, keeps one per content, and drops those beyond the capacity.
     mutating func settle() {
         guard !keys.isEmpty else { return }
         let dimension = vectors.count / keys.count

@@ -2,8 +2,8 @@ import CMalloc
 import SluiceCore
 import SluiceIO
 
-/// The phases of one run, one after the other: the first pass, surveys and selections over the kept columns, the last
-/// pass. Goes on from a checkpoint where there is one.
+/// The phases of a run, one after another: the first pass, surveys and selections over the kept columns, the last pass.
+/// Resumes from a checkpoint if there is one.
 final class Execution {
     private let definition: Definition
     private let chain: StageChain
@@ -23,14 +23,14 @@ final class Execution {
 
     private(set) var account = Account()
     private(set) var warnings: [String] = []
-    /// What surveys and selections reported, in order.
+    /// Reports of surveys and selections, in order.
     private(set) var reports: [(label: String, report: Report)] = []
     private(set) var dedupeReport: Report?
     /// Digest and number of lines of each input file.
     private(set) var files: [Int: Checkpoint.FileFacts] = [:]
-    /// The files as the dedupe saw them, where it read them in a pass of its own.
+    /// The facts about the files when the dedupe read them in a separate pass.
     private var dedupedFiles: [Int: Checkpoint.FileFacts] = [:]
-    /// The field names of some record, for messages.
+    /// The field names of a record, for messages.
     private var fieldNames: [String] = []
     private let numbers: PhaseNumbers
     private var selections = 0
@@ -61,12 +61,12 @@ final class Execution {
 
     private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
 
-    /// Runs all phases; the outputs are whole and on the disk then, and the counts add up.
+    /// Runs all phases; then the outputs are complete and on disk, and the counts add up.
     func process() throws -> Outputs {
         do {
             return try process(duplicates: try knownDuplicates())
         } catch let overflow as Deduper.Overflow {
-            // The table does not fit: the same answer from partitions on disk, one pass more over the input.
+            // The table does not fit: get the same answer from partitions on disk, with one more pass over the input.
             account = Account()
             warnings = []
             reports = []
@@ -78,7 +78,7 @@ final class Execution {
     private func process(duplicates: DuplicateStream?) throws -> Outputs {
         let checkpoint = try checkpointFile.read()
         var pending = pieces
-        // Stages of several pieces: what one piece writes, the next may read.
+        // Stages of several steps: a step may read the columns that an earlier one writes.
         let severalPieces = Set(
             zip(pending, pending.dropFirst()).filter { $0.link.index == $1.link.index }.map(\.0.link.index))
         let transforms = takeTransforms(&pending)
@@ -100,10 +100,10 @@ final class Execution {
         guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
             throw EngineError(
                 .fault,
-                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) bad ones; please report this with the definition"
+                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) malformed ones; please report this with the definition"
             )
         }
-        // The account of a checkpoint is that of the first pass: what came after is read again from its own files.
+        // A checkpoint has the counts of the first pass: those of later phases are read again from their own files.
         base.phase = .finishing
         base.streams = outputs.assembled
         try checkpoints.write(base, outputs)
@@ -129,7 +129,7 @@ final class Execution {
         return run
     }
 
-    /// What the next pass holds beside its blocks: the workers of the transforms that it runs, and what surveys left.
+    /// Memory of the next pass in addition to its blocks: workers of its transforms, and results of surveys.
     private func beside(_ work: [StageWork]) -> [MemoryShares.Part] {
         var memory: [TransformMemory] = []
         for piece in work {
@@ -139,7 +139,7 @@ final class Execution {
         return shares.workers(memory) + left(work)
     }
 
-    /// What surveys left to work that is not done yet.
+    /// Results of surveys for work not done yet.
     private func left(_ work: [StageWork]) -> [MemoryShares.Part] {
         MemoryShares.left(work.reduce(0) { $0 + ($1.isLeft ? $1.body.residentBytes : 0) })
     }
@@ -160,11 +160,11 @@ final class Execution {
             retention: chain.retention(from: later, output: definition.output, picks: picks))
     }
 
-    /// - Parameter parts: what the phase takes out of the budget until its leases are given back.
+    /// - Parameter parts: the parts of the budget that the phase holds until its leases are returned.
     private func begin(
         _ name: String, bytes: Int = 0, rows: Int = 0, _ parts: [MemoryShares.Part]
     ) throws(EngineError) -> PhaseLeases {
-        // What the phase before held goes back to the system before the next one takes its share.
+        // The memory of the previous phase must return to the system before the next one takes its share.
         malloc_trim(0)
         progress.begin(name, step: numbers.number(of: name), totalBytes: bytes, totalRecords: rows)
         return try PhaseLeases(parts, of: budget, for: name)
@@ -186,12 +186,13 @@ final class Execution {
     private var dedupeHash: DedupeHash { DedupeHash(bits: options.dedupeHashBits) }
     private var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
 
-    /// What the files held when the dedupe read them: that, and not what they hold now, is what it found.
+    /// The facts about the files when the dedupe read them: its result is about that content, not about the current
+    /// one.
     private var dedupedFilesFile: CheckpointFile {
         CheckpointFile(path: "\(work)/deduped-files", fileSystem: options.fileSystem)
     }
 
-    /// The duplicates that a stopped run had found already, or finds the rest of the way.
+    /// The duplicates that a stopped run had already found, or had found in part.
     private func knownDuplicates() throws -> DuplicateStream? {
         guard let read = try dedupedFilesFile.read() else { return nil }
         if let duplicates = try known("duplicates") {
@@ -203,12 +204,12 @@ final class Execution {
         return try compareContents(candidates)
     }
 
-    /// What a stopped run left of the dedupe, whole.
+    /// A complete intermediate result of the dedupe of a stopped run.
     private func known(_ name: String) throws -> DuplicateStream? {
         let path = "\(dedupeFolder)/\(name)"
         guard definition.input.dedupe != nil, try options.fileSystem.status(of: path) != nil else { return nil }
         let file = try DuplicateStream(path, fileSystem: options.fileSystem)
-        // Read once to its end and its checksum, before any of it is believed.
+        // Read completely, to verify the checksum before any of it is used.
         while try file.next() != nil {}
         return try DuplicateStream(path, fileSystem: options.fileSystem)
     }
@@ -218,7 +219,7 @@ final class Execution {
             let held = comparesContents ? ", whose contents it holds because of `verify: bytes`" : ""
             throw EngineError(
                 .resources,
-                "the dedupe of \(stream.described) outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read again"
+                "the dedupe of \(stream.described) outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read twice"
             )
         }
         let leases = try begin("dedupe", bytes: Int(catalog.totalSize), shares.spilling)
@@ -249,12 +250,12 @@ final class Execution {
         try spill.finish()
         guard comparesContents else { return try spill.resolve() }
         let candidates = try spill.candidates()
-        // The next reading has a budget of its own.
+        // The next pass takes its own leases.
         leases.giveBack()
         return try compareContents(candidates)
     }
 
-    /// One reading more, for records that share a hash alone.
+    /// One more pass, for records that share only a hash.
     private func compareContents(_ candidates: DuplicateStream) throws -> DuplicateStream {
         let leases = try begin("comparing", bytes: Int(catalog.totalSize), shares.comparing)
         defer { leases.giveBack() }
@@ -294,7 +295,7 @@ final class Execution {
             }
         }
         deduper?.distinct = checkpoint?.distinct ?? 0
-        // The table of the dedupe is not kept on disk: what was read before the stop is read and hashed again.
+        // The dedupe's table is not kept on disk: the input before the stop is read and hashed again.
         let replays = deduper != nil && duplicates == nil
         let input = inputPass(
             stageFields: chain.fields, from: checkpoint, expecting: dedupedFiles, replays: replays,
@@ -322,7 +323,7 @@ final class Execution {
         warnings += try verdict.warnings().map(Printable.message)
     }
 
-    /// A result without a record is seldom what someone meant.
+    /// A result without records is rarely intended.
     private func judgeResult(kept: Int) throws(EngineError) {
         guard kept == 0 else { return }
         let reasons = account.allDrops.map { "\($0.stage): \($0.reason) \($0.count)" }
@@ -332,11 +333,11 @@ final class Execution {
             throw EngineError(
                 .data, "\(what), and `output.fail_if_empty` is set; nothing was written\(fieldsThere)")
         }
-        // A warning that names the stage that dropped all says it already.
+        // A warning that names the stage that dropped everything already says so.
         if warnings.isEmpty { warnings.append(Printable.message(what + fieldsThere)) }
     }
 
-    /// The bound on the chance that two different records share a hash: n²/2 pairs over 2¹²⁸.
+    /// An upper bound on the probability that two different records share a hash: n²/2 pairs over 2¹²⁸.
     private func noteDedupe(distinct: Int) {
         guard let dedupe = definition.input.dedupe else { return }
         let n = Double(account.read - account.quarantined)
@@ -402,7 +403,7 @@ final class Execution {
         let written = keeping.store.types
         return RowPass(
             store: keeping.store, live: live, transforms: transforms,
-            // Columns that the transforms write in this very pass are not there yet.
+            // Columns written in this pass don't exist yet.
             reads: reads.filter { if case .column(let name, _) = $0 { written[name] != nil } else { true } },
             keep: chain.retention(from: first.index, output: definition.output, picks: picks).columns,
             ledger: keeping.ledger, encoder: encoder, progress: progress,
@@ -470,7 +471,7 @@ final class Execution {
         defer { leases.giveBack() }
         var base = base
         base.phase = .writing
-        // A checkpoint of this pass says where to go on; one of the passes before it says nothing of that.
+        // Only a checkpoint of this pass states where to resume in it.
         var start = base
         start.position = checkpoint?.phase == .writing ? base.position : Checkpoint.Position()
         let input = inputPass(stageFields: [], from: start)
@@ -486,15 +487,15 @@ final class Execution {
 
     // MARK: Warnings
 
-    /// The transforms of the first pass: all distinct good records reached them.
+    /// Warns about the transforms of the first pass: all distinct good records reached them.
     private func warn(of transforms: TransformRun) {
         let reached = account.read - account.quarantined - account.dropped(by: Deduper.stage)
         warn(of: transforms, reached: reached, in: account)
     }
 
     /// - Parameters:
-    ///   - reached: the records that reached the pass.
-    ///   - account: of the pass.
+    ///   - reached: the number of records that reached the pass.
+    ///   - account: the counts of the pass.
     private func warn(of transforms: TransformRun, reached: Int, in account: Account) {
         var remaining = reached
         for link in transforms.links {
@@ -504,7 +505,7 @@ final class Execution {
         }
     }
 
-    /// A stage that drops everything, or can do nothing but drop and drops nothing, is seldom what someone meant.
+    /// A stage that drops everything, or only drops records but dropped none, is rarely configured as intended.
     private func warn(stage: String, before: Int, after: Int) {
         guard before > 0 else { return }
         if after == 0 {
@@ -525,7 +526,7 @@ extension ColumnType {
 }
 
 extension ColumnStore {
-    /// Writes the order of picks as a column, -1 for rows that left.
+    /// Writes the ranks of the picks as a column, -1 for dropped rows.
     ///
     /// - Parameter ranks: ascending by row.
     fileprivate func writeRanks(_ ranks: [(row: Int, rank: Int32)]) throws {

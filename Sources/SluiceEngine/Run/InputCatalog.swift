@@ -54,7 +54,7 @@ package struct InputCatalog: Sendable {
                 guard !status.isFolder else {
                     throw IOFailure(
                         .cannotRead, path: path, found: "it is a folder",
-                        advice: "Name the files in it: put `/*.jsonl.zst`, or a pattern like it, behind its name.")
+                        advice: "Name the files in it, for instance by adding `/*.jsonl.zst` to its name.")
                 }
                 let identity = FileIdentity(device: status.device, inode: status.inode)
                 if let first = known[identity] {
@@ -79,7 +79,7 @@ package struct InputCatalog: Sendable {
         }
         guard files.count <= Ordinal.maximumFiles else {
             throw EngineError(
-                .definition, "\(files.count) input files are too many; join them to \(Ordinal.maximumFiles) or fewer")
+                .definition, "\(files.count) input files are too many; join them into at most \(Ordinal.maximumFiles)")
         }
         self.files = files
     }
@@ -100,7 +100,7 @@ package struct InputCatalog: Sendable {
                 guard isInside else { continue }
                 throw EngineError(
                     .definition,
-                    "input \(file.name) lies in the output directory \(directory); write to another directory, or move the input out of it"
+                    "input \(file.name) is in the output directory \(directory); write to another directory, or move the input out of it"
                 )
             }
         }
@@ -169,7 +169,7 @@ private func resolved(_ path: String) -> String? {
 
 extension InputCatalog.File {
     /// Its name in messages.
-    var described: String { path == "-" ? "standard input" : "\(Printable.name(name)), which is no regular file," }
+    var described: String { path == "-" ? "standard input" : "\(Printable.name(name)), which is not a regular file," }
 }
 
 extension EngineError {

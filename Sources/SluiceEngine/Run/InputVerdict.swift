@@ -26,7 +26,7 @@ struct InputVerdict {
         for file in files.prefix(Self.named) { warnings.append("\(hollow(file)).\(looks(file))") }
         if files.count > Self.named {
             warnings.append(
-                "\(files.count - Self.named) more input files hold no record; the quarantine has their lines")
+                "\(files.count - Self.named) more input files have no records; their lines are in the quarantine")
         }
         if let warning = try unkeyed() { warnings.append(warning) }
         return warnings
@@ -54,7 +54,7 @@ struct InputVerdict {
     }
 
     private static let lenience =
-        "Nothing was written. To put all of them into the quarantine, set `max_malformed: 100%` under `input`."
+        "Nothing was written. To quarantine all of them, set `max_malformed: 100%` under `input`."
 
     private var nothing: String {
         guard let first = hollowFiles.first else { return "no line of the input is a record (\(kinds))." }

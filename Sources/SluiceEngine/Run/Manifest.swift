@@ -52,7 +52,7 @@ enum Manifest {
         let found = differences(work, plan)
         guard found.isEmpty else { return found }
         let times = zip(work["modified"]?.elements ?? [], plan["modified"]?.elements ?? [])
-        let modified = times.filter { $0 != $1 }.map { "input \($0.0["file"]?.textValue ?? "?") was written to since" }
+        let modified = times.filter { $0 != $1 }.map { "input \($0.0["file"]?.textValue ?? "?") was modified since" }
         let limits = ["block_bytes", "segment_bytes"].flatMap { key in
             Definition.differences(from: plan[key] ?? .null, to: work[key] ?? .null).map { "\(key) \($0)" }
         }
@@ -168,9 +168,9 @@ enum Manifest {
         let name = ResultFile.manifest
         guard manifest["digest"] != nil, timing["digest"] != nil else { return ["\(name) has no digest of itself"] }
         guard again["digest"] == manifest["digest"] else {
-            return ["\(name) is not what was written: its digest does not match its content"]
+            return ["\(name) was changed: its digest does not match its content"]
         }
-        guard again == manifest else { return ["`timing` in \(name) is not what was written"] }
+        guard again == manifest else { return ["`timing` in \(name) was changed"] }
         return []
     }
 

@@ -1,18 +1,18 @@
 import SluiceCore
 import SluiceIO
 
-/// A block of input on its way through a pass, with all that is made of it. Reused from block to block.
+/// A block of input in a pass, with the data derived from it. Reused for later blocks.
 final class Parcel {
-    /// A line that is no good record.
+    /// A malformed line.
     struct Fault {
         let line: RawLine
         let code: String
         let message: String
-        /// Where in the line.
+        /// The offset in the line.
         let byte: Int
     }
 
-    /// Why a good record leaves.
+    /// The reason why a good record was dropped.
     struct Loss {
         let stage: String
         let reason: Reason
@@ -22,29 +22,29 @@ final class Parcel {
 
     let raw = RawBlock()
     var file = 0
-    /// Where the block after this one begins in the unpacked file.
+    /// The start of the next block in the unpacked file.
     var endByte: UInt64 = 0
-    /// As much of the file as had been read by then, packed as it lies on disk: at least up to the end of the block.
+    /// The digest of the part of the file, as stored on disk, read by then: at least up to the end of the block.
     var read: FileDigest.Mark?
-    /// Bytes of the block as it was read.
+    /// Bytes of the block as read.
     var inputBytes = 0
-    /// What the block has of the pass's memory for long records.
+    /// The block's share of the pass's memory for long records.
     var longBytes = 0
     /// Distinct records up to the end of this block.
     var distinct = 0
-    /// A block that a stopped run was done with: read again only for the deduper's sake.
+    /// A block that the stopped run had finished: read again only for the deduper.
     var isReplay = false
-    /// Where the run is once this parcel is written; only where a checkpoint is due.
+    /// The checkpoint to write after this parcel, if one is due.
     var checkpoint: Checkpoint?
 
-    /// The good records: which line each is, its place, its content, its fields.
+    /// The good records: lines, ordinals, hashes, fields.
     var lines: [RawLine] = []
     var ordinals: [Ordinal] = []
     var hashes: [ContentHash] = []
-    /// What the dedupe compares of each good record, and where it ends; only where it compares contents.
+    /// The contents that the dedupe compares, and their ends; only if it compares contents.
     var keys: [UInt8] = []
     var keyEnds: [Int] = []
-    /// Where contents are compared after a pass of its own: the first record with the same hash, for each in `rows`.
+    /// If contents are compared in a separate pass: the first record with the same hash, for each of `rows`.
     var groups: [UInt64] = []
     var fields = FieldTable(paths: [])
     var faults: [Fault] = []
@@ -52,42 +52,42 @@ final class Parcel {
     var fates: [Int32] = []
     var losses: [Loss] = []
 
-    /// The block that the stages worked on: its records are the good ones that were in when the stages began.
+    /// The block processed by the stages: its records are the good ones that were in when the stages started.
     var columns: [(name: ColumnName, column: Column)] = []
     var rows: [Int32] = []
     /// In the last pass: the row of each kept record in the column store.
     var storeRows: [Int] = []
 
     var account = Account()
-    /// The kept lines: pieces of the block where records are written as they are, else what was made of them.
+    /// The kept lines: pieces of the block if records are written as they are, otherwise the encoded records.
     var keptRuns: [(start: UInt32, end: UInt32)] = []
     var kept: [UInt8] = []
     var ledger: [UInt8] = []
     var ledgerLines = 0
-    /// Where each ledger line ends and whose it is; only where the lines are to be sorted later.
+    /// The end and ordinal of each ledger line; only if the lines are to be sorted later.
     var ledgerEnds: [Int] = []
     var ledgerOrdinals: [UInt64] = []
     var quarantine: [UInt8] = []
     var picks: [UInt8] = []
     var frames: [Frame] = []
 
-    /// Lets the line go of a block with one long record.
+    /// Frees the line of a block with one long record.
     func releaseLine() { if raw.isLong { raw.release() } }
 
-    /// Lets go what was parsed of a block with one long record.
+    /// Frees the parsed fields of a block with one long record.
     func releaseFields() { if raw.isLong { fields.arena = [] } }
 
-    /// Lets go what the dedupe compared of a block with one long record.
+    /// Frees the dedupe's contents of a block with one long record.
     func releaseKeys() { if raw.isLong { (keys, keyEnds) = ([], []) } }
 
-    /// Makes room for a long record as it is written, and for the lines of an output that wait for a full frame: of what is
-    /// not filled the system takes nothing. An array that grows has its bytes twice for a moment.
+    /// Makes room for a long record as it is written, and for the output's lines that wait for a full frame. Unused
+    /// room takes no memory; growing the array would briefly need twice the bytes.
     func reserveKept(_ copies: RecordCopies) {
         guard raw.isLong, !rows.isEmpty || !lines.isEmpty else { return }
         kept.reserveCapacity(copies.bytes(inputBytes) + 2 * OutputStream.frameBytes)
     }
 
-    /// Lets go all that grew with a long record, so that no spare parcel keeps it.
+    /// Frees everything that grew with a long record, so that no spare parcel keeps it.
     func releaseLong() {
         releaseLine()
         releaseFields()
@@ -128,7 +128,7 @@ final class Parcel {
     /// Keeps a record's line as it is.
     func keep(_ line: RawLine) {
         raw.endLine(of: line)
-        // Records that stand together in the block, a line end and nothing else between them, are one piece.
+        // Records that are adjacent in the block, separated only by a line end, are one piece.
         if let last = keptRuns.indices.last, keptRuns[last].end == line.start {
             keptRuns[last].end = line.end + 1
         } else {
@@ -143,7 +143,7 @@ final class Parcel {
         }
     }
 
-    /// What the dedupe compares of a record.
+    /// The content of a record that the dedupe compares.
     func key<R>(_ record: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         let start = record == 0 ? 0 : keyEnds[record - 1]
         return try keys.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<keyEnds[record]])) }
@@ -157,16 +157,16 @@ final class Parcel {
     }
 }
 
-/// Keeps what is not needed at the moment, so that big buffers are made once and not once a block.
+/// A pool of reusable objects, so that large buffers are allocated once rather than per block.
 final class Spares<Thing>: @unchecked Sendable {
-    // `things` and `free` are touched only with `monitor` locked.
+    // @unchecked: `things` and `free` are only accessed with `monitor` locked.
     private let monitor = Monitor()
     private var things: [Thing] = []
-    /// How many more may be made.
+    /// How many more objects may be made.
     private var free: Int
     private let make: () -> Thing
 
-    /// - Parameter most: things at a time; `take` waits where all are out.
+    /// - Parameter most: the most objects; `take` waits if all are in use.
     init(most: Int = .max, _ make: @escaping () -> Thing) {
         free = max(1, most)
         self.make = make
@@ -195,7 +195,7 @@ final class Spares<Thing>: @unchecked Sendable {
         return try body(thing)
     }
 
-    /// All that is at rest; the spares are then empty.
+    /// All objects not in use; the pool is empty afterwards.
     func takeAll() -> [Thing] {
         monitor.locked {
             defer { things = [] }

@@ -59,14 +59,14 @@ struct ResultFiles {
         guard try isCommitted() else { return nil }
         guard let manifest = try? Report(json: try fileSystem.contents(of: manifestPath)),
             Manifest.sealFaults(manifest).isEmpty
-        else { throw IOFailure(.corruptWorkFile, path: manifestPath, found: "the result's account is damaged") }
+        else { throw IOFailure(.corruptWorkFile, path: manifestPath, found: "the result's manifest is damaged") }
         for output in manifest["outputs"]?.elements ?? [] {
             let name = output["file"]?.textValue ?? ""
             let waits = try fileSystem.status(of: "\(folder)/\(name)") != nil
             let path = waits ? "\(folder)/\(name)" : "\(target)/\(name)"
             let found = try? ContentFacts(of: path, fileSystem: fileSystem)
             guard let found, found.digest == output["content"]?.textValue else {
-                throw IOFailure(.corruptWorkFile, path: path, found: "it is not what was written")
+                throw IOFailure(.corruptWorkFile, path: path, found: "it differs from what was written")
             }
         }
         return manifest

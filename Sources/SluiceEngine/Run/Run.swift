@@ -2,42 +2,42 @@ import CMalloc
 public import SluiceCore
 public import SluiceIO
 
-/// How a run is done, as against what is done: nothing here changes a kept record.
+/// Options of a run that don't affect the kept records.
 public struct RunOptions: Sendable {
-    /// Threads that work; at least 1.
+    /// Worker threads; at least 1.
     public var threads: Int
-    /// Replaces whatever result is in the output directory, when the new one is whole.
+    /// Replaces any result in the output directory once the new one is complete.
     public var force = false
-    /// Goes on with the stopped run in the output directory.
+    /// Resumes the stopped run in the output directory.
     public var resume = false
-    /// Leaves the work files.
+    /// Keeps the work files.
     public var keepWork = false
-    /// Where blocks end; for tests, since no result may show it.
+    /// Where blocks end. For tests: results don't depend on it.
     public var blockBytes = 512 << 10
-    /// Where shards of columns end, and how often checkpoints are written; for tests likewise.
+    /// Where shards of columns end, and the seconds between checkpoints. For tests.
     public var segmentBytes = 256 << 20
     public var checkpointSeconds = 10.0
-    /// Memory of the dedupe's table in place of its share; for tests likewise.
+    /// Memory of the dedupe's table instead of its share, in bytes. For tests.
     public var dedupeBytes: Int?
-    /// Bits of the hash that the dedupe goes by, 1 to 64, in place of 128, so that contents share hashes; for tests
-    /// likewise. Changes results unless contents are compared.
+    /// Bits of the dedupe's hash, 1 to 64, instead of 128, so that different contents share hashes. For tests. Changes
+    /// results unless contents are compared.
     package var dedupeHashBits: Int?
     public var fileSystem = FileSystem.local
-    /// Makes the budget that all leases of the run are taken from, of so many bytes; for tests, which may refuse some.
+    /// Makes the budget from which the run takes all leases. For tests, which may refuse some.
     public var makeBudget: @Sendable (_ total: Int) -> MemoryBudget = { MemoryBudget(total: $0) }
-    /// Is told what a person should know before the run ends.
+    /// Called with messages that a person should see before the run ends.
     public var notice: @Sendable (String) -> Void = { _ in }
-    /// Asked often; where it says yes the run ends with `EngineError.Code.stopped`.
+    /// Called often; if it returns true, the run ends with `EngineError.Code.stopped`.
     public var isStopped: @Sendable () -> Bool = { false }
 
     public init(threads: Int) { self.threads = max(1, threads) }
 }
 
-/// What a run did.
+/// The result of a run.
 public struct RunResult: Sendable {
     /// `run.json`.
     public let manifest: Report
-    /// Whether the run was complete already, so that nothing was done.
+    /// Whether the run was already complete, so that nothing was done.
     public let wasComplete: Bool
 
     public var warnings: [String] { (manifest["warnings"]?.elements ?? []).compactMap(\.textValue) }
@@ -49,7 +49,7 @@ public struct RunResult: Sendable {
     private func count(_ key: String) -> Int { manifest["counts"]?[key]?.integerValue ?? 0 }
 }
 
-/// One run of a definition: reads the input, does what the stages say, and writes the run directory.
+/// A run of a definition: reads the input, applies the stages, and writes the run directory.
 public final class Run {
     private let definition: Definition
     private let registry: Registry
@@ -58,7 +58,7 @@ public final class Run {
     private let options: RunOptions
     private let progress: ProgressMeter
 
-    /// Makes the stages and looks at the input files; reads nothing.
+    /// Makes the stages and looks up the input files; reads nothing.
     ///
     /// - Throws: `EngineError` with code `.definition` or `.resources`.
     public convenience init(_ definition: Definition, registry: Registry, options: RunOptions) throws {
@@ -77,18 +77,18 @@ public final class Run {
         guard Path.name(of: definition.output.directory) != "-" else {
             throw EngineError(
                 .definition,
-                "a run writes a directory of several files, not standard output: `-` can't be its name; give another")
+                "a run writes a directory of several files, not standard output; give a name other than `-`")
         }
     }
 
     /// Runs to the end.
     ///
-    /// - Throws: `EngineError`. What stood in the output directory before stands there still, and nothing new under a
-    ///   final name, unless the run was already putting its whole result there: then the next run on the directory
-    ///   finishes that. `EngineError.kept` says what of the work is left for `RunOptions.resume`.
+    /// - Throws: `EngineError`. The previous content of the output directory is then unchanged, with nothing new under
+    ///   a final name, unless the run was already publishing its complete result: then the next run on the directory
+    ///   finishes that. `EngineError.kept` describes the work left for `RunOptions.resume`.
     public func run() throws -> RunResult {
         let began = monotonicSeconds()
-        // Else the C library keeps buffers of up to 32 MiB for itself after the first one that is freed.
+        // Otherwise the C library keeps buffers of up to 32 MiB after the first one is freed.
         _ = mallopt(malloc_mmap_threshold, 2 << 20)
         _ = mallopt(malloc_trim_threshold, 2 << 20)
         let pool = WorkerPool(threads: options.threads)
@@ -128,7 +128,7 @@ public final class Run {
             let start = try directory.prepare(
                 RunDirectory.Request(
                     identity: identity, work: Manifest.workIdentity(identity, catalog, options), force: options.force,
-                    // What a pipe gave once it does not give again: a stopped run on one starts over.
+                    // Standard input can't be read twice: a stopped run on it starts over.
                     resume: options.resume, adoptsWork: catalog.stream == nil))
             if case .fresh(let reason?) = start { options.notice(reason) }
             return start
@@ -138,20 +138,20 @@ public final class Run {
         }
     }
 
-    /// What to say of a run that failed, when what is of no use to the next one has been removed.
+    /// The error of a failed run, after work that the next run can't use has been removed.
     private func failed(
         _ failure: EngineError, _ start: RunDirectory.Start, _ directory: borrowing RunDirectory
     ) -> EngineError {
         do {
             guard try options.fileSystem.status(of: directory.path) != nil else {
                 return EngineError(
-                    .resources, "\(directory.path): the output directory was removed while the run went on")
+                    .resources, "\(directory.path): the output directory was removed during the run")
             }
             if try directory.result.isCommitted() {
                 return failure.keeping(KeptWork(directory: directory.path, records: nil))
             }
             if failure.remedies.contains(.restart), case .resumed = start {
-                // Work files that were damaged before this run are left for who wants to look.
+                // Work files that were damaged before this run are left for inspection.
                 directory.unlock()
                 return failure
             }
@@ -162,7 +162,7 @@ public final class Run {
             directory.unlock()
             return failure.keeping(kept)
         } catch {
-            // Nobody can tell what is there, so nothing is touched.
+            // The state of the directory is unknown, so nothing is touched.
             return failure
         }
     }

@@ -142,7 +142,7 @@ package struct RunDirectory: ~Copyable {
         guard names.contains(Self.workName), request.adoptsWork, try report(planPath) == nil,
             try fileSystem.status(of: "\(workPath)/\(Self.checkpointName)") != nil
         else { return nil }
-        return "\(planPath) is missing or damaged, so nothing tells what the work beside it is of; the run begins anew"
+        return "\(planPath) is missing or damaged, so the plan of the work files next to it is unknown; the run starts over"
     }
 
     private func refuseOthers(_ names: [String], _ identity: Report) throws {
@@ -165,7 +165,7 @@ package struct RunDirectory: ~Copyable {
         if let orphan = names.first(where: { ResultFile.all.contains($0) }) {
             throw EngineError(
                 .definition,
-                "\(path) holds `\(orphan)` and no \(ResultFile.manifest), so nothing tells which run it is of.",
+                "\(path) holds `\(orphan)` but no \(ResultFile.manifest), so its run is unknown.",
                 remedies: [.otherDirectory, .restart])
         }
     }
@@ -262,6 +262,6 @@ extension EngineError {
     static func foreign(
         _ path: String, _ name: String, remedies: [Remedy] = [.otherDirectory, .restart]
     ) -> EngineError {
-        EngineError(.definition, "\(path) holds files that are not of a run (such as `\(name)`).", remedies: remedies)
+        EngineError(.definition, "\(path) holds files that don't belong to a run (such as `\(name)`).", remedies: remedies)
     }
 }

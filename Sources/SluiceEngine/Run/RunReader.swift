@@ -56,7 +56,7 @@ public struct RunReader: Sendable {
     /// - Throws: `EngineError` with code `.data`.
     package func expectSameResult() throws(EngineError) {
         guard let now = try? Self.manifestBytes(path, fileSystem), now == manifestBytes else {
-            throw EngineError(.data, "\(path): its result was replaced while it was read; ask again")
+            throw EngineError(.data, "\(path): its result was replaced while it was read; try again")
         }
     }
 
@@ -127,7 +127,7 @@ public struct RunReader: Sendable {
                     "`\(file)` may be \(matches.map { names[$0] }.joined(separator: " or ")); give more of the path")
             }
             let near = Registry.nearest(to: file, in: names).map { "; did you mean `\($0)`?" } ?? ""
-            throw EngineError(.definition, "the run read no file `\(file)`\(near)")
+            throw EngineError(.definition, "the run did not read a file `\(file)`\(near)")
         }
         return index
     }
@@ -138,7 +138,7 @@ public struct RunReader: Sendable {
         guard let written, reader.contentSize == written else {
             throw EngineError(
                 .data,
-                "\(file(name)) holds \(reader.contentSize) bytes of lines, and the run wrote \(written ?? 0): it is damaged, so it can't tell"
+                "\(file(name)) holds \(reader.contentSize) bytes of lines, but the run wrote \(written ?? 0): it is damaged and can't answer"
             )
         }
         var frame: [UInt8] = []
@@ -164,7 +164,7 @@ public struct RunReader: Sendable {
         let entry = try Report(json: Array(line))
         guard let file = entry["file"]?.textValue, let index = names.firstIndex(of: file),
             let line = entry["line"]?.integerValue
-        else { throw EngineError(.data, "\(path): an entry names no place of the input") }
+        else { throw EngineError(.data, "\(path): an entry has no valid position in the input") }
         return Ordinal(file: index, line: line)
     }
 }

@@ -41,7 +41,7 @@ enum StageFiles {
             let before = old.elements.first { old in ["stage", "option", "file"].allSatisfy { old[$0] == file[$0] } }
             guard let before, before["content"] != file["content"] else { return nil }
             let name = "\(file["file"]?.textValue ?? "?"), which stage `\(file["stage"]?.textValue ?? "?")` reads,"
-            return file["content"] == .null ? "\(name) is gone" : "\(name) holds something else now"
+            return file["content"] == .null ? "\(name) is gone" : "\(name) has changed"
         }
     }
 

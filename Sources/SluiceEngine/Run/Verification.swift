@@ -102,10 +102,10 @@ extension RunReader {
         var faults: [String] = []
         do throws(IOFailure) {
             let found = try ContentFacts(of: file(name), fileSystem: fileSystem)
-            if found.digest != output["content"]?.textValue { faults.append("\(name) is not what was written") }
+            if found.digest != output["content"]?.textValue { faults.append("\(name) differs from what was written") }
             for (key, value) in [("lines", found.lines), ("bytes", found.bytes)]
             where value != output[key]?.integerValue {
-                faults.append("\(name) has \(value) \(key), and should have \(output[key]?.integerValue ?? 0)")
+                faults.append("\(name) has \(value) \(key) instead of \(output[key]?.integerValue ?? 0)")
             }
         } catch {
             faults.append(error.description)
@@ -121,10 +121,10 @@ extension RunReader {
         }
         var faults: [String] = []
         func expect(_ found: Int, _ what: String, _ expected: Int, _ words: String) {
-            if found != expected { faults.append("\(what) \(found), and \(words) \(expected)") }
+            if found != expected { faults.append("\(what) \(found), but \(words) \(expected)") }
         }
         let (read, kept, dropped, quarantined) = (count("read"), count("kept"), count("dropped"), count("quarantined"))
-        expect(kept + dropped + quarantined, "kept, dropped and quarantined add up to", read, "read were")
+        expect(kept + dropped + quarantined, "kept, dropped and quarantined add up to", read, "the records read are")
         for (name, records) in [
             (keptName, kept), (ResultFile.ledger, dropped), (ResultFile.quarantine, quarantined),
             (ResultFile.picks, kept),
@@ -134,7 +134,7 @@ extension RunReader {
         let inputLines = (manifest["inputs"]?.elements ?? []).compactMap { $0["lines"]?.integerValue }.reduce(0, +)
         expect(inputLines, "the lines of the inputs are", read + count("blank_lines"), "records and blank lines")
         let kinds = (manifest["quarantine"]?.entries ?? []).compactMap(\.value.integerValue).reduce(0, +)
-        expect(kinds, "the kinds of malformed lines add up to", quarantined, "quarantined were")
+        expect(kinds, "the kinds of malformed lines add up to", quarantined, "the quarantined lines are")
         var remaining = read - quarantined
         for stage in manifest["stages"]?.elements ?? [] {
             let name = stage["stage"]?.textValue ?? "?"
@@ -142,7 +142,7 @@ extension RunReader {
             remaining -= (stage["dropped"]?.entries ?? []).compactMap(\.value.integerValue).reduce(0, +)
             expect(stage["out"]?.integerValue ?? -1, "stage `\(name)` left", remaining, "by its drops it left")
         }
-        expect(remaining, "the stages leave", kept, "kept were")
+        expect(remaining, "the stages leave", kept, "the kept records are")
         return faults
     }
 
@@ -173,7 +173,7 @@ extension RunReader {
     private func verifyCertificate(_ stage: Report, _ name: String, _ farthest: Double, _ result: inout Verification) {
         guard let radius = stage["radius"]?.realValue ?? stage["largest_radius_of_a_group"]?.realValue else { return }
         guard radius == farthest else {
-            result.faults.append("`\(name)` says a radius of \(radius), and by the ledger it is \(farthest)")
+            result.faults.append("`\(name)` states a radius of \(radius), but by the ledger it is \(farthest)")
             return
         }
         result.checked.append("the radius of `\(name)`")
@@ -181,7 +181,7 @@ extension RunReader {
         let factor = stage["factor"]?.realValue
         let fits = bound > 0 ? factor == radius / bound : factor == (radius == 0 ? 1 : nil)
         if !fits || bound > radius {
-            result.faults.append("the factor of `\(name)` is not its radius by its lower bound")
+            result.faults.append("the factor of `\(name)` is not its radius divided by its lower bound")
         }
         result.unchecked.append("the lower bound of `\(name)`")
     }
@@ -213,7 +213,7 @@ private struct LineTally {
                 func text(_ field: Int) -> String { String(decoding: arena.value(0, field), as: UTF8.self) }
                 guard extractor.extract(block.bytes(of: line), into: arena) == nil,
                     let file = indices[Array(arena.value(0, 0))], let number = Int(text(1))
-                else { return faults.append("\(path) has a line that names no place of the input") }
+                else { return faults.append("\(path) has a line without a valid position in the input") }
                 let place = Ordinal(file: file, line: number)
                 guard last < place else {
                     return faults.append("the lines of \(path) are not in the order of the input")

@@ -1,41 +1,41 @@
 import SluiceCore
 import SluiceIO
 
-/// Moves items from lanes of a source through steps, on all threads of a pool, in bounded memory.
+/// Moves items from the lanes of a source through steps, on all threads of a pool, in bounded memory.
 ///
-/// A step is either `parallel` (items in any order, several at a time) or `ordered` (one item at a time, in the order of
-/// the lanes and of the items within a lane). Lanes are read one item at a time each, several lanes at a time: that is
-/// how several files are read in parallel and still come out in order. At most `limit` items are under way; half of them
-/// are kept for the lane whose turn it is, so lanes that run ahead can't block it.
+/// A step is either `parallel` (items in any order, several at a time) or `ordered` (one item at a time, in the order
+/// of the lanes and of the items within a lane). Several lanes are read at a time, each by one thread at a time: so
+/// files are read in parallel, but come out in order. At most `limit` items are under way; half of them are reserved
+/// for the first lane, so lanes that run ahead can't block it.
 ///
-/// The idea is that of TBB's `parallel_pipeline` (Reed, «High-performance parallel patterns», 2007), with lanes added.
+/// Based on TBB's `parallel_pipeline` (Reed, «High-performance parallel patterns», 2007), with lanes added.
 final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     enum Step {
         case parallel((Item) throws -> Void)
         case ordered((Item) throws -> Void)
     }
 
-    /// What reading a lane came to.
+    /// The result of reading a lane.
     enum Reading {
         case item(Item)
         case end
-        /// What comes next needs more memory than a lane that runs ahead may take, or than there is until an item leaves. The
-        /// lane is asked again when it is the first one and another item has left.
+        /// The next item needs more memory than a lane that runs ahead may take, or more than is available until an
+        /// item leaves. The lane is read again when it is the first one and another item has left.
         case waiting
     }
 
-    /// Reads one lane; is told whether it is the lane whose turn it is.
+    /// Reads one lane; `isFirst` states whether it is the first unfinished lane.
     typealias Lane = (_ isFirst: Bool) throws -> Reading
 
-    /// Where items come from.
+    /// The source of items.
     struct Source {
-        /// Gives lane 0, 1, …; nil after the last one. Called by one thread at a time.
+        /// Returns lane 0, 1, …; nil after the last one. Called by one thread at a time.
         let open: (Int) throws -> Lane?
-        /// Does a piece of what the lanes will need, called by threads with nothing else to do; false where there is none.
+        /// Does a piece of work that the lanes will need. Called by idle threads; false if there is none.
         var assist: () -> Bool = { false }
     }
 
-    // All `var`s are touched only with `monitor` locked.
+    // All `var`s are only accessed with `monitor` locked.
     private let monitor = Monitor()
     private let steps: [Step]
     private let source: Source
@@ -53,7 +53,8 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
         let read: Lane
         var isBusy = false
         var count = 0
-        /// Where it waits: how many items had left when it was asked last, -1 where it was not the first lane then.
+        /// Set while the lane waits: the number of items that had left when it was last read, -1 if it wasn't first
+        /// then.
         var waitsSince: Int?
     }
 
@@ -73,14 +74,14 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     private var underWay = 0
     /// Items that have passed every step.
     private var left = 0
-    /// Counts what may give a thread something to do.
+    /// Counts events that may give a thread something to do.
     private var changes = 0
     private var failure: (any Error)?
 
     /// - Parameters:
-    ///   - limit: items under way at most, at least 2.
-    ///   - lanes: lanes open at a time at most, at least 1.
-    ///   - isStopped: asked before each piece of work; where it says yes, `run` throws `EngineError.stopped`.
+    ///   - limit: the most items under way, at least 2.
+    ///   - lanes: the most lanes open at a time, at least 1.
+    ///   - isStopped: called before each piece of work; if it returns true, `run` throws `EngineError.stopped`.
     init(
         steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false }, source: Source
     ) {
@@ -95,7 +96,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
 
     /// A conveyor whose lanes never wait.
     ///
-    /// - Parameter openLane: gives lane 0, 1, …, which gives its items and, at its end, nil; nil after the last lane.
+    /// - Parameter openLane: returns lane 0, 1, …, which returns its items and nil at its end; nil after the last lane.
     convenience init(
         steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
         openLane: @escaping (Int) throws -> (() throws -> Item?)?
@@ -107,8 +108,8 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
             })
     }
 
-    /// Runs until every item has passed every step, or something throws: then no further step begins, and the first
-    /// error is thrown when the running ones have ended.
+    /// Runs until every item has passed every step, or an error occurs: then no further step starts, and the first
+    /// error is thrown once the running ones have ended.
     func run(on pool: WorkerPool) throws {
         pool.run(pool.width) { _ in work(lookahead: min(pool.width, mostLanes)) }
         if let failure { throw failure }
@@ -123,7 +124,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     private func work(lookahead: Int) {
         monitor.lock()
         defer { monitor.unlock() }
-        /// When there was nothing to assist with.
+        /// The value of `changes` when there was nothing to assist with.
         var triedAt = -1
         while true {
             if failure != nil { return }
@@ -162,7 +163,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
         monitor.wakeAll()
     }
 
-    /// Work nearest to the end first, so that items leave before new ones come.
+    /// Prefers work nearest to the end, so that items leave before new ones arrive.
     private func nextWork(lookahead: Int) -> Work? {
         for number in steps.indices.reversed() {
             switch steps[number] {

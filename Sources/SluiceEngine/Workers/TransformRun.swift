@@ -38,7 +38,7 @@ struct TransformRun: Sendable {
             if let failure { throw EngineError(failure, stage: label) }
             guard writesAll, hasRecords else { return }
             for spec in writes where block.isWanted(spec.name) && block[spec.name] == nil {
-                throw fault("declares that it writes `\(spec.name)` and does not write it")
+                throw fault("declares that it writes `\(spec.name)` but does not write it")
             }
         }
 

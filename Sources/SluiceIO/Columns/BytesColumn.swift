@@ -4,7 +4,7 @@ let bytesHeader = Array("SLUICEb1".utf8)
 
 /// Writes a column of byte strings, such as texts: compressed blocks of (4-byte length, bytes), a footer, a checksum.
 ///
-/// The file stands under its name after `finish()`.
+/// `finish()` gives the file its name.
 public final class BytesColumnWriter {
     private var writer: WorkFileWriter?
     private let compressor: FrameCompressor
@@ -15,8 +15,8 @@ public final class BytesColumnWriter {
     public private(set) var rows: UInt64 = 0
     public let path: String
 
-    /// - Parameter blockBytes: a block ends at the first row end at or past so many bytes; a row that is longer has a block
-    ///   of its own, so that no other row is unpacked with it.
+    /// - Parameter blockBytes: a block ends at the first row end at or past this size; a longer row has its own block,
+    ///   so that no other row is unpacked with it.
     public init(
         _ path: String, level: Int = 1, blockBytes: Int = 256 << 10, fileSystem: FileSystem = .local
     ) throws(IOFailure) {
@@ -37,7 +37,7 @@ public final class BytesColumnWriter {
             try endBlock()
             withUnsafeBytes(of: &length) { compressor.compress(pieces: [$0, value], into: &frame) }
             try writeBlock(rows: 1, content: 4 + value.count)
-            // One long row must not hold its room until the column ends.
+            // The memory of a long row must not be held until the column ends.
             frame = []
             return
         }
@@ -51,14 +51,14 @@ public final class BytesColumnWriter {
         guard blockRows > 0 else { return }
         block.withUnsafeBytes { compressor.compress($0, into: &frame) }
         try writeBlock(rows: blockRows, content: block.count)
-        // What a giant row needed goes back.
+        // Frees the memory that a huge row needed.
         let isLarge = block.count > 4 * blockBytes
         block.removeAll(keepingCapacity: !isLarge)
         if isLarge { frame = [] }
         blockRows = 0
     }
 
-    /// Writes the frame and what stands before it.
+    /// Writes the frame and its header.
     private func writeBlock(rows: UInt32, content: Int) throws(IOFailure) {
         guard let size = UInt32(exactly: frame.count) else {
             throw IOFailure(.wrongColumn, path: path, found: "a block of \(frame.count) packed bytes was to be written")
@@ -72,7 +72,7 @@ public final class BytesColumnWriter {
         writer!.add(items: Int(rows))
     }
 
-    /// Ends the file and makes it stand under its name.
+    /// Completes the file and renames it to its final name.
     public func finish() throws(IOFailure) {
         try endBlock()
         guard let whole = writer.take() else { return }
@@ -80,7 +80,7 @@ public final class BytesColumnWriter {
     }
 }
 
-/// Reads a column of byte strings from front to back. One thread at a time.
+/// Reads a column of byte strings sequentially. One thread at a time.
 public final class BytesColumnReader {
     private let reader: WorkFileReader
     private let decompressor: FrameDecompressor
@@ -88,10 +88,10 @@ public final class BytesColumnReader {
     private var at = 0
     private var rowsLeft: UInt32 = 0
     private var rowsRead: UInt64 = 0
-    /// The rows of the column.
+    /// The number of rows in the column.
     public var rows: UInt64 { reader.count }
 
-    /// - Parameter decompressor: may be shared by readers of one thread. Memory beside it: 64 KiB and one block.
+    /// - Parameter decompressor: can be shared by readers of one thread. Further memory: 64 KiB and one block.
     public init(
         _ path: String, decompressor: FrameDecompressor = FrameDecompressor(), fileSystem: FileSystem = .local
     ) throws(IOFailure) {
@@ -99,9 +99,9 @@ public final class BytesColumnReader {
         reader = try WorkFileReader(path, header: bytesHeader, fileSystem: fileSystem)
     }
 
-    /// Gives the next row to `body`, which may use it until it returns.
+    /// Passes the next row to `body`, valid until it returns.
     ///
-    /// - Returns: `false` at the end; then the checksum has been found right.
+    /// - Returns: `false` at the end, once the checksum has been verified.
     public func next(_ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) -> Bool {
         if rowsLeft == 0 {
             guard try readBlock() else { return false }
@@ -121,7 +121,7 @@ public final class BytesColumnReader {
 
     private func readBlock() throws(IOFailure) -> Bool {
         if try reader.isAtEnd() {
-            guard rowsRead == rows else { throw broken("it has \(rowsRead) rows, its footer says \(rows)") }
+            guard rowsRead == rows else { throw broken("it has \(rowsRead) rows, its footer states \(rows)") }
             return false
         }
         let head = try reader.next(16)
@@ -129,7 +129,7 @@ public final class BytesColumnReader {
         rowsLeft = UInt32(littleEndian: head.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
         let content = UInt64(littleEndian: head.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
         let frame = try reader.next(size)
-        // Ask the frame itself before believing a size that may be damaged.
+        // Ask the frame itself before trusting a size that may be damaged.
         guard rowsLeft > 0, ZSTD_getFrameContentSize(frame.baseAddress, frame.count) == content, content < 1 << 33
         else {
             throw broken("a block's header is damaged")

@@ -2,8 +2,8 @@ import CZstd
 
 /// A finished bytes column, read by ranges of rows.
 ///
-/// Opening it walks the headers of its blocks (16 bytes each); a range then unpacks the blocks that hold it and no
-/// others. One thread at a time per call; calls from several threads are fine.
+/// Opening it reads the headers of its blocks (16 bytes each); a range then unpacks only its own blocks. Several
+/// threads may read at the same time.
 public final class BytesColumnFile: Sendable {
     private struct Block: Sendable {
         let firstRow: Int
@@ -11,7 +11,7 @@ public final class BytesColumnFile: Sendable {
         let offset: UInt64
         let size: Int
         let content: Int
-        /// Content of all blocks before this one.
+        /// Content of all previous blocks.
         let before: Int
     }
 
@@ -56,15 +56,15 @@ public final class BytesColumnFile: Sendable {
             at += 16 + UInt64(packed)
         }
         guard UInt64(row) == footer.count else {
-            throw WorkFooter.broken(path, size, "it has \(row) rows, its footer says \(footer.count)")
+            throw WorkFooter.broken(path, size, "it has \(row) rows, its footer states \(footer.count)")
         }
         self.blocks = blocks
         rows = row
     }
 
-    /// Hands over some rows, given in ascending order. Blocks that hold none of them are not unpacked.
+    /// Passes some rows, given in ascending order, to `body`. Blocks without any of them are not unpacked.
     ///
-    /// Memory: one block, packed and unpacked; a row longer than a block is alone in one.
+    /// Memory: one block in both forms; a row longer than a block has its own.
     public func forEach(_ rows: some Sequence<Int>, _ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) {
         var next = rows.makeIterator()
         var row = next.next()
@@ -92,13 +92,13 @@ public final class BytesColumnFile: Sendable {
         }
     }
 
-    /// About how many bytes the rows before `row` have: exact where a block begins, in proportion inside one.
+    /// The approximate size of the rows before `row`: exact at the start of a block, interpolated inside one.
     public func bytes(before row: Int) -> Int {
         guard let block = block(of: row) else { return blocks.last.map { $0.before + $0.content } ?? 0 }
         return block.before + block.content * (row - block.firstRow) / block.rows
     }
 
-    /// The rows that are alone in a block: all that are longer than a block, and a few others.
+    /// The rows with their own blocks: all rows longer than a block, and a few others.
     public var lonelyRows: [Int] { blocks.filter { $0.rows == 1 }.map(\.firstRow) }
 
     private func block(of row: Int) -> Block? {

@@ -1,7 +1,7 @@
 import Glibc
 import SluiceCore
 
-/// What went wrong with a file or stream: which file, where in it, what was found, and what to do about it.
+/// A failure of a file or stream: the file, the position, what was found, and advice.
 public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure. New kinds may be added, so switch with a `default`.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
@@ -20,32 +20,32 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
         /// The stream ends inside a frame or member.
         public static let truncatedStream = Code("truncatedStream")
         public static let corruptStream = Code("corruptStream")
-        /// A zstd frame asks for more memory than allowed.
+        /// A zstd frame needs more memory than allowed.
         public static let windowTooLarge = Code("windowTooLarge")
-        /// The name promises a compression that the content doesn't have.
+        /// The name implies a compression that the content doesn't have.
         public static let notCompressed = Code("notCompressed")
-        /// A top-level JSON array whose elements can't be told apart any further.
+        /// A top-level JSON array whose remaining elements can't be separated.
         public static let malformedArray = Code("malformedArray")
-        /// A file of ours whose header, footer or checksum is wrong.
+        /// One of our files has a wrong header, footer or checksum.
         public static let corruptWorkFile = Code("corruptWorkFile")
-        /// A column file of another type or shape than asked for, or with values that are no numbers.
+        /// A column file with another type or shape than expected, or with values that aren't finite.
         public static let wrongColumn = Code("wrongColumn")
     }
 
     public var code: Code
     public var path: String
-    /// The place in the file as it lies on disk (compressed, where it is), counted from 0.
+    /// The position in the file on disk (compressed, if it is), counted from 0.
     public var offset: UInt64?
-    /// Of a damaged stream: how many unpacked bytes stand in whole frames or members before the damaged one. What came out of
-    /// that one before the damage showed may be wrong, too.
+    /// Of a damaged stream: the unpacked bytes in complete frames or members before the damaged one. Bytes returned
+    /// from the damaged one before the fault showed may be wrong, too.
     public var soundBytes: UInt64?
-    /// The system's error number, where the system said one.
+    /// The system's error number, if there is one.
     public var errno: Int32?
     /// What was found, a clause without a full stop.
     public var found: String
-    /// What to do, a sentence; empty where there is nothing to say.
+    /// Advice, a sentence; empty if there is none.
     public var advice: String
-    /// With `.windowTooLarge` the window that the frame asks for, in bytes.
+    /// With `.windowTooLarge` the window that the frame requires, in bytes.
     public var window: UInt64?
 
     public init(
@@ -107,7 +107,7 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// The system's words for an error number, without a full stop.
+/// The system's description of an error number, without a full stop.
 func systemMessage(_ number: Int32) -> String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
         guard strerror_r_portable(number, buffer) else { return "error \(number)" }
@@ -116,6 +116,6 @@ func systemMessage(_ number: Int32) -> String {
 }
 
 private func strerror_r_portable(_ number: Int32, _ buffer: UnsafeMutableBufferPointer<CChar>) -> Bool {
-    // Glibc gives Swift the XSI form, which returns 0 on success.
+    // Swift uses Glibc's XSI form, which returns 0 on success.
     strerror_r(number, buffer.baseAddress!, buffer.count) == 0
 }

@@ -1,34 +1,34 @@
 import Glibc
 
-/// How the records of an input stand in it.
+/// The layout of the records in an input.
 public enum RecordLayout: String, Sendable {
-    /// One record a line.
+    /// One record per line.
     case lines
-    /// The elements of one JSON array that fills the file.
+    /// The elements of one JSON array, which is the whole file.
     case array
 }
 
-/// Cuts a stream of bytes into blocks of records.
+/// Splits a stream of bytes into blocks of records.
 ///
-/// Lines end at `\n` only; a `\r` right before it, or at the end of the file, is not content, and the last line may
-/// lack its `\n`. A UTF-8 byte order mark at the start of the file is passed over. A line of white space alone
-/// (space, tab, `\r`) counts as blank and is no record. Which lines make up a block follows from the input and the
-/// limits, never from how the bytes arrive.
+/// Lines end only at `\n`; a `\r` directly before it, or at the end of the file, is not content, and the last line may
+/// lack its `\n`. A UTF-8 byte order mark at the start of the file is skipped. A line of only white space (space, tab,
+/// `\r`) is blank and not a record. The lines of a block depend on the input and the limits, never on how the bytes
+/// arrive.
 ///
-/// **JSON arrays.** A file is read as one array, its elements the records, when its first byte that isn't white space
-/// is `[` and either the next one is `{` or `]`, or the name ends in `.json`, `.json.zst` or `.json.gz`. Anything else
-/// is JSON Lines, so that a line `[1,2,3]` in a `.jsonl` file is one bad record and not the end of it. An element's
-/// bytes are given as they are, line ends between tokens replaced by spaces. Its line number is its place in the array,
-/// from 1: several may stand on one line of the file, and a number must name one record.
-/// Where the elements of an array can't be told apart (a missing comma, a wrong bracket, an end inside), the records
-/// before are given, then `next` throws `.malformedArray`: there is no line end to go on from.
+/// **JSON arrays.** A file is read as one array of records if its first byte that isn't white space is `[`, and either
+/// the next one is `{` or `]`, or the name ends in `.json`, `.json.zst` or `.json.gz`. Anything else is JSON Lines, so
+/// that a line `[1,2,3]` in a `.jsonl` file is one malformed line, not the end of the file. The bytes of an element are
+/// unchanged, except that spaces replace line ends between tokens. Its line number is its position in the array, from
+/// 1: a number must identify one record, and a line of the file may have several. If elements can't be separated (a
+/// missing comma, a wrong bracket, a truncated file), the records before are returned, then `next` throws
+/// `.malformedArray`: unlike with lines, there is no line end from which to continue.
 public final class BlockReader {
     public let limits: FramingLimits
     public let source: any ByteSource
     /// Known after the first `next`.
     public private(set) var layout = RecordLayout.lines
 
-    /// Bytes read from the source and not yet given out: `carryStart ..< carryEnd` of the carry buffer.
+    /// Bytes read from the source but not returned yet: `carryStart ..< carryEnd` of the carry buffer.
     private var carry: UnsafeMutableRawBufferPointer
     private var carryStart = 0
     private var carryEnd = 0
@@ -39,14 +39,14 @@ public final class BlockReader {
     private var array = ArrayScanner()
     /// Thrown by the next call.
     private var pendingFailure: IOFailure?
-    /// Thrown when the bytes at hand are used up.
+    /// Thrown when the available bytes are used up.
     private var sourceFailure: IOFailure?
     private let chunk = 128 << 10
 
     /// - Parameters:
     ///   - firstLine: the number of the first line.
-    ///   - firstByte: where the source begins in the unpacked file.
-    ///   - continuing: the source is a later part of a file, so it has no byte order mark and isn't tested for an array.
+    ///   - firstByte: the offset of the source in the unpacked file.
+    ///   - continuing: whether the source is a later part of a file: then it has no byte order mark and isn't an array.
     public init(
         _ source: any ByteSource, limits: FramingLimits = FramingLimits(), firstLine: UInt64 = 1,
         firstByte: UInt64 = 0, continuing: Bool = false
@@ -61,35 +61,35 @@ public final class BlockReader {
 
     deinit { carry.deallocate() }
 
-    /// The memory that the reader holds beside the blocks and the source.
+    /// The memory of the reader, without blocks and source.
     public var capacity: Int { carry.count }
 
-    /// The place in the unpacked file up to which blocks have been given out.
+    /// The position in the unpacked file up to which blocks have been returned.
     public var nextByte: UInt64 { array.held.isEmpty ? byte : array.byte }
-    /// The number of the first line, or element, not yet given out.
+    /// The number of the first line or element not returned yet.
     public var nextLine: UInt64 { array.held.isEmpty ? line : array.line }
 
-    /// What a call of `next` came to.
+    /// The result of `next`.
     public enum Step: Sendable {
         case block
         case end
-        /// Nothing is read until the caller has room for what comes next: a long record, or a large zstd window.
+        /// Nothing is read until the caller has memory for a long record or a large zstd window.
         case waiting
     }
 
     /// Fills the block with the next records.
     ///
-    /// - Returns: `false` at the end; the block is then empty. A block may hold blank or overlong lines and no record.
-    /// - Throws: what the source throws, after the whole lines before it have been given out.
+    /// - Returns: `false` at the end; the block is then empty. A block may have blank or overlong lines and no record.
+    /// - Throws: the source's errors, after the complete lines before them have been returned.
     public func next(into block: RawBlock) throws(IOFailure) -> Bool {
         try next(into: block, mayReadLong: true) == .block
     }
 
-    /// Fills the block with the next records, or with one long record where the caller has room for it. Where blocks end
-    /// follows from the input alone, whatever the caller says.
+    /// Fills the block with the next records, or with one long record if the caller has memory for it. The ends of
+    /// blocks depend only on the input, not on `mayReadLong`.
     ///
-    /// - Parameter mayReadLong: whether the block may take as much memory as the longest record; without it `.waiting`
-    ///   comes in place of a long record, and the next call begins with that record.
+    /// - Parameter mayReadLong: whether the block may take the memory of the longest record; otherwise the result is
+    ///   `.waiting` instead of a long record, and the next call starts with that record.
     public func next(into block: RawBlock, mayReadLong: Bool) throws(IOFailure) -> Step {
         block.reset(firstLine: line, firstByte: byte)
         if let pendingFailure { throw pendingFailure }
@@ -108,10 +108,10 @@ public final class BlockReader {
     // MARK: Start of the file
 
     private func start() throws(IOFailure) {
-        // Enough to see the first two tokens; white space before them may be longer, then it is taken for lines.
+        // Enough for the first two tokens; if white space before them is longer, the file is read as lines.
         while carryEnd < 4096, !sourceEnded {
             do throws(IOFailure) { try pull() } catch {
-                // What came before the fault is still good; the fault comes up when the reader gets there.
+                // The bytes before the fault are good; the fault is reported when the reader gets there.
                 sourceFailure = error
                 break
             }
@@ -137,7 +137,7 @@ public final class BlockReader {
         }
     }
 
-    /// Reads on into the carry buffer.
+    /// Reads more bytes into the carry buffer.
     private func pull() throws(IOFailure) {
         carryEnd += try read(into: UnsafeMutableRawBufferPointer(rebasing: carry[carryEnd...]))
     }
@@ -167,14 +167,15 @@ public final class BlockReader {
                 if end == 0 { return .waiting }
                 break
             }
-            // All bytes at hand are seen; what is left is the start of a line.
+            // All available bytes have been scanned; the rest is the start of a line.
             if block.count - lineStart > limits.longRecord {
                 guard lineStart == 0, mayReadLong else {
                     keepRest(of: block, from: lineStart)
                     if lineStart == 0 { return .waiting }
                     break
                 }
-                // Room for the longest record at once: what is not filled is not taken from the system, and nothing is copied.
+                // Reserve the longest record at once: unused room takes no memory from the system, and nothing is
+                // copied.
                 block.isLong = true
                 block.reserve(limits.maxRecord + 2 * chunk)
             }
@@ -186,7 +187,7 @@ public final class BlockReader {
                 finishLastLine(block, from: lineStart)
                 break
             }
-            // Twice the memory at a time, so that a giant line isn't copied again and again.
+            // Doubles the memory each time, so that a huge line isn't copied again and again.
             if block.room.count < chunk {
                 block.reserve(max(block.count + chunk, min(block.count * 2, lineStart + limits.maxRecord + 2 * chunk)))
             }
@@ -194,14 +195,14 @@ public final class BlockReader {
                 block.count += try read(
                     into: UnsafeMutableRawBufferPointer(rebasing: block.room[..<step(block, lineStart)]))
             } catch {
-                // The whole lines before the fault are good.
+                // The complete lines before the fault are good.
                 pendingFailure = error
                 block.count = lineStart
                 if lineStart == 0 { throw error }
                 break
             }
             if source.isWaiting {
-                // Where blocks end must not show who waited, so the whole block is put back.
+                // The ends of blocks must not depend on waiting, so the whole block is put back.
                 keepRest(of: block, from: 0)
                 block.reset(firstLine: line, firstByte: byte)
                 return .waiting
@@ -211,25 +212,25 @@ public final class BlockReader {
         line += lineCount(block)
         byte += UInt64(block.count)
         if let long = block.overlong.last { byte = long.byte + long.length + overlongEnd }
-        // Nothing but the head of an overlong line is left.
+        // Only the head of an overlong line is left.
         if block.isLong, block.lines.isEmpty { block.release() }
         return block.count > 0 || !block.overlong.isEmpty ? .block : .end
     }
 
-    /// How much to read next: up to the size of a block, then little at a time to the end of the line there, so that
-    /// little is left over to be copied to the next block.
+    /// The number of bytes to read next: up to the size of a block, then small amounts to the end of the current line,
+    /// so that little remains to be copied to the next block.
     private func step(_ block: RawBlock, _ lineStart: Int) -> Int {
         let missing = limits.blockBytes - block.count
         return min(chunk, missing > 0 ? missing : max(8 << 10, block.count - lineStart))
     }
 
-    /// Lines that the block now holds, of every kind.
+    /// All lines in the block, of any kind.
     private func lineCount(_ block: RawBlock) -> UInt64 {
         UInt64(block.lines.count) + block.blankLines + UInt64(block.overlong.count)
     }
 
-    /// Takes up whole lines; returns the end of the block when it is reached: 0 where it begins with a long line that may
-    /// not be read yet.
+    /// Adds complete lines; returns the end of the block when it is reached: 0 if the block would start with a long
+    /// line that must not be read yet.
     private func scan(
         _ block: RawBlock, _ lineStart: inout Int, _ scanned: inout Int, _ mayReadLong: Bool
     ) -> Int? {
@@ -283,7 +284,7 @@ public final class BlockReader {
         }
     }
 
-    /// The bytes of the line end after the overlong line last reported.
+    /// The length of the line end after the last overlong line.
     private var overlongEnd: UInt64 = 0
 
     private func report(_ block: RawBlock, from lineStart: Int, length: Int, end: UInt64) {
@@ -296,7 +297,7 @@ public final class BlockReader {
         overlongEnd = end
     }
 
-    /// Moves the bytes after the block's end to the carry buffer, and an overlong line out of the block.
+    /// Moves the bytes after the block's end to the carry buffer, and removes an overlong line from the block.
     private func keepRest(of block: RawBlock, from end: Int) {
         let rest = block.count - end
         if rest > carry.count {
@@ -309,7 +310,7 @@ public final class BlockReader {
         block.count = block.overlong.isEmpty ? end : Int(block.overlong[0].byte - block.firstByte)
     }
 
-    /// Reads on to the end of a line that is too long, keeping only its head.
+    /// Reads to the end of an overlong line, keeping only its head.
     private func passOver(_ block: RawBlock, from lineStart: Int) throws(IOFailure) {
         report(block, from: lineStart, length: 0, end: 0)
         var long = block.overlong.removeLast()
@@ -412,7 +413,7 @@ public final class BlockReader {
         return .block
     }
 
-    /// Begins a block with the long element whose first bytes were put aside.
+    /// Starts a block with the long element whose first bytes were put aside.
     ///
     /// - Returns: whether it is complete.
     private func takeHeldElement(_ block: RawBlock) -> Bool {
@@ -431,18 +432,18 @@ public final class BlockReader {
     }
 
     private func malformed(_ what: String) -> IOFailure {
-        // The element that is not whole doesn't count as given out.
+        // An incomplete element doesn't count as returned.
         if array.inElement { line = array.line }
         return IOFailure(
             .malformedArray, path: source.path, found: "element \(line), unpacked byte \(byte): \(what)",
-            advice: "Mend the array, or write its elements one a line.")
+            advice: "Fix the array, or write one element per line.")
     }
 
-    /// Takes bytes from the carry buffer; true when the block is full or the array can't be read on.
+    /// Takes bytes from the carry buffer; true if the block is full or the array is faulty.
     private func scanElements(_ block: RawBlock) -> Bool {
         let bytes = carry
         var at = carryStart
-        // Room for all that this call can append: every byte, and one line end more than there are separators.
+        // Room for everything that this call can append: every byte, and one more line end than there are separators.
         let most = carryEnd - carryStart + 2
         if block.room.count < most { block.reserve(block.count + max(min(block.count, limits.maxRecord), most)) }
         let out = block.memory.baseAddress!.assumingMemoryBound(to: UInt8.self)
@@ -481,7 +482,7 @@ public final class BlockReader {
                         if !array.push(c == UInt8(ascii: "{")) { return fault("nested deeper than 1024 levels") }
                     case UInt8(ascii: "}"), UInt8(ascii: "]"):
                         if array.depth == 0 {
-                            // A bare number or word ends here; the bracket is read again, as the array's.
+                            // A bare number or word ends here; the bracket is read again as that of the array.
                             endElement(block, &count)
                             if full(block, count) { return true }
                             continue
@@ -513,7 +514,7 @@ public final class BlockReader {
                     count += 1
                     if count - array.elementOffset > longest {
                         if longest < limits.maxRecord {
-                            // A long element has a block of its own.
+                            // A long element has its own block.
                             array.hold(block.memory[array.elementOffset..<count], isWhole: finished)
                             count = array.elementOffset
                             at += 1
@@ -541,7 +542,7 @@ public final class BlockReader {
             }
             switch array.state {
             case .beforeArray:
-                // The start of the file showed the bracket.
+                // The bracket was found at the start of the file.
                 array.state = .firstElement
                 at += 1
             case .firstElement, .element:
@@ -550,7 +551,7 @@ public final class BlockReader {
                     array.state = .closed
                     at += 1
                 } else if c == UInt8(ascii: ",") || c == UInt8(ascii: "}") || c == UInt8(ascii: ":") {
-                    return fault("found «\(Character(UnicodeScalar(c)))» where an element should be")
+                    return fault("found «\(Character(UnicodeScalar(c)))» where an element is expected")
                 } else {
                     let place = byte + UInt64(at - carryStart)
                     if block.lines.isEmpty && block.overlong.isEmpty {
@@ -568,7 +569,7 @@ public final class BlockReader {
                 } else if c == UInt8(ascii: "]") {
                     array.state = .closed
                 } else {
-                    return fault("found \(shown([c])) where a comma or the end of the array should be")
+                    return fault("found \(shown([c])) where a comma or the end of the array is expected")
                 }
                 at += 1
             case .closed, .finished:
@@ -599,7 +600,7 @@ public final class BlockReader {
     }
 }
 
-/// What a block of array elements held when its source had to wait.
+/// The content of a block of array elements while its source waits.
 private struct BegunBlock {
     let bytes: [UInt8]
     let lines: [RawLine]
@@ -622,7 +623,7 @@ private struct BegunBlock {
     }
 }
 
-/// Where the scanning of a top-level array stands.
+/// The state of scanning a top-level array.
 private struct ArrayScanner {
     enum State { case beforeArray, firstElement, element, afterElement, closed, finished }
 
@@ -633,18 +634,18 @@ private struct ArrayScanner {
     /// Open brackets inside the element, `true` for braces.
     private var open: [Bool] = []
     var depth: Int { open.count }
-    /// Where in the block the element's bytes begin, and its place in the file.
+    /// The offset of the element's bytes in the block, and its position in the file.
     var elementOffset = 0
     var line: UInt64 = 0
     var byte: UInt64 = 0
-    /// The element is too long, its bytes aren't kept.
+    /// Whether the element is too long, so that its bytes aren't kept.
     var skipping = false
     var length: UInt64 = 0
     var head: [UInt8] = []
-    /// The first bytes of a long element that waits for a block of its own, and whether they are all of it.
+    /// The first bytes of a long element that waits for its own block, and whether they are complete.
     private(set) var held: [UInt8] = []
     private var isHeldWhole = false
-    /// A block that was begun when the source had to wait.
+    /// A block that was started when the source had to wait.
     var begun: BegunBlock?
 
     func elementStart(in block: RawBlock) -> Int { inElement && !skipping ? elementOffset : block.count }
@@ -671,7 +672,7 @@ private struct ArrayScanner {
         isHeldWhole = isWhole
     }
 
-    /// - Returns: whether it is the whole element.
+    /// - Returns: whether the element is complete.
     mutating func takeHeld() -> Bool {
         held = []
         return isHeldWhole

@@ -1,19 +1,19 @@
 import CSimdJSON
 
-/// A field to take from every record.
+/// A field to extract from every record.
 public struct JSONPath: Sendable, Hashable {
-    /// The keys from the record's object down; empty for `chat`.
+    /// The keys, starting from the record's object; empty for `chat`.
     public var keys: [String]
     /// Whether this is the special path that recognises chat turns.
     public var isChat: Bool
 
-    /// A path of keys, from outside in.
+    /// A path of keys, outermost first.
     public init(keys: [String]) {
         self.keys = keys
         isChat = false
     }
 
-    /// A path as users write it: `a.b` is `b` in the object `a`; a backslash makes the next character an ordinary one,
+    /// Parses a path as users write it: `a.b` is `b` in the object `a`; a backslash makes the next character literal,
     /// so `a\.b` is the key «a.b».
     public init(_ text: String) {
         var keys: [String] = []
@@ -45,25 +45,25 @@ public struct JSONPath: Sendable, Hashable {
     /// Chat turns, from `messages` (objects with `role` and `content`) or else ShareGPT's `conversations` (objects with
     /// `from` and `value`; `human` becomes `user` and `gpt` becomes `assistant`).
     ///
-    /// A content that is a list of parts stands for its `text` parts, put together. Anything else, and a list without
-    /// turns, is missing. Read the turns with `RawChatTurns`.
+    /// A content that is a list of parts becomes its `text` parts, joined. Anything else, and a list without turns, is
+    /// missing. Read the turns with `RawChatTurns`.
     public static let chat = JSONPath()
 }
 
-/// What was found under a path.
+/// The kind of value found at a path.
 public enum FieldKind: UInt32, Sendable {
-    /// The key isn't there, or something on the way to it is no object.
+    /// The key is missing, or a value on the path is not an object.
     case missing = 0
     case null = 1
     /// The string's characters, unescaped, in UTF-8.
     case string = 2
-    /// A number, boolean, array or object: its JSON exactly as spelled.
+    /// A number, boolean, array or object: its JSON exactly as written.
     case other = 3
     /// Turns in the encoding that `RawChatTurns` reads.
     case chat = 4
 }
 
-/// Why a line is no good record, and where in the line that can be seen.
+/// The fault of a malformed line, and its position.
 public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of fault.
     public struct Code: Sendable, Hashable {
@@ -89,7 +89,7 @@ public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var code: Code
-    /// Counted from 0, from the start of the line.
+    /// The offset from the start of the line, counted from 0.
     public var position: Int
 
     public init(_ code: Code, at position: Int) {
@@ -97,7 +97,7 @@ public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
         self.position = position
     }
 
-    /// What is wrong, in words, without the place.
+    /// The fault as a phrase, without the position.
     public var reason: String {
         switch code {
         case .empty: "the line is empty"
@@ -108,13 +108,13 @@ public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
         case .invalidUTF8: "not valid UTF-8"
         case .controlCharacter: "a control character in a string (it must be escaped)"
         case .badEscape: "an unknown or incomplete escape in a string"
-        case .loneSurrogate: "half of a surrogate pair in a string (\\ud800 to \\udfff come in twos)"
+        case .loneSurrogate: "half of a surrogate pair in a string (\\ud800 to \\udfff come in pairs)"
         case .unterminated: "the line ends inside the object"
         case .badNumber: "not a valid JSON number"
         case .badLiteral: "an unknown word (JSON has true, false and null)"
         case .unexpected: "an unexpected character"
         case .tooDeep: "nested deeper than 1024 levels"
-        case .memory: "no memory left for reading this line"
+        case .memory: "not enough memory to read this line"
         default: "not valid JSON"
         }
     }
@@ -122,16 +122,16 @@ public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String { "\(reason), at byte \(position) of the line" }
 }
 
-/// Checks lines of JSON completely and takes fields out of them.
+/// Validates lines of JSON completely and extracts fields.
 ///
-/// A line must be exactly one JSON object (RFC 8259) in valid UTF-8, in every field, read or not; half surrogate pairs
-/// are faults wherever they stand. Numbers of any size are fine and keep their spelling. Of equal keys in one object
-/// the first counts. Nesting ends at 1024 levels.
+/// A line must be exactly one JSON object (RFC 8259) in valid UTF-8; this includes fields that aren't extracted. Half
+/// surrogate pairs are faults everywhere. Numbers of any size are valid and keep their spelling. Of duplicate keys in
+/// an object the first one counts. Nesting is limited to 1024 levels.
 ///
-/// Make one for every thread. Extraction allocates nothing once its buffers have grown to the longest line; lines over
-/// 1 MiB take a scalar way that needs no table, so memory is never a multiple of the line but for chat turns.
+/// Use one per thread. Extraction allocates nothing once its buffers have grown to the longest line. Lines over 1 MiB
+/// are parsed without an index, so memory is never a multiple of the line, except for chat turns.
 public final class JSONExtractor {
-    /// Which of the two ways to take; both give the same results.
+    /// The parser's two implementations; both give the same results.
     enum Way: Int32 { case auto = 0, fast = 1, slow = 2 }
 
     private let json: OpaquePointer
@@ -157,9 +157,9 @@ public final class JSONExtractor {
 
     deinit { sluice_json_destroy(json) }
 
-    /// Checks a line and appends one row of fields to the arena; a bad line appends nothing.
+    /// Validates a line and appends one row of fields to the arena; a malformed line appends nothing.
     ///
-    /// - Returns: `nil` when the line is good.
+    /// - Returns: `nil` if the line is valid.
     @inline(__always)
     public func extract(_ line: UnsafeRawBufferPointer, into arena: FieldArena) -> JSONFault? {
         var needed = 0
@@ -174,8 +174,8 @@ public final class JSONExtractor {
         return nil
     }
 
-    /// Checks a line and gives its fields in memory of their own, which an arena that is used again would keep: for lines
-    /// that are far longer than others.
+    /// Validates a line and returns its fields in separate memory, for lines far longer than others: a reused arena
+    /// would keep the memory.
     public func extractAlone(_ line: UnsafeRawBufferPointer) -> Result<LoneFields, JSONFault> {
         var needed = 0
         var position = 0
@@ -193,20 +193,20 @@ public final class JSONExtractor {
                 places: fields.map { (Int($0.offset), Int($0.length), FieldKind(rawValue: $0.kind) ?? .missing) }))
     }
 
-    /// Gives back the memory that grew with the longest line.
+    /// Frees the memory that grew with the longest line.
     public func shrink() { sluice_json_shrink(json) }
 }
 
-/// The fields of one record, in memory of their own.
+/// The fields of one record, in separate memory.
 public struct LoneFields: Sendable {
     public typealias Place = (offset: Int, length: Int, kind: FieldKind)
 
     /// The bytes of all fields.
     public let bytes: [UInt8]
-    /// Where each field lies in `bytes`, and what it is.
+    /// The position of each field in `bytes`, and its kind.
     public let places: [Place]
 
-    /// Gives some fields to `body` piece by piece, framed as `RecordHasher.frame` frames them.
+    /// Passes some fields to `body` piece by piece, framed like `RecordHasher.frame`.
     public func forEachPart(of fields: [Int], _ body: (UnsafeRawBufferPointer) -> Void) {
         for field in fields {
             let place = places[field]
@@ -219,14 +219,14 @@ public struct LoneFields: Sendable {
     }
 }
 
-/// The fields of many records: one flat buffer of bytes, and for every record and path a place in it.
+/// The fields of many records: one flat buffer of bytes, and a position in it for every record and path.
 ///
-/// A growing array of rows, one row for every record extracted, `width` fields a row. Reuse it with `removeAll()`.
-/// One thread at a time.
+/// Rows are appended, one per extracted record, with `width` fields each. Reuse it with `removeAll()`. One thread at a
+/// time.
 public final class FieldArena: @unchecked Sendable {
-    // @unchecked: as with RawBlock, whoever holds it alone may use it.
+    // @unchecked: as with RawBlock, only its current owner may use it.
 
-    /// How many fields a row has: as many as the extractor has paths.
+    /// The number of fields per row: that of the extractor's paths.
     public let width: Int
     var bytes: UnsafeMutablePointer<UInt8>
     var byteCount = 0
@@ -246,11 +246,11 @@ public final class FieldArena: @unchecked Sendable {
         fields.deallocate()
     }
 
-    /// How many records are in it.
+    /// The number of records.
     public var rows: Int { width == 0 ? 0 : fieldCount / width }
     /// The bytes of all fields.
     public var usedBytes: Int { byteCount }
-    /// The memory that it holds.
+    /// The memory that it uses.
     public var capacity: Int { byteCapacity + fieldCapacity * MemoryLayout<sluice_json_field>.stride }
 
     public func removeAll() {
@@ -258,7 +258,7 @@ public final class FieldArena: @unchecked Sendable {
         fieldCount = 0
     }
 
-    /// Takes the last row back, for a record that turns out not to be wanted.
+    /// Removes the last row, for a record that is not needed.
     public func removeLastRow() {
         guard fieldCount >= width, width > 0 else { return }
         fieldCount -= width
@@ -280,7 +280,7 @@ public final class FieldArena: @unchecked Sendable {
     /// The bytes of all fields, valid until the arena changes.
     public var bytesInUse: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: byteCount) }
 
-    /// Where a field lies in `bytesInUse`, and what it is.
+    /// The position of a field in `bytesInUse`, and its kind.
     public func entry(_ row: Int, _ field: Int) -> (offset: Int, length: Int, kind: FieldKind) {
         let place = fields[row * width + field]
         return (Int(place.offset), Int(place.length), kind(row, field))
@@ -309,7 +309,7 @@ public final class FieldArena: @unchecked Sendable {
     }
 }
 
-/// Reads the turns of a `chat` field: (4-byte little-endian length, role, 4-byte length, content), again and again.
+/// Reads the turns of a `chat` field: (4-byte little-endian length, role, 4-byte length, content), repeated.
 public struct RawChatTurns: Sequence, IteratorProtocol {
     public typealias Turn = (role: UnsafeRawBufferPointer, content: UnsafeRawBufferPointer)
 

@@ -8,7 +8,7 @@ public func isValidUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
 
 private let hexDigits: [UInt8] = Array("0123456789abcdef".utf8)
 
-/// The bytes of valid UTF-8 as a JSON string, quotes included.
+/// The size of valid UTF-8 as a JSON string, quotes included.
 public func jsonStringSize(_ text: UnsafeRawBufferPointer) -> Int {
     var size = text.count + 2
     for byte in text {
@@ -22,7 +22,7 @@ public func jsonStringSize(_ text: UnsafeRawBufferPointer) -> Int {
 }
 
 extension [UInt8] {
-    /// Appends valid UTF-8 as a JSON string, quotes included. Escapes what JSON says must be, and nothing else.
+    /// Appends valid UTF-8 as a JSON string, quotes included. Escapes only what JSON requires.
     public mutating func appendJSONString(_ text: UnsafeRawBufferPointer) {
         reserveCapacity(count + text.count + 2)
         append(UInt8(ascii: "\""))

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Where one record lies in a block: its bytes without the line end, its line, its place in the file.
+/// The position of a record in a block: its bytes without the line end, its line, its place in the file.
 public struct RawLine: Sendable, Equatable {
     /// The record's bytes are `start ..< end` of the block's bytes.
     public var start: UInt32
@@ -11,43 +11,43 @@ public struct RawLine: Sendable, Equatable {
     public var byteDelta: UInt32
 }
 
-/// A line that was longer than allowed and has been passed over.
+/// A line that exceeded the limit and was skipped.
 public struct OverlongLine: Sendable, Equatable {
     /// The line's number in the file, from 1.
     public var line: UInt64
-    /// Where the line begins in the unpacked file.
+    /// The start of the line in the unpacked file.
     public var byte: UInt64
-    /// The line's bytes without its line end.
+    /// The line's length in bytes, without its line end.
     public var length: UInt64
     /// The first bytes of the line, at most `FramingLimits.overlongHead`.
     public var head: [UInt8]
 }
 
-/// A run of records as they came: one buffer, and where the records lie in it.
+/// Consecutive records in their original form: one buffer, and the positions of the records.
 ///
-/// A block is filled by a `BlockReader` and reused: `next(into:)` on it again frees nothing and grows only for a
-/// longer line. After its last byte come at least `padding` more that may be read (they are zero).
+/// A `BlockReader` fills and reuses the block: a further `next(into:)` frees nothing and grows the buffer only for a
+/// longer line. At least `padding` readable zero bytes follow the content.
 ///
-/// A block may be handed from thread to thread, one at a time.
+/// Threads may pass a block on, but only one may use it at a time.
 public final class RawBlock: @unchecked Sendable {
-    // @unchecked: nothing here is guarded; whoever holds the block alone may use it, as with a buffer of memory.
+    // @unchecked: nothing is synchronised; only its current owner may use the block, as with any buffer.
 
-    /// Bytes after the content that may be read.
+    /// Readable bytes after the content.
     public static let padding = 64
 
     private(set) var memory: UnsafeMutableRawBufferPointer
     /// The content is the first `count` bytes of the buffer.
     public internal(set) var count = 0
     public internal(set) var lines: [RawLine] = []
-    /// The number of the first line in the block, from 1, blank ones counted.
+    /// The number of the first line in the block, from 1, including blank lines.
     public internal(set) var firstLine: UInt64 = 1
-    /// Where the block begins in the unpacked file.
+    /// The start of the block in the unpacked file.
     public internal(set) var firstByte: UInt64 = 0
-    /// Lines of the block with nothing but white space; they have numbers and are no records.
+    /// Lines of the block with only white space; they have line numbers but aren't records.
     public internal(set) var blankLines: UInt64 = 0
-    /// Lines passed over for their length. A block ends after such a line, so there is one at most, its last.
+    /// Lines skipped because of their length. A block ends after such a line, so there is at most one, the last.
     public internal(set) var overlong: [OverlongLine] = []
-    /// Whether it holds one record longer than `FramingLimits.longRecord` and nothing else.
+    /// Whether it has a single record, which is longer than `FramingLimits.longRecord`.
     public internal(set) var isLong = false
 
     public init() { memory = .allocate(byteCount: Self.padding, alignment: 64) }
@@ -63,8 +63,8 @@ public final class RawBlock: @unchecked Sendable {
         UnsafeRawBufferPointer(start: memory.baseAddress! + Int(line.start), count: Int(line.end - line.start))
     }
 
-    /// Puts a line end right after a record. One is there already but for a `\r` before it and the end of the file, and
-    /// no other record's bytes are. So neighbouring records can be written in one piece; see `bytes(from:to:)`.
+    /// Puts a line end right after a record. One is there already, except after `\r` and at the end of the file, and no
+    /// other record's bytes are there. So adjacent records can be written as one piece; see `bytes(from:to:)`.
     @inline(__always)
     public func endLine(of line: RawLine) { memory[Int(line.end)] = 0x0A }
 
@@ -77,10 +77,10 @@ public final class RawBlock: @unchecked Sendable {
     /// The number of a record's line in the file, from 1.
     public func lineNumber(of line: RawLine) -> UInt64 { firstLine + UInt64(line.lineDelta) }
 
-    /// Where a record begins in the unpacked file.
+    /// The start of a record in the unpacked file.
     public func byteOffset(of line: RawLine) -> UInt64 { firstByte + UInt64(line.byteDelta) }
 
-    /// The memory that the block holds, used or not.
+    /// The memory of the block, used or not.
     public var capacity: Int { memory.count + lines.capacity * MemoryLayout<RawLine>.stride }
 
     func reset(firstLine: UInt64, firstByte: UInt64) {
@@ -93,8 +93,8 @@ public final class RawBlock: @unchecked Sendable {
         self.firstByte = firstByte
     }
 
-    /// Room for `capacity` bytes, the content kept. A block that once held a giant gives the memory back when
-    /// `shrinking`.
+    /// Makes room for `capacity` bytes and keeps the content. With `shrinking`, a block that held a huge line frees
+    /// memory.
     func reserve(_ capacity: Int, shrinking: Bool = false) {
         let wanted = capacity + Self.padding
         if wanted <= memory.count && !(shrinking && memory.count > 2 * wanted) { return }
@@ -104,14 +104,14 @@ public final class RawBlock: @unchecked Sendable {
         memory = larger
     }
 
-    /// Gives the memory of the content back; lines and places stay, and their bytes can't be read any more.
+    /// Frees the memory of the content; lines and positions stay, but their bytes can't be read any more.
     public func release() {
         memory.deallocate()
         memory = .allocate(byteCount: Self.padding, alignment: 64)
         count = 0
     }
 
-    /// Room for content after what is there.
+    /// The room after the content.
     var room: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: memory[count..<(memory.count - Self.padding)])
     }
@@ -119,18 +119,18 @@ public final class RawBlock: @unchecked Sendable {
     func seal() { memset(memory.baseAddress! + count, 0, Self.padding) }
 }
 
-/// Where blocks and lines end. Follows from the input and these numbers alone.
+/// The limits of blocks and lines, which depend on the input and these numbers alone.
 public struct FramingLimits: Sendable, Equatable {
-    /// A block ends at the first line end at or past so many bytes.
+    /// A block ends at the first line end at or past this many bytes.
     public var blockBytes: Int
-    /// A block ends after so many records.
+    /// A block ends after this many records.
     public var blockRecords: Int
-    /// A line with more bytes than this, its line end not counted, is passed over and reported.
+    /// A line with more bytes than this, without its line end, is skipped and reported.
     public var maxRecord: Int
-    /// How many bytes of such a line are kept for the report.
+    /// The number of bytes of such a line that are kept for the report.
     public var overlongHead: Int
-    /// A record with more bytes than this, its line end counted in, has a block of its own, and is read only where the
-    /// caller has room for a record of `maxRecord`.
+    /// A record with more bytes than this, including its line end, has its own block, and is read only if the caller
+    /// has memory for a record of `maxRecord`.
     public var longRecord: Int
 
     public init(

@@ -1,32 +1,32 @@
 import CZstd
 
-/// How the bytes of a file are packed, told by their first bytes.
+/// The compression of a file, recognised by its first bytes.
 public enum StreamFormat: String, Sendable {
     case plain, gzip, zstd
 }
 
-/// A stream of bytes, unpacked where the file is packed.
+/// A stream of bytes, unpacked if the file is compressed.
 ///
 /// A source belongs to one thread at a time.
 public protocol ByteSource: AnyObject {
     /// The file's name, for messages.
     var path: String { get }
     var format: StreamFormat { get }
-    /// How many bytes of the file, as it lies on disk, are used up; for progress.
+    /// The bytes of the file on disk used up so far; for progress.
     var fileOffset: UInt64 { get }
 
-    /// Fills `buffer` from its start, with at least one byte unless the stream is at its end.
+    /// Fills `buffer` from its start, with at least one byte unless the stream has ended.
     ///
-    /// - Returns: how many bytes there are now; 0 at the end, then and ever after.
+    /// - Returns: the number of bytes; 0 at the end and in all later calls.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int
 
-    /// Whether `read` gave nothing because the stream needs a large window and may not have one yet (see `WindowGate`),
-    /// and not because it is at its end.
+    /// Whether `read` returned 0 because the stream needs a large window and may not have one yet (see `WindowGate`),
+    /// not because it has ended.
     var isWaiting: Bool { get }
 
-    /// Does a piece of the work that `read` will need: any thread may call it, beside the one that reads.
+    /// Does a piece of the work that `read` will need. Any thread may call it, at the same time as the reader.
     ///
-    /// - Returns: whether there was something to do.
+    /// - Returns: whether there was work to do.
     func unpackAhead() -> Bool
 }
 
@@ -35,30 +35,30 @@ extension ByteSource {
     public func unpackAhead() -> Bool { false }
 }
 
-/// Whether a stream may take the memory of a large zstd window. Of several streams that are open at a time one may.
+/// Whether a stream may use the memory of a large zstd window. Of several open streams, one may.
 public final class WindowGate: @unchecked Sendable {
-    // @unchecked: whoever reads the stream alone may open and close it.
+    // @unchecked: only the thread that reads the stream opens and closes it.
     public var isOpen = false
-    /// Windows up to this size, as a power of two, need no leave.
+    /// Windows up to this size, as a power of two, need no permission.
     public let freeLog: Int
 
     public init(freeLog: Int) { self.freeLog = freeLog }
 }
 
-/// How inputs are opened.
+/// Options for opening inputs.
 public struct InputOptions: Sendable {
-    /// The largest zstd window, as a power of two: a frame may ask for so much memory and not more.
+    /// The largest zstd window allowed, as a power of two: the most memory that a frame may require.
     public var windowLogMax: Int
-    /// Asked before a frame with a large window begins; nil where any window up to `windowLogMax` may be used at once.
+    /// Checked before a frame with a large window starts; nil if all windows up to `windowLogMax` may be used at once.
     public var gate: WindowGate?
-    /// The most bytes a file is read in at once.
+    /// The most bytes read from a file at once.
     public var bufferBytes: Int
-    /// Is given the bytes of the file as they lie on disk, while they are read.
+    /// Receives the bytes of the file on disk as they are read.
     public var digest: FileDigest?
-    /// Frames of a zstd file of many frames that may be unpacked ahead of the reader (see `ByteSource.unpackAhead`); 0 and
-    /// 1 mean none.
+    /// The most frames of a zstd file that are unpacked ahead of the reader (see `ByteSource.unpackAhead`); 0 and 1
+    /// mean none.
     public var readAheadFrames: Int
-    /// Bytes that the frames read ahead may take, packed and unpacked.
+    /// The most bytes for frames read ahead, in both forms.
     public var readAheadBytes: Int
 
     public init(
@@ -75,18 +75,19 @@ public struct InputOptions: Sendable {
 }
 
 extension FileSystem {
-    /// Opens an input: `-` is standard input; zstd and gzip are told by the first bytes, not by the name.
+    /// Opens an input: `-` is standard input; zstd and gzip are recognised by the first bytes, not by the name.
     ///
-    /// An empty file is an empty stream, unless its name promises packed data, which has never 0 bytes.
+    /// An empty file is an empty stream, unless its name implies compressed data, which never has 0 bytes.
     ///
-    /// - Throws: `.truncatedStream` for such a file; `.notCompressed` when the name ends in `.zst` or `.gz` and the content is something else.
+    /// - Throws: `.truncatedStream` for such a file; `.notCompressed` if the name ends in `.zst` or `.gz` but the
+    ///   content is something else.
     public func openInput(_ path: String, options: InputOptions = InputOptions()) throws(IOFailure) -> any ByteSource {
         let input = RawInput(
             file: try openForReading(path), capacity: options.bufferBytes, range: nil, digest: options.digest)
         return try makeSource(input, options: options, named: path)
     }
 
-    /// Opens one frame, or a run of whole frames, of a zstd file; see `zstdFrames(of:)`.
+    /// Opens one frame, or consecutive complete frames, of a zstd file; see `zstdFrames(of:)`.
     public func openInput(
         _ path: String, range: Range<UInt64>, options: InputOptions = InputOptions()
     ) throws(IOFailure) -> any ByteSource {
@@ -113,13 +114,13 @@ extension FileSystem {
         where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && input.range == nil {
             guard !start.isEmpty else {
                 throw IOFailure(
-                    .truncatedStream, path: path, offset: 0, found: "the file is empty, which no \(name) file is",
-                    advice: "It looks like a failed download: get it again.")
+                    .truncatedStream, path: path, offset: 0, found: "the file is empty, and so not a \(name) file",
+                    advice: "It looks like a failed download; download it again.")
             }
             throw IOFailure(
                 .notCompressed, path: path, offset: input.range?.lowerBound ?? 0,
-                found: "named \(ending) but starts with \(shown(start)), which is no \(name) data",
-                advice: "Give the file its right name, or create it again.")
+                found: "named \(ending) but starts with \(shown(start)), which is not \(name) data",
+                advice: "Rename the file, or create it again.")
         }
         return PlainSource(input)
     }
@@ -132,29 +133,29 @@ func isZstd(_ start: [UInt8]) -> Bool {
         || (start[0] & 0xF0 == 0x50 && start[1] == 0x2A && start[2] == 0x4D && start[3] == 0x18)
 }
 
-/// Bytes as a reader wants to see them: quoted when they are text, else in hexadecimal.
+/// Bytes for messages: quoted if they are text, else in hexadecimal.
 func shown(_ bytes: [UInt8]) -> String {
     if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return "«\(String(decoding: bytes, as: UTF8.self))»" }
     return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
 }
 
-/// The file under a source: one buffer, filled from the file and used up from its front.
+/// The file under a source: one buffer, filled from the file and consumed from its front.
 final class RawInput {
     let file: OpenFile
-    /// The part of the file to read, or all of it.
+    /// The part of the file to read; nil for all of it.
     let range: Range<UInt64>?
     private let digest: FileDigest?
     private let buffer: UnsafeMutableRawBufferPointer
-    /// The bytes at hand: `start ..< end` of the buffer.
+    /// The available bytes: `start ..< end` of the buffer.
     private(set) var start = 0
     private(set) var end = 0
-    /// The place in the file of `end`.
+    /// The file position of `end`.
     private var position: UInt64
     private(set) var atEnd = false
 
     var path: String { file.path }
     var available: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer[start..<end]) }
-    /// The place in the file of the first byte at hand.
+    /// The file position of the first available byte.
     var offset: UInt64 { position - UInt64(end - start) }
 
     init(file: consuming OpenFile, capacity: Int, range: Range<UInt64>?, digest: FileDigest? = nil) {
@@ -169,7 +170,7 @@ final class RawInput {
 
     func use(_ count: Int) { start += count }
 
-    /// Makes sure that so many bytes are at hand, if the file has them; `count` is far below the capacity.
+    /// Makes this many bytes available, if the file has them; `count` is far below the capacity.
     func fill(atLeast count: Int) throws(IOFailure) {
         while end - start < count, !atEnd {
             if start > 0 {
@@ -182,7 +183,7 @@ final class RawInput {
         }
     }
 
-    /// Reads past the buffer, straight into the caller's memory; only when nothing is at hand.
+    /// Reads directly into the caller's memory; only when no bytes are available in the buffer.
     func readMore(_ target: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
         let got: Int
         if let range {
@@ -202,7 +203,7 @@ final class RawInput {
     func usedDirectly() { start = 0; end = 0 }
 }
 
-/// A file as it is.
+/// An uncompressed file.
 final class PlainSource: ByteSource {
     private let input: RawInput
     let format = StreamFormat.plain

@@ -1,11 +1,11 @@
 import CZstd
 
-/// Compresses buffers to zstd frames of their own, with content size and checksum. Make one for every thread.
+/// Compresses each buffer to its own zstd frame, with content size and checksum. Use one per thread.
 ///
-/// Equal bytes give equal frames, on any thread and in any order, for one level and one version of libzstd.
+/// Equal bytes give equal frames, on any thread and in any order, for a given level and version of libzstd.
 public final class FrameCompressor {
     private let context: OpaquePointer
-    /// Levels with larger windows get this one, so that a frame of any size takes the memory of one of 4 MiB.
+    /// Levels with larger windows get this one, so that a frame of any size needs the memory of a frame of 4 MiB.
     private static let largestWindowLog = 22
 
     public init(level: Int = 3) {
@@ -22,7 +22,7 @@ public final class FrameCompressor {
 
     deinit { ZSTD_freeCCtx(context) }
 
-    /// Replaces what `frame` holds by one frame with the bytes in it; its memory is used again.
+    /// Replaces the content of `frame` by one frame of the bytes; reuses its memory.
     public func compress(_ bytes: UnsafeRawBufferPointer, into frame: inout [UInt8]) {
         let bound = Self.bound(bytes.count)
         if frame.count < bound {
@@ -33,21 +33,21 @@ public final class FrameCompressor {
         frame.removeSubrange(size...)
     }
 
-    /// Writes one frame with the bytes in it to the start of `frame`, and gives its size.
+    /// Writes one frame of the bytes to the start of `frame`, and returns its size.
     ///
     /// - Parameter frame: at least `bound(bytes.count)` bytes.
     public func compress(_ bytes: UnsafeRawBufferPointer, to frame: UnsafeMutableRawBufferPointer) -> Int {
         precondition(frame.count >= Self.bound(bytes.count), "no room for the worst case")
         let size = ZSTD_compress2(context, frame.baseAddress, frame.count, bytes.baseAddress, bytes.count)
-        // The target has room for the worst case, so only a lack of memory is left.
+        // The target has room for the worst case, so the only possible error is a lack of memory.
         guard ZSTD_isError(size) == 0 else {
             fatalError("zstd: \(String(cString: ZSTD_getErrorName(size)))")  // lint:allow: malloc failed
         }
         return size
     }
 
-    /// Replaces what `frame` holds by one frame with the bytes of all pieces, one after the other. Takes memory for the frame
-    /// alone, however long the pieces are.
+    /// Replaces the content of `frame` by one frame of all pieces, one after another. Takes memory only for the frame,
+    /// however long the pieces are.
     public func compress(pieces: [UnsafeRawBufferPointer], into frame: inout [UInt8]) {
         frame.removeAll()
         ZSTD_CCtx_setPledgedSrcSize(context, UInt64(pieces.reduce(0) { $0 + $1.count }))
@@ -68,14 +68,14 @@ public final class FrameCompressor {
         }
     }
 
-    /// The most bytes that a frame of so many can have.
+    /// The largest possible size of a frame with this many bytes.
     public static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
 
-    /// The most memory that a compressor of a level takes, whatever it compresses, in bytes.
+    /// The most memory of a compressor of a level, for any input, in bytes.
     public static func memory(level: Int) -> Int {
         ZSTD_estimateCCtxSize_usingCParams(ZSTD_getCParams(Int32(level), 1 << UInt64(largestWindowLog), 0))
     }
 
-    /// The memory that the compressor holds.
+    /// The memory that the compressor uses.
     public var memory: Int { ZSTD_sizeof_CCtx(context) }
 }

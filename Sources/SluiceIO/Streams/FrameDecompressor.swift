@@ -1,9 +1,9 @@
 import CZstd
 import Glibc
 
-/// A context of libzstd for unpacking; to be freed by whoever asked for it.
+/// A libzstd context for decompression; the caller must free it.
 ///
-/// - Throws: `IOFailure` with `ENOMEM` where there is no memory for it.
+/// - Throws: `IOFailure` with `ENOMEM` if there is no memory for it.
 func makeUnpackingContext(for path: String) throws(IOFailure) -> OpaquePointer {
     if let context = ZSTD_createDCtx() { return context }
     throw IOFailure(
@@ -11,7 +11,7 @@ func makeUnpackingContext(for path: String) throws(IOFailure) -> OpaquePointer {
         advice: "Lower `memory` or `--threads`, or free memory on this machine.")
 }
 
-/// Unpacks whole zstd frames, one at a time; readers that take turns on one thread can share it.
+/// Unpacks complete zstd frames, one at a time; readers on the same thread can share it.
 public final class FrameDecompressor {
     private let context: OpaquePointer
 
@@ -24,9 +24,9 @@ public final class FrameDecompressor {
 
     deinit { ZSTD_freeDCtx(context) }
 
-    /// Unpacks a frame to fill `content` exactly.
+    /// Unpacks a frame that must fill `content` exactly.
     ///
-    /// - Returns: whether the frame is sound and has so many bytes.
+    /// - Returns: whether the frame is valid and has this size.
     func unpack(_ frame: UnsafeRawBufferPointer, to content: UnsafeMutableRawBufferPointer) -> Bool {
         ZSTD_decompressDCtx(context, content.baseAddress, content.count, frame.baseAddress, frame.count)
             == content.count

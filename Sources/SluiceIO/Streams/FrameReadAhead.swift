@@ -1,15 +1,14 @@
 import Glibc
 
-/// A zstd file of many frames, unpacked by whoever has time for it; gives the bytes that `ZstdSource` gives, in order.
+/// A zstd file of many frames, unpacked by idle threads; returns the same bytes as `ZstdSource`, in order.
 ///
-/// It has no threads of its own: a thread that has nothing better to do calls `unpackAhead()`, and the reader unpacks
-/// what nobody has begun. A frame is read from the file under the lock, so a digest sees the file in order, and unpacked
-/// into a slot of its own. Frames must state their content size. Where a frame can't be unpacked, a plain `ZstdSource` goes
-/// on from its start and says what is wrong as it always does. Memory: `readAheadFrames` times the largest frame, packed
-/// and unpacked.
+/// It has no threads of its own: idle threads call `unpackAhead()`, and the reader unpacks frames that nobody has
+/// started. A frame is read from the file under the lock, so a digest sees the file in order, and unpacked into a
+/// separate slot. Frames must state their content size. If a frame can't be unpacked, a plain `ZstdSource` continues
+/// from its start and reports the error as usual. Memory: `readAheadFrames` times the largest frame, in both forms.
 final class FrameReadAhead: ByteSource, @unchecked Sendable {
-    // What the threads share is touched only with `monitor` locked; a slot's bytes belong to the thread that fills it
-    // until it is ready, and to the reader from then on.
+    // @unchecked: shared state is only accessed with `monitor` locked; a slot's bytes belong to the thread that fills
+    // it until it is ready, then to the reader.
 
     private final class Slot {
         var packed: [UInt8] = []
@@ -27,26 +26,26 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     private let frames: [ZstdFrame]
     private let monitor = Monitor()
     private var slots: [Slot]
-    /// The next frame to be unpacked, and the one that the reader is at.
+    /// The next frame to be unpacked, and the frame being read.
     private var claimed = 0
     private var current = 0
     private var offsetInCurrent = 0
     private var readFailure: IOFailure?
-    /// How much of the file the digest has seen.
+    /// The part of the file that the digest has seen.
     private var digested: UInt64 = 0
     private let size: UInt64
     private var fallback: ZstdSource?
 
-    /// Largest content of a frame that is read ahead.
+    /// The largest content of a frame that is read ahead.
     static let largestFrame: UInt64 = 8 << 20
-    /// A file of more frames is read plainly: the list of them would take more than 4 MiB.
+    /// A file with more frames is read plainly: the list of frames would take more than 4 MiB.
     private static let mostFrames = 64 << 10
 
-    /// - Returns: nil where the file is not worth it: few frames, large ones, frames that don't state their size, or where
-    ///   so many of them take more than `options.readAheadBytes`.
+    /// - Returns: nil if read-ahead would not pay: too few frames, frames that are too large or state no size, or
+    ///   frames that need more than `options.readAheadBytes`.
     init?(_ path: String, options: InputOptions, fileSystem: FileSystem) throws(IOFailure) {
         let count = options.readAheadFrames
-        // A damaged file is a plain source's business, which gives what is good before it says what is wrong.
+        // Leave a damaged file to a plain source, which returns the good bytes before it reports the error.
         guard let frames = try? fileSystem.zstdFrames(of: path, atMost: Self.mostFrames) else { return nil }
         guard count > 1, frames.count >= 2 * count,
             frames.allSatisfy({ ($0.contentSize ?? .max) <= Self.largestFrame && $0.size <= 2 * Self.largestFrame })
@@ -71,7 +70,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
 
     // MARK: Unpacking
 
-    /// Unpacks the next frame that nobody has begun, where there is a free slot for it.
+    /// Unpacks the next frame that nobody has started, if there is a free slot.
     func unpackAhead() -> Bool {
         monitor.lock()
         guard fallback == nil, let number = claim() else {
@@ -85,7 +84,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
 
     /// Takes the next frame and reads it; called with the lock held.
     private func claim() -> Int? {
-        // A slot is free when the reader is done with the frame that was in it.
+        // A slot becomes free when the reader is done with its frame.
         guard readFailure == nil, claimed < frames.count, claimed < current + slots.count else { return nil }
         let number = claimed
         claimed += 1
@@ -109,7 +108,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         }
     }
 
-    /// Reads a frame, and what lies between it and the one before for the digest's sake.
+    /// Reads a frame and, for the digest, the bytes between it and the previous one.
     private func read(_ frame: ZstdFrame, into slot: Slot) throws(IOFailure) {
         try digestGap(to: frame.offset)
         slot.packed.removeAll(keepingCapacity: true)
@@ -186,13 +185,13 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         }
     }
 
-    /// The digest sees what follows the last frame, such as a seek table.
+    /// The digest also covers what follows the last frame, such as a seek table.
     private func end() throws(IOFailure) -> Int {
         try digestGap(to: size)
         return 0
     }
 
-    /// The error is that of a plain source, with the bytes that are good before it.
+    /// The error is the one of a plain source, after the good bytes before it.
     private func goOnPlainly(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
         let start = frames[current].offset
         var plain = options

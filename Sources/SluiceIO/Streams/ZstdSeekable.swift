@@ -1,18 +1,18 @@
 import CZstd
 
-// The seekable format of zstd (contrib/seekable_format in its source): independent frames, then a skippable frame with
-// the sizes of all of them. Any zstd reads such a file from front to back.
+// zstd's seekable format (contrib/seekable_format in its source): independent frames, then a skippable frame with the
+// sizes of all of them. Any zstd program can read such a file sequentially.
 private let seekTableMagic: UInt32 = 0x184D_2A5E
 private let seekableMagic: UInt32 = 0x8F92_EAB1
 
-/// Where a seekable file cuts its frames.
+/// The size at which frames of a seekable file end.
 public let defaultFrameBytes = 2 << 20
 
-/// Writes a `.zst` file of independent frames with a seek table; it stands under its name after `finish()`.
+/// Writes a `.zst` file of independent frames with a seek table; `finish()` gives the file its name.
 ///
-/// Records given to `append(_:)` are cut into frames at the first record end at or past `frameBytes`, so cuts follow
-/// content alone. Whoever compresses frames elsewhere, on several threads, gives them in order to
-/// `appendFrame(_:contentSize:)` and gets the same file by cutting by the same rule.
+/// Records given to `append(_:)` form frames that end at the first record end at or past `frameBytes`, so frames depend
+/// only on the content. Frames compressed elsewhere, on several threads, can be added in order with
+/// `appendFrame(_:contentSize:)`; the same rule then gives the same file.
 public final class ZstdSeekableWriter {
     public struct Sizes: Sendable, Equatable {
         public var compressed: UInt32
@@ -31,7 +31,7 @@ public final class ZstdSeekableWriter {
     private var frame: [UInt8] = []
     /// The frames so far.
     public private(set) var frames: [Sizes] = []
-    /// The bytes of all frames unpacked, without what waits for its frame to be full.
+    /// The unpacked size of all frames, without records waiting for a full frame.
     public private(set) var contentBytes: UInt64 = 0
     public private(set) var compressedBytes: UInt64 = 0
     public let path: String
@@ -45,7 +45,7 @@ public final class ZstdSeekableWriter {
         file = try AtomicFile(path, fileSystem: fileSystem)
     }
 
-    /// Adds a record or line, its line end included; a frame ends only between two of these.
+    /// Adds a record or line, including its line end; frames end only between records.
     public func append(_ record: UnsafeRawBufferPointer) throws(IOFailure) {
         pending.append(contentsOf: record)
         if pending.count >= frameBytes { try endFrame() }
@@ -88,7 +88,7 @@ public final class ZstdSeekableWriter {
         return table
     }
 
-    /// Writes the seek table and makes the file stand under its name. A file without content is an empty frame.
+    /// Writes the seek table and renames the file to its final name. A file without content is an empty frame.
     public func finish() throws(IOFailure) {
         if !pending.isEmpty || frames.isEmpty { try endFrame() }
         let table = Self.seekTable(frames)
@@ -99,15 +99,15 @@ public final class ZstdSeekableWriter {
     }
 }
 
-/// Reads any frame of a seekable file, or of any zstd file whose frames say their content size.
+/// Reads any frame of a seekable file, or of any zstd file whose frames state their content size.
 ///
 /// One thread at a time.
 public final class ZstdSeekableReader {
     private let file: OpenFile
     private let context: OpaquePointer
-    /// Where the frames begin in the file, and after the last the end of it.
+    /// The starts of the frames in the file, and the end of the last one.
     private var starts: [UInt64] = [0]
-    /// Where the contents of the frames begin, and after the last the size of the whole.
+    /// The starts of the frames' contents, and the end of the last one.
     private var contents: [UInt64] = [0]
     private var packed: [UInt8] = []
     public var path: String { file.path }
@@ -121,10 +121,10 @@ public final class ZstdSeekableReader {
             guard let content = frame.contentSize, frame.size < 1 << 31, content < 1 << 31 else {
                 throw IOFailure(
                     .corruptStream, path: path, offset: frame.offset,
-                    found: "this file has no seek table and its frames don't say how large they are",
+                    found: "this file has no seek table and its frames don't state their sizes",
                     advice: "Read it from front to back.")
             }
-            // Skippable frames may lie between.
+            // Skippable frames may be in between.
             starts[starts.count - 1] = frame.offset
             starts.append(frame.offset + frame.size)
             contents.append(contents.last! + content)
@@ -134,13 +134,13 @@ public final class ZstdSeekableReader {
     deinit { ZSTD_freeDCtx(context) }
 
     public var frameCount: Int { starts.count - 1 }
-    /// The bytes of the whole file, unpacked.
+    /// The unpacked size of the whole file.
     public var contentSize: UInt64 { contents.last! }
 
-    /// The bytes of a frame, by their places in the unpacked file.
+    /// The content of a frame, as a range of the unpacked file.
     public func contentRange(_ frame: Int) -> Range<UInt64> { contents[frame]..<contents[frame + 1] }
 
-    /// The frame that holds a byte of the unpacked file.
+    /// The frame that contains a byte of the unpacked file.
     public func frame(holding byte: UInt64) -> Int {
         var low = 0
         var high = frameCount
@@ -151,7 +151,7 @@ public final class ZstdSeekableReader {
         return low
     }
 
-    /// Unpacks a frame over what `bytes` held.
+    /// Unpacks a frame into `bytes`, replacing their content.
     public func read(frame: Int, into bytes: inout [UInt8]) throws(IOFailure) {
         let size = Int(starts[frame + 1] - starts[frame])
         let wanted = Int(contents[frame + 1] - contents[frame])
@@ -180,7 +180,7 @@ public final class ZstdSeekableReader {
         }
     }
 
-    /// Reads the seek table; `false` when there is none.
+    /// Reads the seek table; `false` if there is none.
     private func readTable(_ size: UInt64) throws(IOFailure) -> Bool {
         var footer = [UInt8](repeating: 0, count: 9)
         guard size >= 17, try file.read(into: &footer, at: size - 9) == 9, word(footer, 5) == seekableMagic else {
@@ -212,7 +212,7 @@ public final class ZstdSeekableReader {
 }
 
 extension OpenFile {
-    /// Fills an array from a place in the file; returns how many bytes there were.
+    /// Fills an array, starting at `offset`; returns the number of bytes read.
     func read(into bytes: inout [UInt8], at offset: UInt64) throws(IOFailure) -> Int {
         let result = bytes.withUnsafeMutableBytes { buffer -> Result<Int, IOFailure> in
             do throws(IOFailure) { return .success(try read(into: buffer, at: offset)) } catch {

@@ -1,6 +1,6 @@
 import CZstd
 
-/// A zstd file: frames one after another, skippable ones passed over, checksums verified.
+/// A zstd file: consecutive frames; skippable frames are skipped, checksums verified.
 public final class ZstdSource: ByteSource {
     private let input: RawInput
     private let context: OpaquePointer
@@ -8,24 +8,24 @@ public final class ZstdSource: ByteSource {
     private let gate: WindowGate?
     public private(set) var isWaiting = false
     private var insideFrame = false
-    /// How many bytes zstd wants next; three of them, if there are more, would be the header of the block after.
+    /// The number of bytes that zstd wants next; if more than three, the last three are the header of the next block.
     private var wanted = 0
-    /// Whether the last call filled its output, so that more may lie ready.
+    /// Whether the last call filled its output, so that more may be available.
     private var isFull = false
     private var finished = false
     private var produced: UInt64 = 0
-    /// What was unpacked when the frame now read began.
+    /// Unpacked bytes before the current frame.
     private var producedBefore: UInt64 = 0
-    /// Where the frame now read begins in the file.
+    /// The start of the current frame in the file.
     public private(set) var frameStart: UInt64 = 0
-    /// How many frames with content have begun.
+    /// The number of frames with content started so far.
     public private(set) var frames = 0
     public let format = StreamFormat.zstd
     public var path: String { input.path }
     public var fileOffset: UInt64 { input.offset }
 
-    /// - Parameter produced: unpacked bytes of the file before what `input` begins with.
-    /// - Throws: `IOFailure` where there is no memory to unpack with.
+    /// - Parameter produced: unpacked bytes of the file before the start of `input`.
+    /// - Throws: `IOFailure` if there is no memory for unpacking.
     init(_ input: RawInput, options: InputOptions, produced: UInt64 = 0) throws(IOFailure) {
         self.input = input
         self.produced = produced
@@ -37,7 +37,7 @@ public final class ZstdSource: ByteSource {
 
     deinit { ZSTD_freeDCtx(context) }
 
-    /// Thrown by the next call, since the last one had good bytes to give.
+    /// Thrown by the next call, since the last call returned good bytes.
     private var failure: IOFailure?
 
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
@@ -69,8 +69,8 @@ public final class ZstdSource: ByteSource {
                 insideFrame = true
                 wanted = frameHeaderStart + blockHeaderSize
             }
-            // One header or one block at a time, and none while unpacked bytes wait for room: where zstd meets a fault it doesn't tell what it
-            // gave before it in the same call.
+            // One header or one block at a time, and none while unpacked bytes wait for room: if zstd finds a fault, it
+            // doesn't tell what it returned before it in the same call.
             let share = isFull ? 0 : wanted > blockHeaderSize ? wanted - blockHeaderSize : wanted
             var source = ZSTD_inBuffer(src: ready.baseAddress, size: min(ready.count, share), pos: 0)
             let before = output.pos
@@ -94,9 +94,9 @@ public final class ZstdSource: ByteSource {
         }
     }
 
-    /// Looks at the header of the frame that `ready` starts with.
+    /// Reads the header of the frame at the start of `ready`.
     ///
-    /// - Returns: whether it may begin now.
+    /// - Returns: whether the frame may start now.
     private func beginFrame(_ ready: UnsafeRawBufferPointer, good: UInt64) throws(IOFailure) -> Bool {
         frameStart = input.offset
         producedBefore = good
@@ -107,21 +107,21 @@ public final class ZstdSource: ByteSource {
                     found: "the file ends inside the header of a zstd frame, after \(good) unpacked bytes",
                     advice: "Copy or download it again.")
             }
-            throw corrupt("here should be a zstd frame, but it is \(shown(Array(ready.prefix(8))))", good: good)
+            throw corrupt("expected a zstd frame, found \(shown(Array(ready.prefix(8))))", good: good)
         }
         var header = ZSTD_frameHeader()
         let result = ZSTD_getFrameHeader(&header, ready.baseAddress, ready.count)
         if ZSTD_isError(result) != 0 {
             throw corrupt("corrupt zstd frame header (\(String(cString: ZSTD_getErrorName(result))))", good: good)
         }
-        // A cut header: the loop in read finds that nothing follows.
+        // A truncated header: the loop in `read` finds that nothing follows.
         if result > 0 || header.frameType == ZSTD_skippableFrame { return true }
         if header.windowSize > 1 << UInt64(windowLogMax) {
             let needed = UInt64.bitWidth - (header.windowSize - 1).leadingZeroBitCount
             throw IOFailure(
                 .windowTooLarge, path: path, offset: frameStart,
                 found:
-                    "this zstd frame asks for a window of \((header.windowSize - 1) >> 20 + 1) MiB (2^\(needed) bytes); "
+                    "this zstd frame needs a window of \((header.windowSize - 1) >> 20 + 1) MiB (2^\(needed) bytes); "
                     + "\((UInt64(1) << UInt64(windowLogMax)) >> 20) MiB are allowed",
                 advice: needed <= 31
                     ? "Allow windowLogMax \(needed), or compress the file again without --long."
@@ -141,21 +141,21 @@ public final class ZstdSource: ByteSource {
     }
 }
 
-/// The most bytes a frame header has.
+/// The largest size of a frame header.
 let frameHeaderMax = 18
-/// The bytes that tell how many the frame header has.
+/// The bytes that determine the size of the frame header.
 private let frameHeaderStart = 5
 private let blockHeaderSize = 3
 
-/// A frame of a zstd file, by its place.
+/// A frame of a zstd file and its position.
 public struct ZstdFrame: Sendable, Equatable {
-    /// Where it begins in the file.
+    /// The start of the frame in the file.
     public var offset: UInt64
-    /// Its bytes in the file, header and checksum included.
+    /// The size in the file, including header and checksum.
     public var size: UInt64
-    /// Its unpacked bytes, where the header says so.
+    /// The unpacked size, if the header states it.
     public var contentSize: UInt64?
-    /// The memory that decoding it takes.
+    /// The memory required for decoding, in bytes.
     public var windowSize: UInt64
     /// Whether the frame ends in a checksum of its content.
     public var hasChecksum: Bool
@@ -164,20 +164,20 @@ public struct ZstdFrame: Sendable, Equatable {
 }
 
 extension FileSystem {
-    /// The frames with content in a zstd file, in order; skippable ones are left out. 48 bytes of memory for each.
+    /// The frames with content in a zstd file, in order, without skippable ones. Takes 48 bytes of memory per frame.
     ///
-    /// - Throws: as `zstdFrames(of:atMost:)`.
+    /// - Throws: the errors of `zstdFrames(of:atMost:)`.
     public func zstdFrames(of path: String) throws(IOFailure) -> [ZstdFrame] {
         try zstdFrames(of: path, atMost: .max) ?? []
     }
 
-    /// The frames with content in a zstd file, in order; skippable ones are left out.
+    /// The frames with content in a zstd file, in order, without skippable ones.
     ///
-    /// Walks from block header to block header, so it reads three bytes a block (128 KiB of content) and keeps nothing
-    /// but the list. Block contents aren't looked at.
+    /// Reads only headers of frames and blocks, so it reads three bytes per block (128 KiB of content) and stores only
+    /// the list. The contents of blocks aren't checked.
     ///
-    /// - Parameter most: with more frames the answer is nil.
-    /// - Throws: `.truncatedStream`, `.corruptStream`, or `.notCompressed` when it isn't a zstd file.
+    /// - Parameter most: if there are more frames, the result is nil.
+    /// - Throws: `.truncatedStream`, `.corruptStream`, or `.notCompressed` if it isn't a zstd file.
     func zstdFrames(of path: String, atMost most: Int) throws(IOFailure) -> [ZstdFrame]? {
         let file = try openForReading(path)
         let size = try file.status().size
@@ -198,7 +198,7 @@ extension FileSystem {
             if ZSTD_isError(result) != 0 {
                 throw IOFailure(
                     offset == 0 ? .notCompressed : .corruptStream, path: path, offset: offset,
-                    found: "here should be a zstd frame, but it is \(shown(start))")
+                    found: "expected a zstd frame, found \(shown(start))")
             }
             if result > 0 { throw ends(offset, "the header of a zstd frame") }
             if header.frameType == ZSTD_skippableFrame {
