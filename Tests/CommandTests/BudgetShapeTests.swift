@@ -2,12 +2,12 @@ import Glibc
 import SluiceCore
 import Testing
 
-/// A kind of input that is hard on the memory budget, and the definition that reads it.
+/// A kind of input that strains the memory budget, and the definition that reads it.
 struct BudgetShape: Sendable, CustomTestStringConvertible {
     let name: String
-    /// `--threads` of each run.
+    /// The value of `--threads` for each run.
     var threads = [1, 2]
-    /// Budgets beside the smallest one, which is always tried, in MiB.
+    /// Budgets in MiB, in addition to the smallest one, which is always tested.
     var budgets: [Int] = []
     /// Lines under `input:`, `stages:` and `output:`.
     var input: [String] = []
@@ -15,15 +15,15 @@ struct BudgetShape: Sendable, CustomTestStringConvertible {
     var output: [String] = []
     /// The file that `make` writes, or a pattern for several.
     var files = "in.jsonl"
-    /// Whether it takes seconds, and so is left to `make soak`.
+    /// Whether it takes seconds and so runs only in `make soak`.
     var isLarge = false
     let make: @Sendable (Workspace) throws -> Void
 
     var testDescription: String { name }
 }
 
-/// No run takes more memory than its budget, whatever it reads: the peak that `run.json` reports and the one that is seen
-/// from outside stay within it, in the smallest budget that is accepted and in larger ones.
+/// No run exceeds its memory budget, for any input: the peak reported in `run.json` and the peak measured from outside
+/// stay within it, with the smallest accepted budget and with larger ones.
 @Suite(.serialized) struct BudgetShapeTests {
     @Test(arguments: BudgetShape.all.filter { !$0.isLarge || getenv("SLUICE_SOAK") != nil })
     func thePeakStaysWithinTheBudget(_ shape: BudgetShape) throws {
@@ -54,7 +54,7 @@ struct BudgetShape: Sendable, CustomTestStringConvertible {
 }
 
 extension BudgetShape {
-    /// The number of MiB that a refusal names.
+    /// The number of MiB stated in a refusal.
     static func smallest(in message: String) -> Int? {
         guard let rest = message.split(separator: "needs at least ").dropFirst().first else { return nil }
         return MemorySize.parse(String(rest.prefix { $0.isLetter || $0.isNumber })).map { $0 >> 20 }
@@ -66,7 +66,7 @@ extension BudgetShape {
 
     private static let megabyte = 1_000_000
 
-    /// Text that zstd can make little of: letters of a fixed sequence.
+    /// Text that zstd can hardly compress: letters of a fixed sequence.
     private static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         var random = SplitMix64(state: seed)
         var bytes: [UInt8] = []

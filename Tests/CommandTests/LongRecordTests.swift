@@ -1,9 +1,9 @@
 import SluiceCore
 import Testing
 
-/// Batches of rows are bounded by what they weigh: long records in every phase after the first stay in the budget.
+/// The size of a batch of rows is bounded: long records in every phase after the first stay within the budget.
 @Suite(.serialized) struct LongRecordTests {
-    /// Records of `bytes` bytes each, with a few words that tell them apart.
+    /// Records of `bytes` bytes each, with a few words that distinguish them.
     private func space(_ count: Int, bytes: Int, stages: [String]) throws -> Workspace {
         let space = try Workspace()
         let filler = String(repeating: "stone river winter answer sort below the of ", count: bytes / 44)
@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    /// What one record takes is known before the pass begins: too little memory is said, with the number that does.
+    /// The memory for one record is known before the pass starts: too little is refused, with the sufficient amount.
     @Test func aRecordThatDoesNotFitIsRefusedWithTheNumberThatDoes() throws {
         let space = try space(3, bytes: 12_000_000, stages: Self.phases[0])
         let refused = try space.sluice("run", "run.yaml", "--threads", "2", "--memory", "110MiB")

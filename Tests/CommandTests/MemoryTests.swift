@@ -9,7 +9,7 @@ import Testing
     private func space(_ stages: [String], dimensions: Int) throws -> Workspace {
         let space = try Workspace()
         try space.write("in.jsonl", lines: Self.lines)
-        // So that it is the stages that decide, and not the longest record.
+        // So that the stages determine the memory, and not the longest record.
         try space.define(
             input: ["max_record: 64KiB"],
             stages: ["format: {template: auto}", "embed: {dimensions: \(dimensions)}"] + stages)

@@ -1,10 +1,10 @@
 import SluiceCore
 import Testing
 
-/// The smallest sufficient budget is one number: `check`, `plan` and `run` name the same one, it works, and a MiB less
-/// is refused.
+/// The smallest sufficient budget is a single number: `check`, `plan` and `run` state the same one, it works, and a MiB
+/// less is refused.
 @Suite struct SmallestBudgetTests {
-    /// A definition drawn from all built-in stages and from what decides about memory.
+    /// A random definition with all built-in stages and all options that affect memory.
     private struct Draw: CustomStringConvertible {
         let input: [String]
         let stages: [String]
@@ -73,7 +73,7 @@ import Testing
         }
     }
 
-    /// What the longest record takes is known before anything is read.
+    /// The memory for the longest record is known before anything is read.
     @Test func aLongRecordIsPartOfTheBudget() throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: lines)
@@ -86,7 +86,7 @@ import Testing
         #expect(plan.outputText.contains("a record of up to 128 MiB, one at a time"), "\(plan.outputText)")
     }
 
-    /// The README's recipe, in what it needed before long records were counted.
+    /// The README's recipe, with the memory it needed before long records were counted.
     @Test func theRecipesNeedNoMoreThanTheyDid() throws {
         for (threads, most) in [(1, 145), (2, 152)] {
             let plan = try Program.run(

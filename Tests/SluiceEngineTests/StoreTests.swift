@@ -4,15 +4,15 @@ import Testing
 
 @testable import SluiceEngine
 
-/// The work files of the engine against what they stand for: arrays in memory.
+/// The work files of the engine, compared with arrays in memory.
 @Suite struct StoreTests {
     // MARK: Ledger
 
-    /// Lines added in any order come out in the order of the input, in one run or in many.
+    /// Lines added in any order come out in input order, from one run or many.
     @Test(arguments: [100, 120_000])
     func ledgerRunsSort(count: Int) throws {
         let folder = try TemporaryFolder()
-        // The least share is 1 MiB, so the greater number makes several runs.
+        // The smallest share is 1 MiB, so the larger number makes several runs.
         let runs = LedgerRuns(folder: folder.path, shareBytes: 0, fileSystem: .local)
         func line(_ number: Int) -> [UInt8] {
             Array("{\"line\":\(number)}\(String(repeating: " ", count: number % 90))\n".utf8)
@@ -31,7 +31,7 @@ import Testing
         let merged = try runs.merged()
         let files = try FileSystem.local.entries(of: folder.path)
         if count > 1000 { #expect(files.count > 1) }
-        // A run has 8,738 lines at most, and with so little memory five are merged at a time.
+        // A run has at most 8,738 lines, and with so little memory five are merged at a time.
         if count > 30_000 { #expect(files.contains { $0.hasPrefix("ledger-merged-1") }) }
         for number in 0..<count {
             #expect(merged.nextOrdinal == Ordinal(file: number / 1000, line: number % 1000 + 1))
@@ -109,7 +109,7 @@ import Testing
         "text": .bytes, "embedding": .vector(dimension: 6), "number": .integer, "real": .real,
     ]
 
-    /// What was written in shards and pieces is read back in ranges.
+    /// Columns written in shards and pieces are read back in ranges.
     @Test func columnsRoundTrip() throws {
         let folder = try TemporaryFolder()
         let store = try ColumnStore(folder: folder.path, fileSystem: .local)
@@ -132,7 +132,7 @@ import Testing
             #expect(loaded.map(\.name) == expected.map(\.name))
             #expect(loaded.map(\.column) == expected.map(\.column), "\(range)")
         }
-        // A column that comes later.
+        // A column added later.
         let writer = store.writer(shard: 1)
         try writer.append([("late", .integers([7]))])
         store.add(shard: 1, rows: try writer.commit(), types: ["late": .integer])
@@ -140,13 +140,13 @@ import Testing
         #expect(try store.integers("late", 100..<101) == [7])
     }
 
-    /// The grouped files hold each group's rows in row order, whatever the buffers and however groups stand together;
-    /// vectors that don't fit come in chunks.
+    /// The grouped files hold each group's rows in row order, for any buffer size and any sections; vectors that don't
+    /// fit come in chunks.
     @Test(arguments: [1, 64, 100_000], [0, 700, 1 << 20])
     func groups(bufferBytes: Int, bundleBytes: Int) throws {
         let folder = try TemporaryFolder()
         let count = 500
-        // Groups of very different sizes, one of a single row, and rows that belong to none.
+        // Groups of very different sizes, one with a single row, and rows without a group.
         let keys: [Int64] = [-7, 5, 7, .max]
         let group = (0..<count).map { row in [-1, 0, 0, 0, 0, 0, 2, 3][Row(row).text.count % 8] }
             .enumerated().map { $0.offset == 250 ? 1 : $0.element }
@@ -218,7 +218,7 @@ import Testing
         #expect(all == rows.flatMap { Row($0).vector })
     }
 
-    /// Counting in flat arrays finds what a dictionary finds, and asks for memory before it takes it.
+    /// Counting in flat arrays gives the same as a dictionary, and requests memory before using it.
     @Test func groupsAreCountedInBoundedMemory() throws {
         var random = SplitMix64(state: 5)
         var known: [Int64: Int] = [:]
@@ -242,7 +242,7 @@ import Testing
         }
     }
 
-    /// Reports of many groups come back from disk as they went.
+    /// Reports of many groups come back from disk unchanged.
     @Test func reportsOfManyGroupsComeBack() throws {
         let folder = try TemporaryFolder()
         let log = GroupReportLog(path: folder.path + "/reports", fileSystem: .local)

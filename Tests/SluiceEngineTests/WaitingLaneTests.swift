@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluiceEngine
 
-/// Lanes that wait for memory which an item that is under way holds.
+/// Lanes that wait for memory held by an item that is under way.
 @Suite struct WaitingLaneTests {
     private final class Item {
         let lane: Int
@@ -13,11 +13,12 @@ import Testing
     }
 
     private final class Log: @unchecked Sendable {
-        // Touched by an ordered step alone.
+        // Used only by an ordered step.
         var items: [[Int]] = []
     }
 
-    /// Large items come one at a time, from the first lane alone, and everything comes out in order, whatever the threads.
+    /// Large items come one at a time, only from the first lane, and everything comes out in order, for any number of
+    /// threads.
     @Test(arguments: [1, 2, 3, 8], [1, 2, 7])
     func largeItemsComeOneAtATime(threads: Int, every: Int) throws {
         let pool = WorkerPool(threads: threads)
@@ -55,7 +56,7 @@ import Testing
         #expect(!isOut)
     }
 
-    /// Threads with nothing to do assist, and no thread is bound to that.
+    /// Idle threads assist, and no thread is bound to that.
     @Test(arguments: [2, 4])
     func idleThreadsAssist(threads: Int) throws {
         let pool = WorkerPool(threads: threads)
@@ -68,7 +69,7 @@ import Testing
                     guard number == 0 else { return nil }
                     var index = 0
                     return { _ in
-                        // The lane can't go on until some other thread has assisted.
+                        // The lane can't continue until another thread has assisted.
                         while assisted.load(ordering: .sequentiallyConsistent) < index * 2 {}
                         guard index < 10 else { return .end }
                         defer { index += 1 }

@@ -3,9 +3,9 @@ import Testing
 
 @testable import SluiceIO
 
-/// Records that have a block of their own because they are long, and readers that have to wait for the memory of one.
+/// Records with their own block because they are long, and readers that wait for the memory of one.
 @Suite struct LongRecordTests {
-    /// A source that has nothing to give now and then, and says so.
+    /// A source that sometimes has nothing to return, and says so.
     private final class HesitantSource: ByteSource {
         private let source: PiecewiseSource
         private var random: SplitMix64
@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    /// A block as it was given out.
+    /// A block as returned.
     private struct Given: Equatable {
         var firstByte: UInt64
         var records: [String]
@@ -37,7 +37,7 @@ import Testing
         var nextByte: UInt64
     }
 
-    /// - Parameter patience: draws when a long record may be read; nil where always.
+    /// - Parameter patience: decides at random when a long record may be read; nil for always.
     private func blocks(_ source: any ByteSource, _ limits: FramingLimits, patience: UInt64? = nil) throws -> [Given] {
         let reader = BlockReader(source, limits: limits)
         let block = RawBlock()
@@ -90,7 +90,7 @@ import Testing
             let once = try blocks(source(seed), limits)
             #expect(try blocks(source(seed + 1), limits, patience: seed) == once)
             #expect(try blocks(HesitantSource(source(seed + 2), seed: seed), limits, patience: seed) == once)
-            // The same records as without the rule.
+            // The same records as without waiting.
             let plain = try framed(source(seed), usual)
             #expect(once.flatMap(\.records) == plain.records)
             #expect(once.flatMap(\.numbers) == plain.lineNumbers)
@@ -135,7 +135,7 @@ import Testing
         }
     }
 
-    /// A line of nothing but turns is no multiple of itself.
+    /// A line of nothing but turns doesn't take a multiple of its size.
     @Test func chatContentsOfManyPartsAreJoined() throws {
         let part = #"{"type":"text","text":"ab\n"},"#
         let content = String(repeating: part, count: 1000) + #"{"type":"text","text":"c"}"#

@@ -32,7 +32,7 @@ struct ReadAheadTests {
 
     /// Threads that unpack ahead of the reader until they are stopped.
     private final class Helpers: @unchecked Sendable {
-        // @unchecked: `unpackAhead` may be called by any thread; the list is touched by the test alone.
+        // @unchecked: any thread may call `unpackAhead`; only the test uses the list.
         private let source: any ByteSource
         private let isStopping = Atomic<Bool>(false)
         private var threads: [pthread_t] = []
@@ -62,7 +62,7 @@ struct ReadAheadTests {
         }
     }
 
-    /// Without any helper the reader unpacks everything by itself.
+    /// Without helpers the reader unpacks everything itself.
     @Test func nobodyNeedsToHelp() throws {
         let folder = TemporaryFolder()
         let (path, content) = try file(in: folder, seed: 4)
@@ -78,7 +78,7 @@ struct ReadAheadTests {
         #expect(bytes == content)
     }
 
-    /// A seekable file of many frames, the last short, with a seek table behind them.
+    /// A seekable file of many frames, the last one short, followed by a seek table.
     private func file(in folder: TemporaryFolder, seed: UInt64) throws -> (path: String, content: [UInt8]) {
         var random = Seed(seed).generator()
         let path = folder.path + "/many.zst"

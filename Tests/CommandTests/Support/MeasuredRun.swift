@@ -1,14 +1,14 @@
 import Glibc
 
-/// A run of the program, and the most memory that it was seen to hold.
+/// A run of the program, and its measured peak memory.
 struct MeasuredRun {
     let outcome: Outcome
-    /// VmHWM in bytes, read from outside while the program ran; the last few milliseconds are not seen.
+    /// VmHWM in bytes, read from outside while the program runs; the last few milliseconds are missed.
     let peak: Int
 }
 
 extension Program {
-    /// Runs the program to its end and looks at its memory from outside meanwhile.
+    /// Runs the program to its end and measures its memory from outside.
     static func measure(_ arguments: [String], in folder: String) throws -> MeasuredRun {
         let peak = PeakWatch()
         let outcome = try run(arguments, in: folder) { peak.look(at: $0) }
@@ -16,7 +16,7 @@ extension Program {
     }
 }
 
-/// The largest VmHWM of a process that was read.
+/// The largest VmHWM read from a process.
 private final class PeakWatch {
     private(set) var most = 0
 
