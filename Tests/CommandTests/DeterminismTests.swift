@@ -114,7 +114,7 @@ import Testing
         try Self.define(space, files: "-", dedupeOnly: false)
         let outcome = try space.sluice(["run", "run.yaml"], input: joined(Self.lines))
         #expect(outcome.status == 2)
-        #expect(outcome.errorText.contains("standard input can't be read twice"), "\(outcome.errorText)")
+        #expect(outcome.errorText.contains("standard input can be read only once"), "\(outcome.errorText)")
         #expect(space.names(in: "out") == [])
     }
 

@@ -203,11 +203,12 @@ final class InputPass: @unchecked Sendable {
             var scanner = JSONScanner(Array(line.prefix(Self.namesWithin)))
             // The line has been checked; unreadable names are only left out of a message.
             try? scanner.forEachEntry { name, _ in names.append(name) }
+            guard !names.isEmpty else { return }
             first = (ordinal, names)
         }
     }
 
-    /// The field names of the first good record, for messages.
+    /// The field names of the first good record that has any near its beginning, for messages.
     var fieldNames: [String] { firstFields.withLock { $0.names } }
 
     /// Ends the run at the first malformed line under policy `fail`. Belongs to an ordered step, so that the error

@@ -19,6 +19,8 @@ package struct InputCatalog: Sendable {
     }
 
     package let files: [File]
+    /// Other names of those files, which are not read.
+    private var otherNames: [(path: String, name: String)] = []
     /// Warnings about the files, known before they are read.
     package private(set) var warnings: [String] = []
 
@@ -61,6 +63,7 @@ package struct InputCatalog: Sendable {
                     warnings.append(
                         "\(Printable.name(name)) is the same file as \(Printable.name(first)); it is read once, as \(Printable.name(first))"
                     )
+                    otherNames.append((path, name))
                     continue
                 }
                 known[identity] = name
@@ -91,16 +94,16 @@ package struct InputCatalog: Sendable {
     func refuseInputs(in directory: String) throws(EngineError) {
         guard let output = Place(directory) else { return }
         var known: [String: Bool] = [:]
-        for file in files where file.path != "-" {
+        for (path, name) in files.map({ ($0.path, $0.name) }) + otherNames where path != "-" {
             // The folder of the name, and the folder of the file itself.
-            let folders = [Path.folder(of: file.path), resolved(file.path).map(Path.folder(of:))].compactMap { $0 }
+            let folders = [Path.folder(of: path), resolved(path).map(Path.folder(of:))].compactMap { $0 }
             for folder in folders {
                 let isInside = known[folder] ?? output.contains(folder)
                 known[folder] = isInside
                 guard isInside else { continue }
                 throw EngineError(
                     .definition,
-                    "input \(file.name) is in the output directory \(directory); write to another directory, or move the input out of it"
+                    "input \(name) is in the output directory \(directory); write to another directory, or move the input out of it"
                 )
             }
         }

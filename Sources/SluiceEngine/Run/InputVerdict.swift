@@ -99,8 +99,11 @@ struct InputVerdict {
                 "no record has \(field) of `input.dedupe.on`\(guess)\(guess.isEmpty ? "; " : " (")\(known)\(guess.isEmpty ? "" : ")")"
             )
         }
-        return
-            "dedupe: \(account.unkeyed) records do not have \(field); their whole lines were compared instead\(fieldNames.listed)"
+        let found =
+            account.unkeyed == 1
+            ? "1 record does not have \(field); its whole line was compared instead"
+            : "\(account.unkeyed) records do not have \(field); their whole lines were compared instead"
+        return "dedupe: \(found)\(fieldNames.listed)"
     }
 }
 

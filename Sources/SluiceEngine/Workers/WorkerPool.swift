@@ -1,5 +1,5 @@
 import Glibc
-public import SluiceCore
+package import SluiceCore
 import SluiceIO
 import Synchronization
 
