@@ -88,7 +88,7 @@ private struct Chooser: Stage, Selection {
         #expect(
             try problems([StageSpec("writer", ["column": "scores"])], output) == [
                 "`record: messages` writes the column `messages`, which no stage makes",
-                "`annotate` names `scroe`, which no stage writes; did you mean `scores`?",
+                "`output.annotate` names `scroe`, which no stage writes; did you mean `scores`?",
             ])
     }
 
@@ -112,7 +112,7 @@ private struct Chooser: Stage, Selection {
     @Test func theTypeIsThatOfTheOutputToo() throws {
         #expect(
             try problems([writer("text", "real")], OutputSpec(directory: "o", record: .formatted)) == [
-                "`record: formatted` writes the column `text`, which holds reals and must hold bytes"
+                "`record: formatted` writes the column `text`, which holds reals; it must hold bytes"
             ])
         #expect(
             try problems([writer("text")], OutputSpec(directory: "o", annotate: ["text", "text"])) == [
