@@ -32,7 +32,7 @@ extension GroupOutcome {
             return "the measure `\(measure)` has \(values.count) values for \(rows) records"
         }
         for (measure, _) in measures where Measure.isReserved(measure) {
-            return "a measure is called `\(measure)`, which is a key of every line of the ledger"
+            return "a measure is named `\(measure)`, which is reserved: every line of the ledger has that key"
         }
         return partners.isEmpty ? nil : partnerFault(rows, name)
     }
