@@ -50,7 +50,8 @@ public struct CoresetStage: Stage, Selection {
                 "keep", .quantity, isRequired: true, help: "number or share of the stage's records to keep",
                 example: "5%"),
             OptionSpec(
-                "per", .choice(["all", "cluster"]), default: "all", help: "choose among all records, or within each cluster",
+                "per", .choice(["all", "cluster"]), default: "all",
+                help: "choose among all records, or within each cluster",
                 example: "cluster"),
             OptionSpec(
                 "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
@@ -60,7 +61,8 @@ public struct CoresetStage: Stage, Selection {
                 help: "how the budget is split among clusters", example: "square-root"),
             OptionSpec(
                 "floor", .integer(0...Int(Int32.max)), default: 0,
-                help: "per: cluster: least number of records to keep of every cluster, or all if it has fewer", example: "3"),
+                help: "per: cluster: least number of records to keep of every cluster, or all if it has fewer",
+                example: "3"),
             OptionSpec(
                 "trim", .quantity, default: .quantity(.count(0)),
                 help:
@@ -89,7 +91,8 @@ public struct CoresetStage: Stage, Selection {
                 example: "quality"),
             OptionSpec(
                 "distance", .real(0...2),
-                help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)", example: "0.1"),
+                help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)",
+                example: "0.1"),
         ])
 
     private static let defaultPart = 65_536
@@ -270,7 +273,7 @@ public struct CoresetStage: Stage, Selection {
         let part = part ?? Self.defaultPart
         guard size > part, picks < part else {
             lines.append(
-                "rounds: composable: no gain; \(size > part ? "the budget is at least a part of \(part) records" : "a group fits in one part of \(part)")"
+                "rounds: composable: no gain; \(size > part ? "the budget is no smaller than a part of \(part) records" : "a group fits in one part of \(part)")"
             )
             return lines
         }

@@ -75,7 +75,8 @@ public struct FormatStage: Stage, Transform {
             guard user == nil, assistant == nil else {
                 throw .option(
                     user == nil ? "assistant" : "user",
-                    "template `\(name)` already defines the turns; `user` and `assistant` go with a template of your own")
+                    "template `\(name)` already defines the turns; `user` and `assistant` go with a template of your own"
+                )
             }
             layout = .schemas(known.schemas, known.style)
             paths = known.schemas.flatMap(\.paths)

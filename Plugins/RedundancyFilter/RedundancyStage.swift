@@ -34,7 +34,8 @@ public struct RedundancyStage: Stage {
             OptionSpec(
                 "method", .choice(["pairwise", "semdedup", "lift", "leverage"]), default: "pairwise",
                 help: "definition of redundancy", example: "lift"),
-            OptionSpec("keep", .quantity, help: "lift, leverage: number or share of records to keep (20%)", example: "20%"),
+            OptionSpec(
+                "keep", .quantity, help: "lift, leverage: number or share of records to keep (20%)", example: "20%"),
             OptionSpec(
                 "variance", .quantity, help: "lift, leverage: share of variance that the components explain (95%)",
                 example: "95%"),
@@ -44,7 +45,8 @@ public struct RedundancyStage: Stage {
                 example: "paper"),
             OptionSpec(
                 "distance", .real(0...2),
-                help: "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (0.05)",
+                help:
+                    "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (0.05)",
                 example: "0.05"),
             OptionSpec(
                 "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),
@@ -56,7 +58,8 @@ public struct RedundancyStage: Stage {
                 help: "pairwise: which records are compared (all; semdedup always cluster)", example: "cluster"),
             OptionSpec(
                 "neighbours", .integer(0...65_535),
-                help: "pairwise per: cluster, semdedup: number of neighbouring clusters to compare with too (0)", example: "3"),
+                help: "pairwise per: cluster, semdedup: number of neighbouring clusters to compare with too (0)",
+                example: "3"),
         ])
 
     private enum Method: Sendable {

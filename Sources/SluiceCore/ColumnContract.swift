@@ -118,7 +118,8 @@ public enum ColumnContract {
             let remedy = remedies.remedy(for: column, after: nil, written)
             findings.append(
                 Finding(
-                    subject: .annotation(index), message: "`output.annotate` names `\(column)`, which no stage writes\(remedy)"
+                    subject: .annotation(index),
+                    message: "`output.annotate` names `\(column)`, which no stage writes\(remedy)"
                 ))
         }
         return findings

@@ -88,11 +88,15 @@ struct ContractChecker {
             if !names.insert(option.name).inserted { breach(.descriptor, "duplicate option `\(option.name)`") }
             if option.help.isEmpty { breach(.descriptor, "the option `\(option.name)` has no help") }
             if let value = option.defaultValue, option.kind.normalized(value) == nil {
-                breach(.descriptor, "the default of `\(option.name)` is not valid; the option takes: \(option.kind.description)")
+                breach(
+                    .descriptor,
+                    "the default of `\(option.name)` is not valid; the option takes: \(option.kind.description)")
             }
             if !option.example.isEmpty, option.exampleValue == nil {
                 breach(
-                    .descriptor, "the example `\(option.example)` of `\(option.name)` is not valid; the option takes: \(option.kind.description)")
+                    .descriptor,
+                    "the example `\(option.example)` of `\(option.name)` is not valid; the option takes: \(option.kind.description)"
+                )
             }
             if option.isRequired, option.defaultValue != nil {
                 breach(.descriptor, "the option `\(option.name)` is required but has a default")
@@ -176,7 +180,8 @@ struct ContractChecker {
     private mutating func checkMerging(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
         compare(
             run(fresh(), flow, Variation(merging: .intoEmpty)), expected, .merges,
-            "merging into an empty summary loses something: when the summary of all records is merged into an empty one")
+            "merging into an empty summary loses something: when the summary of all records is merged into an empty one"
+        )
         let trees: [(Variation.Merging, String)] = [
             (.rightToLeft, "merged from the last to the first"), (.balanced, "merged in a balanced tree"),
             (.shuffled(1), "merged in a random tree with empty ones among them"),

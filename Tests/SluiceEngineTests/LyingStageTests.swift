@@ -71,7 +71,10 @@ import Testing
         ("a partner outside", "a record of the group has the partner 99, which is not a row of it"),
         ("a partner that left", "a record of the group lost to one that was not kept"),
         ("too few measures", "the measure `score` has 1 values for 6 records"),
-        ("a measure that is a key", "a measure is named `line`, which is reserved: every line of the ledger has that key"),
+        (
+            "a measure that is a key",
+            "a measure is named `line`, which is reserved: every line of the ledger has that key"
+        ),
         ("groups by what it does not declare", "groups by the column `hidden`, which the stage does not declare"),
         ("groups by reals", "groups by the column `real`, which may hold reals by its `reads`; it must hold integers"),
         ("asks for what it does not declare", "asks for the column `hidden`, which the stage does not declare"),
