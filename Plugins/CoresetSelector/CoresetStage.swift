@@ -359,7 +359,7 @@ public struct CoresetStage: Stage, Selection {
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
 
-    /// The groups one by one, as far as they are listed.
+    /// The listed groups.
     private static func listed(_ groups: GroupReports) -> [Report.Entry] {
         let list = groups.listed.map { group in
             Report.object(
@@ -368,14 +368,14 @@ public struct CoresetStage: Stage, Selection {
                     Report.Entry("records", .integer(group.size)), Report.Entry("kept", .integer(group.kept)),
                 ] + group.report.entries)
         }
-        // Of very many groups the rest stands in the sums above.
+        // The sums above include the groups that are not listed.
         let rest = groups.count - list.count
         return (rest > 0 ? [Report.Entry("groups_not_listed", .integer(rest))] : [])
             + [Report.Entry("per_group", .list(list))]
     }
 }
 
-/// Sums and extremes over the groups, however many there are.
+/// Sums and extremes over all groups.
 private struct GroupSums {
     private(set) var records = 0
     private(set) var kept = 0

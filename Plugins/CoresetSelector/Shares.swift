@@ -38,7 +38,7 @@ enum Shares: String, CaseIterable, Sendable {
                     quotas[index] = sizes[index]
                     rest -= sizes[index]
                 }
-                // What is full is known by its quota: every group that is open has records, and none of them yet.
+                // A nonzero quota marks a full group: every open group has records and no quota yet.
                 open.removeAll { quotas[$0] > 0 }
                 continue
             }

@@ -116,18 +116,18 @@ public struct FormatStage: Stage, Transform {
 
     public func memory(_ context: StageContext) -> TransformMemory {
         switch layout {
-        // A text and, of the same contents, messages.
+        // The text, and messages with the same contents.
         case .schemas: TransformMemory(growth: 2)
         case .template(let template, let user, let assistant):
-            // What user and assistant say is written twice: by itself, and into the messages.
+            // The texts of user and assistant are written twice: on their own and into the messages.
             TransformMemory(
                 growth: max(1, most { template.count(of: $0) })
                     + 2 * most { (user?.count(of: $0) ?? 0) + (assistant?.count(of: $0) ?? 0) })
         }
     }
 
-    /// The largest number of any field: fields are parts of a record and don't overlap, so what is made of them is at most
-    /// as many times the record.
+    /// The largest count of any field: fields are disjoint parts of a record, so the result is at most that many times
+    /// the record.
     private func most(_ count: (FieldPath) -> Int) -> Int { paths.map(count).max() ?? 0 }
 
     public func apply(to block: inout Block) throws(StageError) {
@@ -200,8 +200,8 @@ public struct FormatStage: Stage, Transform {
         if let messages { block.write(.messages, .bytes(messages)) }
     }
 
-    /// Bytes for the texts of a block. A record alone in its block may be very long: it gets room for all that can be made
-    /// of it at once, since an array that grows has its bytes twice for a moment, and what is not filled costs nothing.
+    /// Bytes to reserve for the texts of a block. A record alone in its block may be very long: reserve room for its
+    /// largest result at once, since a growing array briefly exists twice and unfilled pages take no memory.
     private func room(for block: borrowing Block, _ columns: [FieldColumn]) -> Int {
         guard block.count == 1 else { return block.count * 512 }
         let fields = columns.reduce(0) { sum, column in
@@ -211,7 +211,7 @@ public struct FormatStage: Stage, Transform {
             case .chat(let turns): sum + turns.encoded.count
             }
         }
-        // Escaped as JSON, a byte may be two.
+        // JSON escapes may turn one byte into two.
         var repeats = 2
         if case .template(let template, _, _) = layout { repeats = max(repeats, most { template.count(of: $0) }) }
         return 4096 + repeats * fields

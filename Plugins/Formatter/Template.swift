@@ -27,7 +27,7 @@ struct Template: Sendable {
     private(set) var fields: [Field] = []
     private var lines: [Line] = []
 
-    /// How many times the template names a field.
+    /// The number of times that the template names the field at `path`.
     func count(of path: FieldPath) -> Int {
         let places = lines.flatMap { line -> [Int] in
             switch line {
