@@ -2,53 +2,53 @@ public import SluiceCore
 import SluiceGeometry
 
 extension ColumnName {
-    /// The chord distance of a record's vector to the centre of its cluster.
+    /// The chord distance from a record's vector to the centre of its cluster.
     public static let clusterDistance: ColumnName = "cluster_distance"
 }
 
-/// Parts the records into clusters of like vectors.
+/// Groups similar records into clusters.
 ///
-/// One pass fills a reservoir, k-means in integers runs on it, and every record goes to its nearest centre.
+/// One pass fills a reservoir, integer k-means runs on it, and every record is assigned to its nearest centre.
 public struct ClusterStage: Stage {
     public static let descriptor = Descriptor(
         name: "cluster",
-        summary: "Parts the records into clusters of like vectors.",
+        summary: "Groups similar records into clusters.",
         discussion: """
-            Reads `embedding`. One pass fills a reservoir with a uniform sample of the distinct contents (those whose hash \
-            and the seed draw the smallest numbers, so no order, thread or shard has a say); a start and Lloyd's \
-            iterations run on it in exact integers; then every record gets the number of its nearest centre, ties to the \
-            lowest.
+            Reads `embedding`. One pass fills a reservoir with a uniform sample of the distinct contents (those whose \
+            hash and seed draw the smallest numbers, so order, threads and shards do not matter). K-means runs on it \
+            in exact integers; then every record gets the number of its nearest centre, ties to the lowest.
 
-            initial: k-means++ is the greedy form of Arthur and Vassilvitskii's start. k-means|| (Bahmani et al., VLDB 2012) \
-            draws about 5 candidates a cluster in 5 rounds and runs the former among these, weighted. It takes longer, 1.2 to 4 \
-            times the other start, for a mean squared distance that was up to half a percent lower with 4096 clusters and the same \
-            with 256.
+            initial: k-means++ is the greedy form of Arthur and Vassilvitskii's start. k-means|| (Bahmani et al., VLDB \
+            2012) draws about 5 candidates per cluster in 5 rounds and runs k-means++ on these, weighted. It takes 1.2 \
+            to 4 times as long; the mean squared distance was up to half a percent lower with 4096 clusters and the \
+            same with 256.
 
-            clusters auto: the power of two next to √(n/2) for n records, at most 4096, and no more than the reservoir can \
-            feed. reservoir auto: large enough that a cluster with a twentieth of the average share is met with \
-            probability .99, s ≥ ln(k/δ)/p with p = 1/(20 k) and δ = .01 for each of k clusters, from 10,000 to 131,072 \
-            records; 65,536 where the number of clusters is auto too. A rarer one may be missed: its records then \
-            go to the nearest other cluster. `sluice plan` shows s, p and δ. Memory: about (dimension + 40) · 1.25 bytes a record of the \
-            reservoir for each thread that there is room for, one at least, and (dimension + 96) at the end; for k-means|| 6 · dimension \
-            bytes a cluster more.
+            clusters auto: the power of two next to √(n/2) for n records, at most 4096, and at most as many as the \
+            reservoir can supply. reservoir auto: large enough that a cluster with a twentieth of the average share is \
+            sampled with probability .99, s ≥ ln(k/δ)/p with p = 1/(20 k) and δ = .01 for each of k clusters, from \
+            10,000 to 131,072 records; 65,536 where the number of clusters is auto too. A smaller cluster may be \
+            missed; its records then join the nearest other cluster. `sluice plan` shows s, p and δ. Memory: about \
+            (dimension + 40) · 1.25 bytes per record of the reservoir for each thread that there is room for (at least \
+            one), and (dimension + 96) at the end; k-means|| needs 6 · dimension bytes per cluster more.
             """,
         options: [
             OptionSpec(
                 "clusters", .either([.choice(["auto"]), .integer(1...65_536)]), default: "auto",
-                help: "how many clusters", example: "64"),
+                help: "number of clusters", example: "64"),
             OptionSpec(
                 "reservoir", .either([.choice(["auto"]), .integer(1...16_777_216)]), default: "auto",
-                help: "how many records k-means runs on", example: "20000"),
+                help: "number of records that k-means runs on", example: "20000"),
             OptionSpec(
-                "iterations", .integer(0...1000), default: 20, help: "at most so many of Lloyd's iterations",
+                "iterations", .integer(0...1000), default: 20, help: "most iterations of Lloyd's algorithm",
                 example: "20"),
             OptionSpec(
                 "initial", .choice(Initial.allCases.map(\.rawValue)), default: .text(Initial.plusPlus.rawValue),
-                help: "where k-means starts: spread out, in one of two ways, or at records of the sample",
+                help: "initial centres: spread out, in one of two ways, or records drawn from the sample",
                 example: "k-means++"),
         ])
 
-    /// What a cluster must hold, as a part of the average, to be met in the reservoir with near certainty.
+    /// The reciprocal of the least cluster size, as a share of the average, that the reservoir must sample almost
+    /// surely.
     static let shareOfAverage = 20.0
     static let missProbability = 0.01
     static let automaticReservoir = 65_536
@@ -59,7 +59,7 @@ public struct ClusterStage: Stage {
     let iterations: Int
     let initial: Initial
 
-    /// Where k-means starts.
+    /// The initial centres of k-means.
     enum Initial: String, CaseIterable, Sendable {
         case plusPlus = "k-means++"
         case parallel = "k-means||"
@@ -71,7 +71,7 @@ public struct ClusterStage: Stage {
         reservoir = options["reservoir"] == "auto" ? nil : try options.integer("reservoir")
         iterations = try options.integer("iterations")
         guard let initial = Initial(rawValue: try options.text("initial")) else {
-            throw .option("initial", "there is no start `\(try options.text("initial"))`")
+            throw .option("initial", "unknown value `\(try options.text("initial"))`")
         }
         self.initial = initial
         if let clusters, let reservoir, reservoir < clusters {
@@ -84,7 +84,7 @@ public struct ClusterStage: Stage {
     public var reads: [Input] { [.column(.embedding, .vector)] }
     public var writes: [ColumnSpec] { [ColumnSpec(.cluster, .integer), ColumnSpec(.clusterDistance, .real)] }
 
-    /// How many records the reservoir holds.
+    /// The capacity of the reservoir, in records.
     var capacity: Int {
         if let reservoir { return reservoir }
         guard let clusters else { return Self.automaticReservoir }
@@ -92,13 +92,13 @@ public struct ClusterStage: Stage {
         return max(clusters, min(max(Self.sampleSize(clusters), range.lowerBound), range.upperBound))
     }
 
-    /// How many vectors the start copies, about: a round of k-means|| adds one a cluster.
+    /// About how many vectors the start copies: each round of k-means|| adds one per cluster.
     func candidates(capacity: Int) -> Int {
         guard initial == .parallel else { return 0 }
         return min(capacity, 6 * (clusters ?? KMeans.automaticClusters(.max).clusters))
     }
 
-    /// The records that a sample needs for so many clusters.
+    /// The sample size needed for this many clusters, in records.
     static func sampleSize(_ clusters: Int) -> Int {
         KMeans.sampleSize(
             clusters: clusters, minimumShare: 1 / (shareOfAverage * Double(clusters)), missProbability: missProbability)
@@ -109,7 +109,7 @@ public struct ClusterStage: Stage {
     }
 }
 
-/// Fills the reservoir; then k-means.
+/// Fills the reservoir, then runs k-means.
 struct ReservoirSurvey: Survey {
     let stage: ClusterStage
     let seed: Seed
@@ -117,8 +117,8 @@ struct ReservoirSurvey: Survey {
     func memory(_ context: StageContext) -> SurveyMemory {
         let dimension = context.dimension(of: .embedding) ?? 0
         func memory(_ capacity: Int) -> SurveyMemory {
-            // The sample in order, k-means' labels, distances, bounds and start with the 8,192 rows that it judges by, the centres and what is
-            // packed of them: all, and those that move fast.
+            // The sorted sample; labels, distances and bounds of k-means; its start with the 8,192 rows that judge
+            // candidates; and the centres, packed twice: all, and the fast ones.
             let centres = min(stage.clusters ?? KMeans.automaticClusters(.max).clusters, capacity)
             return SurveyMemory(
                 summary: Reservoir.bytes(capacity: capacity, dimension: dimension),
@@ -127,7 +127,7 @@ struct ReservoirSurvey: Survey {
                 leaves: NearestCentre.bytes(centres: centres, dimension: dimension))
         }
         var need = memory(stage.capacity)
-        // The largest that would do, by halves: what is lost by that is less than what a rounder number gains.
+        // The largest power of two that fits: a round number is worth more than the last few records.
         var fitting = 1
         while memory(fitting * 2).least <= context.memory { fitting *= 2 }
         for step in [fitting / 2, fitting / 4] where memory(fitting + step).least <= context.memory { fitting += step }
@@ -140,12 +140,12 @@ struct ReservoirSurvey: Survey {
     func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
         let need = memory(context)
         let sizes =
-            "\(MemorySize.describe(need.summary)) for each thread that there is room for, \(MemorySize.describe(need.finish)) at the end"
+            "\(MemorySize.describe(need.summary)) per thread that there is room for, \(MemorySize.describe(need.finish)) at the end"
         let records = min(stage.capacity, estimate.records)
         guard let clusters = stage.clusters else {
             let (count, _) = number(records: estimate.records, sample: records)
             return [
-                "clusters auto: the power of two next to √(n/2), at most 4096 and what the reservoir can feed; \(count) for \(estimate.records) records",
+                "clusters auto: the power of two next to √(n/2), at most 4096 and what the reservoir can supply; \(count) for \(estimate.records) records",
                 "reservoir \(origin): \(stage.capacity) records; \(sizes)", met(clusters: count, of: estimate.records),
             ]
         }
@@ -163,19 +163,19 @@ struct ReservoirSurvey: Survey {
         let cut =
             stage.capacity == wanted
             ? ""
-            : ", which becomes \(stage.capacity): auto keeps to \(range.lowerBound) to \(range.upperBound), and to one a cluster at least"
+            : ", adjusted to \(stage.capacity): auto stays within \(range.lowerBound) to \(range.upperBound), with at least one per cluster"
         return ["reservoir auto: \(rule)\(cut); \(sizes)", met(clusters: clusters, of: estimate.records)]
     }
 
     private var origin: String { stage.reservoir == nil ? "auto" : "as the definition says" }
 
-    /// What the reservoir is good for.
+    /// The smallest cluster that the reservoir samples almost surely.
     private func met(clusters: Int, of records: Int) -> String {
         let rows = min(stage.capacity, records)
         let share = Self.shareMet(rows: rows, of: records, clusters: clusters)
         if share == 0 { return "all \(records) records fit in it, so no cluster is missed" }
         return
-            "a cluster with \(Self.figure(share)) of the records or more is met with probability \(Self.figure(1 - ClusterStage.missProbability)) at least"
+            "a cluster with at least \(Self.figure(share)) of the records is sampled with probability \(Self.figure(1 - ClusterStage.missProbability)) or more"
     }
 
     /// Two digits of a number below 1, such as `0.00078`.
@@ -217,7 +217,7 @@ struct ReservoirSurvey: Survey {
                 clusters: clusters, maximumIterations: stage.iterations, seed: context.seed,
                 start: stage.initial == .parallel ? .parallel() : .plusPlus)
             guard stage.initial == .random else { return means.run(view, parallel: context.parallel) }
-            // The keys are random draws, so the first records are as good as any.
+            // The keys are random draws, so the first records are a random choice.
             return means.run(
                 view, starting: Array(sample.vectors[..<(clusters * sample.dimension)]), parallel: context.parallel,
                 eachIteration: { _ in })
@@ -250,13 +250,13 @@ struct ReservoirSurvey: Survey {
             .transform(NearestCentre(centres: result.centroids, dimension: sample.dimension)), report: report)
     }
 
-    /// The least share of the records that a cluster needs to be met in the reservoir with the stated probability: 0 where
-    /// the reservoir holds everything.
+    /// The least share of the records that a cluster needs to be sampled with the stated probability; 0 if the
+    /// reservoir holds everything.
     static func shareMet(rows: Int, of seen: Int, clusters: Int) -> Double {
         rows == seen ? 0 : min(1, Elementary.log(Double(clusters) / ClusterStage.missProbability) / Double(rows))
     }
 
-    /// How many clusters to make, and why.
+    /// The number of clusters to make, and why.
     func number(records: Int, sample: Int) -> (clusters: Int, reason: String) {
         if let clusters = stage.clusters {
             return clusters <= sample
@@ -268,7 +268,7 @@ struct ReservoirSurvey: Survey {
             while clusters > 1, ClusterStage.sampleSize(clusters) > sample { clusters /= 2 }
             reason +=
                 clusters < KMeans.automaticClusters(records).clusters
-                ? "; the most that a reservoir of \(sample) can feed is \(clusters)" : ""
+                ? "; a reservoir of \(sample) can supply at most \(clusters)" : ""
         }
         if clusters > sample {
             clusters = sample
@@ -278,11 +278,11 @@ struct ReservoirSurvey: Survey {
     }
 }
 
-/// Gives every record the number of its nearest centre.
+/// Assigns every record to its nearest centre.
 struct NearestCentre: Transform {
     private let assigner: Assigner?
 
-    /// What so many centres take: each is there as it was made and packed for the kernels, with its norm.
+    /// Memory of the centres in bytes: each is stored as made and packed for the kernels, with its norm.
     static func bytes(centres: Int, dimension: Int) -> Int { centres * (2 * dimension + 256) + (64 << 10) }
 
     var residentBytes: Int { assigner.map { Self.bytes(centres: $0.count, dimension: $0.dimension) } ?? 0 }
@@ -302,7 +302,7 @@ struct NearestCentre: Transform {
         let vectors = try block.vectors(.embedding)
         guard vectors.dimension == assigner.dimension else {
             throw StageError(
-                .invalidData, "a vector has \(vectors.dimension) dimensions where others have \(assigner.dimension)",
+                .invalidData, "a vector has \(vectors.dimension) dimensions; others have \(assigner.dimension)",
                 ordinal: block.ordinals.first)
         }
         let (labels, squared) = vectors.values.withVectors(dimension: vectors.dimension) { assigner.assign($0) }
@@ -318,7 +318,7 @@ struct NearestCentre: Transform {
 public struct Cluster: StageSpecConvertible {
     public let stageSpec: StageSpec
 
-    /// - Parameter clusters: nil chooses by the number of records.
+    /// - Parameter clusters: nil chooses the number from the number of records.
     public init(clusters: Int? = nil, reservoir: Int? = nil, iterations: Int? = nil, initial: String? = nil) {
         var options = OptionValues()
         options["clusters"] = clusters.map { .integer($0) }

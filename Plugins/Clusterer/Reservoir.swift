@@ -1,11 +1,11 @@
 import SluiceCore
 
-/// A uniform sample of the distinct contents of a stream, of bounded size: the vectors whose content draws the smallest
+/// A uniform sample of bounded size of the distinct contents of a stream: the vectors whose contents draw the smallest
 /// keys (bottom-k).
 ///
-/// The key is made of the content hash and the seed, so the sample does not depend on the order of the records, on
-/// blocks or on threads, and merging two is exact. Of equal contents the lowest ordinal counts. Memory: at most
-/// `capacity · 5/4 + 1024` entries of `dimension + 40` bytes.
+/// The key is derived from the content hash and the seed, so the sample does not depend on record order, blocks or
+/// threads, and merging is exact. Of equal contents the lowest ordinal counts. Memory: at most `capacity · 5/4 + 1024`
+/// entries of `dimension + 40` bytes.
 struct Reservoir: Sendable {
     struct Key: Sendable, Comparable {
         let draw: UInt64
@@ -21,18 +21,18 @@ struct Reservoir: Sendable {
 
     let capacity: Int
     private(set) var dimension = 0
-    /// How many records were seen.
+    /// The number of records seen.
     private(set) var seen = 0
     private(set) var keys: [Key] = []
     /// The vector of `keys[i]` is row `i`.
     private(set) var vectors: [Int8] = []
-    /// A key that is not below this one is out; nil while there is room.
+    /// Keys must be below this one to enter; nil while there is room.
     private var limit: Key?
 
     init(capacity: Int) { self.capacity = capacity }
 
     static func bytes(capacity: Int, dimension: Int) -> Int {
-        // A key and a place in their order.
+        // A key and its position in the order.
         (capacity + slack(capacity)) * (dimension + MemoryLayout<Key>.stride + 8)
     }
 
@@ -53,7 +53,7 @@ struct Reservoir: Sendable {
     private mutating func add(_ key: Key, _ vector: ArraySlice<Int8>) {
         if let limit, !(key < limit) { return }
         if keys.isEmpty {
-            // Once and for all: an array that grows is there twice while it moves. What is never filled takes no memory.
+            // Reserved once: a growing array briefly exists twice. Pages that are never filled take no memory.
             dimension = vector.count
             keys.reserveCapacity(capacity + Self.slack(capacity))
             vectors.reserveCapacity((capacity + Self.slack(capacity)) * dimension)
@@ -63,7 +63,7 @@ struct Reservoir: Sendable {
         if keys.count >= capacity + Self.slack(capacity) { shrink() }
     }
 
-    /// The entries that stay, in the order of their keys: the lowest ones, one for each content.
+    /// The entries to keep, in key order: the lowest, one per content.
     private func lowest() -> [Int] {
         let order = keys.indices.sorted { keys[$0] < keys[$1] }
         var kept: [Int] = []
@@ -76,10 +76,10 @@ struct Reservoir: Sendable {
         return kept
     }
 
-    /// Lets go of the entries over the capacity, in place.
+    /// Drops the entries over the capacity, in place.
     private mutating func shrink() {
         let lowest = lowest()
-        // The last key stays admissible for its own content, of which an earlier record may still come.
+        // The last key stays admissible for its own content, since an earlier record with it may still come.
         if lowest.count == capacity, let last = lowest.last {
             limit = Key(draw: keys[last].draw, hash: keys[last].hash, ordinal: .max)
         }
@@ -94,7 +94,7 @@ struct Reservoir: Sendable {
         vectors.removeLast(vectors.count - lowest.count * dimension)
     }
 
-    /// Brings the entries into the order of their keys, one for each content, and lets go of those over the capacity.
+    /// Sorts the entries by key, one per content, and drops those over the capacity.
     mutating func settle() {
         let lowest = lowest()
         var settled: [Int8] = []

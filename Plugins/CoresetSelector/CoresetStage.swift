@@ -1,81 +1,87 @@
 public import SluiceCore
 import SluiceGeometry
 
-/// Keeps a few records that cover all.
+/// Keeps a few records that cover all records.
 ///
-/// A group's budget is exact, the order of picks is kept as `rank`, every dropped record names the kept one nearest to it,
-/// and the report says how far that is, beside a bound that no choice can beat.
+/// A group's budget is met exactly, the pick order becomes `rank`, and every dropped record names the nearest kept one.
+/// The report states the radius and a lower bound that no choice can beat.
 public struct CoresetStage: Stage, Selection {
     public static let descriptor = Descriptor(
         name: "coreset",
-        summary: "Keeps a few records that cover all, with a certificate.",
+        summary: "Keeps a few records that cover all records, with a certificate.",
         discussion: """
-            Reads `embedding`, and `cluster` with per: cluster. Writes `rank`, the order of picks within a group.
+            Reads `embedding`, and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
 
-              farthest-first  the record farthest from all picks so far comes next, from a start drawn by content (Gonzalez \
-            1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; the report has \
-            the radius, the lower bound and the factor between them. The first j picks are what a budget of j would keep.
-              medoids         k-means with as many clusters as records are kept, in two levels over 1,024; of each the record \
-            nearest to its centre. The least mean distance of all methods here
-              facility-location   lazy greedy on the sum of squared distances, among a sample of `reservoir` records (65,536) of \
-            a larger group; sample squared times dimension to start
+              farthest-first  the record farthest from all picks so far comes next, from a start drawn by content \
+            (Gonzalez 1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; \
+            the report states the radius, the lower bound and the factor between them. The first j picks are those of \
+            a budget of j.
+              medoids         k-means with one cluster per kept record, in two levels above 1,024; keeps the record \
+            nearest to each centre. It has the least mean distance of all methods here
+              facility-location   lazy greedy on the sum of squared distances, within a sample of `reservoir` records \
+            (65,536) of a larger group; the start costs sample squared times dimension
               sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
-              score-first     by falling score, each record that is not within `distance` of a pick before it, until the budget is \
-            reached (DEITA, arXiv 2312.15685). The report says by how much it fell short
+              score-first     in descending score, each record that is not within `distance` of an earlier pick, until \
+            the budget is met (DEITA, arXiv 2312.15685). The report states any shortfall
               random          uniform by content: the records whose hash and the seed draw the smallest numbers
-              closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and mixed of \
-            arXiv 2305.09246)
+              closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and \
+            mixed of arXiv 2305.09246)
 
-            rounds: composable, of farthest-first: its picks among each `part` records, then farthest-first among those picks. Reads \
-            the vectors twice, where one round reads them several times up to once a pick, for at most twice the multiply-adds \
-            and those among the picks; the factor is at most 4 by construction. Worth it for groups larger than memory on a slow disk: \
-            one round of 4000 picks read the vectors 10 to 17 times. \
-            A group of at most `part` records, or a budget not below it, goes in one round.
+            rounds: composable, with farthest-first: picks within every `part` records, then farthest-first among \
+            those picks. It reads the vectors twice, where one round reads them several times up to once per pick. It \
+            needs at most twice the multiply-adds, plus those among the picks; the factor is at most 4 by \
+            construction. Use it for groups larger than memory on a slow disk: one round of 4000 picks read the \
+            vectors 10 to 17 times. A group of at most `part` records, or a budget of at least `part`, takes one \
+            round.
 
-            already: a .npy file of vectors of records chosen earlier, a row each: int8 as `sluice vectors` writes them, or \
-            float32 or float64. They count as picks from the start, in every group, and for no budget; a dropped record \
-            nearest to one of them names no partner. The bound then is one for `keep` records beside them.
+            already: a .npy file with the vectors of records chosen earlier, one per row: int8 as `sluice vectors` \
+            writes them, or float32 or float64. They count as picks from the start, in every group, but not towards \
+            the budget. A dropped record nearest to one of them names no partner. The lower bound then holds for \
+            `keep` records in addition to them.
 
-            A budget per cluster is split by shares (by size, by the root of the size, or equally) with largest remainders: \
-            the parts sum to the budget exactly. All distances but the option `distance` are chord distances of unit vectors, 0 to 2. Groups larger \
-            than memory are read in passes, with the same result; medoids and sensitivity then need a `reservoir`, whose \
-            k-means makes the centres for all. Cost: group size times picks times dimension multiply-adds; `sluice plan` estimates it.
+            A budget per cluster is split by shares (by size, by the root of the size, or equally) with largest \
+            remainders: the shares sum to the budget exactly. All distances except the option `distance` are chord \
+            distances of unit vectors, 0 to 2. Groups larger than memory are read in passes, with the same result; \
+            medoids and sensitivity then need a `reservoir`, on which k-means computes the centres. Cost: group size \
+            times picks times dimension multiply-adds; `sluice plan` estimates it.
             """,
         options: [
             OptionSpec(
-                "keep", .quantity, isRequired: true, help: "how many records to keep, of all that reach the stage",
+                "keep", .quantity, isRequired: true, help: "number or share of the stage's records to keep",
                 example: "5%"),
             OptionSpec(
-                "per", .choice(["all", "cluster"]), default: "all", help: "among which records to choose",
+                "per", .choice(["all", "cluster"]), default: "all",
+                help: "choose among all records, or within each cluster",
                 example: "cluster"),
             OptionSpec(
-                "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "how to choose",
+                "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
                 example: "medoids"),
             OptionSpec(
                 "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
                 help: "how the budget is split among clusters", example: "square-root"),
             OptionSpec(
                 "floor", .integer(0...Int(Int32.max)), default: 0,
-                help: "per: cluster: so many records of every cluster stay at least, or all that it has", example: "3"),
+                help: "per: cluster: least number of records to keep of every cluster, or all if it has fewer",
+                example: "3"),
             OptionSpec(
                 "trim", .quantity, default: .quantity(.count(0)),
                 help:
-                    "farthest-first: so many of the farthest records of a group, often noise, are passed over at each pick",
+                    "farthest-first: number or share of the farthest records of a group, often noise, to skip at each pick",
                 example: "1%"),
             OptionSpec(
                 "rounds", .choice(["one", "composable"]), default: "one",
-                help: "farthest-first: in one round, or in parts and then among the picks of the parts",
+                help: "farthest-first: one round, or picks within parts and then among those picks",
                 example: "composable"),
             OptionSpec(
-                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records of a part (65536)",
+                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records per part (65536)",
                 example: "65536"),
             OptionSpec(
-                "already", .path, help: "farthest-first: a .npy file of vectors of records chosen earlier",
+                "already", .path, help: "farthest-first: a .npy file with the vectors of records chosen earlier",
                 example: "chosen.npy"),
             OptionSpec(
                 "reservoir", .integer(1...16_777_216),
                 help:
-                    "medoids, sensitivity, facility-location: look for centres, or picks, among a sample of so many records of a group (all; facility-location 65536)",
+                    "medoids, sensitivity, facility-location: size of the sample of a group in which to find centres or picks (all; facility-location 65536)",
                 example: "65536"),
             OptionSpec(
                 "score", .column(.number), help: "score-first: the column of scores, highest first",
@@ -85,12 +91,13 @@ public struct CoresetStage: Stage, Selection {
                 example: "quality"),
             OptionSpec(
                 "distance", .real(0...2),
-                help: "score-first: cosine distance, 1 - cosine, up to which two records are too near to keep both (0.1)", example: "0.1"),
+                help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)",
+                example: "0.1"),
         ])
 
     private static let defaultPart = 65_536
     private static let defaultReservoir = 65_536
-    /// So many readings of the vectors two rounds save at least, by what was measured (docs/architecture.md).
+    /// The least number of readings of the vectors that two rounds save, as measured (docs/architecture.md).
     private static let readingsSaved = 8.0
 
     private let keep: Quantity
@@ -105,17 +112,17 @@ public struct CoresetStage: Stage, Selection {
     private let score: ColumnName?
     private let scoreField: FieldPath?
     private let distance: Double
-    /// What `already` names, read before the run begins.
+    /// The vectors of `already`, read before the run begins.
     private var earlier: Earlier?
 
     public init(options: OptionValues) throws(StageError) {
         keep = try options.quantity("keep")
         isPerCluster = try options.text("per") == "cluster"
         guard let method = Method(rawValue: try options.text("method")) else {
-            throw .option("method", "there is no method `\(try options.text("method"))`")
+            throw .option("method", "unknown method `\(try options.text("method"))`")
         }
         guard let shares = Shares(rawValue: try options.text("shares")) else {
-            throw .option("shares", "there are no shares `\(try options.text("shares"))`")
+            throw .option("shares", "unknown value `\(try options.text("shares"))`")
         }
         (self.method, self.shares) = (method, shares)
         floor = try options.integer("floor")
@@ -139,7 +146,7 @@ public struct CoresetStage: Stage, Selection {
         try Self.checkCompany(of: method, options, isComposable: isComposable, trims: !trim.isZero)
     }
 
-    /// Options that go with other methods only.
+    /// Refuses options of other methods.
     private static func checkCompany(
         of method: Method, _ options: OptionValues, isComposable: Bool, trims: Bool
     ) throws(StageError) {
@@ -157,12 +164,12 @@ public struct CoresetStage: Stage, Selection {
         }
         if options["part"] != nil, !isComposable { throw .option("part", "`part` goes with `rounds: composable`") }
         if trims, isComposable {
-            throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds for all records alone")
+            throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds only without it")
         }
         if method == .scoreFirst, (options["score"] == nil) == (options["score_field"] == nil) {
             throw .option(
                 options["score"] == nil ? "method" : "score_field",
-                "`score-first` needs a score: `score`, a column, or `score_field`, a field of the record, one of the two"
+                "`score-first` needs exactly one of `score` (a column) and `score_field` (a field of the record)"
             )
         }
     }
@@ -175,7 +182,7 @@ public struct CoresetStage: Stage, Selection {
         [ColumnSpec(.rank, .integer)] + (scoreField == nil ? [] : [ColumnSpec(.score, .real)])
     }
 
-    /// - Throws: where the file of `already` does not do; nothing else has been read then.
+    /// - Throws: if the file of `already` can't be used; nothing else has been read by then.
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         var selection = self
         if let already {
@@ -191,7 +198,7 @@ public struct CoresetStage: Stage, Selection {
 
     public var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
     public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
-    /// Where too many records lie near to each other, `score-first` can't reach its budget.
+    /// If too many records are close together, `score-first` can't meet its budget.
     public var mayKeepFewerThanQuota: Bool { method == .scoreFirst }
 
     private var scoreColumn: ColumnName? { score ?? scoreField.map { _ in .score } }
@@ -202,20 +209,20 @@ public struct CoresetStage: Stage, Selection {
         guard budget <= total || total == 0 else {
             throw StageError(
                 .invalidData,
-                "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
+                "`keep` asks for \(budget) records but only \(total) reach the stage; lower it, or give a percentage")
         }
         guard total > 0 else { return sizes }
         guard let quotas = shares.part(budget, among: sizes, floor: floor) else {
             let least = sizes.reduce(0) { $0 + min($1, floor) }
             throw StageError(
                 .invalidData,
-                "`floor: \(floor)` asks for \(least) records of \(sizes.count) clusters and `keep` for \(budget) in all; lower `floor` or raise `keep`"
+                "`floor: \(floor)` needs \(least) records of \(sizes.count) clusters but `keep` allows \(budget) in all; lower `floor` or raise `keep`"
             )
         }
         if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir {
             throw StageError(
                 .invalidData,
-                "`keep` asks for \(most) records of a group and `facility-location` looks at \(reservoir) of it; raise `reservoir`, or choose `medoids`"
+                "`keep` asks for \(most) records of a group but `facility-location` looks at only \(reservoir) of it; raise `reservoir`, or choose `medoids`"
             )
         }
         return quotas
@@ -223,7 +230,7 @@ public struct CoresetStage: Stage, Selection {
 
     public func memory(rows: Int, _ context: StageContext) -> Int {
         let dimension = context.dimension(of: .embedding) ?? 0
-        // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; candidates.
+        // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; the candidates.
         var bytes = rows * 48 + min(rows, keep.resolve(of: rows)) * 2 * dimension + (4 << 20)
         bytes += (earlier?.count ?? 0) * 2 * dimension
         if let part, rows > part {
@@ -233,11 +240,11 @@ public struct CoresetStage: Stage, Selection {
         }
         if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
         if method == .scoreFirst { bytes += rows * 24 }
-        // K-means' bounds, its centres and what is packed of them.
+        // The bounds and centres of k-means, and the packed centres.
         if [.medoids, .sensitivity].contains(method) {
             bytes += rows * 8 + min(rows, keep.resolve(of: rows), Picker.flatLimit) * (dimension + 64) * 4
         }
-        // These can't work on vectors that are read in passes.
+        // These need all vectors in memory.
         if needsAllVectors { bytes += rows * dimension }
         return bytes
     }
@@ -259,14 +266,14 @@ public struct CoresetStage: Stage, Selection {
         let place =
             isResident
             ? "in memory"
-            : "on disk, as \(MemorySize.describe(bytes)) of a group are more than the \(MemorySize.describe(estimate.resident)) held in memory at a time"
+            : "on disk: a group's \(MemorySize.describe(bytes)) exceed the \(MemorySize.describe(estimate.resident)) held in memory at a time"
         var lines = [
-            "rounds: one: up to \(count(once)) multiply-adds; reads the vectors a few times up to once a pick, \(place)"
+            "rounds: one: up to \(count(once)) multiply-adds; reads the vectors between a few times and once per pick, \(place)"
         ]
         let part = part ?? Self.defaultPart
         guard size > part, picks < part else {
             lines.append(
-                "rounds: composable: no gain; \(size > part ? "a part of \(part) records is no larger than the budget" : "a group fits in one part of \(part)")"
+                "rounds: composable: no gain; \(size > part ? "the budget is no smaller than a part of \(part) records" : "a group fits in one part of \(part)")"
             )
             return lines
         }
@@ -278,7 +285,7 @@ public struct CoresetStage: Stage, Selection {
         return lines
     }
 
-    /// `3.2e12`: an estimate has no more digits.
+    /// `3.2e12`: an estimate deserves no more digits.
     private static func rounded(_ value: Double) -> String {
         guard value >= 1000 else { return String(Int(value)) }
         var (figure, exponent) = (value, 0)
@@ -292,7 +299,7 @@ public struct CoresetStage: Stage, Selection {
         if let earlier, earlier.dimension != rows.dimension {
             throw .option(
                 "already",
-                "`already`: \(already ?? ""): its vectors have \(earlier.dimension) components where `embedding` has \(rows.dimension)"
+                "`already`: \(already ?? ""): its vectors have \(earlier.dimension) components; `embedding` has \(rows.dimension)"
             )
         }
         let picker = Picker(
@@ -315,7 +322,7 @@ public struct CoresetStage: Stage, Selection {
         return outcome
     }
 
-    /// The scores of `score-first`; what is no number comes last.
+    /// The scores of `score-first`; records without a number come last.
     private func scores(of group: Group) throws(StageError) -> [Double] {
         guard let name = scoreColumn else { return [] }
         return try group.numbers(name).map { $0.isNaN ? ScoreTransform.missing : $0 }
@@ -352,7 +359,7 @@ public struct CoresetStage: Stage, Selection {
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
 
-    /// The groups one by one, as far as they are listed.
+    /// The listed groups.
     private static func listed(_ groups: GroupReports) -> [Report.Entry] {
         let list = groups.listed.map { group in
             Report.object(
@@ -361,14 +368,14 @@ public struct CoresetStage: Stage, Selection {
                     Report.Entry("records", .integer(group.size)), Report.Entry("kept", .integer(group.kept)),
                 ] + group.report.entries)
         }
-        // Of very many groups the rest stands in the sums above.
+        // The sums above include the groups that are not listed.
         let rest = groups.count - list.count
         return (rest > 0 ? [Report.Entry("groups_not_listed", .integer(rest))] : [])
             + [Report.Entry("per_group", .list(list))]
     }
 }
 
-/// Sums and extremes over the groups, however many there are.
+/// Sums and extremes over all groups.
 private struct GroupSums {
     private(set) var records = 0
     private(set) var kept = 0
@@ -415,11 +422,11 @@ private struct GroupSums {
         for (key, sum) in totals { if let sum { entries.append(Report.Entry(key, .integer(sum))) } }
         guard isCertified else { return entries }
         return entries + [
-            // A group without a factor has a bound of 0 and a radius above it.
+            // A group without a factor has a lower bound of 0 and a positive radius.
             Report.Entry("largest_factor_of_a_group", factors == covered ? .real(factor) : .null),
             Report.Entry(
                 "certificate",
-                "radius, lower_bound and factor of a group are about that group alone: how well its records are covered by its own picks"
+                "radius, lower_bound and factor of a group describe that group alone: how well its own picks cover its records"
             ),
         ]
     }

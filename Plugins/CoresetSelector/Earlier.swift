@@ -1,11 +1,11 @@
 import SluiceCore
 import SluiceGeometry
 
-/// The vectors of records that were chosen earlier: they count as picks from the start, and for no budget.
+/// The vectors of records chosen earlier: they count as picks from the start, but not towards the budget.
 struct Earlier: Sendable {
     let vectors: [Int8]
     let dimension: Int
-    /// Of the vectors and their order, so that `run.json` says which they were.
+    /// Digest of the vectors and their order, to identify them in `run.json`.
     let digest: UInt64
 
     var count: Int { vectors.count / dimension }
@@ -24,24 +24,24 @@ struct Earlier: Sendable {
         digest = state
     }
 
-    /// Reads a file, before anything else of a run is read.
+    /// Reads the file, before anything else of a run is read.
     ///
-    /// - Parameter dimension: what the vectors of the run have, where that is known.
+    /// - Parameter dimension: the dimension of the run's vectors; nil if unknown.
     static func read(_ path: String, dimension: Int?, memory: Int) throws(StageError) -> Earlier {
         func wrong(_ message: String) -> StageError { .option("already", "`already`: \(message)") }
         let file: VectorFile
         do throws(VectorFileError) { file = try VectorFile(path) } catch { throw wrong(error.description) }
         if let dimension, file.dimension != dimension {
             throw wrong(
-                "\(path): its vectors have \(file.dimension) components where `embedding` has \(dimension); make it with the same `embed` stage"
+                "\(path): its vectors have \(file.dimension) components; `embedding` has \(dimension); create it with the same `embed` stage"
             )
         }
-        guard file.count > 0 else { throw wrong("\(path): it holds no vectors; leave `already` out") }
+        guard file.count > 0 else { throw wrong("\(path): it contains no vectors; remove `already`") }
         let need = 2 * file.count * file.dimension
         guard need <= memory else {
             throw StageError(
                 .memory,
-                "`already`: \(path) takes \(MemorySize.describe(need)) and the stage's share is \(MemorySize.describe(memory)); raise `memory`"
+                "`already`: \(path) needs \(MemorySize.describe(need)); the stage's share is \(MemorySize.describe(memory)); raise `memory`"
             )
         }
         do throws(VectorFileError) {

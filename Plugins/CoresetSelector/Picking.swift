@@ -14,16 +14,16 @@ enum Method: String, CaseIterable, Sendable {
     case scoreFirst = "score-first"
 }
 
-/// What a method chose in a group.
+/// A method's choice in a group.
 struct Choice {
-    /// The chosen rows in the order of picks.
+    /// The chosen rows in pick order.
     var picks: [Int]
-    /// For each row the number of its nearest pick, negative where an earlier record is nearer, and the squared distance to it. Empty where
-    /// nothing is picked.
+    /// For each row the number of its nearest pick (negative for a record of `already`) and the squared distance to it.
+    /// Empty if nothing is picked.
     var nearest: [Int32] = []
     var squaredDistances: [Int32] = []
     var certificate: Certificate?
-    /// What a method says beside the certificate.
+    /// A method's report entries in addition to the certificate.
     var notes: [Report.Entry] = []
 }
 
@@ -33,18 +33,18 @@ struct Picker {
     let trim: Int
     /// Rows of a part in two rounds; nil for one round.
     var part: Int?
-    /// Rows that the costly methods look at; nil for all.
+    /// Sample size of the costly methods; nil for all rows.
     var reservoir: Int?
-    /// Two picks of `score-first` are farther apart than this, as 1 - cosine.
+    /// Any two picks of `score-first` are farther apart than this, as 1 - cosine.
     var distance = 0.0
     var earlier: Earlier?
     let context: StageContext
-    /// Of the rows; draws are keyed by them.
+    /// Content hashes of the rows, the keys for draws.
     let hashes: () throws(StageError) -> [ContentHash]
-    /// Of the rows; for `score-first`.
+    /// Scores of the rows, for `score-first`.
     let scores: () throws(StageError) -> [Double]
 
-    /// The largest budget for which k-means makes as many clusters over all rows at once.
+    /// The largest budget for which k-means runs with one cluster per pick over all rows.
     static let flatLimit = 1024
 
     func pick(_ method: Method) throws(StageError) -> Choice {
@@ -77,7 +77,7 @@ struct Picker {
     // MARK: Farthest first
 
     private func farthestFirst() throws(StageError) -> Choice {
-        // Beside earlier records the farthest from these comes first: a start of its own would cost the bound.
+        // With earlier records the first pick is the row farthest from them: a random start would break the bound.
         let start = earlier == nil ? try lowestDraws(1)[0] : nil
         let vector = try rows.gather(start.map { [$0] } ?? [])
         let run = vector.withUnsafeBufferPointer { vector in
@@ -104,7 +104,7 @@ struct Picker {
             ])
     }
 
-    /// Farthest-first in each part, then among the picks of all parts, then one pass that says how far every row is.
+    /// Farthest-first in each part, then among the picks of all parts, then one pass for the distance of every row.
     private func composable(_ part: Int) throws(StageError) -> Choice {
         let hashes = try hashes()
         let draws = hashes.map { context.seed.draw($0) }
@@ -145,7 +145,7 @@ struct Picker {
 
     // MARK: By the centre
 
-    /// The rows closest to the centre of the group, farthest from it, or by turns; ties to the lowest row.
+    /// The rows closest to the centre of the group, farthest from it, or alternating; ties to the lowest row.
     private func byCosine(_ method: Method) throws(StageError) -> [Int] {
         let cosines = try cosinesToCentre()
         func closest(_ count: Int) -> [Int] {
@@ -161,7 +161,7 @@ struct Picker {
         default:
             let near = closest((quota + 1) / 2)
             let taken = Set(near)
-            // Where rows tie, both ends are the same rows.
+            // With ties, both ends may contain the same rows.
             let far = farthest().lazy.filter { !taken.contains($0) }.prefix(quota / 2)
             var picks: [Int] = []
             var next = far.makeIterator()
@@ -173,8 +173,8 @@ struct Picker {
         }
     }
 
-    /// Each row's cosine to the exact sum of all, but for a common factor; that of a zero vector is 0. Products are exact integers, so
-    /// the order is the same everywhere.
+    /// Each row's cosine to the exact sum of all rows, up to a common factor; 0 for a zero vector. Products are exact
+    /// integers, so the order is the same everywhere.
     private func cosinesToCentre() throws(StageError) -> [Double] {
         var sum = [Int64](repeating: 0, count: rows.dimension)
         try rows.forEach { (_, view) throws(StageError) in
@@ -193,7 +193,8 @@ struct Picker {
 
     // MARK: By score
 
-    /// DEITA's rule: by falling score, ties to the lowest row, each that no pick before it is near to, until the budget is reached.
+    /// DEITA's rule: in descending score, ties to the lowest row, each row that is not near an earlier pick, until the
+    /// budget is met.
     private func scoreFirst() throws(StageError) -> Choice {
         let scores = try scores()
         let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
@@ -233,7 +234,7 @@ struct Picker {
         try rows.withAll(memory: context.memory, for: "method `\(method.rawValue)`", body)
     }
 
-    /// The rows that a costly method looks at, ascending: uniform by content; nil for all.
+    /// The sample for a costly method, ascending, uniform by content; nil for all rows.
     private func sample() throws(StageError) -> [Int]? {
         guard let reservoir, reservoir < rows.count else { return nil }
         return try lowestDraws(reservoir).sorted()
@@ -250,7 +251,7 @@ struct Picker {
         return try covering(picks.map { sample[$0] })
     }
 
-    /// Distances to the centroids of half as many clusters as records are wanted, at most 1,024; then the draw.
+    /// Draws by the distances to the centroids of `quota / 2` clusters, at most 1,024.
     private func sensitivity() throws(StageError) -> Choice {
         let means = KMeans(clusters: max(1, min(quota / 2, Self.flatLimit)), seed: context.seed)
         let distances: [Int32]
@@ -268,7 +269,7 @@ struct Picker {
             Sensitivity.select(squaredDistances: distances, hashes: try hashes(), count: quota, seed: context.seed))
     }
 
-    /// The medoids, those that most records are nearest to first.
+    /// The medoids, in descending number of records nearest to them.
     private func medoids() throws(StageError) -> Choice {
         let picks: [Int]
         if quota < rows.count, let sample = try sample() {
@@ -290,8 +291,8 @@ struct Picker {
         return choice
     }
 
-    /// Medoids whose centroids come from a sample; every row may be one. A large budget goes in two levels: about √quota clusters from the sample,
-    /// then medoids in each among all of its rows.
+    /// Medoids whose centroids come from a sample; any row may be one. A large budget takes two levels: about √quota
+    /// clusters from the sample, then medoids among all rows of each.
     private func medoids(from sample: [Int]) throws(StageError) -> [Int] {
         let isFlat = quota <= min(Self.flatLimit, sample.count)
         var clusters = quota
@@ -314,7 +315,7 @@ struct Picker {
         var picks: [Int] = []
         var next = 0
         while next < members.count {
-            // As many clusters at a time as fit, one at least: they are read in one pass.
+            // As many clusters as fit, at least one, are read in one pass.
             let first = next
             var bytes = 0
             repeat {
@@ -335,7 +336,7 @@ struct Picker {
 
     // MARK: Covering
 
-    /// For each row its nearest centre, the lowest of equals, and the squared distance to it: one pass over the vectors.
+    /// Each row's nearest centre, ties to the lowest, and the squared distance to it, in one pass over the vectors.
     private func assign(_ centres: [Int8]) throws(StageError) -> (labels: [UInt32], squaredDistances: [Int32]) {
         let assigner = centres.withVectors(dimension: rows.dimension) { Assigner(centres: $0) }
         var labels = [UInt32](repeating: 0, count: rows.count)
@@ -352,7 +353,7 @@ struct Picker {
         return (labels, distances)
     }
 
-    /// Every row's nearest pick, or earlier record, by one pass over the vectors.
+    /// Every row's nearest pick or earlier record, in one pass over the vectors.
     private func covering(_ picks: [Int], separation: Int32 = 0) throws(StageError) -> Choice {
         var choice = Choice(picks: picks)
         let earlierCount = Int32(earlier?.count ?? 0)

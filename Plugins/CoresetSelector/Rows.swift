@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceGeometry
 
-/// The vectors of a group, in one chunk where they are in memory, else in those of the source: the same result either way.
+/// The vectors of a group: one chunk if in memory, otherwise the chunks of the source. The result is the same.
 struct Rows {
     let source: any VectorSource
 
@@ -19,7 +19,8 @@ struct Rows {
         }
     }
 
-    /// Hands over parts of `size` rows in order, the last one shorter: where they end follows from `size` alone.
+    /// Calls `body` with parts of `size` rows in order, the last one perhaps shorter. Boundaries depend on `size`
+    /// alone.
     func forEachPart(of size: Int, _ body: (Range<Int>, VectorView) throws(StageError) -> Void) throws(StageError) {
         var part: [Int8] = []
         var start = 0
@@ -49,9 +50,9 @@ struct Rows {
         if !part.isEmpty { try handOver() }
     }
 
-    /// All vectors in memory: those of the source, or a copy.
+    /// Calls `body` with all vectors in memory: those of the source, or a copy.
     ///
-    /// - Throws: code `.memory` where a copy does not fit in `memory`.
+    /// - Throws: code `.memory` if a copy does not fit in `memory`.
     func withAll<Result>(
         memory: Int, for purpose: String, _ body: (VectorView) throws(StageError) -> Result
     ) throws(StageError) -> Result {
@@ -62,7 +63,7 @@ struct Rows {
         guard need <= memory else {
             throw StageError(
                 .memory,
-                "\(purpose) needs the \(MemorySize.describe(need)) of a group of \(count) vectors in memory and the stage's share is \(MemorySize.describe(memory)); raise `memory`, make more clusters, set `reservoir`, or choose `farthest-first`, which can read them in passes"
+                "\(purpose) needs the \(MemorySize.describe(need)) of a group of \(count) vectors in memory; the stage's share is \(MemorySize.describe(memory)); raise `memory`, make more clusters, set `reservoir`, or choose `farthest-first`, which can read them in passes"
             )
         }
         var all: [Int8] = []
@@ -83,7 +84,7 @@ struct Rows {
         return gathered
     }
 
-    /// The vectors of several lists of rows, each ascending, by one pass where they are not in memory.
+    /// The vectors of several lists of rows, each ascending, in one pass if they are not in memory.
     func gather(_ lists: [[Int]]) throws(StageError) -> [[Int8]] {
         var gathered = lists.map { rows in
             var vectors: [Int8] = []

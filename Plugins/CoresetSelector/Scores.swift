@@ -1,11 +1,11 @@
 import SluiceCore
 
 extension ColumnName {
-    /// The number that `score_field` names.
+    /// The number in the field that `score_field` names.
     static let score: ColumnName = "score"
 }
 
-/// Writes a number of the record as a column, so that a selection can order by it; what is no number comes last.
+/// Writes a numeric field as a column, so that a selection can order by it; records without a number come last.
 struct ScoreTransform: Transform {
     let field: FieldPath
 

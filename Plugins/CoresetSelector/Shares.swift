@@ -1,4 +1,4 @@
-/// How a budget is parted among groups.
+/// How a budget is split among groups.
 enum Shares: String, CaseIterable, Sendable {
     case proportional
     case squareRoot = "square-root"
@@ -16,8 +16,8 @@ enum Shares: String, CaseIterable, Sendable {
         }
     }
 
-    /// Parts `total` by largest remainders: the parts sum to `total` exactly, none is larger than its group, what a small
-    /// group can't take goes to the others by the same rule, and ties go to the lowest group.
+    /// Splits `total` by largest remainders: the shares sum to `total` exactly, none exceeds its group, the excess of a
+    /// small group goes to the others by the same rule, and ties go to the lowest group.
     ///
     /// - Precondition: `0 <= total <= sum of sizes`, sizes below 2^32.
     func part(_ total: Int, among sizes: [Int]) -> [Int] {
@@ -27,7 +27,7 @@ enum Shares: String, CaseIterable, Sendable {
         var rest = total
         while rest > 0 {
             let sum = open.reduce(0) { $0 + weights[$1] }
-            // Groups whose share is at least all they have take all they have, and the others share anew.
+            // Groups whose share is at least their size get their size, and the others share the rest.
             let full = open.filter { index in
                 let share = rest.multipliedFullWidth(by: weights[index])
                 let most = sizes[index].multipliedFullWidth(by: sum)
@@ -38,7 +38,7 @@ enum Shares: String, CaseIterable, Sendable {
                     quotas[index] = sizes[index]
                     rest -= sizes[index]
                 }
-                // What is full is known by its quota: every group that is open has records, and none of them yet.
+                // A nonzero quota marks a full group: every open group has records and no quota yet.
                 open.removeAll { quotas[$0] > 0 }
                 continue
             }
@@ -57,10 +57,10 @@ enum Shares: String, CaseIterable, Sendable {
         return quotas
     }
 
-    /// The same where every group keeps at least `floor` of its records, or all that it has: groups whose share would be less
-    /// get that, and the others part the rest.
+    /// The same, with at least `floor` records for every group, or all that it has: groups whose share would be smaller
+    /// get that, and the others share the rest.
     ///
-    /// - Returns: nil where the floors alone are more than `total`.
+    /// - Returns: nil if the floors alone exceed `total`.
     func part(_ total: Int, among sizes: [Int], floor: Int) -> [Int]? {
         let least = sizes.map { min($0, floor) }
         guard least.reduce(0, +) <= total else { return nil }

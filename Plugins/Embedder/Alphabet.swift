@@ -1,21 +1,21 @@
-/// What a Unicode scalar means to the lexical embedder.
+/// The role of a Unicode scalar in the lexical embedder.
 ///
-/// Our own table instead of Unicode's properties, whose versions differ: the same text gives the same vector with every
-/// build. Case is folded for Latin, Greek, Cyrillic and Armenian, and accents go, so that composed and decomposed
-/// spellings agree; Arabic and full-width digits become ASCII digits.
+/// A table of our own instead of Unicode properties, whose versions differ, so that the same text gives the same vector
+/// with every build. Case is folded for Latin, Greek, Cyrillic and Armenian, and accents are removed, so that composed
+/// and decomposed spellings agree. Arabic and full-width digits become ASCII digits.
 enum Alphabet {
     enum Class {
         /// Part of a word, after folding.
         case letter(UInt32)
-        /// A scalar of a script that puts no spaces between words, or a symbol that is a word of its own.
+        /// A scalar of a script without spaces between words, or a symbol that is a word by itself.
         case unspaced(UInt32)
         /// Ends a word: space, punctuation.
         case end
-        /// As if it were not there: combining marks, zero-width scalars.
+        /// Skipped: combining marks, zero-width scalars.
         case ignored
     }
 
-    /// For every ASCII byte the folded letter or digit, or 0 where the byte ends a word.
+    /// For every ASCII byte the folded letter or digit, or 0 if the byte ends a word.
     static let ascii: [UInt8] = (0..<128).map { (byte: UInt8) -> UInt8 in
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): byte
@@ -24,7 +24,7 @@ enum Alphabet {
         }
     }
 
-    /// The base letters of U+00C0 to U+017F; a dot stands for a letter that is its own base.
+    /// The base letters of U+00C0 to U+017F; a dot marks a letter that is its own base.
     private static let latin = Array(
         ("aaaaaa.ceeeeiiii" + ".nooooo ouuuuy.." + "aaaaaa.ceeeeiiii" + ".nooooo ouuuuy.y"
             + "aaaaaaccccccccdd" + "ddeeeeeeeeeegggg" + "gggghhhhiiiiiiii" + "ii..jjkk.lllllll"

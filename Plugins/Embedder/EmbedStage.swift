@@ -2,27 +2,28 @@ public import SluiceCore
 import SluiceGeometry
 
 extension ColumnName {
-    /// 1 where a record's text holds no word and its vector is zero, else 0.
+    /// 1 if a record's text has no word and its vector is zero, otherwise 0.
     public static let emptyText: ColumnName = "empty_text"
 }
 
-/// Gives each record the Int8 vector of its text.
+/// Computes an Int8 vector of each record's text.
 ///
-/// `lexical` needs no model file and gives the same bytes on every machine. It sees spelling and not meaning: near
-/// duplicates lie close together (cosine over .9), paraphrases and translations do not.
+/// `lexical` needs no model file and gives the same bytes on every machine. It captures spelling, not meaning: near
+/// duplicates are close (cosine over .9), paraphrases and translations are not.
 public struct EmbedStage: Stage, WorkerTransform {
     public static let descriptor = Descriptor(
         name: "embed",
-        summary: "Gives each record the Int8 vector of its text.",
+        summary: "Computes an Int8 vector of each record's text.",
         discussion: """
-            Reads `text`. model `lexical`: signed hashing of words and of character 3- to 5-grams (scalar 1- to 3-grams \
-            for scripts without spaces), integer sums, L2, Int8. It needs no model file, gives the same bytes on every \
-            machine, and sees spelling, not meaning: near duplicates lie close together, paraphrases do not. A text \
-            without a word is the zero vector and has 1 in the column `empty_text`. Memory: one byte a dimension and record.
+            Reads `text`. model `lexical`: signed hashing of words and of character 3- to 5-grams (scalar 1- to \
+            3-grams for scripts without spaces), integer sums, L2, Int8. It needs no model file and gives the same \
+            bytes on every machine. It captures spelling, not meaning: near duplicates are close, paraphrases are not. \
+            A text without a word gets the zero vector and 1 in the column `empty_text`. Memory: one byte per \
+            dimension and record.
             """,
         options: [
             OptionSpec(
-                "model", .choice(["lexical"]), default: "lexical", help: "what makes the vectors", example: "lexical"),
+                "model", .choice(["lexical"]), default: "lexical", help: "embedding model", example: "lexical"),
             OptionSpec(
                 "dimensions", .integer(16...8192), default: 384,
                 help: "components of a vector; more keep unrelated texts further apart", example: "384"),
@@ -40,7 +41,7 @@ public struct EmbedStage: Stage, WorkerTransform {
         [ColumnSpec(.embedding, .vector(dimension: dimension)), ColumnSpec(.emptyText, .integer)]
     }
 
-    /// The tables that texts share, made once a thread.
+    /// The tables that texts share, made once per thread.
     public final class Worker {
         fileprivate var model: LexicalModel
         fileprivate var sums: [Int32]

@@ -2,12 +2,12 @@
 ///
 /// Features of a word are the word itself and its character 3-, 4- and 5-grams with a mark on either side, so `cat`
 /// gives `<ca`, `cat`, `at>`, `<cat`, `cat>`, `<cat>`; scripts that put no spaces between words give scalar 1-, 2- and
-/// 3-grams of each run instead. A word that stands `c` times weighs `√c`, so a repeated one does not drown the others;
-/// words of up to three letters, mostly «the» and «of», weigh half, numbers do not; and the word itself weighs six times an n-gram of it.
-/// (On 35,570 P3 records the nearest of 3,000 others is of the same template in .41 of cases, macro average, against .33
-/// without damping and .38 with equal weights; the mean cosine of two templates falls from .24 to .16.) Each feature adds
-/// its weight, with a sign, to one component (Weinberger et al., «Feature Hashing for Large Scale Multitask Learning»,
-/// 2009). Sums are integers: their order does not matter.
+/// 3-grams of each run instead. A word that occurs `c` times has weight `√c`, so a repeated word does not dominate;
+/// words of up to three letters, mostly «the» and «of», count half, except numbers; and a word counts six times as much
+/// as one of its n-grams. (On 35,570 P3 records the nearest of 3,000 others had the same template in .41 of cases,
+/// macro average, against .33 without damping and .38 with equal weights; the mean cosine of two templates fell from
+/// .24 to .16.) Each feature adds its weight, with a sign, to one component (Weinberger et al., «Feature Hashing for
+/// Large Scale Multitask Learning», 2009). Sums are integers: their order does not matter.
 ///
 /// Reads about 100 MB of text a second on one core.
 ///
@@ -33,20 +33,21 @@ struct LexicalModel: ~Copyable {
     }
 
     private static let mark: UInt32 = 1
-    /// What a word weighs beside one of its n-grams.
+    /// The weight of a word relative to one of its n-grams.
     private static let wordWeight: Int64 = 6
-    /// A longer run of letters is cut, so that one blob does not make a text.
+    /// Longer runs of letters are cut, so that one blob does not dominate a text.
     private static let longestWord = 64
-    /// When a text has more distinct features than this, they are added up and counting begins anew, which bounds memory.
+    /// When a text reaches this many distinct features, they are added up and counting starts again, which bounds
+    /// memory.
     private static let mostEntries = 1 << 16
-    /// How many a scalar may add beyond that before it shows.
+    /// How many features one scalar may add before the limit is checked.
     private static let entriesPast = 4
 
     init(dimension: Int) {
         self.dimension = dimension
         sums = .allocate(capacity: dimension)
         word = .allocate(capacity: Self.longestWord + 2)
-        // Virtual until it is used; growing by doubling would need three times as much for a moment.
+        // Untouched pages take no memory; growing by doubling would briefly need three times as much.
         entries.reserveCapacity(Self.mostEntries + Self.entriesPast)
     }
 
@@ -55,22 +56,22 @@ struct LexicalModel: ~Copyable {
         word.deallocate()
     }
 
-    /// Memory that one value needs at most, in bytes, whatever the text: the entries, and slots for twice to four times
-    /// as many, once more by half while these grow.
+    /// An upper bound of the memory of one value in bytes, for any text: the entries, and slots for two to four times
+    /// as many, plus half of that again while the slots grow.
     static func memory(dimension: Int) -> Int {
         dimension * 8 + (mostEntries + entriesPast) * MemoryLayout<Entry>.stride + mostEntries * 4 * 8 * 3 / 2
     }
 
     /// Writes the sums of the features of `text` to `out`.
     ///
-    /// - Returns: whether there was a feature at all; if not, the sums are zero.
+    /// - Returns: whether the text has any feature; if not, the sums are zero.
     mutating func embed(_ text: UnsafeBufferPointer<UInt8>, into out: UnsafeMutablePointer<Int32>) -> Bool {
         sums.update(repeating: 0, count: dimension)
         entriesPresent = false
         startCounting()
         scan(text)
         addUp(text)
-        // The components of any text of less than some ten megabytes fit as they are.
+        // The components of any text below about ten megabytes fit unscaled.
         var largest: UInt64 = 0
         for index in 0..<dimension { largest = max(largest, sums[index].magnitude) }
         let shift = max(0, 34 - largest.leadingZeroBitCount)
@@ -159,8 +160,8 @@ struct LexicalModel: ~Copyable {
         }
     }
 
-    /// Writes the scalars of a word, folded, with a mark on either side: it is read again where it first stood, which
-    /// is quicker than to keep the letters of all words, and bounds memory for any text.
+    /// Writes the scalars of a word, folded, with a mark on either side: it is read again at its first occurrence,
+    /// which is faster than storing the letters of all words and bounds memory for any text.
     private func spell(_ text: UnsafeBufferPointer<UInt8>, _ entry: Entry) {
         word[0] = Self.mark
         var place = entry.start
@@ -170,7 +171,7 @@ struct LexicalModel: ~Copyable {
             while next < end {
                 let byte = text[place]
                 if byte < 0x80 {
-                    // A byte of ASCII that is no letter would have ended the word.
+                    // An ASCII byte that is not a letter would have ended the word.
                     word[next] = UInt32(ascii[Int(byte)])
                     place += 1
                     next += 1
@@ -183,7 +184,7 @@ struct LexicalModel: ~Copyable {
         word[end] = Self.mark
     }
 
-    /// One scalar of UTF-8, which has been checked before; `place` moves behind it.
+    /// Decodes one scalar of valid UTF-8 and moves `place` past it.
     @inline(__always)
     private static func scalar(_ text: UnsafeBufferPointer<UInt8>, _ place: inout Int) -> UInt32 {
         func next() -> UInt32 {

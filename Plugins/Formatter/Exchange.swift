@@ -1,6 +1,6 @@
 import SluiceCore
 
-/// How a record spells an exchange.
+/// The fields in which a record stores an exchange.
 enum Schema: Sendable, Hashable {
     /// `messages` of role and content, or ShareGPT's `conversations`.
     case chat
@@ -33,9 +33,9 @@ enum Schema: Sendable, Hashable {
     }
 }
 
-/// What an exchange looks like as text.
+/// How an exchange is written as text.
 enum Style: Sendable {
-    /// The contents with a blank line between them and no word of our own.
+    /// The contents separated by blank lines, with no words added.
     case plain
     case alpaca
     case questionAnswer
@@ -48,7 +48,7 @@ enum Exchange {
     case request(ArraySlice<UInt8>, context: ArraySlice<UInt8>?, response: ArraySlice<UInt8>)
     case text(ArraySlice<UInt8>)
 
-    /// Calls `body` for every turn, with the pieces of its content, between which a blank line stands.
+    /// Calls `body` for every turn with the pieces of its content, which are separated by blank lines.
     private func forEachTurn(
         _ body: (_ role: ArraySlice<UInt8>, _ content: ArraySlice<UInt8>, _ more: ArraySlice<UInt8>?) -> Void
     ) {
@@ -156,7 +156,7 @@ func isBlank(_ bytes: ArraySlice<UInt8>) -> Bool {
     bytes.allSatisfy { $0 == 0x20 || (0x09...0x0D).contains($0) }
 }
 
-/// The contents of a JSON string: what must be escaped is, everything else stays as it is.
+/// Appends the contents of a JSON string, escaping only what must be escaped.
 private func appendEscaped(_ text: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
     var rest = text
     while let index = rest.firstIndex(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) {

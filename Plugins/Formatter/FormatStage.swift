@@ -1,40 +1,40 @@
 public import SluiceCore
 
-/// Makes of each record the text that stands for it, and its chat messages.
+/// Builds the text and chat messages of each record.
 ///
-/// A record that does not fit is dropped, never given an empty text:
+/// A record that does not fit is dropped; it never gets an empty text:
 ///
 /// | reason | when | measure |
 /// |---|---|---|
 /// | `missing-field` | a required field is missing or null | `field` |
-/// | `empty-field` | a required field holds nothing but white space | `field` |
-/// | `not-a-text` | a field holds an array or an object | `field` |
+/// | `empty-field` | a required field contains only white space | `field` |
+/// | `not-a-text` | a field contains an array or an object | `field` |
 /// | `no-known-schema` | `auto` and `chatml`: the record has the fields of no known schema | |
-/// | `empty-text` | all fields of the template are optional and none is there | |
+/// | `empty-text` | all fields of the template are optional and missing | |
 ///
-/// Numbers and booleans stand as the record spells them. Cost: one copy of the fields' bytes.
+/// Numbers and booleans are copied as spelled in the record. Cost: one copy of the fields' bytes.
 public struct FormatStage: Stage, Transform {
     public static let descriptor = Descriptor(
         name: "format",
-        summary: "Makes of each record the text that stands for it, and its chat messages.",
+        summary: "Builds the text and chat messages of each record.",
         discussion: """
             Built-in templates:
-              auto               recognises the schema of each record, in this order: chat (`messages` or `conversations`), \
-            `prompt` and `completion`, `instruction` (`input`) and `output`, `question` and `answer`, `text`. The text is \
-            the contents with a blank line between them and no word around them, so that the same exchange gives the same \
-            text in whatever schema.
+              auto               recognises the schema of each record, in this order: chat (`messages` or \
+            `conversations`), `prompt` and `completion`, `instruction` (`input`) and `output`, `question` and \
+            `answer`, `text`. The text is the contents separated by blank lines, with no words added, so that the same \
+            exchange gives the same text in any schema.
               alpaca             `instruction`, `input` (may be missing) and `output` in the prompt of Stanford Alpaca
               prompt-completion  `prompt`, a blank line, `completion`
               question-answer    `Question: …`, and on the next line `Answer: …`
               chatml             any schema that `auto` knows, as ChatML turns
 
-            A template of your own names fields in braces: `{instruction}` must be there, `{input?}` may be missing, \
-            `{a.b}` is nested, `{{` and `}}` are braces. Where a missing optional field stands alone on its line, the line \
-            goes, with the blank line before it (or after it, if it is the first). With `user` and `assistant`, templates \
-            too, it also gives `messages`.
+            A template of your own names fields in braces: `{instruction}` is required, `{input?}` is optional, \
+            `{a.b}` is nested, `{{` and `}}` are literal braces. If a missing optional field is alone on its line, the \
+            line is removed, together with the blank line before it (or after it, if it is the first). With `user` and \
+            `assistant`, which are templates too, it also writes `messages`.
 
-            A record that does not fit is dropped (missing-field, empty-field, not-a-text, no-known-schema, empty-text); \
-            it never gets an empty text. Plain text counts as one message of the assistant.
+            A record that does not fit is dropped (missing-field, empty-field, not-a-text, no-known-schema, \
+            empty-text); it never gets an empty text. Plain text becomes one message of the assistant.
             """,
         options: [
             OptionSpec(
@@ -42,11 +42,11 @@ public struct FormatStage: Stage, Transform {
                 help: "auto, alpaca, prompt-completion, question-answer, chatml, or a text with fields in braces",
                 example: #""{instruction}\n{input?}""#),
             OptionSpec(
-                "user", .text, help: "what the user says, where `template` is one of your own: for `messages`",
+                "user", .text, help: "with a template of your own: the user's message, for `messages`",
                 example: #""{prompt}""#),
             OptionSpec(
                 "assistant", .text,
-                help: "what the assistant answers, where `template` is one of your own: for `messages`",
+                help: "with a template of your own: the assistant's message, for `messages`",
                 example: #""{completion}""#),
         ])
 
@@ -75,7 +75,8 @@ public struct FormatStage: Stage, Transform {
             guard user == nil, assistant == nil else {
                 throw .option(
                     user == nil ? "assistant" : "user",
-                    "template `\(name)` knows who says what; `user` and `assistant` go with a template of your own")
+                    "template `\(name)` already defines the turns; `user` and `assistant` go with a template of your own"
+                )
             }
             layout = .schemas(known.schemas, known.style)
             paths = known.schemas.flatMap(\.paths)
@@ -85,7 +86,7 @@ public struct FormatStage: Stage, Transform {
                 let guess = Registry.nearest(to: name, in: names).map { "did you mean `\($0)`? Known" } ?? "known"
                 throw .option(
                     "template",
-                    "there is no template `\(name)`; \(guess) are \(names.joined(separator: ", ")); one of your own names its fields in braces, such as `{prompt}`"
+                    "unknown template `\(name)`; \(guess) are \(names.joined(separator: ", ")); a template of your own names its fields in braces, such as `{prompt}`"
                 )
             }
             guard (user == nil) == (assistant == nil) else {
@@ -115,18 +116,18 @@ public struct FormatStage: Stage, Transform {
 
     public func memory(_ context: StageContext) -> TransformMemory {
         switch layout {
-        // A text and, of the same contents, messages.
+        // The text, and messages with the same contents.
         case .schemas: TransformMemory(growth: 2)
         case .template(let template, let user, let assistant):
-            // What user and assistant say is written twice: by itself, and into the messages.
+            // The texts of user and assistant are written twice: on their own and into the messages.
             TransformMemory(
                 growth: max(1, most { template.count(of: $0) })
                     + 2 * most { (user?.count(of: $0) ?? 0) + (assistant?.count(of: $0) ?? 0) })
         }
     }
 
-    /// The largest number of any field: fields are parts of a record and don't overlap, so what is made of them is at most
-    /// as many times the record.
+    /// The largest count of any field: fields are disjoint parts of a record, so the result is at most that many times
+    /// the record.
     private func most(_ count: (FieldPath) -> Int) -> Int { paths.map(count).max() ?? 0 }
 
     public func apply(to block: inout Block) throws(StageError) {
@@ -199,8 +200,8 @@ public struct FormatStage: Stage, Transform {
         if let messages { block.write(.messages, .bytes(messages)) }
     }
 
-    /// Bytes for the texts of a block. A record alone in its block may be very long: it gets room for all that can be made
-    /// of it at once, since an array that grows has its bytes twice for a moment, and what is not filled costs nothing.
+    /// Bytes to reserve for the texts of a block. A record alone in its block may be very long: reserve room for its
+    /// largest result at once, since a growing array briefly exists twice and unfilled pages take no memory.
     private func room(for block: borrowing Block, _ columns: [FieldColumn]) -> Int {
         guard block.count == 1 else { return block.count * 512 }
         let fields = columns.reduce(0) { sum, column in
@@ -210,7 +211,7 @@ public struct FormatStage: Stage, Transform {
             case .chat(let turns): sum + turns.encoded.count
             }
         }
-        // Escaped as JSON, a byte may be two.
+        // JSON escapes may turn one byte into two.
         var repeats = 2
         if case .template(let template, _, _) = layout { repeats = max(repeats, most { template.count(of: $0) }) }
         return 4096 + repeats * fields
@@ -228,7 +229,7 @@ public struct FormatStage: Stage, Transform {
         }
     }
 
-    /// What a field holds; nil where it is optional and holds nothing.
+    /// The contents of a field; nil if it is optional and has none.
     private static func value(
         _ value: FieldValue, _ field: Template.Field
     ) -> Result<ArraySlice<UInt8>?, Misfit> {
@@ -266,7 +267,7 @@ public struct FormatStage: Stage, Transform {
             case .text: isThere(places[index][0])
             }
         }
-        // A template with one schema says which field is missing; one with several knows no better than «none fits».
+        // A template with one schema can name the missing field; one with several can only report that none fits.
         let index: Int
         if schemas.count == 1 {
             index = 0

@@ -1,10 +1,10 @@
 import SluiceCore
 
-/// A text with fields in it: `{instruction}` must be there, `{input?}` may be missing, `{a.b}` is nested, `{{` and `}}`
-/// are braces.
+/// A text with fields: `{instruction}` is required, `{input?}` is optional, `{a.b}` is nested, `{{` and `}}` are
+/// literal braces.
 ///
-/// Where a missing optional field stands alone on its line, the line goes, and with it the blank line before it, or
-/// after it where nothing stands before it.
+/// If a missing optional field is alone on its line, the line is removed, together with the blank line before it, or
+/// after it if it is the first.
 struct Template: Sendable {
     struct Field: Sendable, Hashable {
         let path: FieldPath
@@ -23,12 +23,11 @@ struct Template: Sendable {
         case pieces([Piece])
     }
 
-    /// The fields in the order in which they first stand in the template. A field that is once written as required is
-    /// required everywhere.
+    /// The fields in order of first appearance. A field that is required once is required everywhere.
     private(set) var fields: [Field] = []
     private var lines: [Line] = []
 
-    /// How many times the template names a field.
+    /// The number of times that the template names the field at `path`.
     func count(of path: FieldPath) -> Int {
         let places = lines.flatMap { line -> [Int] in
             switch line {
@@ -65,24 +64,24 @@ struct Template: Sendable {
             pieces = []
         }
 
-        // Which fields are required must be known before the first line is closed.
+        // The required fields must be known before the first line is closed.
         var found: [Field] = []
         while place < scalars.count {
             let next = place + 1 < scalars.count ? scalars[place + 1] : nil
             switch scalars[place] {
             case "{" where next == "{", "}" where next == "}": place += 2
             case "}":
-                throw fail(at: place, "`}` closes nothing; write `}}` for a brace in the text")
+                throw fail(at: place, "unmatched `}`; write `}}` for a literal brace")
             case "{":
                 guard let end = scalars[place...].firstIndex(of: "}") else {
-                    throw fail(at: place, "`{` is never closed; write `{{` for a brace in the text")
+                    throw fail(at: place, "`{` is never closed; write `{{` for a literal brace")
                 }
                 var name = String(String.UnicodeScalarView(scalars[(place + 1)..<end]))
                 let isOptional = name.hasSuffix("?")
                 if isOptional { name.removeLast() }
                 guard !name.isEmpty, !name.unicodeScalars.contains("{") else {
                     throw fail(
-                        at: place, "a field's name must stand between the braces, such as `{instruction}` or `{input?}`"
+                        at: place, "the braces must contain a field's name, such as `{instruction}` or `{input?}`"
                     )
                 }
                 let path = FieldPath(name)
@@ -122,7 +121,7 @@ struct Template: Sendable {
         }
     }
 
-    /// Writes the text; `values[i]` is what field `i` holds, nil where it is missing.
+    /// Writes the text; `values[i]` is the value of field `i`, nil if missing.
     func write(_ values: [ArraySlice<UInt8>?], to bytes: inout [UInt8]) {
         var hasLine = false
         var blanks = 0
@@ -149,7 +148,7 @@ struct Template: Sendable {
             }
             skipsBlank = false
         }
-        // Blank lines at the end stand before nothing: each is one newline after the last line.
+        // No line follows the blank lines at the end: each is one newline after the last line.
         bytes.append(contentsOf: repeatElement(UInt8(ascii: "\n"), count: hasLine ? blanks : max(0, blanks - 1)))
     }
 

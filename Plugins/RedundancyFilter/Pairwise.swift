@@ -2,11 +2,11 @@ import SluiceCore
 import SluiceGeometry
 
 extension ColumnName {
-    /// The chord distance of a record to the centre of its cluster, as `cluster` writes it.
+    /// The chord distance from a record to the centre of its cluster, written by `cluster`.
     static let clusterDistance: ColumnName = "cluster_distance"
 }
 
-/// Drops a record that lies within the distance of one before it: of one that is kept (DEITA's rule), or of any (SemDeDup's).
+/// Drops a record within the distance of an earlier one: of a kept one (DEITA's rule), or of any (SemDeDup's).
 struct PairwiseSelection: Selection {
     enum Order: Sendable, Hashable {
         /// As in the input.
@@ -29,7 +29,7 @@ struct PairwiseSelection: Selection {
             }
         }
 
-        /// What the column must hold.
+        /// The kind that the column must have.
         var kind: ColumnKind {
             switch self {
             case .rank: .integer
@@ -43,12 +43,12 @@ struct PairwiseSelection: Selection {
     let distance: Double
     let order: Order
     let isPerCluster: Bool
-    /// Whether dropped records go on to drop others.
+    /// Whether dropped records still drop others.
     var countsDropped = false
-    /// Clusters beside a record's own that it is compared with.
+    /// Number of neighbouring clusters that a record is compared with.
     var neighbours = 0
 
-    /// Rows gathered at a time where the order is not that of the input.
+    /// Rows gathered at a time if the order differs from the input's.
     private static let batch = 4096
 
     var grouping: Grouping { isPerCluster && neighbours == 0 ? .by(.cluster) : .all }
@@ -58,7 +58,7 @@ struct PairwiseSelection: Selection {
 
     func quotas(for sizes: [Int]) throws(StageError) -> [Int] { sizes }
 
-    /// The vectors that count, twice, a batch of them, and the outcome.
+    /// The compared vectors, twice; a batch; and the outcome.
     func memory(rows: Int, _ context: StageContext) -> Int {
         let dimension = context.dimension(of: .embedding) ?? 0
         return rows * (2 * dimension + 64) + min(rows, Self.batch) * (dimension + 4096)
@@ -68,17 +68,17 @@ struct PairwiseSelection: Selection {
     func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
         let rows = estimate.records
         let dimension = context.dimension(of: .embedding) ?? 0
-        // With neighbours all clusters are one group: as many as `clusters: auto` makes are assumed.
+        // With neighbours all clusters form one group; assume the number that `clusters: auto` makes.
         let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
         guard rows > 0, groups > 1, isPerCluster else {
             return [
-                "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds where nothing is dropped"
+                "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds if nothing is dropped"
             ]
         }
         let size = Double(rows) / Double(groups)
         let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
         return [
-            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds where nothing is dropped and \(groups) clusters are of one size"
+            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds if nothing is dropped and the \(groups) clusters are of equal size"
         ]
     }
 
@@ -89,7 +89,7 @@ struct PairwiseSelection: Selection {
         return "\(tenths / 10).\(tenths % 10)e\(exponent)"
     }
 
-    /// The rule, whichever way it is carried out.
+    /// The filter, over all pairs or in neighbourhoods.
     private enum Filter {
         case kept(PairwiseFilter)
         case near(NeighbourFilter)
@@ -167,7 +167,7 @@ struct PairwiseSelection: Selection {
             ranks: [Int32](repeating: -1, count: found.count), partners: [Int32](repeating: -1, count: found.count),
             reason: "near-duplicate")
         var distances = [Double](repeating: 0, count: found.count)
-        // Where dropped records drop others, the first of the chain is the one that is kept.
+        // If dropped records drop others, the first of a chain is the kept one.
         var first = [Int](repeating: 0, count: found.count)
         var rank: Int32 = 0
         for (place, one) in found.enumerated() {
@@ -187,7 +187,7 @@ struct PairwiseSelection: Selection {
         return outcome
     }
 
-    /// The means of the clusters' records, in the order of their numbers; empty ones are left out. One pass over the vectors.
+    /// The means of the non-empty clusters, in the order of their numbers. One pass over the vectors.
     private func centres(of source: any VectorSource, labels: [Int64]) throws(StageError) -> [Int8] {
         let dimension = source.dimension
         var numbers: [Int64: Int] = [:]
@@ -215,7 +215,7 @@ struct PairwiseSelection: Selection {
         }
     }
 
-    /// The rows in the order in which they are looked at; nil for that of the input. Ties go to the lowest row.
+    /// The rows in processing order; nil for input order. Ties go to the lowest row.
     private func rows(of group: Group) throws(StageError) -> [Int]? {
         switch order {
         case .ordinal: return nil
@@ -230,7 +230,7 @@ struct PairwiseSelection: Selection {
             return ranks.indices.sorted { ranks[$0] != ranks[$1] ? ranks[$0] < ranks[$1] : $0 < $1 }
         case .score(let name):
             let scores = try group.numbers(name)
-            // A score that is no number comes last.
+            // NaN scores come last.
             func value(_ row: Int) -> Double { scores[row].isNaN ? -.infinity : scores[row] }
             return scores.indices.sorted { value($0) != value($1) ? value($0) > value($1) : $0 < $1 }
         }

@@ -1,60 +1,65 @@
 public import SluiceCore
 import SluiceGeometry
 
-/// Drops records that others make superfluous: by pairs, by SemDeDup's chains, or by LIFT's variety of single records.
+/// Drops redundant records: near duplicates by pairs or by SemDeDup's chains, or records of low variety by LIFT.
 public struct RedundancyStage: Stage {
     public static let descriptor = Descriptor(
         name: "redundancy",
-        summary: "Drops near duplicates, or records of little variety.",
+        summary: "Drops near duplicates or records of low variety.",
         discussion: """
             Reads `embedding`.
 
-              pairwise  looks at the records in the stated order and drops one that lies within `distance` of a record \
-            already kept, which it names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. With \
-            per: cluster only pairs inside a cluster are compared, and with `neighbours` also those with so many of the next \
-            nearest clusters: a second look that finds what a border parts. The report counts the records whose near duplicates may \
-            lie in yet another cluster; at 0 the result is that of comparing all. Cost: records times kept records \
-            compared times dimension.
-              semdedup  inside each cluster, from the record farthest from its centre to the nearest (order: hard; easy the other \
-            way), drops one that lies within `distance` of any record before it, kept or not, so of a chain its first \
-            stays (SemDeDup, arXiv 2303.09540). `neighbours` as with pairwise. The ledger names the first of the chain
+              pairwise  goes through the records in `order` and drops each one within `distance` of a record already \
+            kept, which the ledger names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. \
+            With per: cluster only pairs within a cluster are compared; with `neighbours` also pairs with that many of \
+            the next nearest clusters, to find duplicates across a border. The report counts the records whose near \
+            duplicates may be in yet another cluster; if it is 0, the result is that of comparing all pairs. Cost: \
+            records times kept records compared times dimension.
+              semdedup  within each cluster, from the record farthest from its centre to the nearest (order: hard; \
+            easy is the reverse), drops each record within `distance` of any earlier one, kept or not, so the first of \
+            a chain stays (SemDeDup, arXiv 2303.09540). `neighbours` as with pairwise. The ledger names the first of \
+            the chain
               lift      variety curation of LIFT (arXiv 2312.11508): standardise every component, keep the principal \
             components that explain 95 % of the variance, and take the variance of each record's coordinates \
-            (`row_variance`); the records with the highest stay. Exactly the budget is kept, ties to the lowest ordinal; the \
-            paper keeps what is strictly above the percentile, which is one record more or less where the percentile \
-            lies between two. It scores single records: of two equal ones it keeps both or none, so it is no removal of \
-            duplicates. components: paper takes one component fewer, as the authors' code does.
+            (`row_variance`); the records with the highest values stay. Exactly the budget is kept, ties to the lowest \
+            ordinal; the paper keeps values strictly above the percentile, which may differ by one record. It scores \
+            single records: two equal ones score equal, so it does not remove duplicates. components: paper takes one \
+            component fewer, as the authors' code does.
               leverage  the same with the whitened length (`leverage`) in place of the row variance
 
-            Moments are exact integers, so no order or split of the records changes a bit. Memory: 8 · dimension² bytes a thread.
+            Moments are exact integers, so no order or split of the records changes a bit. Memory: 8 · dimension² \
+            bytes per thread.
             """,
         options: [
             OptionSpec(
                 "method", .choice(["pairwise", "semdedup", "lift", "leverage"]), default: "pairwise",
-                help: "what counts as redundant", example: "lift"),
-            OptionSpec("keep", .quantity, help: "lift, leverage: how many records to keep (20%)", example: "20%"),
+                help: "definition of redundancy", example: "lift"),
             OptionSpec(
-                "variance", .quantity, help: "lift, leverage: the variance that the components explain (95%)",
+                "keep", .quantity, help: "lift, leverage: number or share of records to keep (20%)", example: "20%"),
+            OptionSpec(
+                "variance", .quantity, help: "lift, leverage: share of variance that the components explain (95%)",
                 example: "95%"),
             OptionSpec(
                 "components", .choice(["all", "paper"]),
-                help: "lift, leverage: all that reach the variance (all), or one fewer as in the paper's code",
+                help: "lift, leverage: as many as explain the variance (all), or one fewer as in the paper's code",
                 example: "paper"),
             OptionSpec(
                 "distance", .real(0...2),
-                help: "pairwise, semdedup: cosine distance, 1 - cosine, up to which two records are near duplicates (0.05)",
+                help:
+                    "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (0.05)",
                 example: "0.05"),
             OptionSpec(
                 "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),
                 help:
-                    "pairwise, semdedup: who is looked at first: `ordinal` (as in the input), `rank` (as a selection picked), `hard` (farthest from the centre of its cluster), `easy` (nearest), or a column of scores, highest first (ordinal; semdedup hard)",
+                    "pairwise, semdedup: processing order: `ordinal` (input order), `rank` (pick order of a selection), `hard` (farthest from the cluster's centre first), `easy` (nearest first), or a column of scores, highest first (ordinal; semdedup hard)",
                 example: "rank"),
             OptionSpec(
                 "per", .choice(["all", "cluster"]),
                 help: "pairwise: which records are compared (all; semdedup always cluster)", example: "cluster"),
             OptionSpec(
                 "neighbours", .integer(0...65_535),
-                help: "pairwise per: cluster, semdedup: look into so many neighbouring clusters too (0)", example: "3"),
+                help: "pairwise per: cluster, semdedup: number of neighbouring clusters to compare with too (0)",
+                example: "3"),
         ])
 
     private enum Method: Sendable {
@@ -83,12 +88,12 @@ public struct RedundancyStage: Stage {
                 case let column: .score(ColumnName(column))
                 }
             if isTransitive, options["per"] == "all" {
-                throw .option("per", "`semdedup` works inside clusters; leave `per` out")
+                throw .option("per", "`semdedup` works within clusters; remove `per`")
             }
             let isPerCluster = isTransitive || options["per"] == "cluster"
             let neighbours = options["neighbours"] == nil ? 0 : try options.integer("neighbours")
             if neighbours > 0, !isPerCluster {
-                throw .option("neighbours", "`neighbours` are clusters; add `per: cluster`")
+                throw .option("neighbours", "`neighbours` counts clusters; add `per: cluster`")
             }
             method = .pairwise(
                 PairwiseSelection(
@@ -105,7 +110,7 @@ public struct RedundancyStage: Stage {
             throw .option("variance", "`variance` is a percentage above 0, such as `95%`")
         }
         let column: ColumnName = name == "lift" ? .rowVariance : .leverage
-        // A percentage keeps six decimals: of 10^8 it is a whole number.
+        // A percentage has six decimals, so its share of 10^8 is a whole number.
         method = .variety(
             MomentsSurvey(
                 measure: name == "lift" ? .rowVariance : .leverage,

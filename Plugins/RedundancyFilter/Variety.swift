@@ -2,13 +2,13 @@ public import SluiceCore
 import SluiceGeometry
 
 extension ColumnName {
-    /// LIFT's figure of a record: the variance of its coordinates in the principal components.
+    /// LIFT's score of a record: the variance of its coordinates in the principal components.
     public static let rowVariance: ColumnName = "row_variance"
-    /// The squared length of a record's whitened vector by the number of components.
+    /// The squared length of a record's whitened vector, divided by the number of components.
     public static let leverage: ColumnName = "leverage"
 }
 
-/// Sums products of components; then gives every record its figure.
+/// Sums products of components, from which every record's score follows.
 struct MomentsSurvey: Survey {
     let measure: RowVariance.Measure
     let components: RowVariance.Components
@@ -18,8 +18,8 @@ struct MomentsSurvey: Survey {
     func memory(_ context: StageContext) -> SurveyMemory {
         let dimension = context.dimension(of: .embedding) ?? 0
         let matrix = 8 * dimension * dimension
-        // Beside the moments: 4,096 rows, interleaved in pairs, while a block is added. At the end: the covariance, the solver's two matrices and
-        // the sorted vectors; of these the weights are made.
+        // In addition to the moments: 4,096 rows, interleaved in pairs, while a block is added. At the end: the
+        // covariance, the solver's two matrices and the sorted vectors, from which the weights are computed.
         return SurveyMemory(
             summary: matrix + 2 * 4096 * (dimension + 64), finish: 4 * matrix + (1 << 20),
             leaves: FigureTransform.bytes(dimension: dimension),
@@ -36,7 +36,7 @@ struct MomentsSurvey: Survey {
         }
         guard summary!.dimension == dimension else {
             throw StageError(
-                .invalidData, "a vector has \(dimension) dimensions where others have \(summary!.dimension)",
+                .invalidData, "a vector has \(dimension) dimensions; others have \(summary!.dimension)",
                 ordinal: block.ordinals.first)
         }
         let live = block.live
@@ -79,7 +79,8 @@ struct MomentsSurvey: Survey {
         return total == 0 ? 0 : positive.prefix(components).reduce(0, +) / total
     }
 
-    /// The exponential of the entropy of the shares of variance: how many directions the records really use.
+    /// The exponential of the entropy of the shares of variance: the number of directions that the records effectively
+    /// use.
     static func effectiveRank(_ eigenvalues: [Double]) -> Double {
         let total = eigenvalues.reduce(0) { $0 + max(0, $1) }
         guard total > 0 else { return 0 }
@@ -90,12 +91,12 @@ struct MomentsSurvey: Survey {
     }
 }
 
-/// Writes the figure of every record.
+/// Writes the score of every record.
 struct FigureTransform: Transform {
     let figure: RowVariance?
     let column: ColumnName
 
-    /// Weights of all components, and what goes with them.
+    /// Memory of the weights of all components, in bytes.
     static func bytes(dimension: Int) -> Int { 8 * dimension * (dimension + 16) + (64 << 10) }
 
     var residentBytes: Int { figure.map { Self.bytes(dimension: $0.dimension) } ?? 0 }
@@ -110,7 +111,7 @@ struct FigureTransform: Transform {
     }
 }
 
-/// Keeps the share of the records with the highest figure.
+/// Keeps the share of the records with the highest scores.
 struct TopShareSelection: Selection {
     let keep: Quantity
     let column: ColumnName
@@ -125,7 +126,7 @@ struct TopShareSelection: Selection {
         guard budget <= total else {
             throw StageError(
                 .invalidData,
-                "`keep` asks for \(budget) records and only \(total) reach the stage; lower it, or give a percentage")
+                "`keep` asks for \(budget) records but only \(total) reach the stage; lower it, or give a percentage")
         }
         return [budget]
     }

@@ -12,7 +12,7 @@
 namespace {
 
 constexpr int max_depth = 1024;
-/// Longer lines take the slow way: simdjson's position table costs four bytes a byte of line.
+/// Longer lines take the slow path: simdjson's position table needs four bytes per byte of line.
 constexpr size_t fast_limit = size_t(1) << 20;
 
 inline bool is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -132,7 +132,7 @@ inline const uint8_t *literal_end(const uint8_t *p, const uint8_t *end) {
     return nullptr;
 }
 
-/// The length of the UTF-8 sequence of two bytes or more at `p`, 0 when it is none.
+/// The length of the multi-byte UTF-8 sequence at `p`; 0 if invalid.
 inline int utf8_length(const uint8_t *p, const uint8_t *end) {
     uint8_t a = p[0];
     size_t left = size_t(end - p);
@@ -153,7 +153,7 @@ inline int utf8_length(const uint8_t *p, const uint8_t *end) {
     return 0;
 }
 
-/// A part of the line, kept by place.
+/// A part of the line, by offsets.
 struct Span {
     size_t start = 0;
     size_t end = 0;
@@ -161,7 +161,7 @@ struct Span {
     bool escaped = false;
 };
 
-/// A key on the way to a field.
+/// A key on the path to a field.
 struct Node {
     std::string key;
     std::vector<int> children;
@@ -188,28 +188,28 @@ struct sluice_json {
     std::vector<Span> fields;
     /// The fields that hold chat turns.
     std::vector<int> chats;
-    /// The values of `messages` and `conversations` at the top, when chat is wanted.
+    /// The values of `messages` and `conversations` at the top level, if chat is wanted.
     int messages_node = -1, conversations_node = -1;
     Span messages, conversations;
     bool chat_found = false;
-    /// The turns come from `conversations`, whose speakers have names of their own.
+    /// The turns come from `conversations`, whose speakers have other names.
     bool share_gpt = false;
     std::vector<Turn> turns;
-    /// A bound for the bytes of all turns as they are written out.
+    /// An upper bound of the encoded size of all turns, in bytes.
     size_t turns_size = 0;
-    /// The longest key that is looked for.
+    /// The length of the longest wanted key.
     size_t longest_key = 0;
-    /// A number of its own for every line, so that marks need no clearing.
+    /// A different number for every line, so that marks need no clearing.
     uint64_t epoch = 0;
     std::vector<uint8_t> scratch;
 
-    // The open containers. A node is -1 where nothing below is wanted; `value` is the node of the container itself.
+    // The open containers. A node is -1 if nothing below it is wanted; `value` is the node of the container itself.
     uint8_t is_object[max_depth + 1];
     int inside[max_depth + 1];
     int value_node[max_depth + 1];
     size_t start[max_depth + 1];
     int depth = 0;
-    /// The node of the key just read, taken up by the next value.
+    /// The node of the key just read, used by the next value.
     int pending = -1;
 
     int child(int parent, const char *key, size_t length) {
@@ -230,7 +230,7 @@ struct sluice_json {
         return made;
     }
 
-    // What the two walkers report.
+    // Callbacks of both walkers.
 
     void begin_line() {
         epoch++;
@@ -320,7 +320,8 @@ bool sluice_json::reserve(size_t length) {
     return true;
 }
 
-/// Walks the structural positions. False means «not valid, or not one object»; the slow way then says what and where.
+/// Walks the structural positions. False means «not valid, or not one object»; the slow path then reports what and
+/// where.
 bool sluice_json::parse_fast(const uint8_t *line, size_t length) {
     if (length == 0 || !reserve(length)) return false;
     if (stage1->stage1(line, length, simdjson::stage1_mode::regular)) return false;
@@ -329,8 +330,8 @@ bool sluice_json::parse_fast(const uint8_t *line, size_t length) {
     if (index == last) return false;
     begin_line();
 
-    // Between a structural position and the next one stands one token and white space, nothing else: `upto` is the
-    // end of the token at `at`.
+    // Between two structural positions there is one token and white space, nothing else: `upto` is the end of the token
+    // at `at`.
     auto next_start = [&](const uint32_t *i) -> size_t { return i + 1 < last ? i[1] : length; };
     size_t close = 0;
     bool escaped = false;
@@ -366,7 +367,7 @@ bool sluice_json::parse_fast(const uint8_t *line, size_t length) {
     };
 
     if (line[*index] != '{') return false;
-    // White space alone may stand before the first position.
+    // Only white space may precede the first position.
     if (!on_open(*index, true)) return false;
     index++;
     enum { first_key, key, first_value, value, after } state = first_key;
@@ -543,7 +544,7 @@ int sluice_json::parse_slow(const uint8_t *line, size_t length, size_t *position
     }
     skip_space();
     if (p < end) {
-        // A fault that makes it no JSON at all goes before what kind of value it is.
+        // Invalid JSON takes precedence over the kind of value.
         if (*p >= 0x80 && utf8_length(p, end) == 0) return fail(SLUICE_JSON_UTF8, p);
         if (*p == '{' || *p == '[' || *p == '"') return fail(SLUICE_JSON_SECOND_VALUE, p);
         return fail(SLUICE_JSON_TRAILING, p);
@@ -721,7 +722,7 @@ int sluice_json_parse(sluice_json *json, const uint8_t *line, size_t length, int
     try {
         if (!(fast && json->parse_fast(line, length))) {
             if (int code = json->parse_slow(line, length, position)) return code;
-            // Asked for the fast way alone, it must not be the slow one that accepts.
+            // With only the fast path requested, the slow one must not accept.
             if (mode == SLUICE_JSON_FAST) return SLUICE_JSON_INTERNAL;
         }
         size_t total = 0;

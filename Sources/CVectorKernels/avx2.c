@@ -49,7 +49,7 @@ TARGET static void norms(const int8_t *rows, size_t n, size_t d, int32_t *out) {
     }
 }
 
-// Six rows by sixteen columns: x holds pairs of Int16 a group, `step` groups apart for each row.
+// Six rows by sixteen columns: x holds pairs of Int16, `x_step` apart from group to group.
 TARGET_INLINE void tile(const int32_t *const x[6], size_t x_step, size_t groups, const int8_t *y, __m256i sum[6][2]) {
     for (int r = 0; r < 6; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
     for (size_t g = 0; g < groups; g++, y += 256) {

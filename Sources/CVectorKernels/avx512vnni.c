@@ -1,5 +1,5 @@
 // AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so one side is shifted by +128 (its sign bit flipped) and
-// 128 times the other side's sum is taken away: exact, since 255 * 128 * 8192 and its like fit Int32.
+// 128 times the other side's sum is subtracted. This is exact, since even 255 * 128 * 8192 fits Int32.
 #include "doubles.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -59,7 +59,7 @@ TARGET_INLINE void dots_of(const int8_t *x, const int8_t *rows, const uint32_t *
     }
 }
 
-// Apart, so that the rows' addresses are sums where none are selected.
+// Two calls, so that row addresses are plain sums if none are selected.
 TARGET static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d,
                         int32_t *out) {
     if (select) dots_of(x, rows, select, n, d, out);
@@ -126,8 +126,8 @@ TARGET_INLINE void tile_of(const int J, const int8_t *const x[ROWS], size_t d, c
     }
 }
 
-// Six rows against one panel, in 24 registers; only as many of its 64 columns as are in use, in steps of 16, 32 and 64. The
-// others' sums stay as they were.
+// Six rows against one panel, in 24 registers; only the columns in use, in steps of 16, 32 and 64 of its 64. The sums
+// of the others do not change.
 TARGET_INLINE void tile(const int8_t *const x[ROWS], size_t d, const svk_panel *panel, size_t width,
                         __m512i sum[ROWS][4]) {
     if (width > 32) tile_of(4, x, d, panel, sum);
@@ -162,12 +162,12 @@ TARGET_INLINE void nearest_of(const int two, const int8_t *rows, const uint32_t 
                     x[r] = svk_row(rows, select, first + (t + r < height ? t + r : height - 1), d);
                     for (int j = 0; j < 4; j++) sum[r][j] = _mm512_setzero_si512();
                 }
-                // Selected rows lie anywhere: those of the next block are called for while this one is worked on.
+                // Selected rows may be anywhere: prefetch those of the next block while this one is processed.
                 if (select && p == 0)
                     for (size_t r = first + BLOCK + t; r < n && r < first + BLOCK + t + ROWS; r++)
                         for (size_t i = 0; i < d; i += 64)
                             _mm_prefetch((const char *)rows + select[r] * d + i, _MM_HINT_T1);
-                // A column that isn't there has the largest bias and a sum of 0.
+                // A missing column has the largest bias and a sum of 0.
                 tile(x, d, panel, panel_width(h, p), sum);
 #pragma clang loop unroll(full)
                 for (size_t r = 0; r < ROWS; r++) {
@@ -235,8 +235,8 @@ TARGET static void products(const int8_t *rows, size_t n, const void *packed, in
     }
 }
 
-// 64 components of up to 255 rows at a time in Int16, `blocks` such parts of each row together, so that a row's memory is read at once. Rows that
-// `select` names lie anywhere, so they are called for early.
+// 64 components of up to 255 rows at a time in Int16, `blocks` such parts of each row together, so that a row's memory
+// is read at once. Rows named by `select` may be anywhere, so they are prefetched.
 TARGET_INLINE void sums_of(const int blocks, const int8_t *rows, const uint32_t *select, size_t first, size_t height, size_t d,
                            size_t i, __mmask64 last, int64_t *out) {
     enum { AHEAD = 8 };
@@ -289,7 +289,7 @@ TARGET static void interleave(const int8_t *rows, size_t n, size_t d, size_t p, 
         w[1] = _mm512_unpackhi_epi8(v[0], v[1]);
         w[2] = _mm512_unpacklo_epi8(v[2], v[3]);
         w[3] = _mm512_unpackhi_epi8(v[2], v[3]);
-        // Each of these holds, in its 128-bit lane l, the components 16 l + 4 j ... of the four rows.
+        // Each of these contains, in its 128-bit lane l, the components 16 l + 4 j ... of the four rows.
         o[0] = _mm512_unpacklo_epi16(w[0], w[2]);
         o[1] = _mm512_unpackhi_epi16(w[0], w[2]);
         o[2] = _mm512_unpacklo_epi16(w[1], w[3]);
@@ -308,7 +308,7 @@ TARGET static void interleave(const int8_t *rows, size_t n, size_t d, size_t p, 
     }
     int32_t part[64];
     for (int j = 0; j < 4; j++) _mm512_storeu_si512(part + 16 * j, total[j]);
-    // Behind the groups lie the panel's sums, which `gram` needs for its correction.
+    // The panel's sums follow the groups; `gram` needs them for its correction.
     memcpy(to, part, sizeof part);
     for (size_t c = 0; c < SVK_PANEL; c++) sums[c] += part[c];
 }

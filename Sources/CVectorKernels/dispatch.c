@@ -1,4 +1,4 @@
-// Which path runs: the machine's fastest, unless the environment or the program says otherwise.
+// Chooses the path: the fastest that the machine supports, unless the environment or the program names another.
 #include "paths.h"
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #pragma once
-// The floating-point kernels, written once over vectors of eight doubles and compiled for every path: the compiler splits
-// the eight as the machine wants, each element's operations stay the same.
+// The floating-point kernels, written once over vectors of eight doubles and compiled for every path. The compiler
+// splits the eight to fit the machine; the operations per element stay the same.
 #include "paths.h"
 #pragma STDC FP_CONTRACT OFF
 
@@ -26,7 +26,7 @@ SVK_INLINE void svk_project_tile(const int R, const int C, const double *x, size
                 *(svk_v8 *)(z + r * m + 8 * c) = sum[r][c] - *(const svk_v8 *)(offset + 8 * c);
 }
 
-// `R` rows at a time, of the eight that were turned into doubles.
+// `R` rows at a time, of the eight converted to doubles.
 SVK_INLINE void svk_project_all(const int R, const int8_t *rows, size_t n, size_t d, const double *w, size_t m,
                                 const double *offset, double *z, double *x) {
     for (size_t first = 0; first < n; first += 8) {
@@ -101,7 +101,7 @@ SVK_INLINE void svk_rotate_all(double *rows, size_t stride, size_t width, size_t
     }
 }
 
-// The functions of a path: `target` is its attribute, R how many rows its registers hold at 24 columns.
+// The functions of a path: `target` is its attribute, R the number of rows that its registers hold at 24 columns.
 #define SVK_DOUBLE_KERNELS(target, R)                                                                       \
     target static void project(const int8_t *rows, size_t n, size_t d, const double *w, size_t m,           \
                                const double *offset, double *z, double *scratch) {                          \

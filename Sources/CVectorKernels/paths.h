@@ -1,12 +1,12 @@
 #pragma once
-// What the paths share inside this target: the packed layout, and small helpers.
+// Shared by the paths: the packed layout and small helpers.
 #include "CVectorKernels.h"
 #include <string.h>
 
 #define SVK_INLINE static inline __attribute__((always_inline))
 
-// A packed matrix: this header (64 bytes), then panels. A panel: bias[64], start[64] (what an accumulator starts
-// from), then the components as the path wants them.
+// A packed matrix: this header (64 bytes), then panels. A panel: bias[64], start[64] (initial accumulators), then the
+// components in the path's layout.
 typedef struct {
     uint64_t k, d, panels, panel_bytes;
     uint64_t reserved[4];
@@ -29,7 +29,7 @@ SVK_INLINE const int8_t *svk_row(const int8_t *rows, const uint32_t *select, siz
     return rows + (select ? (size_t)select[i] : i) * d;
 }
 
-/// Four bytes, or fewer where the row ends (the rest 0).
+/// Loads four bytes, or fewer at the end of the row (the rest 0).
 SVK_INLINE uint32_t svk_load4(const int8_t *p) {
     uint32_t v;
     memcpy(&v, p, 4);

@@ -1,4 +1,4 @@
-// The path every machine has: plain C over Int16 pairs.
+// The path for every machine: plain C over Int16 pairs.
 #include "doubles.h"
 
 static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d, int32_t *out) {

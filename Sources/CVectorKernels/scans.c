@@ -1,4 +1,4 @@
-// Plain loops that need no path of their own: the compiler vectorises them, or memory bounds them.
+// Plain loops shared by all paths: the compiler vectorises them, or memory bandwidth limits them.
 #include "paths.h"
 #include <math.h>
 #pragma STDC FP_CONTRACT OFF
@@ -43,7 +43,7 @@ size_t svk_at_least(const int32_t *value, size_t n, int32_t threshold, uint32_t 
     return count;
 }
 
-// Eight partial sums, so that the sum doesn't wait for itself; the order is part of the result.
+// Eight partial sums, to avoid a dependency chain; the order affects the result.
 #define SVK_SQUARE_SUM(x, d, total)                                                                         \
     double part[8] = {0};                                                                                   \
     size_t i = 0;                                                                                           \
@@ -52,7 +52,7 @@ size_t svk_at_least(const int32_t *value, size_t n, int32_t threshold, uint32_t 
     for (; i < d; i++) part[i % 8] += (double)x[i] * (double)x[i];                                          \
     double total = ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]))
 
-// Adding and taking away 1.5 * 2^52 rounds a small Double to an integer, half to even.
+// Adding and subtracting 1.5 * 2^52 rounds a small Double to an integer, half to even.
 #define SVK_ROUND_ROW(x, d, factor, out)                                                                    \
     for (size_t j = 0; j < d; j++) {                                                                        \
         double q = (double)x[j] * factor;                                                                   \

@@ -1,15 +1,15 @@
 /// A run of records handled together: what a transform and a survey are given.
 ///
-/// Row `i` of every column belongs to record `i`. A record that is dropped keeps its row until the block leaves the
-/// stage's phase, so a transform that writes a column fills a row for every record and may leave those of dropped ones
-/// empty. Where the block's limits lie follows from the input alone and must not show in any result.
+/// Row `i` of every column belongs to record `i`. A dropped record keeps its row until the block leaves the stage's
+/// phase, so a transform that writes a column writes a row for every record; rows of dropped records may be empty.
+/// Block boundaries depend on the input alone and must not affect any result.
 public struct Block: ~Copyable, Sendable {
     public let count: Int
-    /// The places of the records, ascending. For messages; never for random draws.
+    /// The ordinals of the records, ascending. For messages; never for random draws.
     public let ordinals: [Ordinal]
     /// 128 bits that identify the content of each record.
     public let hashes: [ContentHash]
-    /// What was dropped so far, in the order in which it was dropped.
+    /// The drops so far, oldest first.
     public private(set) var drops: [Drop] = []
 
     private var dropped: [Bool]
@@ -17,9 +17,10 @@ public struct Block: ~Copyable, Sendable {
     private var fields: FieldTable?
     private var records: BytesColumn?
     private let wanted: [ColumnName]?
-    /// What the stage that the block is with declares; nil where nobody checks.
+    /// The declaration of the stage that holds the block; nil if unchecked.
     private var declared: StageDeclaration?
-    /// What the stage wrote against its declaration, as ends of a sentence that begins with the stage. None of it was done.
+    /// Writes that broke the stage's declaration, each as the end of a sentence that begins with the stage. None of
+    /// them took effect.
     package private(set) var misfits: [String] = []
 
     package init(
@@ -37,17 +38,17 @@ public struct Block: ~Copyable, Sendable {
 
     // MARK: Records
 
-    /// Whether the record is still in.
+    /// Whether the record has not been dropped.
     public func isLive(_ record: Int) -> Bool { !dropped[record] }
 
-    /// The indices of the records that are still in, ascending.
+    /// The indices of the live records, ascending.
     public var live: [Int] { (0..<count).filter { !dropped[$0] } }
 
-    /// Lets a record go. The first drop of a record counts; later ones change nothing.
+    /// Drops a record. The first drop of a record counts; later ones change nothing.
     ///
     /// - Parameters:
-    ///   - reason: goes to the ledger and is counted in `run.json`.
-    ///   - measures: the numbers that decided.
+    ///   - reason: written to the ledger and counted in `run.json`.
+    ///   - measures: the numbers behind the decision, for the ledger.
     public mutating func drop(_ record: Int, reason: Reason, measures: [Measure] = []) {
         guard !dropped[record] else { return }
         dropped[record] = true
@@ -56,7 +57,7 @@ public struct Block: ~Copyable, Sendable {
 
     // MARK: What a stage declares
 
-    /// Hands the block to a stage: until `end()` it is given what it declares and nothing else, and may write what it declares.
+    /// Lends the block to a stage: until `end()` the stage can read and write only what it declares.
     package mutating func begin(_ declaration: StageDeclaration) {
         declared = declaration
         misfits = []
@@ -121,10 +122,10 @@ public struct Block: ~Copyable, Sendable {
 
     // MARK: What a stage writes
 
-    /// Writes a column; one of that name is replaced.
+    /// Writes a column, replacing any column of that name.
     ///
-    /// The column is one that the stage declares, of the declared type, with a row for every record of the block. Else it is
-    /// not written, and the run ends with a `.fault` that names the stage.
+    /// The stage must declare the column, with this type, and the column must have a row for every record of the block.
+    /// Otherwise it is not written, and the run ends with a `.fault` that names the stage.
     public mutating func write(_ name: ColumnName, _ column: Column) {
         if let misfit = misfit(name, column) {
             misfits.append(misfit)
@@ -150,7 +151,7 @@ public struct Block: ~Copyable, Sendable {
         return type == column.type ? nil : "declares `\(name)` as \(type.words) and writes \(column.type.words)"
     }
 
-    /// Whether anything after this stage reads the column: a stage may skip the work of one that nobody wants.
+    /// Whether a later stage or the output reads the column. If not, a stage may skip the work of filling it.
     public func isWanted(_ name: ColumnName) -> Bool { wanted?.contains(name) ?? true }
 
     package var columnNames: [ColumnName] { columns.map(\.name) }

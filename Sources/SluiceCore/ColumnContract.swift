@@ -1,10 +1,10 @@
-/// What must hold of the columns of a definition: a column is written before it is read, has one type, and that type is one
-/// that its readers take.
+/// The rules for the columns of a definition: a column is written before it is read, has one type, and its readers
+/// accept that type.
 ///
-/// `check`, `plan` and `run` ask for the findings of a whole definition, the contract kit for the breaches of one stage;
-/// both come from the same rules.
+/// `check`, `plan` and `run` ask for the findings of a whole definition, the contract kit for the breaches of one
+/// stage. Both use the same rules.
 public enum ColumnContract {
-    /// What a mistake is about, so that a reader of a definition can say where it stands.
+    /// The subject of a mistake, from which the definition's reader finds the line and column.
     package enum Subject: Sendable, Hashable {
         /// A stage, from 0.
         case stage(Int)
@@ -21,10 +21,10 @@ public enum ColumnContract {
         package let message: String
     }
 
-    /// A column, and who writes it.
+    /// A column and its writer.
     package struct Written: Sendable, Hashable {
         package let spec: ColumnSpec
-        /// As messages name the writer: ``stage 2 `embed` ``.
+        /// The writer as messages name it: ``stage 2 `embed` ``.
         package let writer: String
 
         package init(_ spec: ColumnSpec, by writer: String) {
@@ -44,22 +44,23 @@ public enum ColumnContract {
         package let message: String
         /// The option that names the column.
         package var option: String?
-        /// The column that is read and that nobody has written.
+        /// The column that is read but never written.
         package var missing: ColumnName?
     }
 
     // MARK: A definition
 
-    /// Every mistake about columns, by a stage or by the output.
+    /// Every mistake in the use of columns, by a stage or the output.
     ///
     /// - Parameters:
     ///   - stages: the stages of the definition, in its order.
-    ///   - registry: where to look for a stage that would write a missing column.
+    ///   - registry: searched for a stage that would write a missing column.
     public static func check(_ stages: [any Stage], _ definition: Definition, registry: Registry) -> [Problem] {
         findings(stages.map { $0 }, definition, registry: registry).map { Problem($0.message) }
     }
 
-    /// - Parameter stages: nil for one that could not be made; what it would have written is not missed.
+    /// - Parameter stages: nil for a stage that could not be made; columns that it might have written are not reported
+    ///   as missing.
     package static func findings(
         _ stages: [(any Stage)?], _ definition: Definition, registry: Registry
     ) -> [Finding] {
@@ -85,7 +86,7 @@ public enum ColumnContract {
         return findings + outputFindings(definition.output, isComplete ? written : nil, remedies)
     }
 
-    /// - Parameter written: nil where it is not known, since a stage could not be made.
+    /// - Parameter written: nil if unknown because a stage could not be made.
     private static func outputFindings(
         _ output: OutputSpec, _ written: [Written]?, _ remedies: ColumnRemedies
     ) -> [Finding] {
@@ -109,7 +110,7 @@ public enum ColumnContract {
                 findings.append(Finding(subject: .record, message: "\(form) no stage makes\(remedy)"))
             case let column? where column.spec.type != .bytes:
                 findings.append(
-                    Finding(subject: .record, message: "\(form) holds \(column.spec.type.words) and must hold bytes"))
+                    Finding(subject: .record, message: "\(form) holds \(column.spec.type.words); it must hold bytes"))
             default: break
             }
         }
@@ -117,7 +118,8 @@ public enum ColumnContract {
             let remedy = remedies.remedy(for: column, after: nil, written)
             findings.append(
                 Finding(
-                    subject: .annotation(index), message: "`annotate` names `\(column)`, which no stage writes\(remedy)"
+                    subject: .annotation(index),
+                    message: "`output.annotate` names `\(column)`, which no stage writes\(remedy)"
                 ))
         }
         return findings
@@ -125,12 +127,12 @@ public enum ColumnContract {
 
     // MARK: A stage
 
-    /// What a stage declares, against what stands before it.
+    /// Checks a stage's declaration against the columns of the stages before it.
     ///
     /// - Parameters:
     ///   - label: how messages name the stage.
-    ///   - options: as its definition gives them: a message names the option that names the column.
-    ///   - written: the columns of the stages before it, in their order.
+    ///   - options: as the definition gives them; a message cites the option that names the column.
+    ///   - written: the columns of earlier stages, in order.
     package static func breaches(
         of stage: any Stage, called label: String, options: OptionValues, after written: [Written]
     ) -> [Breach] {
@@ -173,7 +175,7 @@ public enum ColumnContract {
         func report(_ message: String) { breaches.append(Breach(rule: .writes, message: "\(label) \(message)")) }
         for (index, spec) in stage.writes.enumerated() {
             if let fault = spec.name.fault {
-                report("writes a column called `\(spec.name)`, which can't be: \(fault)")
+                report("writes a column with the invalid name `\(spec.name)`: \(fault)")
             }
             if case .vector(let dimension) = spec.type, dimension < 1 {
                 report("writes `\(spec.name)` as vectors of \(dimension) components")
@@ -189,9 +191,9 @@ public enum ColumnContract {
         return breaches
     }
 
-    /// What the work of a stage asks for, against what the stage declares.
+    /// Checks what the body of a stage asks for against the stage's declaration.
     ///
-    /// - Parameter isWhole: whether this is all the work of the stage, and not what a survey of it left.
+    /// - Parameter isWhole: whether this is the whole body of the stage, not the body that one of its surveys returned.
     package static func breaches(
         of body: StageBody, by stage: any Stage, called label: String, isWhole: Bool = true
     ) -> [Breach] {
@@ -200,10 +202,10 @@ public enum ColumnContract {
             let breach = Breach(rule: rule, message: message)
             if !breaches.contains(breach) { breaches.append(breach) }
         }
-        /// Every type that the column could have; nil where the stage does not declare it.
+        /// The types that the column may have; nil if the stage does not declare it.
         func kind(of name: ColumnName) -> ColumnKind? {
             let own = stage.writes.filter { $0.name == name }.map { ColumnKind($0.type) }
-            // Each of several entries for one column must hold.
+            // With several entries for one column, all of them apply.
             var read: ColumnKind?
             for case .column(name, let kind) in stage.reads { read = read?.intersection(kind) ?? kind }
             guard read != nil || !own.isEmpty else { return nil }
@@ -241,7 +243,7 @@ public enum ColumnContract {
 }
 
 extension StageBody {
-    /// The selections among the pieces of the body.
+    /// The selections in the body.
     fileprivate var selections: [any Selection] {
         switch self {
         case .selection(let selection): [selection]
@@ -250,7 +252,7 @@ extension StageBody {
         }
     }
 
-    /// Whether nothing but selections is in it.
+    /// Whether the body consists of selections only.
     fileprivate var isSelectionAlone: Bool {
         switch self {
         case .selection: true

@@ -16,7 +16,7 @@ public struct ColumnKind: OptionSet, Sendable, Hashable {
     public static let real = ColumnKind(rawValue: 8)
     /// Integers or reals: `Group.numbers(_:)` and `Block.numbers(_:)` read both.
     public static let number: ColumnKind = [.integer, .real]
-    /// Whatever an earlier stage writes.
+    /// Any type.
     public static let any: ColumnKind = [.bytes, .vector, .integer, .real]
 
     /// The kind of a type.
@@ -46,22 +46,22 @@ public struct ColumnKind: OptionSet, Sendable, Hashable {
 extension ColumnName {
     private static let longest = 64
 
-    /// Whether the name is one that the engine keeps for columns of its own.
+    /// Whether the engine reserves the name for its own columns.
     package var isReserved: Bool { name.hasPrefix("_") }
 
-    /// Why no stage may write a column of this name; nil for a good name.
+    /// Why no stage may write a column of this name; nil for a valid name.
     ///
-    /// A name is a letter and then letters, digits, `_` and `-`, at most 64 in all: it is part of file names and a key of
-    /// `picks.jsonl.zst`.
+    /// A name is a letter followed by letters, digits, `_` or `-`, at most 64 characters: it becomes part of file names
+    /// and a key of `picks.jsonl.zst`.
     package var fault: String? {
-        if isReserved { return "names that begin with `_` are Sluice's own" }
-        if name == "file" || name == "line" { return "picks.jsonl.zst has a key of that name in every line" }
+        if isReserved { return "names that begin with `_` are reserved" }
+        if name == "file" || name == "line" { return "every line of picks.jsonl.zst has a key of that name" }
         let bytes = Array(name.utf8)
         let isLetter = { (byte: UInt8) in (65...90).contains(byte) || (97...122).contains(byte) }
         guard let first = bytes.first, isLetter(first), bytes.count <= Self.longest,
             bytes.allSatisfy({ isLetter($0) || (48...57).contains($0) || $0 == 45 || $0 == 95 })
         else {
-            return "a name is a letter and then letters, digits, `_` and `-`, at most \(Self.longest) in all"
+            return "a name is a letter followed by letters, digits, `_` or `-`, at most \(Self.longest) characters"
         }
         return nil
     }

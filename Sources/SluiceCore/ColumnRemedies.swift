@@ -1,19 +1,19 @@
-/// What a person may do about a column that nobody writes.
+/// Advice for a column that no stage writes.
 struct ColumnRemedies {
-    /// The stages of a definition, nil for one that could not be made.
+    /// The stages of a definition; nil for a stage that could not be made.
     let stages: [(any Stage)?]
     let names: [String]
     let registry: Registry
 
-    /// The end of a sentence that names the missing column; empty where there is nothing to say.
+    /// The end of a sentence that names the missing column; empty if there is no advice.
     ///
-    /// - Parameter index: the stage that misses it; nil where it is the output.
+    /// - Parameter index: the stage that reads it; nil for the output.
     func remedy(for column: ColumnName, after index: Int?, _ written: [ColumnContract.Written]) -> String {
         if let index, let later = stages[(index + 1)...].firstIndex(where: { Self.writes($0, column) }) {
             return "; move stage \(later + 1) `\(names[later])`, which writes it, before it"
         }
         let writers = registry.names.filter { Self.writes(registry[$0].flatMap(Self.example), column) }
-        // A stage that is there already, with options that leave the column out.
+        // An earlier stage that can write the column, but not with its present options.
         let before = stages[..<(index ?? stages.endIndex)]
         if let there = before.indices.last(where: { stages[$0] != nil && writers.contains(names[$0]) }) {
             return
@@ -39,8 +39,7 @@ struct ColumnRemedies {
         stage?.writes.contains { $0.name == column } ?? false
     }
 
-    /// A stage of the type with its defaults, and with the examples of its required options; nil where it can't be made
-    /// from those.
+    /// A stage made from its defaults and the examples of its required options; nil if it can't be made from those.
     private static func example(_ type: any Stage.Type) -> (any Stage)? {
         var given = OptionValues()
         for option in type.descriptor.options where option.isRequired && option.defaultValue == nil {
@@ -52,7 +51,7 @@ struct ColumnRemedies {
 }
 
 extension OptionSpec {
-    /// The value that the example spells; of a list, one with the example as its only entry.
+    /// The value that the example spells; for a list, a list with the example as its only entry.
     package var exampleValue: OptionValue? {
         if let value = kind.value(spelled: example) { return value }
         guard case .list(let element) = kind else { return nil }

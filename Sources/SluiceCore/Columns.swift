@@ -1,7 +1,7 @@
-/// The name of a column: per-record values beside the bytes.
+/// The name of a column: one value per record, kept alongside the record's bytes.
 ///
-/// A stage writes columns whose names are a letter and then letters, digits, `_` and `-`, at most 64 in all; not `file` or
-/// `line`.
+/// The names that a stage may write are a letter followed by letters, digits, `_` or `-`, at most 64 characters; `file`
+/// and `line` are reserved.
 public struct ColumnName: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
     public let name: String
 
@@ -10,20 +10,20 @@ public struct ColumnName: Sendable, Hashable, Comparable, ExpressibleByStringLit
     public var description: String { name }
     public static func < (a: ColumnName, b: ColumnName) -> Bool { a.name < b.name }
 
-    /// The text that stands for a record: what `format` makes and `embed` reads. Bytes, UTF-8.
+    /// The text of a record, written by `format` and read by `embed`. Bytes, UTF-8.
     public static let text: ColumnName = "text"
     /// The record as chat messages: a JSON array of objects with `role` and `content`. Bytes, UTF-8.
     public static let messages: ColumnName = "messages"
     /// The Int8 vector of a record. See `VectorColumn`.
     public static let embedding: ColumnName = "embedding"
-    /// The number of the cluster a record belongs to, from 0.
+    /// The number of the record's cluster, from 0.
     public static let cluster: ColumnName = "cluster"
-    /// The place of a record in the order in which a selection picked it, from 0, within its group. The engine writes
-    /// it, from `GroupOutcome.ranks`, for a selection whose stage declares it in `writes`.
+    /// The position of a record in the pick order of its group, from 0. The engine writes it from `GroupOutcome.ranks`
+    /// for a selection whose stage declares it in `writes`.
     public static let rank: ColumnName = "rank"
 }
 
-/// What one row of a column holds.
+/// The type of a column's values.
 public enum ColumnType: Sendable, Hashable {
     /// Bytes of any length, UTF-8 unless the stage says otherwise.
     case bytes
@@ -54,9 +54,9 @@ public struct ColumnSpec: Sendable, Hashable {
     }
 }
 
-/// Something a stage reads of a record.
+/// An input that a stage declares: part of a record, or the whole line.
 public enum Input: Sendable, Hashable, CustomStringConvertible {
-    /// A column that an earlier stage writes, of one of the types that the stage can work with.
+    /// A column that an earlier stage writes, of one of the types that the stage accepts.
     case column(ColumnName, ColumnKind)
     /// A field of the JSON object.
     case field(FieldPath)
@@ -72,11 +72,11 @@ public enum Input: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Bytes of any length for each row, in one buffer.
+/// Rows of bytes of any length, in one buffer.
 public struct BytesColumn: Sendable, Hashable {
-    /// All rows, one after the other.
+    /// All rows, concatenated.
     public private(set) var bytes: [UInt8] = []
-    /// Where row `i` ends in `bytes`; it begins where the row before it ends.
+    /// The offset in `bytes` at which row `i` ends; it begins where the previous row ends.
     public private(set) var ends: [Int] = []
 
     public init() {}
@@ -116,8 +116,8 @@ public struct BytesColumn: Sendable, Hashable {
 
 /// Int8 vectors, row after row.
 ///
-/// A unit vector `x` in `d` dimensions stands as `clip(round(x · 127·√d/8), ±127)`, so dot products and squared
-/// distances are exact integers. An empty text is the zero vector.
+/// A unit vector `x` in `d` dimensions is stored as `clip(round(x · 127·√d/8), ±127)`, so dot products and squared
+/// distances are exact integers. The vector of an empty text is zero.
 public struct VectorColumn: Sendable, Hashable {
     public let dimension: Int
     /// `count · dimension` components, row-major.

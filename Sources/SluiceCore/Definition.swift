@@ -1,4 +1,4 @@
-/// What to do with which input: the one value that a YAML file and the Swift builder both give.
+/// A run's input, stages and output. A YAML file and the Swift builder both produce this value.
 public struct Definition: Sendable, Hashable {
     public var version = 1
     public var seed: UInt64
@@ -22,16 +22,17 @@ public struct Definition: Sendable, Hashable {
     }
 }
 
+/// The input of a definition.
 public struct InputSpec: Sendable, Hashable {
     /// Globs or paths to open; `-` is standard input.
     public var files: [String]
-    /// The folder of the definition's file, or empty. Files in it go by their path from there, so that ledger and
-    /// manifest of a run are the same wherever the folder lies.
+    /// The folder of the definition's file, or empty. Files in it are named by their path relative to it, so that a
+    /// run's ledger and manifest do not depend on where the folder is.
     public var folder = ""
     public var dedupe: DedupeSpec?
     public var malformed: MalformedPolicy
-    /// How many malformed lines a run may put aside: a count, or a share of all lines that are not blank. Nil allows all
-    /// but an input of malformed lines alone.
+    /// How many malformed lines a run tolerates: a count, or a share of all lines that are not blank. Nil allows any
+    /// number, as long as at least one line is a record.
     public var maxMalformed: Quantity?
     /// The longest line that is read as a record, in bytes.
     public var maxRecord: Int
@@ -49,7 +50,7 @@ public struct InputSpec: Sendable, Hashable {
         self.maxRecord = maxRecord
     }
 
-    /// How a file is called in ledger, messages and manifest.
+    /// The name of a file in the ledger, messages and manifest.
     public func name(of path: String) -> String {
         let prefix = folder.hasSuffix("/") ? folder : folder + "/"
         guard !folder.isEmpty, path.utf8.starts(with: prefix.utf8) else { return path }
@@ -64,9 +65,9 @@ public struct InputSpec: Sendable, Hashable {
     public func hash(into hasher: inout Hasher) { hasher.combine(files.map(name(of:))) }
 }
 
-/// Exact deduplication of the input: of records with equal keys the lowest ordinal stays.
+/// Exact deduplication of the input: of records with equal keys, the one with the lowest ordinal is kept.
 public struct DedupeSpec: Sendable, Hashable {
-    /// What of a record is compared.
+    /// The part of a record that is compared.
     public enum Key: Sendable, Hashable {
         /// The bytes of the whole line.
         case line
@@ -74,11 +75,11 @@ public struct DedupeSpec: Sendable, Hashable {
         case fields([FieldPath])
     }
 
-    /// When two keys are taken for equal.
+    /// How two keys are compared.
     public enum Verification: String, Sendable, Hashable, CaseIterable {
-        /// When their 128-bit hashes are equal.
+        /// By their 128-bit hashes.
         case hash
-        /// When their bytes are equal; the hash only says which to compare.
+        /// By their bytes; the hash only finds the candidates.
         case bytes
     }
 
@@ -90,10 +91,10 @@ public struct DedupeSpec: Sendable, Hashable {
         self.verify = verify
     }
 
-    /// By the whole line, told apart by its hash.
+    /// Deduplication by the hash of the whole line.
     public static let line = DedupeSpec(on: .line)
 
-    /// By the named fields, in this order.
+    /// Deduplication by the named fields, in this order.
     public static func fields(_ paths: [FieldPath], verify: Verification = .hash) -> DedupeSpec {
         DedupeSpec(on: .fields(paths), verify: verify)
     }
@@ -101,20 +102,21 @@ public struct DedupeSpec: Sendable, Hashable {
 
 /// What happens to a malformed line.
 public enum MalformedPolicy: String, Sendable, Hashable, CaseIterable {
-    /// It goes to the quarantine file and the run goes on.
+    /// It is written to the quarantine file and the run continues.
     case quarantine
     /// The run ends with exit status 3.
     case fail
 }
 
+/// The output of a definition.
 public struct OutputSpec: Sendable, Hashable {
     public var directory: String
     public var record: RecordForm
     /// Columns to add to each kept record under its own key, as `_sluice: {column: value}`.
     public var annotate: [ColumnName]
-    /// How the file of the kept records is packed. Ledger, quarantine and picks are always zstd.
+    /// Compression of the kept records. Ledger, quarantine and picks are always zstd.
     public var compression: OutputCompression
-    /// The zstd level of the kept records; says nothing where they are not compressed.
+    /// The zstd level of the kept records; ignored if they are not compressed.
     public var level: Int
     /// Whether a run that keeps nothing fails.
     public var failIfEmpty = false

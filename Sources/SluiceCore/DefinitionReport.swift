@@ -7,8 +7,8 @@ extension Definition {
         ])
     }
 
-    /// The part of `report` that decides which bytes a run writes: all but the memory, which decides how they are
-    /// reached, and the directory, which decides where they lie.
+    /// The part of `report` that determines the bytes of the output: everything except `memory` and the output
+    /// directory.
     public var decidingReport: Report {
         .object([
             .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("input", input.report),
@@ -17,13 +17,13 @@ extension Definition {
         ])
     }
 
-    /// A seed beyond the integers of a report stands as text.
+    /// A seed too large for a report's integers is written as text.
     private static func report(of seed: UInt64) -> Report {
         Int(exactly: seed).map { .integer($0) } ?? .text(String(seed))
     }
 
-    /// Where two reports of definitions differ, each as `stages[2].coreset.keep: 5% → 1%`. Places in lists count from 1,
-    /// as stages do in messages.
+    /// The differences between two reports of definitions, each as `stages[2].coreset.keep: 5% → 1%`. List positions
+    /// count from 1, as stages do in messages.
     public static func differences(from old: Report, to new: Report) -> [String] {
         var found: [String] = []
         compare(old, new, "", &found)
@@ -46,7 +46,7 @@ extension Definition {
         }
     }
 
-    /// Two stages under other names are compared by name, not option by option.
+    /// Stages with different names are compared by name, not option by option.
     private static func isOtherStage(_ before: [Report.Entry], _ after: [Report.Entry]) -> Bool {
         before.count == 1 && after.count == 1 && before[0].key != after[0].key
     }

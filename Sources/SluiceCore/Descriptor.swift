@@ -1,10 +1,10 @@
-/// What a stage is, in one value: drives parsing, checking, `sluice stages` and the reference.
+/// The name, summary and options of a stage: drives parsing, checking, `sluice stages` and the reference.
 public struct Descriptor: Sendable {
     /// The stage's name in a definition: a lower-case verb or noun, hyphenated.
     public let name: String
     /// One line.
     public let summary: String
-    /// Paper, method and cost, where there is more to say.
+    /// Paper, method and cost, if one line is not enough.
     public let discussion: String
     public let options: [OptionSpec]
 
@@ -15,7 +15,7 @@ public struct Descriptor: Sendable {
         self.options = options
     }
 
-    /// `values` with the defaults of the options that it does not give.
+    /// `values` with defaults for the missing options.
     public func fillingDefaults(in values: OptionValues) -> OptionValues {
         var values = values
         for option in options where values[option.name] == nil {
@@ -29,11 +29,11 @@ public struct Descriptor: Sendable {
 public struct OptionSpec: Sendable {
     public let name: String
     public let kind: OptionKind
-    /// What holds where the option is not given; nil with `isRequired` false means that the option stays absent.
+    /// The value if the option is not given; nil with `isRequired` false means that the option stays absent.
     public let defaultValue: OptionValue?
     public let isRequired: Bool
     public let help: String
-    /// A value as one would write it.
+    /// A value as written in a definition.
     public let example: String
 
     public init(
@@ -66,7 +66,7 @@ public indirect enum OptionKind: Sendable, Hashable {
     /// One of these words.
     case choice([String])
     case list(OptionKind)
-    /// The first of these that fits.
+    /// The first of these kinds that accepts the value.
     case either([OptionKind])
 
     /// In words, for messages and help.

@@ -1,4 +1,4 @@
-/// Why a record leaves, as a short hyphenated word that a person can count: `too-short`, `duplicate`.
+/// The reason for a drop, as a short hyphenated name: `too-short`, `duplicate`.
 public struct Reason: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
     public let name: String
 
@@ -8,7 +8,7 @@ public struct Reason: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
     public static func < (a: Reason, b: Reason) -> Bool { a.name < b.name }
 }
 
-/// A number or word that decided about a record; it stands in the ledger under `name`.
+/// A number or word behind a drop, written to the ledger under `name`.
 public struct Measure: Sendable, Hashable {
     public let name: String
     public let value: Report
@@ -19,7 +19,7 @@ public struct Measure: Sendable, Hashable {
     }
 }
 
-/// A record that a transform lets go.
+/// A record that a transform drops.
 public struct Drop: Sendable, Hashable {
     /// Index of the record in its block.
     public let record: Int
@@ -58,7 +58,7 @@ public indirect enum Report: Sendable, Hashable, ExpressibleByStringLiteral, Exp
         self = .object(elements.map { Entry($0.0, $0.1) })
     }
 
-    /// The value under `key`, where this is an object that has it.
+    /// The value of `key`; nil if this is not an object or has no such key.
     public subscript(key: String) -> Report? {
         guard case .object(let entries) = self else { return nil }
         return entries.first { $0.key == key }?.value

@@ -15,7 +15,7 @@ public struct SourcePlace: Sendable, Hashable, CustomStringConvertible {
     public var description: String { "\(file):\(line):\(column)" }
 }
 
-/// One mistake in a definition: what was found, where, and what to do.
+/// One mistake in a definition: what was found, where, and how to fix it.
 public struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
     public let message: String
     public var place: SourcePlace?
@@ -30,15 +30,15 @@ public struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
 
 /// An error of a stage.
 public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What kind of error it is; new kinds may come.
+    /// The kind of error. New kinds may be added.
     public struct Code: Sendable, Hashable {
         let name: String
 
-        /// An option has a value that the stage can't work with: the definition is wrong.
+        /// The value of an option is not acceptable: the definition is wrong.
         public static let invalidOption = Code(name: "invalid-option")
-        /// The data can't be worked on.
+        /// The data is not acceptable.
         public static let invalidData = Code(name: "invalid-data")
-        /// The stage's share of memory does not suffice.
+        /// The stage's share of memory is too small.
         public static let memory = Code(name: "memory")
         /// Reading or writing failed.
         public static let io = Code(name: "io")
@@ -47,11 +47,11 @@ public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
     }
 
     public let code: Code
-    /// What was found and what to do, as a sentence.
+    /// What was found and how to fix it, as a sentence.
     public let message: String
-    /// The option that is wrong, where one is.
+    /// The option at fault, if any.
     public let option: String?
-    /// The record that is wrong, where one is.
+    /// The record at fault, if any.
     public let ordinal: Ordinal?
 
     public init(_ code: Code, _ message: String, option: String? = nil, ordinal: Ordinal? = nil) {
@@ -63,20 +63,20 @@ public struct StageError: Error, Sendable, Hashable, CustomStringConvertible {
 
     public var description: String { message }
 
-    /// An option with a value that does not do.
+    /// The value of an option is not acceptable.
     public static func option(_ name: String, _ message: String) -> StageError {
         StageError(.invalidOption, message, option: name)
     }
 
     /// - Parameters:
-    ///   - type: what the column should hold, in words.
-    ///   - found: what it does hold; nil where there is no such column.
+    ///   - type: the expected contents, in words.
+    ///   - found: the actual type; nil if there is no such column.
     package static func missingColumn(_ name: ColumnName, _ type: String, found: ColumnType? = nil) -> StageError {
         if let found { return StageError(.fault, "the column `\(name)` holds \(found.words), not \(type)") }
-        return StageError(.fault, "there is no column `\(name)` of \(type); does the stage declare that it reads it?")
+        return StageError(.fault, "there is no column `\(name)` of \(type); does the stage declare it in `reads`?")
     }
 
     package static func noRow(_ index: Int, of count: Int) -> StageError {
-        StageError(.fault, "row \(index) was asked for, and the group has \(count) rows, from 0")
+        StageError(.fault, "row \(index) is out of range; the group has \(count) rows, from 0")
     }
 }

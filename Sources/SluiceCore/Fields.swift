@@ -12,13 +12,13 @@ public struct FieldPath: Sendable, Hashable, Comparable, ExpressibleByStringLite
     public static let chat = FieldPath("<chat>")
 }
 
-/// What stands at a field path in one record.
+/// The value of a field in one record.
 public enum FieldValue: Sendable, Hashable {
     case missing
     case null
     /// A string, unescaped, UTF-8.
     case string(ArraySlice<UInt8>)
-    /// A number, boolean, array or object, spelled as in the record.
+    /// A number, boolean, array or object, as spelled in the record.
     case json(ArraySlice<UInt8>)
     case chat(ChatTurns)
 
@@ -30,13 +30,13 @@ public enum FieldValue: Sendable, Hashable {
 
 /// The turns of a chat record, in order.
 public struct ChatTurns: Sendable, Hashable, Sequence {
-    /// For each turn: role length as four little-endian bytes, role, content length likewise, content.
+    /// For each turn: role length (four bytes, little-endian), role, content length (likewise), content.
     public let encoded: ArraySlice<UInt8>
 
     public init(encoded: ArraySlice<UInt8>) { self.encoded = encoded }
 
     public struct Turn: Sendable, Hashable {
-        /// `system`, `user`, `assistant`, or what the record says.
+        /// `system`, `user`, `assistant`, or any other role that the record gives.
         public let role: ArraySlice<UInt8>
         public let content: ArraySlice<UInt8>
     }
@@ -62,7 +62,7 @@ public struct ChatTurns: Sendable, Hashable, Sequence {
     public func makeIterator() -> Iterator { Iterator(rest: encoded) }
 }
 
-/// The values of the declared fields of a block's records, all from one parse.
+/// The values of the declared fields of a block's records, extracted in one parse.
 package struct FieldTable: Sendable, Hashable {
     package enum Kind: UInt8, Sendable { case missing, null, string, json, chat }
 
@@ -79,7 +79,7 @@ package struct FieldTable: Sendable, Hashable {
     package let paths: [FieldPath]
     /// Contents of all fields.
     package var arena: [UInt8] = []
-    /// `paths.count` entries a record, record after record.
+    /// `paths.count` entries per record, record after record.
     package var entries: [Entry] = []
 
     package init(paths: [FieldPath]) { self.paths = paths }

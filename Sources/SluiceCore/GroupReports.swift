@@ -1,7 +1,7 @@
-/// What the groups of a selection reported, in ascending order of their keys.
+/// The reports of a selection's groups, in ascending order of their keys.
 ///
-/// There may be millions of groups: their reports are read from disk one by one, so go over them in a loop, and keep
-/// sums and extremes, not a list.
+/// There may be millions of groups, and their reports are read from disk one by one, so iterate once and keep sums and
+/// extremes, not a list.
 public struct GroupReports: Sequence, Sendable, ExpressibleByArrayLiteral {
     public let count: Int
     private let make: @Sendable () -> AnyIterator<GroupReport>
@@ -22,9 +22,9 @@ public struct GroupReports: Sequence, Sendable, ExpressibleByArrayLiteral {
 
     public var first: GroupReport? { makeIterator().next() }
 
-    /// How many groups `run.json` lists one by one: those with the lowest keys. All groups stand in sums and extremes.
+    /// The most groups that `run.json` lists, those with the lowest keys. Sums and extremes cover all groups.
     public static let mostListed = 10_000
 
-    /// The groups to list one by one, in a report of the whole.
+    /// The groups to list in the report of the whole selection.
     public var listed: PrefixSequence<GroupReports> { prefix(Self.mostListed) }
 }

@@ -25,7 +25,7 @@ public struct InMemoryGroup: GroupData {
 
 /// Vectors in memory.
 public final class ResidentVectors: VectorSource, @unchecked Sendable {
-    // The buffer is filled before anyone sees it and never changes.
+    // @unchecked: the buffer is filled during initialisation and never changes.
     private let storage: UnsafeMutableBufferPointer<Int8>
     public let count: Int
     public let dimension: Int
@@ -34,7 +34,7 @@ public final class ResidentVectors: VectorSource, @unchecked Sendable {
         self.init(count: count, dimension: dimension) { buffer in _ = buffer.update(from: values) }
     }
 
-    /// Lets `fill` write `count · dimension` components, row-major; they are zero before.
+    /// Lets `fill` write `count · dimension` components, row-major, initially zero.
     public init<E>(
         count: Int, dimension: Int, fill: (UnsafeMutableBufferPointer<Int8>) throws(E) -> Void
     ) throws(E) {

@@ -1,26 +1,28 @@
 import Synchronization
 
-/// The memory of a run, in bytes: leases are taken from it and come back by themselves.
+/// The memory of a run, in bytes, lent out as leases that return by themselves.
 ///
-/// Whoever is about to use much takes a lease first, so the sum of what is out never passes `total`.
+/// Take a lease before allocating a large buffer; outstanding leases never exceed `total`.
 public final class MemoryBudget: Sendable {
     public let total: Int
     private let used = Mutex<(now: Int, peak: Int)>((0, 0))
     private let refuses: (@Sendable (_ bytes: Int, _ purpose: String) -> Bool)?
 
-    /// - Parameter refuses: asked before each lease; where it says yes, the lease fails as if the memory were gone. For tests.
+    /// - Parameter refuses: called before each lease; if it returns true, the lease fails as if memory had run out. For
+    ///   tests.
     public init(total: Int, refuses: (@Sendable (_ bytes: Int, _ purpose: String) -> Bool)? = nil) {
         self.total = total
         self.refuses = refuses
     }
 
     public var available: Int { used.withLock { total - $0.now } }
-    /// The most that was out at a time.
+    /// The largest sum of outstanding leases so far, in bytes.
     public var peak: Int { used.withLock { $0.peak } }
 
     /// Takes `bytes` for `purpose`.
     ///
-    /// - Throws: `StageError` with code `.memory`, naming the purpose, what is left, and the smallest budget that would do as things stand.
+    /// - Throws: `StageError` with code `.memory`, naming the purpose, the memory left, and the budget that this lease
+    ///   would need.
     public func lease(_ bytes: Int, for purpose: String) throws(StageError) -> MemoryLease {
         let isRefused = refuses?(bytes, purpose) ?? false
         let left = used.withLock { used -> Int? in
@@ -42,7 +44,7 @@ public final class MemoryBudget: Sendable {
     fileprivate func giveBack(_ bytes: Int) { used.withLock { $0.now -= bytes } }
 }
 
-/// Some memory of a budget; it goes back when the lease ends.
+/// A part of a budget, returned when the lease ends.
 public struct MemoryLease: ~Copyable, Sendable {
     public let bytes: Int
     private let budget: MemoryBudget
@@ -55,7 +57,7 @@ public struct MemoryLease: ~Copyable, Sendable {
     deinit { budget.giveBack(bytes) }
 }
 
-/// Sizes as people write them.
+/// Parsing and printing of sizes in bytes.
 public enum MemorySize {
     private static let units: [(name: String, factor: Int)] = [
         ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
@@ -79,10 +81,10 @@ public enum MemorySize {
         return Int(exactly: (value * Double(unit.factor)).rounded(.down))
     }
 
-    /// `57MiB`, as a definition spells it: so many bytes, rounded up to the next MiB.
+    /// `57MiB`, as in a definition: rounded up to the next MiB.
     public static func spell(_ bytes: Int) -> String { "\((max(0, bytes) + (1 << 20) - 1) >> 20)MiB" }
 
-    /// `512 MiB`, rounded to one decimal where that is not exact.
+    /// `512 MiB`, rounded to one decimal.
     public static func describe(_ bytes: Int) -> String {
         guard let unit = units.prefix(4).last(where: { bytes >= $0.factor }) else { return "\(bytes) bytes" }
         let tenths = (bytes * 10 + unit.factor / 2) / unit.factor

@@ -1,8 +1,8 @@
 extension OptionKind {
-    /// `value` in the form in which an option of this kind holds it, or nil where it is no value of the kind.
+    /// `value` in the normal form of this kind; nil if it is not a value of the kind.
     ///
-    /// Makes `5` a count, `"5%"` a quantity, `"64MiB"` a number of bytes and `1` a real where the kind asks for that, so
-    /// that a definition in YAML and one in Swift give equal values.
+    /// Converts `5` to a count, `"5%"` to a quantity, `"64MiB"` to a number of bytes and `1` to a real if the kind
+    /// requires it, so that definitions in YAML and in Swift give equal values.
     public func normalized(_ value: OptionValue) -> OptionValue? {
         switch (self, value) {
         case (.text, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
@@ -28,9 +28,9 @@ extension OptionKind {
         }
     }
 
-    /// The value that `text` spells, or nil where it spells none of this kind. A list has no spelling of its own.
+    /// The value of this kind that `text` spells; nil if there is none. Lists can't be spelled as text.
     ///
-    /// - Parameter quoted: whether the text stood in quotes, so that `"5"` is no number.
+    /// - Parameter quoted: whether the text was quoted: `"5"` is not a number.
     public func value(spelled text: String, quoted: Bool = false) -> OptionValue? {
         switch self {
         case .text, .path: return .text(text)
@@ -70,7 +70,7 @@ extension OptionKind {
         }
     }
 
-    /// How to write what `text` seems to mean, or nil where that can't be told.
+    /// How to write the value that `text` seems to mean; nil if that is unclear.
     package func hint(for text: String) -> String? {
         switch self {
         case .quantity: return Quantity.hint(for: text)
@@ -92,7 +92,7 @@ extension OptionKind {
 }
 
 extension Quantity {
-    /// How to write what `text` seems to mean, such as `5%` for `5 %` or `0.05`.
+    /// How to write the value that `text` seems to mean, such as `5%` for `5 %` or `0.05`.
     package static func hint(for text: String) -> String? {
         let plain = text.filter { $0 != " " && $0 != "_" && $0 != "," }
         if plain != text, let quantity = Quantity(plain) { return "write \(quantity)" }
@@ -113,7 +113,7 @@ extension Quantity {
 }
 
 extension MemorySize {
-    /// How to write what `text` seems to mean, such as `512MiB` for `512M` or `512mb`.
+    /// How to write the value that `text` seems to mean, such as `512MiB` for `512M` or `512mb`.
     package static func hint(for text: String) -> String? {
         let plain = text.filter { $0 != " " && $0 != "_" && $0 != "," }
         if plain != text, parse(plain) != nil { return "write \(plain)" }
@@ -128,9 +128,9 @@ extension MemorySize {
 }
 
 extension Descriptor {
-    /// `given` in normal form with the defaults filled in, and every mistake in it.
+    /// `given` in normal form with defaults filled in, and all its mistakes.
     ///
-    /// A value that is wrong is left out, so with problems the values serve for nothing but finding further ones.
+    /// Wrong values are left out, so if there are problems, use the values only to find further problems.
     public func resolving(_ given: OptionValues) -> (values: OptionValues, problems: [StageError]) {
         var values = OptionValues()
         var problems: [StageError] = []

@@ -1,4 +1,4 @@
-/// A count or a share, written as people write them: `10000` or `5%`.
+/// A count or a share: `10000` or `5%`.
 public struct Quantity: Sendable, Hashable, CustomStringConvertible {
     enum Storage: Hashable {
         case count(Int)
@@ -22,7 +22,7 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
             storage = .count(count)
             return
         }
-        // A blank before the sign is how some languages write it, as one before a unit of bytes is.
+        // Some languages put a space before the sign.
         let number = text.dropLast().last == " " ? text.dropLast(2) : text.dropLast()
         let parts = number.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count <= 2, let whole = OptionKind.integer(String(parts[0])), !parts[0].hasPrefix("-"), whole <= 100
@@ -43,7 +43,7 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
 
     public var isShare: Bool { if case .share = storage { true } else { false } }
 
-    /// Nothing at all: `0` or `0%`.
+    /// Whether this is `0` or `0%`.
     public var isZero: Bool {
         switch storage {
         case .count(let count): count == 0
@@ -51,8 +51,8 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// How many records that is of `total`: a share is rounded to the nearest, half to even, and at least 1 where there
-    /// is anything to choose from; a count is returned as it is.
+    /// The number of records out of `total`. A share is rounded to the nearest integer, half to even, and is at least 1
+    /// unless `total` is 0; a count is returned unchanged.
     public func resolve(of total: Int) -> Int {
         switch storage {
         case .count(let count): return count
@@ -65,7 +65,7 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether `part` is a larger share of `whole` than this one, without rounding.
+    /// Whether `part` exceeds this share of `whole`, or this count. Exact.
     package func isExceeded(by part: Int, of whole: Int) -> Bool {
         guard case .share(let share) = storage else { return part > resolve(of: whole) }
         let found = part.multipliedFullWidth(by: 100_000_000), allowed = whole.multipliedFullWidth(by: share)
@@ -103,7 +103,7 @@ public enum OptionValue: Sendable, Hashable, ExpressibleByStringLiteral, Express
     public init(booleanLiteral value: Bool) { self = .flag(value) }
     public init(arrayLiteral elements: OptionValue...) { self = .list(elements) }
 
-    /// As it would be written in a definition.
+    /// The value as written in a definition.
     public var report: Report {
         switch self {
         case .text(let value): .text(value)

@@ -1,13 +1,12 @@
-/// A record's place in the input: index of its file in the sorted file list, and its line there, from 1.
+/// A record's place in the input: the index of its file in the sorted file list, and its line there, from 1.
 ///
-/// The order of ordinals is the order of everything and the tie-breaker of everything. The numbers move when the same
-/// lines are cut into other files, the order does not: use the numbers in messages only, and key random draws by
-/// `ContentHash`.
+/// Everything is ordered by ordinal, and ties go to the lowest. The numbers change when the same lines are split into
+/// other files; their order does not. So use the numbers in messages only, and key random draws by `ContentHash`.
 public struct Ordinal: Sendable, Hashable, Comparable {
     /// File index in the upper 24 bits, line in the lower 40: one integer to store, compare and sort.
     public let rawValue: UInt64
 
-    /// Lines that a file may have; the reading of a longer one ends with an error.
+    /// The most lines that a file may have; reading a longer file ends with an error.
     public static let maximumLine = (1 << 40) - 1
     public static let maximumFiles = 1 << 24
 

@@ -1,10 +1,10 @@
-/// Runs independent pieces of work, on several threads where the engine lends them.
+/// Runs independent pieces of work, on several threads if the engine lends them.
 ///
-/// A stage asks for its pieces by number and must give the same result for every `width`: pieces may run in any
-/// order and at the same time, so each writes only what belongs to its own number, and what they produce is merged by
-/// an exact, commutative operation or in the order of the numbers.
+/// A stage numbers its pieces and must give the same result for every `width`. Pieces may run in any order and at the
+/// same time, so each writes only to its own place, and results are merged by an exact, commutative operation or in the
+/// order of the numbers.
 public struct Parallel: Sendable {
-    /// How many pieces can run at the same time, at least 1. A hint for cutting work; never a part of any result.
+    /// How many pieces can run at the same time, at least 1. A hint for splitting work; it must not affect any result.
     public let width: Int
     private let run: @Sendable (_ pieces: Int, _ body: @Sendable (Int) -> Void) -> Void
 

@@ -1,4 +1,4 @@
-/// The stages that a definition may name: a value, not a global.
+/// The stages that a definition may name. A value, not a global.
 public struct Registry: Sendable {
     private var stages: [String: any Stage.Type] = [:]
 
@@ -24,7 +24,7 @@ public struct Registry: Sendable {
     /// All names, sorted.
     public var names: [String] { stages.keys.sorted() }
 
-    /// The known name nearest to `name`, where one is near enough to be a slip of the keyboard.
+    /// The known name nearest to `name`, if near enough that `name` may be a typing error.
     public static func nearest(to name: String, in known: [String]) -> String? {
         let best = known.map { (distance: editDistance(name, $0), name: $0) }
             .min { ($0.distance, $0.name) < ($1.distance, $1.name) }

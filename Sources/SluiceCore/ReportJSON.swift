@@ -1,8 +1,8 @@
 extension Report {
-    /// Compact JSON. Numbers read back as they were; those that JSON can't hold (infinities, NaN) are null.
+    /// Compact JSON. Numbers read back unchanged; those that JSON can't represent (infinities, NaN) become null.
     public var json: String { text(indent: nil) }
 
-    /// JSON with two blanks of indentation a level.
+    /// JSON indented by two spaces per level.
     public var prettyJSON: String { text(indent: 0) }
 
     private func text(indent: Int?) -> String {
@@ -13,13 +13,13 @@ extension Report {
 
     /// Appends the value as JSON.
     ///
-    /// - Parameter indent: the level of the value, where each entry goes on a line of its own; nil for compact JSON.
+    /// - Parameter indent: the nesting level, to write each entry on its own line; nil for compact JSON.
     public func write(to bytes: inout [UInt8], indent: Int? = nil) {
         switch self {
         case .null: bytes.append(contentsOf: "null".utf8)
         case .flag(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
         case .integer(let value): bytes.append(contentsOf: String(value).utf8)
-        // The description of a Double is the shortest that reads back as the same number.
+        // A Double's description is the shortest text that reads back as the same number.
         case .real(let value): bytes.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
         case .text(let value): Self.write(value, to: &bytes)
         case .list(let values):
@@ -53,7 +53,7 @@ extension Report {
 
     private static let hexDigits = Array("0123456789abcdef".utf8)
 
-    /// Appends `text` as a JSON string, with the escapes that JSON demands and no others.
+    /// Appends `text` as a JSON string, with only the escapes that JSON requires.
     package static func write(_ text: String, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
         for byte in text.utf8 {
@@ -75,10 +75,10 @@ extension Report {
         bytes.append(UInt8(ascii: "\""))
     }
 
-    /// Reads one JSON value (RFC 8259, nothing more lenient).
+    /// Reads one JSON value (strictly RFC 8259).
     ///
-    /// A number with neither point nor exponent that fits is an integer, every other a real. Keys keep their order and
-    /// may repeat. At most 512 levels deep.
+    /// A number without point or exponent that fits `Int` becomes an integer, any other a real. Keys keep their order
+    /// and may repeat. At most 512 levels deep.
     public init(json text: String) throws(JSONError) { try self.init(json: Array(text.utf8)) }
 
     public init(json bytes: [UInt8]) throws(JSONError) {
@@ -87,16 +87,16 @@ extension Report {
     }
 }
 
-/// Why some bytes are no JSON value.
+/// Why some bytes are not a JSON value.
 public struct JSONError: Error, Sendable, Hashable, CustomStringConvertible {
     public let message: String
-    /// Bytes before the place, from 0.
+    /// The offset of the error in bytes, from 0.
     public let offset: Int
 
     public var description: String { "\(message) at byte \(offset)" }
 }
 
-/// A strict reader of JSON for small things: `run.json`, tests, definitions. The data path has its own.
+/// A strict JSON reader for small inputs: `run.json`, tests, definitions. Records have their own.
 package struct JSONScanner {
     package static let maximumDepth = 512
 
@@ -110,14 +110,14 @@ package struct JSONScanner {
     package mutating func document() throws(JSONError) -> Report {
         let value = try value(depth: 0)
         skipBlanks()
-        guard offset == bytes.count else { throw error("something follows the value") }
+        guard offset == bytes.count else { throw error("unexpected text after the value") }
         return value
     }
 
-    /// Calls `body` with each key of an object and the bytes of its value as they are spelled.
+    /// Calls `body` with each key of an object and the range of its value's bytes.
     package mutating func forEachEntry(_ body: (String, Range<Int>) -> Void) throws(JSONError) {
         skipBlanks()
-        guard peek == UInt8(ascii: "{") else { throw error("no object") }
+        guard peek == UInt8(ascii: "{") else { throw error("not an object") }
         _ = try entries { scanner throws(JSONError) in
             let key = try scanner.key()
             scanner.skipBlanks()
@@ -177,7 +177,7 @@ package struct JSONScanner {
         return key
     }
 
-    /// What stands between brackets, entry by entry.
+    /// Reads the entries between brackets.
     private mutating func entries(_ entry: (inout JSONScanner) throws(JSONError) -> Void) throws(JSONError) {
         let close: Unicode.Scalar = take("{") ? "}" : "]"
         if close == "]" { offset += 1 }
@@ -227,18 +227,18 @@ package struct JSONScanner {
         offset += 1
         var content: [UInt8] = []
         while true {
-            guard let byte = peek else { throw error("the string has no end") }
+            guard let byte = peek else { throw error("unterminated string") }
             switch byte {
             case UInt8(ascii: "\""):
                 offset += 1
                 guard let text = String(validating: content, as: UTF8.self) else {
-                    throw error("the string is no UTF-8")
+                    throw error("the string is not UTF-8")
                 }
                 return text
             case UInt8(ascii: "\\"):
                 offset += 1
                 try escape(into: &content)
-            case 0..<0x20: throw error("a control character stands in a string")
+            case 0..<0x20: throw error("a string contains a control character")
             default:
                 content.append(byte)
                 offset += 1
@@ -247,7 +247,7 @@ package struct JSONScanner {
     }
 
     private mutating func escape(into content: inout [UInt8]) throws(JSONError) {
-        guard let byte = peek else { throw error("the string has no end") }
+        guard let byte = peek else { throw error("unterminated string") }
         offset += 1
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): content.append(byte)
@@ -259,12 +259,12 @@ package struct JSONScanner {
         case UInt8(ascii: "u"):
             var code = try fourHexDigits()
             if (0xD800..<0xDC00).contains(code) {
-                guard take("\\"), take("u") else { throw error("a surrogate stands alone") }
+                guard take("\\"), take("u") else { throw error("unpaired surrogate") }
                 let low = try fourHexDigits()
-                guard (0xDC00..<0xE000).contains(low) else { throw error("a surrogate stands alone") }
+                guard (0xDC00..<0xE000).contains(low) else { throw error("unpaired surrogate") }
                 code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
             }
-            guard let scalar = Unicode.Scalar(code) else { throw error("a surrogate stands alone") }
+            guard let scalar = Unicode.Scalar(code) else { throw error("unpaired surrogate") }
             content.append(contentsOf: UTF8.encode(scalar)!)
         default: throw error("no such escape")
         }

@@ -1,14 +1,14 @@
-/// A 64-bit key for draws that must come out the same on every machine.
+/// A 64-bit key for draws that must be the same on every machine.
 ///
-/// Draws are keyed by content (`draw(_:)`) or taken from a generator made of the seed (`generator(_:)`); neither knows
-/// threads, places in the input, or time. The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood,
-/// «Fast Splittable Pseudorandom Number Generators», 2014).
+/// Draws are keyed by content (`draw(_:)`) or come from a generator made from the seed (`generator(_:)`). Neither
+/// depends on threads, positions in the input, or time. The mixing function is the finaliser of SplitMix64 (Steele, Lea
+/// and Flood, «Fast Splittable Pseudorandom Number Generators», 2014).
 public struct Seed: Sendable, Hashable {
     public let value: UInt64
 
     public init(_ value: UInt64) { self.value = value }
 
-    /// A seed of its own for a stage: independent streams for stages with other names or at other places.
+    /// A seed for a stage: stages with different names or indices get independent streams.
     public func derived(for name: String, index: Int = 0) -> Seed {
         var state = Self.mix(value &+ 0x9E37_79B9_7F4A_7C15)
         for byte in name.utf8 { state = Self.mix(state ^ UInt64(byte)) }
@@ -35,7 +35,7 @@ public struct Seed: Sendable, Hashable {
     }
 }
 
-/// SplitMix64: 64 bits of state, one mix a draw, the same sequence everywhere.
+/// SplitMix64: 64 bits of state, one mix per draw, the same sequence everywhere.
 public struct SplitMix64: RandomNumberGenerator, Sendable {
     public var state: UInt64
 

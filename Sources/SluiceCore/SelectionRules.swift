@@ -1,6 +1,6 @@
-/// What must hold of the answers of a selection: the engine and the contract kit ask the same.
+/// The rules for the answers of a selection, shared by the engine and the contract kit.
 package enum SelectionRules {
-    /// What is wrong with the quotas; nil where nothing is.
+    /// What is wrong with the quotas; nil if nothing is.
     package static func fault(inQuotas quotas: [Int], for sizes: [Int]) -> String? {
         guard quotas.count == sizes.count else {
             return "`quotas` gives \(quotas.count) numbers for \(sizes.count) groups"
@@ -13,7 +13,7 @@ package enum SelectionRules {
 }
 
 extension GroupOutcome {
-    /// What is wrong with the outcome of a group; nil where nothing is. Cost: a pass over the rows.
+    /// What is wrong with the outcome of a group; nil if nothing is. Cost: one pass over the rows.
     ///
     /// - Parameters:
     ///   - name: how messages name the group.
@@ -32,7 +32,7 @@ extension GroupOutcome {
             return "the measure `\(measure)` has \(values.count) values for \(rows) records"
         }
         for (measure, _) in measures where Measure.isReserved(measure) {
-            return "a measure is called `\(measure)`, which is a key of every line of the ledger"
+            return "a measure is named `\(measure)`, which is reserved: every line of the ledger has that key"
         }
         return partners.isEmpty ? nil : partnerFault(rows, name)
     }
@@ -52,10 +52,10 @@ extension GroupOutcome {
         }
         for (row, partner) in partners.enumerated() where partner != -1 {
             guard ranks.indices.contains(Int(partner)) else {
-                return "a record of \(name) has the partner \(partner), which is no row of it"
+                return "a record of \(name) has the partner \(partner), which is not a row of it"
             }
             if ranks[row] >= 0 { return "a kept record of \(name) has a partner that it lost to" }
-            if ranks[Int(partner)] < 0 { return "a record of \(name) lost to one that was not kept either" }
+            if ranks[Int(partner)] < 0 { return "a record of \(name) lost to one that was not kept" }
         }
         return nil
     }

@@ -1,16 +1,16 @@
 import Synchronization
 
-/// What a stage declares of its columns and fields, in the form in which a block asks for it.
+/// A stage's declared columns and fields, in the form that a block looks up.
 package struct StageDeclaration: Sendable {
     package let writes: [ColumnSpec]
     private let columns: Set<ColumnName>
     private let fields: Set<FieldPath>
     private let readsRecord: Bool
-    /// Whether the stage is given what else is there; for the contract kit, which exchanges it.
+    /// Whether the stage also sees undeclared inputs; for the contract kit, which scrambles them.
     private let givesEverything: Bool
     private let asked: AskedInputs?
 
-    /// - Parameter asked: notes what the stage asks for without declaring it.
+    /// - Parameter asked: records what the stage asks for without declaring it.
     package init(_ stage: any Stage, givesEverything: Bool = false, noting asked: AskedInputs? = nil) {
         self.init(reads: stage.reads, writes: stage.writes, givesEverything: givesEverything, noting: asked)
     }

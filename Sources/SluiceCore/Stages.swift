@@ -1,10 +1,10 @@
-/// A plugin: what a definition names, with its options read and checked.
+/// A plugin: a stage that a definition names, with its options read and checked.
 ///
-/// A stage says what it reads and writes, and gives the work to do as its `body`. The simplest stage is its own body:
+/// A stage declares what it reads and writes, and returns its work as `body`. The simplest stage is its own body:
 /// conform to `Stage` and `Transform` in one struct.
 ///
-/// One command may make the same stage several times, and ask each for its `body` several times: to check, to plan and to
-/// run. So `init` and `body` must be quick, have no effect, and give the same each time.
+/// One command may create the same stage several times, and ask each for its `body` several times: to check, to plan
+/// and to run. So `init` and `body` must be quick, have no side effects, and give equal results each time.
 ///
 /// A stage must pass `StageContract` of `SluiceTesting`:
 ///
@@ -17,17 +17,17 @@ public protocol Stage: Sendable {
     /// Name, summary and options: drives parsing, checking, help and the reference.
     static var descriptor: Descriptor { get }
 
-    /// Reads the options, which have been checked against the descriptor; its defaults are filled in.
+    /// Reads the options, which have been checked against the descriptor and have its defaults filled in.
     ///
-    /// - Throws: `StageError.option(_:_:)` for values that are legal one by one and wrong together.
+    /// - Throws: `StageError.option(_:_:)` for values that are valid one by one but not together.
     init(options: OptionValues) throws(StageError)
 
-    /// What the stage reads of a record: JSON fields, columns of earlier stages with the types that it can work with, or
-    /// the whole line. The engine gives a stage nothing else. A definition with a column of another type is refused before
-    /// anything is read.
+    /// The inputs of the stage: JSON fields, columns of earlier stages with the types that it accepts, or the whole
+    /// line. The stage sees nothing else. A definition with a column of another type is refused before anything is
+    /// read.
     var reads: [Input] { get }
 
-    /// The columns the stage writes, with their types; it must write all of them, and no other.
+    /// The columns that the stage writes, with their types. It must write all of them and no others.
     var writes: [ColumnSpec] { get }
 
     /// The work to do. May be called more than once, each time with equal results.
@@ -51,21 +51,22 @@ public indirect enum StageBody: Sendable {
     case transform(any WorkerTransform)
     case survey(any Survey)
     case selection(any Selection)
-    /// One after the other.
+    /// Bodies that run one after the other.
     case sequence([StageBody])
 }
 
-/// What the engine tells a stage about the run.
+/// The run as a stage sees it: name, seed, memory, threads and columns.
 public struct StageContext: Sendable {
     /// The stage's name in the definition.
     public let name: String
-    /// A seed of the stage's own, made of the run's seed, the stage's name and which of that name it is.
+    /// The stage's own seed, derived from the run's seed, the stage's name and its index among stages of that name.
     public let seed: Seed
-    /// Memory that the stage may use, in bytes. In `body` and `memory` an upper bound; in `finish` and `select` what has been
-    /// reserved for it.
+    /// Memory available to the stage, in bytes. In `body` and `memory` an upper bound; in `finish` and `select` exactly
+    /// what has been reserved.
     public let memory: Int
     public let parallel: Parallel
-    /// The columns that earlier stages write. Empty outside a definition, such as in a test that makes a context by hand.
+    /// The columns that earlier stages write. Empty outside a definition, such as in a test that creates its own
+    /// context.
     public let columns: [ColumnSpec]
     private let stops: @Sendable () -> Bool
 
@@ -81,27 +82,27 @@ public struct StageContext: Sendable {
         stops = isStopped
     }
 
-    /// Whether the run is stopping. Work that takes longer than a fraction of a second looks now and then, and returns
-    /// early: whatever it returns is thrown away.
+    /// Whether the run is stopping. Work that takes longer than a fraction of a second should check this from time to
+    /// time and return early; its result is then discarded.
     public var isStopped: Bool { stops() }
 
-    /// The type of a column that an earlier stage writes; nil where none does.
+    /// The type of a column that an earlier stage writes; nil if there is none.
     public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }
 
-    /// Components of the vectors of a column that an earlier stage writes; nil where no column of vectors has that name.
+    /// The dimension of a vector column that an earlier stage writes; nil if there is no such column.
     public func dimension(of name: ColumnName) -> Int? {
         guard case .vector(let dimension)? = type(of: name) else { return nil }
         return dimension
     }
 }
 
-/// How many records a plan reckons with, before anything is read.
+/// The estimated number of records, before anything is read.
 public struct PlanEstimate: Sendable, Hashable {
     /// Records that reach the stage.
     public let records: Int
-    /// Groups of one size that they are cut into.
+    /// The number of groups, assumed to be of equal size.
     public let groups: Int
-    /// Bytes of vectors that are held in memory at a time; a larger group is read in passes.
+    /// Bytes of vectors that fit in memory at a time; a larger group is read in passes.
     public let resident: Int
 
     public init(records: Int, groups: Int = 1, resident: Int = .max) {
@@ -111,9 +112,9 @@ public struct PlanEstimate: Sendable, Hashable {
     }
 }
 
-/// Work that has something to tell before anything is read.
+/// Work that can describe itself before anything is read.
 public protocol PlanNotes {
-    /// Lines for `sluice plan`: what is chosen by itself and why, what each way of doing it would cost.
+    /// Lines for `sluice plan`: what is chosen automatically and why, and the cost of each alternative.
     func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String]
 }
 
@@ -121,46 +122,46 @@ extension PlanNotes {
     public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] { [] }
 }
 
-/// Sees every record once, remembers a summary, and turns that into the next piece of work.
+/// Sees every record once, builds a summary, and turns it into the next body.
 public protocol Survey: HoldsMemory, PlanNotes, Sendable {
     associatedtype Summary: Sendable
 
-    /// What the survey takes, asked before anything is read: a run without room for it is refused then.
+    /// The memory that the survey needs. Asked before anything is read; a run without room for it is refused.
     ///
-    /// Follows from the options and the context's columns alone. The context's memory is the most that the stage could get.
+    /// Must depend on the options and the context's columns alone. The context's memory is an upper bound.
     func memory(_ context: StageContext) -> SurveyMemory
 
-    /// A summary of no records: the neutral element of `merge`. Merging it into another summary, or another one into it,
-    /// changes nothing.
+    /// A summary of no records: the neutral element of `merge`. Merging it into another summary, or another one into
+    /// it, changes nothing.
     func makeSummary() -> Summary
 
     /// Adds the live records of a block to a summary.
     ///
-    /// Blocks come in any order and with any limits. Several threads call it at a time, each with a summary of its own; which
-    /// thread sees which block is not defined. After a stop the survey starts again from the beginning.
+    /// Blocks come in any order and with any boundaries. Several threads call this at the same time, each with its own
+    /// summary; which thread sees which block is undefined. After a stop the survey starts again from the beginning.
     ///
-    /// - Throws: ends the run; nothing is kept of it.
+    /// - Throws: an error ends the run and discards the survey's work.
     func observe(_ block: borrowing Block, into summary: inout Summary) throws(StageError)
 
-    /// Adds `other` to `summary`: associative, commutative and exact, so that any tree of merges gives the same. Integer
-    /// sums, minima and sets are; sums of floating-point numbers are not.
+    /// Adds `other` to `summary`. Must be associative, commutative and exact, so that any tree of merges gives the same
+    /// result. Integer sums, minima and sets qualify; floating-point sums do not.
     func merge(_ other: Summary, into summary: inout Summary)
 
-    /// Turns the summary of all records into what comes next. The summary is the survey's to take apart: the engine keeps no
-    /// copy. Called once in a process, even where no record reached the stage; a run that goes on after a stop surveys and
-    /// calls it again.
+    /// Turns the summary of all records into the next body. May consume the summary: the engine keeps no copy. Called
+    /// once per process, even if no record reached the stage; a resumed run surveys again and calls it again.
     func finish(_ summary: consuming Summary, _ context: StageContext) throws(StageError) -> SurveyResult
 }
 
 /// Memory that a survey declares, in bytes.
 public struct SurveyMemory: Sendable, Hashable {
-    /// One summary at its largest, with what `observe` and `merge` need beside it. As many threads observe at a time as there is room for summaries.
+    /// One summary at its largest, plus what `observe` and `merge` need in addition. As many threads observe at the
+    /// same time as there is room for summaries.
     public var summary: Int
-    /// What `finish` needs beside the merged summary, with what it leaves to the work that comes next.
+    /// What `finish` needs in addition to the merged summary, including what it passes on to the next body.
     public var finish: Int
-    /// The most that the work which comes next holds (its `residentBytes`): leased until that work is done.
+    /// An upper bound of the next body's `residentBytes`, leased until that body is done.
     public var leaves: Int
-    /// What a person may do beside raising `memory`, such as «set `reservoir` to at most 9000».
+    /// Advice other than raising `memory`, such as «set `reservoir` to at most 9000».
     public var advice: String?
 
     public init(summary: Int, finish: Int, leaves: Int = 0, advice: String? = nil) {
@@ -170,14 +171,14 @@ public struct SurveyMemory: Sendable, Hashable {
         self.advice = advice
     }
 
-    /// What the survey can't do without: one summary, and its end.
+    /// The least that the survey needs: one summary, and the end.
     public var least: Int { summary + max(finish, leaves) }
 }
 
-/// What a survey turns into.
+/// The result of a survey: the next body and a report.
 public struct SurveyResult: Sendable {
     public let body: StageBody
-    /// For `run.json`: what was found and decided.
+    /// The findings and decisions, for `run.json`.
     public let report: Report
 
     public init(_ body: StageBody, report: Report = [:]) {
@@ -186,41 +187,42 @@ public struct SurveyResult: Sendable {
     }
 }
 
-/// Chooses among all records of a group, given whole columns.
+/// Chooses among all records of a group, given entire columns.
 ///
-/// Groups are independent: several may be worked on at a time, or one after the other when memory is short.
+/// Groups are independent: several may be processed at the same time, or one after the other if memory is short.
 public protocol Selection: HoldsMemory, PlanNotes, Sendable {
-    /// How the records are cut into groups. The stage's `reads` must declare the column, as `.integer`.
+    /// How the records are split into groups. The stage's `reads` must declare the column, as `.integer`.
     var grouping: Grouping { get }
 
-    /// The columns that `select` is given: vectors, integers or reals. Each is declared in the stage's `reads`, or written by an
-    /// earlier piece of the stage's own work.
+    /// The columns that `select` gets: vectors, integers or reals. Each is declared in the stage's `reads` or written
+    /// by an earlier part of the stage's body.
     var columns: [ColumnName] { get }
 
     /// How many records each group keeps, from 0 to its size, given the sizes of the groups in ascending order of their
-    /// keys. No group is empty; where no record reached the stage there may be none.
+    /// keys. No group is empty. If no record reached the stage, there may be no groups.
     ///
-    /// A selection whose rule and not a budget decides how many stay returns the sizes.
+    /// If a rule and not a budget decides how many stay, return the sizes.
     func quotas(for sizes: [Int]) throws(StageError) -> [Int]
 
-    /// Whether the selection may keep fewer records than a quota below the group's size, for example because of a minimum
-    /// distance. Where it is false, a run ends with a `.fault` if that happens.
+    /// Whether the selection may keep fewer records than a quota below the group's size, for example because of a
+    /// minimum distance. If it is false, keeping fewer ends the run with a `.fault`.
     var mayKeepFewerThanQuota: Bool { get }
 
-    /// Memory that a group of `rows` records needs beside its columns, in bytes. More rows never need less.
+    /// Memory that a group of `rows` records needs in addition to its columns, in bytes. Must not decrease as `rows`
+    /// grows.
     ///
-    /// Follows from the options and the context's columns alone. What no group can do without, that of one row, is asked before anything
-    /// is read.
+    /// Must depend on the options and the context's columns alone. The need of one row is checked before anything is
+    /// read.
     func memory(rows: Int, _ context: StageContext) -> Int
 
-    /// Chooses. Rows are in ordinal order. Groups come in any order, several at a time, each once; after a stop perhaps
-    /// again.
+    /// Chooses among the rows, which are in ordinal order. Groups come in any order, several at the same time, each
+    /// once; after a stop some may come again.
     ///
-    /// - Returns: as many ranks as the group has rows. A run ends with a `.fault` where the outcome breaks the rules of
-    ///   `GroupOutcome` or of `quotas`.
+    /// - Returns: one rank per row. A run ends with a `.fault` if the outcome breaks the rules of `GroupOutcome` or of
+    ///   `quotas`.
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
 
-    /// What `run.json` says of the whole, given what each group reported, in ascending order of the keys.
+    /// The report of the whole selection for `run.json`, given the report of each group in ascending order of the keys.
     func report(_ groups: GroupReports) -> Report
 }
 
@@ -228,16 +230,16 @@ extension Selection {
     public var mayKeepFewerThanQuota: Bool { false }
 }
 
-/// How a selection cuts the records into groups.
+/// How a selection splits the records into groups.
 public enum Grouping: Sendable, Hashable {
     case all
     /// By the value of an integer column, such as `cluster`.
     case by(ColumnName)
 }
 
-/// The records among which a selection chooses. Rows are in ordinal order; a column is read when it is asked for.
+/// The records from which a selection chooses. Rows are in ordinal order; a column is read on access.
 public struct Group: Sendable {
-    /// The value of the grouping column; nil where the group is all records.
+    /// The value of the grouping column; nil if the group is all records.
     public let key: Int?
     public let count: Int
     private let data: any GroupData
@@ -248,10 +250,10 @@ public struct Group: Sendable {
         self.data = data
     }
 
-    /// The content hashes of the records: what random draws are keyed by.
+    /// The content hashes of the records: the keys for random draws.
     public var hashes: [ContentHash] { get throws(StageError) { try data.hashes() } }
 
-    /// Vectors, in memory or read again on each pass. Cost: reads the column where it fits in memory.
+    /// Vectors, in memory or read again on each pass. Cost: reads the column if it fits in memory.
     public func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource { try data.vectors(name) }
 
     public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
@@ -270,7 +272,7 @@ public struct Group: Sendable {
     public func numbers(_ name: ColumnName) throws(StageError) -> [Double] { try data.values(name).numbers(name) }
 }
 
-/// Where a group's columns come from.
+/// The source of a group's columns.
 public protocol GroupData: Sendable {
     func hashes() throws(StageError) -> [ContentHash]
     func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource
@@ -278,35 +280,36 @@ public protocol GroupData: Sendable {
     func values(_ name: ColumnName) throws(StageError) -> Column
 }
 
-/// The vectors of a group: in memory where they fit, else read again from the work files on each pass.
+/// The vectors of a group: in memory if they fit, otherwise read again from the work files on each pass.
 public protocol VectorSource: Sendable {
     var count: Int { get }
     var dimension: Int { get }
 
-    /// All vectors, row-major, where they are in memory; valid while the source lives.
+    /// All vectors, row-major, valid as long as the source exists; nil if they are not in memory.
     var resident: UnsafeBufferPointer<Int8>? { get }
 
-    /// Hands over all rows in order, in chunks.
+    /// Calls `body` with all rows in order, in chunks.
     func forEachChunk(_ body: (Range<Int>, UnsafeBufferPointer<Int8>) throws(StageError) -> Void) throws(StageError)
 
     /// One vector.
     ///
-    /// - Throws: code `.fault` for an index that is no row.
+    /// - Throws: code `.fault` for an index out of range.
     func row(_ index: Int) throws(StageError) -> [Int8]
 }
 
-/// What a selection decided about a group.
+/// A selection's decision about a group.
 public struct GroupOutcome: Sendable {
-    /// For each row its place in the order of picks, or -1 where it is dropped. The kept rows of a group have the ranks 0 to
-    /// k - 1, each once. They become the column `rank` where the stage declares `ColumnSpec(.rank, .integer)` in its `writes`,
-    /// and are forgotten where it does not.
+    /// For each row its position in the pick order, or -1 if it is dropped. The k kept rows of a group have the ranks 0
+    /// to k - 1, each once. They become the column `rank` if the stage declares `ColumnSpec(.rank, .integer)` in its
+    /// `writes`; otherwise they are not stored.
     public var ranks: [Int32]
-    /// For each dropped row the kept row that it lost to, or -1; -1 for kept rows. Empty where nothing has a partner.
+    /// For each dropped row the kept row that it lost to, or -1; -1 for kept rows. Empty if no row has a partner.
     public var partners: [Int32]
-    /// Why all dropped rows of the group leave.
+    /// The reason of all drops in the group.
     public var reason: Reason
-    /// Numbers that decided, one for each row of the group; the ledger has those of dropped rows under their name, and
-    /// those of kept rows are ignored. `file`, `line`, `stage`, `reason` and `kept` are keys of the ledger and no names for them.
+    /// The numbers behind the decision, one for each row of the group. The ledger gets those of dropped rows, under the
+    /// given name; those of kept rows are ignored. The names `file`, `line`, `stage`, `reason` and `kept` are reserved
+    /// for the ledger.
     public var measures: [(name: String, values: [Double])]
     public var report: Report
 
@@ -322,9 +325,9 @@ public struct GroupOutcome: Sendable {
     }
 }
 
-/// What a selection did to one group, for `Selection.report(_:)`.
+/// The result of a selection in one group, for `Selection.report(_:)`.
 public struct GroupReport: Sendable {
-    /// The value of the grouping column; nil where the group is all records.
+    /// The value of the grouping column; nil if the group is all records.
     public let key: Int?
     /// Records that reached the selection.
     public let size: Int

@@ -1,7 +1,7 @@
-/// Looks at one block at a time, and keeps nothing between blocks.
+/// Processes one block at a time and keeps nothing between blocks.
 ///
-/// Blocks come in any order, several at a time, and more than once after a stopped run: `apply` must give the same for
-/// a record whatever block it stands in. What it throws ends the run.
+/// Blocks come in any order, several at the same time, and more than once after a stopped run: `apply` must give the
+/// same result for a record in any block. An error ends the run.
 ///
 /// A transform that needs tables, a model, a process or a connection keeps them in a worker: see `WorkerTransform`.
 public protocol Transform: WorkerTransform where Worker == Void {
@@ -9,26 +9,27 @@ public protocol Transform: WorkerTransform where Worker == Void {
     func apply(to block: inout Block) throws(StageError)
 }
 
-/// Looks at one block at a time with the help of a worker: tables, a mapped model, a child process, a connection.
+/// Processes one block at a time with a worker: tables, a mapped model, a child process, a connection.
 ///
-/// The engine makes a worker when a thread first needs one, at most one a thread; it gives it to one thread at a time,
-/// block after block, and closes it when the pass ends, also after an error or a stop. A worker may save work; it must
-/// not change a result: any block may come to any worker.
+/// The engine makes a worker when a thread first needs one, at most one per thread. Only one thread uses a worker at a
+/// time. The engine closes it when the pass ends, also after an error or a stop. A worker may save work but must not
+/// change a result: any block may come to any worker.
 public protocol WorkerTransform: HoldsMemory, PlanNotes, Sendable {
     associatedtype Worker = Void
 
-    /// What the transform takes while it runs, asked before anything is read: a run without room for it is refused then.
+    /// The memory that the transform needs while it runs. Asked before anything is read; a run without room for it is
+    /// refused.
     ///
     /// Follows from the options and the context's columns alone.
     func memory(_ context: StageContext) -> TransformMemory
 
-    /// Makes what a thread keeps from block to block.
+    /// Makes the state that a thread keeps from block to block.
     func makeWorker(_ context: StageContext) throws(StageError) -> Worker
 
     /// May write the declared columns and drop records.
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError)
 
-    /// Ends a worker: called once for each one that was made, after its last block.
+    /// Closes a worker: called once for each worker, after its last block.
     func close(_ worker: inout Worker) throws(StageError)
 }
 
@@ -44,10 +45,10 @@ extension Transform {
 
 /// Memory that a transform declares, in bytes.
 public struct TransformMemory: Sendable, Hashable {
-    /// A worker at its largest, with what `apply` needs beside the block and the columns that it writes.
+    /// A worker at its largest, plus what `apply` needs in addition to the block and the columns that it writes.
     public var perThread: Int
-    /// Bytes that are written for each byte that is read, where the transform writes a column of bytes: a template that
-    /// names one field four times writes four. Long records are handed over one at a time by this.
+    /// Bytes written for each byte read, if the transform writes a column of bytes: a template that names one field
+    /// four times writes four. It decides which records are so long that they are processed one at a time.
     public var growth: Int
 
     public init(perThread: Int = 0, growth: Int = 1) {
@@ -56,9 +57,9 @@ public struct TransformMemory: Sendable, Hashable {
     }
 }
 
-/// Work that may hold memory for as long as it lives: centroids, a table, a mapped model.
+/// Work that may hold memory for its whole lifetime: centroids, a table, a mapped model.
 public protocol HoldsMemory {
-    /// Bytes that are held from when the work is made until it is let go, mapped files included. They are in a lease all that time.
+    /// Bytes held from creation to release, mapped files included. They are leased all that time.
     var residentBytes: Int { get }
 }
 
@@ -67,7 +68,7 @@ extension HoldsMemory {
 }
 
 extension StageBody {
-    /// What all its parts hold.
+    /// The sum over all parts.
     public var residentBytes: Int {
         switch self {
         case .transform(let transform): transform.residentBytes

@@ -1,9 +1,9 @@
 import CVectorKernels
 public import SluiceCore
 
-/// Finds the nearest of k fixed centres for blocks of vectors: label and squared distance, ties to the lowest centre.
+/// Assigns blocks of vectors to the nearest of k fixed centres: label and squared distance, ties to the lowest centre.
 ///
-/// n·k·d multiply-adds in a register tile; made once (k·d bytes) and shared by all threads.
+/// Cost: n·k·d multiply-adds in a register tile. Made once (k·d bytes) and shared by all threads.
 public struct Assigner: Sendable {
     public let dimension: Int
     public let count: Int

@@ -2,16 +2,16 @@ import CVectorKernels
 
 /// The rows with the largest keys («farthest first, ties to the lowest row») seen so far, with their vectors.
 ///
-/// What is kept doesn't depend on the order in which rows were offered. After a pass over all rows: when fewer than
-/// `capacity` rows were eligible, all are here; else every other row has a smaller key than the smallest one here, and
-/// since distances only shrink, keeps one.
+/// The result does not depend on the order in which rows are offered. After a pass over all rows, either fewer than
+/// `capacity` rows were eligible and all are here, or every other row has a smaller key than the smallest one here.
+/// Since distances only shrink, that stays true.
 final class Candidates {
     let capacity: Int
     let dimension: Int
     private(set) var keys: [UInt64] = []
     private var vectors: Buffer<Int8>
     private var spare: Buffer<Int8>
-    /// The smallest key when full; only rows with larger keys get in.
+    /// The smallest key when full; only larger keys are accepted.
     private(set) var floor: UInt64 = 0
 
     init(capacity: Int, dimension: Int) {
@@ -25,7 +25,7 @@ final class Candidates {
     var base: UnsafePointer<Int8> { UnsafePointer(vectors.base) }
     func vector(_ slot: Int) -> UnsafePointer<Int8> { UnsafePointer(vectors.base + slot * dimension) }
 
-    /// The least value that can still get in.
+    /// The least value that can still be accepted.
     var threshold: Int32 { keys.count == capacity ? keyValue(floor) : Int32.min }
 
     func removeAll() {
@@ -33,7 +33,7 @@ final class Candidates {
         floor = 0
     }
 
-    /// Offers rows of a chunk whose first row has the number `start` and whose vectors begin at `from`.
+    /// Offers rows of a chunk whose first row is `start` and whose vectors begin at `from`.
     func offer(_ offered: inout [UInt64], start: Int, from: UnsafePointer<Int8>) {
         if keys.count == capacity { offered.removeAll { $0 < floor } }
         guard !offered.isEmpty else { return }
@@ -74,7 +74,7 @@ final class Candidates {
         @inline(__always) static func == (a: Entry, b: Entry) -> Bool { a.key == b.key }
     }
 
-    /// Takes a slot out: the last one moves there.
+    /// Removes a slot; the last one takes its place.
     func remove(_ slot: Int) {
         let last = keys.count - 1
         if slot != last {

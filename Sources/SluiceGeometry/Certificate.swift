@@ -1,15 +1,16 @@
 public import SluiceCore
 
-/// How well a chosen set covers its pool: every figure is a chord (Euclidean) distance between unit vectors, 0 to 2.
+/// How well a chosen set covers its pool. Every distance is a chord (Euclidean) distance between unit vectors, 0 to 2.
 public struct Certificate: Sendable, Hashable {
-    /// The distance of the worst-covered row to its nearest centre, over all rows: the k-center objective, verified.
+    /// The largest distance of a row to its nearest centre, over all rows: the k-center objective, verified.
     public var radius: Double
-    /// The same without the `trim` worst rows; equal to `radius` when nothing is trimmed.
+    /// The same without the `trim` worst rows; equals `radius` if nothing is trimmed.
     public var trimmedRadius: Double
-    /// No choice of as many centres can have a radius below this: k + 1 rows are pairwise at least twice this apart, and two
-    /// of them share a centre (Gonzalez).
+    /// No choice of as many centres can have a radius below this: k + 1 rows are pairwise at least twice this apart,
+    /// and two of them share a centre (Gonzalez).
     public var lowerBound: Double
-    /// `radius / lowerBound`: how many times the least possible radius this one can be at most; 1 when both are 0, nil when only the bound is.
+    /// `radius / lowerBound`, an upper bound of the ratio of `radius` to the least possible radius; 1 if both are 0,
+    /// nil if only the bound is 0.
     public var factor: Double?
     /// The mean distance of a row to its nearest centre.
     public var meanDistance: Double
@@ -20,8 +21,8 @@ public struct Certificate: Sendable, Hashable {
 
     /// - Parameters:
     ///   - squaredDistances: each row's squared distance to its nearest centre.
-    ///   - separation: the squared distance that k + 1 rows pairwise keep at least; 0 if unknown.
-    /// - Returns: nil when there are no rows.
+    ///   - separation: a squared distance such that k + 1 rows are pairwise at least this far apart; 0 if unknown.
+    /// - Returns: nil if there are no rows.
     public init?(
         squaredDistances: [Int32], separation: Int32, trim: Int = 0, quantizer: Quantizer, parallel: Parallel = .serial
     ) {
@@ -30,7 +31,7 @@ public struct Certificate: Sendable, Hashable {
         radius = quantizer.chord(fromSquared: squaredDistances.max()!)
         lowerBound = quantizer.chord(fromSquared: separation) / 2
         factor = lowerBound > 0 ? radius / lowerBound : radius == 0 ? 1 : nil
-        // Sums of pieces, then the sum of these: the pieces are of fixed size, so the order is fixed.
+        // Sums per piece, then their sum: pieces have a fixed size, so the order is fixed.
         let sums = Buffer<Double>((count + pieceRows - 1) / pieceRows)
         squaredDistances.withUnsafeBufferPointer { values in
             let values = UncheckedPointer(values.baseAddress!)

@@ -1,13 +1,14 @@
 public import SluiceCore
 
-/// Farthest-first in two rounds, for pools where rows times picks is out of reach: k picks in each part of fixed size, then k
-/// picks among those (Malkomes et al., «Fast distributed k-center clustering with outliers», NeurIPS 2015).
+/// Farthest-first in two rounds, for pools where rows times picks is too much: k picks in each part of fixed size, then
+/// k picks among those (Malkomes et al., «Fast distributed k-center clustering with outliers», NeurIPS 2015).
 ///
-/// With δ the distance of the pick that would come next, in each part and in the union: the radius is at most
-/// δ(union) + max δ(part), and no k centres reach less than max(δ(union), δ(part)...)/2; so the certified factor is at most 4 by
-/// construction. It depends on the parts, that is on the definition; never on memory or threads.
+/// Let δ be the distance of the next pick, in each part and in the union. The radius is at most δ(union) + max δ(part),
+/// and no k centres have a radius below max(δ(union), δ(part)...)/2, so the certified factor is at most 4 by
+/// construction. The result depends on the parts, that is on the definition, never on memory or threads.
 ///
-/// Cost: n·k·d multiply-adds for the parts in passes that fit the cache, (n/size)·k²·d for the union, n·k·d to verify the radius.
+/// Cost: n·k·d multiply-adds for the parts in passes that fit the cache, (n/size)·k²·d for the union, n·k·d to verify
+/// the radius.
 public struct ComposableCoreset: Sendable {
     public let dimension: Int
     public let budget: Int
@@ -31,8 +32,8 @@ public struct ComposableCoreset: Sendable {
     /// - Parameters:
     ///   - firstRow: the number of the part's first row in the pool.
     ///   - first: the first pick, as a number inside the part.
-    ///   - already: vectors that are centres from the start, the same for all parts and the union. The bound then is one for `budget` rows
-    ///     beside these, and `first` counts for nothing.
+    ///   - already: vectors that are centres from the start, the same for all parts and the union. The bound then holds
+    ///     for `budget` rows in addition to these, and `first` is ignored.
     public func part(
         _ part: VectorView, firstRow: Int, first: Int = 0, already: VectorView? = nil, parallel: Parallel = .serial
     ) -> Part {
@@ -48,16 +49,17 @@ public struct ComposableCoreset: Sendable {
             rows: selection.picks.map { $0 + firstRow }, vectors: vectors, separation: selection.nextDistance ?? 0)
     }
 
-    /// Adds a part. In the order of the parts: the order is part of the result.
+    /// Adds a part. Parts must come in order, since the order affects the result.
     public mutating func add(_ part: Part) {
         rows += part.rows
         vectors += part.vectors
         partSeparation = max(partSeparation, part.separation)
     }
 
-    /// The second round.
+    /// Runs the second round.
     /// - Parameter first: the pool row to start with; one of the parts' picks.
-    /// - Returns: the chosen rows of the pool in order, their vectors, and the squared separation that certifies the lower bound.
+    /// - Returns: the chosen rows of the pool in order, their vectors, and the squared separation that certifies the
+    ///   lower bound.
     public func finish(
         first: Int, already: VectorView? = nil, parallel: Parallel = .serial
     ) -> (picks: [Int], vectors: [Int8], separation: Int32) {
@@ -74,7 +76,7 @@ public struct ComposableCoreset: Sendable {
         }
     }
 
-    /// Both rounds and the verification, over vectors in memory.
+    /// Runs both rounds and the verification over vectors in memory.
     /// - Parameter first: the first pick of its part and of the union; other parts start at their first row.
     public static func select(
         _ pool: VectorView, count: Int, partSize: Int, first: Int = 0, parallel: Parallel = .serial

@@ -1,6 +1,7 @@
-/// Logarithm and exponential from `+ - * /` alone, so that the last bit is the same on every machine (libm's isn't).
+/// Logarithm and exponential from `+ - * /` alone, so that the last bit is the same on every machine, unlike libm's.
 public enum Elementary {
-    /// ln 2 in two parts whose sum is exact to more than a Double; the first has few enough bits that k · high is exact.
+    /// ln 2 in two parts whose sum is exact to more than a Double; the first has few enough bits that k · high is
+    /// exact.
     private static let ln2High = 0x1.62e42fee00000p-1
     private static let ln2Low = 0x1.a39ef35793c76p-33
 

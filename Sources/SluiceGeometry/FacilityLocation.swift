@@ -1,13 +1,14 @@
 import CVectorKernels
 public import SluiceCore
 
-/// Facility location by lazy greedy: each pick is the row that lowers the sum, over all rows, of squared distances to the nearest pick most,
-/// ties to the lowest row (Minoux, 1978; the objective of apricot and QDIT).
+/// Facility location by lazy greedy: each pick is the row that most reduces the sum, over all rows, of squared
+/// distances to the nearest pick, ties to the lowest row (Minoux, 1978; the objective of apricot and QDIT).
 ///
-/// At least 1 - 1/e of the best possible gain, since the gain is submodular. Exact integers, so it equals plain greedy. The start costs
-/// n²·d multiply-adds, each pick n·64·d at least: for a reservoir or a cluster (tens of thousands of rows), not for a corpus. Memory 20 bytes a row.
+/// It reaches at least 1 - 1/e of the best possible gain, since the gain is submodular. Integers are exact, so the
+/// result equals plain greedy. The start costs n²·d multiply-adds and each pick at least n·64·d: suitable for a
+/// reservoir or a cluster (tens of thousands of rows), not for a corpus. Memory: 20 bytes per row.
 public enum FacilityLocation {
-    /// `count` rows (all, if there are fewer) in the order of choice. Its first j rows are the choice for a budget of j.
+    /// `count` rows (all, if there are fewer) in pick order. The first j are the choice for a budget of j.
     public static func select(_ vectors: VectorView, count: Int, parallel: Parallel = .serial) -> [Int] {
         let n = vectors.count
         let count = min(max(0, count), n)
@@ -15,7 +16,8 @@ public enum FacilityLocation {
         let norms = vectors.normBuffer(parallel)
         var longest: Int32 = 0
         for i in 0..<n { longest = max(longest, norms[i]) }
-        // As long as there's no pick, every row is as far from one as two rows can be; over 2^30 it's capped, which no pair of quantised unit vectors reaches.
+        // Before the first pick, every row counts as being as far away as two rows can be. The cap of 2^30 exceeds the
+        // distance of any two quantised unit vectors.
         let least = Buffer<Int32>(n, repeating: Int32(min(4 * Int64(longest), 1 << 30)))
         let run = Gains(vectors: vectors, norms: norms, least: least)
         // Gains only shrink: an old one is an upper bound.
@@ -24,7 +26,7 @@ public enum FacilityLocation {
         var heap = Heap(bounds)
         var picks: [Int] = []
         while picks.count < count {
-            // The rows with the largest bounds, until the best of them is fresh.
+            // Recompute the rows with the largest bounds until the best one is fresh.
             while let top = heap.top, !fresh[top] {
                 var stale: [Int] = []
                 while stale.count < Int(SVK_PANEL), let row = heap.top, !fresh[row] {
@@ -47,7 +49,7 @@ public enum FacilityLocation {
     }
 }
 
-/// The gains of rows as the next pick.
+/// The gain of each row as the next pick.
 private struct Gains: Sendable {
     let vectors: VectorView
     let norms: Buffer<Int32>
@@ -55,7 +57,7 @@ private struct Gains: Sendable {
 
     func all(_ parallel: Parallel) -> [Int64] {
         let out = Buffer<Int64>(vectors.count)
-        // Columns in parallel: each panel goes over all rows by itself.
+        // Panels of columns run in parallel, each over all rows.
         parallel.pieces(of: vectors.count, size: Int(SVK_PANEL)) { columns in
             let packed = Packed(
                 vectors.row(columns.lowerBound), count: columns.count, dimension: vectors.dimension, norms: nil)
@@ -110,7 +112,7 @@ private struct Gains: Sendable {
     }
 }
 
-/// A heap of rows, the largest gain on top, ties to the lowest row.
+/// A max-heap of rows by gain, ties to the lowest row.
 private struct Heap {
     private var items: [(gain: Int64, row: Int)] = []
 

@@ -1,37 +1,38 @@
 import CVectorKernels
 public import SluiceCore
 
-/// What farthest-first traversal chose.
+/// The result of farthest-first traversal.
 public struct FarthestFirstSelection: Sendable {
-    /// The chosen rows in the order of choice; no row twice. Its first j rows are what a budget of j would have chosen.
+    /// The chosen rows in pick order, each once. The first j are the choice for a budget of j.
     public var picks: [Int]
-    /// For each pick its squared distance to the nearest centre before it; Int32.max where there was none.
+    /// For each pick its squared distance to the nearest earlier centre; Int32.max if there was none.
     public var distances: [Int32]
-    /// For each row its nearest centre, the earliest of equals: the number of a pick, or -1 - j for vector j of `already`.
-    /// Empty when there's no centre at all.
+    /// For each row its nearest centre, ties to the earliest: the number of a pick, or -1 - j for vector j of
+    /// `already`. Empty if there is no centre.
     public var nearest: [Int32]
     /// For each row the squared distance to that centre.
     public var squaredDistances: [Int32]
-    /// The squared distance of what would be picked next; nil when every row is picked or there's no centre.
+    /// The squared distance of the next pick; nil if every row is picked or there is no centre.
     public var nextDistance: Int32?
-    /// How well the centres cover the rows; nil when there's no row or no centre.
+    /// How well the centres cover the rows; nil if there are no rows or no centres.
     public var certificate: Certificate?
 }
 
-/// Greedy k-center (Gonzalez, «Clustering to minimize the maximum intercluster distance», 1985): again and again the row
-/// farthest from all centres so far, ties to the lowest row. Its radius is at most twice the least possible.
+/// Greedy k-center (Gonzalez, «Clustering to minimize the maximum intercluster distance», 1985): repeatedly picks the
+/// row farthest from all centres so far, ties to the lowest row. Its radius is at most twice the least possible.
 ///
-/// **Rounds.** Rows are shown in passes, in chunks of any size and order, each row once a pass; so they may lie in memory
-/// or be read again from disk. A pass tells every row of the centres found since the last one, and keeps the farthest rows
-/// as candidates. Then `finishPass` picks among these as long as the pick is certain to be the farthest of *all* rows:
-/// distances only shrink, so no row outside can overtake a candidate that still beats what they had. The result is that of the
-/// plain algorithm, whatever the chunks, the number of candidates and the threads; many picks share one pass.
+/// **Passes.** Rows are shown in passes, in chunks of any size and order, each row once per pass, so they may be in
+/// memory or read again from disk. A pass updates every row with the centres found since the last one and keeps the
+/// farthest rows as candidates. Then `finishPass` picks among these as long as the pick is certain to be the farthest
+/// of *all* rows: distances only shrink, so no other row can overtake a candidate that still exceeds their last
+/// distances. The result is that of the plain algorithm for any chunks, number of candidates and threads; many picks
+/// share one pass.
 ///
-/// **Trim.** With `trim: z` every pick leaves out the `z` rows that are then farthest, often noise, and takes the next one
-/// (all but the last when fewer are left). It's the practical form of k-center with outliers (Charikar et al., 2001).
+/// **Trim.** With `trim: z` every pick skips the `z` farthest rows, often noise, and takes the next one (all but the
+/// last if fewer are left). It is the practical form of k-center with outliers (Charikar et al., 2001).
 ///
-/// **Cost.** n·k·d multiply-adds at most (rows that the triangle inequality settles are spared), passes over the vectors: a few to k.
-/// Memory 12 bytes a row, `candidates`·2·d and k·d bytes.
+/// **Cost.** At most n·k·d multiply-adds (the triangle inequality saves some rows) and between a few and k passes over
+/// the vectors. Memory: 12 bytes per row, plus `candidates`·2·d and k·d bytes.
 public final class FarthestFirst {
     public let rows: Int
     public let dimension: Int
@@ -48,15 +49,16 @@ public final class FarthestFirst {
     private var finished = false
     private var begun = false
     private var seen = 0
-    /// How many passes over the vectors were made.
+    /// The number of passes over the vectors so far.
     public private(set) var passes = 0
 
     /// - Parameters:
-    ///   - rows: how many rows there are; `budget` over it means all of them.
-    ///   - first: the first pick and its vector. With nil it's the row farthest from `already`; without these, a `budget` over 0
-    ///     needs it.
-    ///   - already: vectors that are centres from the start (chosen earlier), and count for no budget.
-    ///   - candidates: how many of the farthest rows are kept between passes; nil chooses about a mebibyte of them. No part of the result.
+    ///   - rows: the number of rows; a larger `budget` means all of them.
+    ///   - first: the first pick and its vector; nil starts with the row farthest from `already`. Required for a
+    ///     `budget` above 0 without `already`.
+    ///   - already: vectors that are centres from the start (chosen earlier) and do not count towards the budget.
+    ///   - candidates: how many of the farthest rows are kept between passes; nil chooses about a mebibyte. Does not
+    ///     affect the result.
     public init(
         rows: Int, dimension: Int, budget: Int, first: (row: Int, vector: UnsafePointer<Int8>)?,
         already: VectorView? = nil, trim: Int = 0, candidates: Int? = nil
@@ -95,7 +97,7 @@ public final class FarthestFirst {
     /// Whether the vectors must be shown (again).
     public var needsPass: Bool { !finished }
 
-    /// Shows the vectors of a range of rows. Any chunks in any order, each row once a pass.
+    /// Shows the vectors of a range of rows. Chunks may have any size and order; each row comes once per pass.
     public func update(rows range: Range<Int>, vectors: UnsafePointer<Int8>, parallel: Parallel = .serial) {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are not in 0..<\(rows)")
         guard !finished else { return }
@@ -106,7 +108,7 @@ public final class FarthestFirst {
             seen = 0
         }
         seen += range.count
-        // Bounded, so that the keys that are offered stay few.
+        // Bounded to limit the number of offered keys.
         let block = 65_536
         var start = range.lowerBound
         while start < range.upperBound {
@@ -141,7 +143,7 @@ public final class FarthestFirst {
         candidates.offer(&keys, start: part.lowerBound, from: from)
     }
 
-    /// Every row has been shown: picks what is certain.
+    /// Ends a pass in which every row was shown, and makes the picks that are certain.
     public func finishPass() {
         guard !finished else { return }
         precondition(seen == rows, "a pass showed \(seen) rows of \(rows)")
@@ -154,7 +156,7 @@ public final class FarthestFirst {
             finished = true
             return
         }
-        // Rows outside have keys under this.
+        // All other rows have keys below this.
         let floor = candidates.count < left ? candidates.floor : 0
         let scratch = Buffer<Int32>(candidates.count)
         let norms = Buffer<Int32>(candidates.count)
@@ -209,7 +211,7 @@ public final class FarthestFirst {
 
     /// Farthest-first over vectors in memory.
     ///
-    /// - Parameter first: the first pick; nil where `already` has vectors: then the row farthest from these.
+    /// - Parameter first: the first pick; nil picks the row farthest from `already`.
     public static func select(
         _ vectors: VectorView, count: Int, first: Int?, already: VectorView? = nil, trim: Int = 0,
         candidates: Int? = nil, parallel: Parallel = .serial

@@ -1,13 +1,13 @@
 public import SluiceCore
 
-/// What k-means found.
+/// The result of k-means.
 public struct Clustering: Sendable {
     public let dimension: Int
-    /// The centroids, row after row; `min(clusters, rows)` of them.
+    /// The centroids, row-major; `min(clusters, rows)` of them.
     public var centroids: [Int8]
-    /// For each row the number of its nearest centroid, the lowest of equals.
+    /// For each row the number of its nearest centroid, ties to the lowest.
     public var labels: [UInt32]
-    /// Rows per cluster. A cluster may be empty where there are fewer distinct vectors than clusters.
+    /// Rows per cluster. A cluster may be empty if there are fewer distinct vectors than clusters.
     public var sizes: [Int]
     /// For each row the squared distance to its centroid.
     public var squaredDistances: [Int32]
@@ -15,11 +15,12 @@ public struct Clustering: Sendable {
     public var squaredInertia: UInt64
     /// The same in chord units: the sum of squared Euclidean distances between unit vectors and centroids.
     public var inertia: Double
-    /// How many times the centroids were moved.
+    /// The number of times that the centroids moved.
     public var iterations: Int
-    /// Whether it stopped because no label moved.
+    /// Whether it stopped because no label changed.
     public var converged: Bool
-    /// How many distances between a row and a centroid the iterations computed; without pruning it were rows times clusters an iteration.
+    /// The number of row-centroid distances computed in the iterations; without pruning, rows times clusters per
+    /// iteration.
     public var distancesComputed: Int
 
     public var count: Int { sizes.count }
@@ -27,31 +28,31 @@ public struct Clustering: Sendable {
 
 /// Lloyd's k-means over Int8 vectors, exact and the same on every machine.
 ///
-/// Start: k-means++ (Arthur and Vassilvitskii, 2007), by exact integer draws, or k-means||; see `Start`. Then: every row to its nearest
-/// centroid (ties to the lowest), every centroid to the mean of its rows, rounded half to even per component from exact
-/// sums. The rounded mean is the best of all integer points, so the inertia never rises. A cluster that lost all its rows is
-/// moved to the row farthest from its centroid (ties to the lowest row; several in this order), unless that distance is 0.
-/// It stops when no label moves, or after `maximumIterations`.
+/// Start: k-means++ (Arthur and Vassilvitskii, 2007), by exact integer draws, or k-means||; see `Start`. Then every row
+/// goes to its nearest centroid (ties to the lowest), and every centroid to the mean of its rows, each component
+/// rounded half to even from exact sums. The rounded mean is the best of all integer points, so the inertia never
+/// rises. A cluster that lost all its rows moves to the row farthest from its centroid (ties to the lowest row; several
+/// in this order), unless that distance is 0. It stops when no label changes, or after `maximumIterations`.
 ///
-/// Distances that can't matter are not computed, by bounds that are integers and never change a result: see `Lloyd`.
+/// Integer bounds skip distances that can't matter and never change a result: see `Lloyd`.
 ///
-/// Cost: at most n·k·d multiply-adds an iteration (on vectors of real text two fifths of that over 20 iterations), about n·k·d for the start.
-/// Memory: 20 bytes a row beside the vectors.
+/// Cost: at most n·k·d multiply-adds per iteration (two fifths of that over 20 iterations on vectors of real text),
+/// about n·k·d for the start. Memory: 20 bytes per row in addition to the vectors.
 public struct KMeans: Sendable {
     public var clusters: Int
     public var maximumIterations: Int
     public var seed: Seed
-    /// How many draws each start is the best of; nil is 2 + ⌊log2 clusters⌋, 1 is plain k-means++. On real text vectors the default ended
-    /// 4 % lower than plain starts.
+    /// The number of draws of which each new start is the best; nil is 2 + ⌊log2 clusters⌋, 1 is plain k-means++. On
+    /// vectors of real text the default reached an inertia 4 % lower than plain starts.
     public var trials: Int?
     public var start: Start
 
-    /// Where the centroids are at first.
+    /// The method that chooses the initial centroids.
     public enum Start: Sendable, Hashable {
         /// k-means++ among all rows; see `seeds`.
         case plusPlus
-        /// k-means||: `KMeansCandidates` of so many `rounds`, each with about `factor` candidates a cluster, then k-means++ among these, each
-        /// counted as often as rows are nearest to it.
+        /// k-means||: `KMeansCandidates` with `rounds` rounds of about `factor` candidates per cluster, then k-means++
+        /// among these, each weighted by the number of rows nearest to it.
         case parallel(factor: Double = 1, rounds: Int = 5)
     }
 
@@ -67,14 +68,14 @@ public struct KMeans: Sendable {
         self.seed = seed
     }
 
-    /// Clusters the rows. Of no rows: no clusters.
+    /// Clusters the rows. No rows give no clusters.
     public func run(_ vectors: VectorView, parallel: Parallel = .serial) -> Clustering {
         run(vectors, starting: nil, parallel: parallel, eachIteration: { _ in })
     }
 
     /// - Parameters:
-    ///   - starting: the centroids to start from, in place of k-means++.
-    ///   - eachIteration: is told the squared inertia after every assignment.
+    ///   - starting: the initial centroids, instead of k-means++.
+    ///   - eachIteration: called with the squared inertia after every assignment.
     public func run(
         _ vectors: VectorView, starting: [Int8]?, parallel: Parallel = .serial, eachIteration: (UInt64) -> Void
     ) -> Clustering {
@@ -108,10 +109,11 @@ public struct KMeans: Sendable {
         return run.result(iterations: iterations, converged: converged)
     }
 
-    /// How many rows a random sample needs so that each of `clusters` clusters, if it holds at least the share `minimumShare` of the
-    /// rows, is met with probability `1 - missProbability` at least: `ln(clusters / missProbability) / minimumShare`, rounded up.
+    /// The sample size with which each of `clusters` clusters that holds at least the share `minimumShare` of the rows
+    /// is sampled with probability at least `1 - missProbability`: `ln(clusters / missProbability) / minimumShare`,
+    /// rounded up.
     ///
-    /// One such cluster is missed with probability (1-p)^s <= e^(-ps); the union bound adds up all of them. The logarithm is
+    /// One such cluster is missed with probability (1-p)^s <= e^(-ps); the union bound adds these up. The logarithm is
     /// `Elementary.log`, so the number is the same everywhere.
     public static func sampleSize(clusters: Int, minimumShare: Double, missProbability: Double) -> Int {
         precondition(
@@ -120,13 +122,13 @@ public struct KMeans: Sendable {
         return Int(size.rounded(.up))
     }
 
-    /// A number of clusters for `count` rows when none was asked for, and the words that explain it: the power of two next to √(count/2),
-    /// 2 to 4,096 (1 for fewer than 8 rows).
+    /// The default number of clusters for `count` rows and an explanation of it: the power of two next to √(count/2),
+    /// from 2 to 4,096 (1 for fewer than 8 rows).
     ///
-    /// √(n/2) balances the two costs of clustered selection, n·k of the assignment and n²/k inside the clusters; a power of two says
-    /// plainly that the number is a round one, and keeps it from changing with every record.
+    /// √(n/2) balances the two costs of clustered selection, n·k for the assignment and n²/k within the clusters. A
+    /// power of two is plainly a round number and does not change with every record.
     public static func automaticClusters(_ count: Int) -> (clusters: Int, reason: String) {
-        if count < 8 { return (1, "1 cluster: \(count) records are too few to part") }
+        if count < 8 { return (1, "1 cluster: \(count) records are too few to split") }
         // Powers of two by squares: k is next to √(n/2) on the logarithmic scale when k²/2 <= n/2 < 2 k².
         var clusters = 2
         while clusters < 4096, 2 * clusters * clusters <= count / 2 { clusters *= 2 }

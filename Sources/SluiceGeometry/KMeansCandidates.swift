@@ -1,36 +1,38 @@
 public import SluiceCore
 
-/// The first half of k-means|| (Bahmani et al., «Scalable k-means++», VLDB 2012): rows that stand for all, each with the number of
-/// rows that are nearest to it.
+/// The first half of k-means|| (Bahmani et al., «Scalable k-means++», VLDB 2012): candidate rows, each with the number
+/// of rows nearest to it.
 ///
-/// One row is drawn uniformly. Then in every round each row is taken, by itself, with the probability min(1, ℓ d²/φ): d its distance to the
-/// nearest candidate so far, φ the sum of all d², both exact integers. A row's draw is an integer below φ that is keyed by the seed, the round and the row, and
-/// the row is taken where that is below ℓ d². So nothing is rounded, and neither threads nor pieces nor the machine have a say.
+/// The first row is drawn uniformly. In every round each row is then taken independently with probability min(1, ℓ
+/// d²/φ), where d is its distance to the nearest candidate so far and φ the sum of all d², both exact integers. A row
+/// draws an integer below φ, keyed by the seed, the round and the row, and is taken if that is below ℓ d². So nothing
+/// is rounded, and the result does not depend on threads, pieces or the machine.
 ///
-/// Cost: a pass over the rows a round, n·d multiply-adds a candidate in all. Memory: 12 bytes a row, d bytes a candidate.
+/// Cost: one pass over the rows per round, n·d multiply-adds per candidate in total. Memory: 12 bytes per row, d bytes
+/// per candidate.
 public struct KMeansCandidates: Sendable {
-    /// The candidates, round after round, ascending within a round; no row twice.
+    /// The candidates, round after round, ascending within a round, each once.
     public private(set) var rows: [Int] = []
-    /// For each candidate how many rows are nearest to it, the earliest of equals; they sum up to the number of rows. 0 where a
-    /// candidate before it has the same vector, and else at least 1.
+    /// For each candidate the number of rows nearest to it, ties to the earliest; they sum to the number of rows. 0 if
+    /// an earlier candidate has the same vector, otherwise at least 1.
     public private(set) var weights: [Int] = []
     public private(set) var rounds: [Round] = []
 
     public struct Round: Sendable, Hashable {
         /// φ before the round: the sum of squared distances to the nearest candidate.
         public var potential: UInt64
-        /// How many candidates the round added.
+        /// The number of candidates that the round added.
         public var count: Int
     }
 
     /// - Parameters:
-    ///   - factor: ℓ, about how many candidates a round adds; at least 1.
-    ///   - rounds: how many there are. There are more while fewer than `distinct` candidates differ, and fewer where every row equals
-    ///     one of them.
+    ///   - factor: ℓ, about the number of candidates per round; at least 1.
+    ///   - rounds: the number of rounds. There are more while fewer than `distinct` candidates differ, and fewer if
+    ///     every row equals a candidate.
     public init(
         _ vectors: VectorView, factor: Int, rounds count: Int, distinct: Int, seed: Seed, parallel: Parallel = .serial
     ) {
-        precondition(factor > 0, "a round adds one candidate at least")
+        precondition(factor > 0, "a round adds at least one candidate")
         guard vectors.count > 0 else { return }
         let state = NearestCentres(rows: vectors.count, dimension: vectors.dimension)
         var generator = seed.generator()
@@ -58,7 +60,7 @@ public struct KMeansCandidates: Sendable {
         for row in 0..<vectors.count { weights[Int(state.owner[row])] += 1 }
     }
 
-    /// The rows of a round, ascending. A row that is a candidate has distance 0, so no row comes twice.
+    /// The rows of a round, ascending. A candidate has distance 0, so no row is drawn twice.
     private static func draw(
         _ least: Buffer<Int32>, factor: UInt64, potential: UInt64, seed: Seed, _ parallel: Parallel
     ) -> [Int] {

@@ -2,26 +2,27 @@ import CVectorKernels
 public import SluiceCore
 
 extension KMeans {
-    /// The rows that k-means++ starts from: the first uniform, each next one drawn with a probability in exact proportion to its
-    /// squared distance to the nearest one so far. Of `trials` such draws each time, the one is taken that lowers the sum of squared
-    /// distances most over a sample of 8,192 rows at equal steps (greedy k-means++, judged on a sample), the first drawn of equals.
-    /// Where all rows coincide with one, the lowest rows left.
+    /// The rows that k-means++ starts from: the first uniform, each next one drawn with probability exactly
+    /// proportional to its squared distance to the nearest one so far. Of `trials` such draws, the one is taken that
+    /// most reduces the sum of squared distances over a sample of 8,192 rows at equal steps (greedy k-means++, judged
+    /// on a sample), ties to the first drawn. If every row coincides with a start, the lowest remaining rows follow.
     public func seeds(_ vectors: VectorView, parallel: Parallel = .serial) -> [Int] {
         guard vectors.count > 0 else { return [] }
         var generator = seed.generator()
         return Self.start(vectors, count: clusters, trials: trials, generator: &generator, parallel: parallel).rows
     }
 
-    /// k-means++ in few passes, with exactly its distribution. A draw is made with the distances of the last pass, which are too
-    /// large by now, and accepted in the share that the row's true distance has in them; only that row's distance to the centres since
-    /// the last pass must be known for it. The generator gives integers under integer bounds, so nothing is rounded. The next pass comes when
-    /// there are a quarter more centres (32 at least) or as many refusals: a rule of the data alone. All k starts cost about one Lloyd iteration, and
-    /// the choice among the draws as much as 8,192 · 64 · k products.
+    /// k-means++ in few passes, with exactly its distribution. A draw uses the distances of the last pass, which are
+    /// upper bounds by now, and is accepted with the probability that the row's true distance has relative to them,
+    /// which requires only that row's distance to the centres since the last pass. The generator gives integers under
+    /// integer bounds, so nothing is rounded. The next pass comes after a quarter more centres (at least 32) or as many
+    /// rejections: a rule of the data alone. All k starts cost about one Lloyd iteration; choosing among the draws
+    /// costs up to 8,192 · 64 · k products.
     ///
     /// - Parameters:
-    ///   - weights: how many rows each row stands for; a draw is then in proportion to the squared distance times that, the first one to
-    ///     the weight alone. Sum below 2^31, not 0.
-    ///   - pool: the rows that the choice among draws is judged by; nil for `vectors` themselves.
+    ///   - weights: the weight of each row. A draw is then proportional to the squared distance times the weight, the
+    ///     first one to the weight alone. Their sum is above 0 and below 2^31.
+    ///   - pool: the rows by which draws are judged; nil for `vectors` themselves.
     static func start(
         _ vectors: VectorView, weights: Buffer<Int32>? = nil, judgedBy pool: VectorView? = nil, count clusters: Int,
         trials: Int? = nil, generator: inout SplitMix64, parallel: Parallel
@@ -112,14 +113,14 @@ extension KMeans {
 }
 
 extension KMeans {
-    /// The centroids that k-means|| starts from, min(clusters, rows) of them.
+    /// The initial centroids of k-means||, min(clusters, rows) of them.
     func parallelStart(_ vectors: VectorView, factor: Double, rounds: Int, _ parallel: Parallel) -> [Int8] {
         let candidates = KMeansCandidates(
             vectors, factor: max(1, Int((factor * Double(clusters)).rounded())), rounds: rounds, distinct: clusters,
             seed: seed, parallel: parallel)
         var rows = candidates.rows
         if rows.count < clusters {
-            // Every row equals a candidate; the lowest rows left come beside these.
+            // Every row equals a candidate: add the lowest remaining rows.
             let taken = Set(rows)
             rows += (0..<vectors.count).lazy.filter { !taken.contains($0) }.prefix(clusters - rows.count)
         }
@@ -138,7 +139,7 @@ extension KMeans {
     }
 }
 
-/// Tells which of some rows would be the best next centre, by a sample of rows at equal steps.
+/// Judges which of some rows is the best next centre, by a sample of rows at equal steps.
 private final class Judge {
     private let sample: VectorView
     private let memory: Buffer<Int8>
@@ -174,7 +175,7 @@ private final class Judge {
         }
     }
 
-    /// The row with the largest gain, the first of equals.
+    /// The row with the largest gain, ties to the first.
     func best(of rows: [Int], in vectors: VectorView, _ parallel: Parallel) -> Int {
         let d = vectors.dimension
         let gathered = Buffer<Int8>(rows.count * d)

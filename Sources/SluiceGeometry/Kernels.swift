@@ -1,10 +1,10 @@
 import CVectorKernels
 import SluiceCore
 
-/// One implementation of the vector kernels. All give the same bits; they differ in speed alone.
+/// One implementation of the vector kernels. All give the same bits and differ only in speed.
 ///
-/// The process starts with the fastest one that the machine has, or with the one that the environment variable
-/// `SLUICE_KERNELS` names (`portable`, `avx2`, `avx512vnni`, `neon`).
+/// The process starts with the fastest one that the machine supports, or with the one named by the environment variable
+/// `SLUICE_KERNELS` (`portable`, `avx2`, `avx512vnni`, `neon`).
 public struct KernelPath: Sendable, Hashable, CustomStringConvertible {
     let number: Int32
 
@@ -13,7 +13,7 @@ public struct KernelPath: Sendable, Hashable, CustomStringConvertible {
     public static let avx512vnni = KernelPath(number: 2)
     public static let neon = KernelPath(number: 3)
 
-    /// The paths that this machine has, slowest first.
+    /// The paths that this machine supports, slowest first.
     public static var available: [KernelPath] {
         (0..<4).map(KernelPath.init).filter { svk_path_kernels($0.number) != nil }
     }
@@ -21,8 +21,8 @@ public struct KernelPath: Sendable, Hashable, CustomStringConvertible {
     /// The path in use.
     public static var current: KernelPath { KernelPath(number: svk_current().pointee.path) }
 
-    /// Uses this path in the whole process from now on. For tests and benchmarks.
-    /// - Returns: whether the machine has it; if not, nothing changes.
+    /// Selects this path for the whole process. For tests and benchmarks.
+    /// - Returns: whether the machine supports it; if not, nothing changes.
     @discardableResult
     public func select() -> Bool { svk_select(number) != 0 }
 
@@ -34,12 +34,13 @@ public struct KernelPath: Sendable, Hashable, CustomStringConvertible {
 /// The kernels in use. Take them once per operation: a packed matrix is read by the path that packed it.
 typealias Kernels = UnsafePointer<svk_kernels>
 
-/// How many rows one piece of parallel work takes: their vectors fit the second-level cache. Fixed, though no result depends on it.
+/// Rows per piece of parallel work, chosen so that their vectors fit the second-level cache. Fixed, although no result
+/// depends on it.
 let pieceRows = 2048
 
 /// Memory of a number of trivial values, aligned for the kernels and zeroed.
 ///
-/// Unchecked because pieces of parallel work write to disjoint parts of it without a lock; whoever holds one keeps to that.
+/// @unchecked: pieces of parallel work write to disjoint parts without a lock; the owner must ensure that.
 final class Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
     let base: UnsafeMutablePointer<Element>
     let count: Int
@@ -76,14 +77,14 @@ struct Shared<Element>: @unchecked Sendable {
 
 /// Vectors packed as the columns of a matrix, for `nearest` and `products`.
 ///
-/// Unchecked because it's written once, in `init`, and only read after that.
+/// @unchecked: written only in `init`.
 final class Packed: @unchecked Sendable {
     let kernels: Kernels
     let count: Int
     let dimension: Int
     private let memory: Buffer<Int8>
 
-    /// - Parameter norms: the vectors' squared norms, or nil where only products are wanted.
+    /// - Parameter norms: the vectors' squared norms; nil if only products are needed.
     init(_ vectors: UnsafePointer<Int8>, count: Int, dimension: Int, norms: UnsafePointer<Int32>?) {
         kernels = svk_current()
         self.count = count
@@ -92,8 +93,8 @@ final class Packed: @unchecked Sendable {
         kernels.pointee.pack(vectors, count, dimension, norms, memory.base)
     }
 
-    /// For each row: the column with the least `|column|^2 - 2 row . column`, the lowest of equals, and that value; and, if asked for, the
-    /// least value of the other columns, Int32.max where there are none.
+    /// For each row: the column with the least `|column|^2 - 2 row . column`, ties to the lowest, and that value; on
+    /// request also the least value of the other columns, Int32.max if there are none.
     func nearest(
         _ rows: UnsafePointer<Int8>, select: UnsafePointer<UInt32>? = nil, count: Int,
         index: UnsafeMutablePointer<UInt32>, value: UnsafeMutablePointer<Int32>,
@@ -109,7 +110,7 @@ final class Packed: @unchecked Sendable {
 }
 
 extension Parallel {
-    /// Cuts `0..<count` into pieces of `size` and runs them.
+    /// Splits `0..<count` into pieces of `size` and runs them.
     func pieces(of count: Int, size: Int = pieceRows, _ body: @Sendable (Range<Int>) -> Void) {
         self((count + size - 1) / size) { piece in
             body(piece * size..<min(count, (piece + 1) * size))

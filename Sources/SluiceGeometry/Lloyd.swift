@@ -3,25 +3,26 @@ import SluiceCore
 
 /// The state of Lloyd's iterations, with exact pruning.
 ///
-/// Each row keeps a lower bound of its distance to all centroids but its own. Centroids that moved by at most t take at most t from it
-/// (triangle inequality, as in Hamerly's algorithm of 2010). As a few centroids move much farther than the rest, the fastest ones,
-/// whose number is chosen anew in every iteration, are not left to the bound: every row is compared with them. Where the bound, less the
-/// motion of the fastest of the others, is still greater than the distance to the row's own centroid, none of these others can be as
-/// near; only the rows left over are compared with all centroids.
+/// Each row keeps a lower bound of its distance to all centroids but its own. Centroids that move by at most t reduce
+/// it by at most t (triangle inequality, as in Hamerly's algorithm of 2010). A few centroids move much farther than the
+/// rest, so every row is compared directly with the fastest ones, whose number is chosen again in every iteration. If
+/// the bound, less the motion of the fastest of the others, still exceeds the distance to the row's own centroid, none
+/// of the others can be as near. Only the remaining rows are compared with all centroids.
 ///
-/// Bounds are integers in 1/256, rounded down, motions rounded up, and a row is spared only where the bound is strictly greater. So labels,
-/// ties too, are those of the plain algorithm, bit for bit; how many centroids count as fast decides about time alone.
+/// Bounds are integers in 1/256, rounded down; motions are rounded up; and a row is skipped only if the bound is
+/// strictly greater. So labels, including ties, are those of the plain algorithm, bit for bit. The number of fast
+/// centroids affects only the time.
 ///
-/// Unchecked because pieces of parallel work write to the rows, or the centroid, that are theirs alone.
+/// @unchecked: each piece of parallel work writes only to its own rows or centroid.
 final class Lloyd: @unchecked Sendable {
     let vectors: VectorView
     var centroids: [Int8] = []
     private let labels: Buffer<UInt32>
     private let distances: Buffer<Int32>
     private let norms: Buffer<Int32>
-    /// For each row a lower bound of the distance to the centroids that are not its own, in 1/256; 0 says nothing.
+    /// For each row a lower bound of the distance to all centroids but its own, in 1/256; 0 gives no information.
     private let bounds: Buffer<Int32>
-    /// How far each centroid was moved last, in 1/256 rounded up. Nothing before the first move.
+    /// The last motion of each centroid, in 1/256, rounded up. Empty before the first move.
     private var motions: [Int32] = []
     private(set) var inertia: UInt64 = 0
     private var distancesComputed = 0
@@ -36,7 +37,7 @@ final class Lloyd: @unchecked Sendable {
 
     private var count: Int { centroids.count / vectors.dimension }
 
-    /// The start has found nearest centres already.
+    /// Takes over the nearest centres that the start has found.
     func adopt(_ start: NearestCentres) {
         inertia = 0
         for row in 0..<vectors.count {
@@ -48,7 +49,7 @@ final class Lloyd: @unchecked Sendable {
 
     // MARK: Assignment
 
-    /// Every row to its nearest centroid. Returns how many labels moved.
+    /// Assigns every row to its nearest centroid. Returns the number of changed labels.
     @discardableResult
     func assign(_ parallel: Parallel) -> Int {
         let all = Columns(Array(0..<UInt32(count)), of: centroids, vectors.dimension)
@@ -93,11 +94,11 @@ final class Lloyd: @unchecked Sendable {
         }
     }
 
-    /// The centroids to compare every row with, in the order of their numbers, and the farthest that another one was moved. Chosen by what it
-    /// would cost for 8,192 rows at equal steps.
+    /// The fast centroids, in the order of their numbers, and the largest motion of any other. Chosen by the cost for
+    /// 8,192 rows at equal steps.
     private func fastCentroids() -> (numbers: [UInt32], slowest: Int32) {
         let order = motions.indices.sorted { (motions[$1], $0) < (motions[$0], $1) }
-        // As many as the kernels take at once; others would cost hardly less.
+        // Whole panels of the kernels; fewer columns would cost hardly less.
         let panel = Int(SVK_PANEL)
         let choices = [0, panel / 2].filter { $0 < count } + Array(stride(from: panel, to: count, by: panel))
         let thresholds = choices.map { motions[order[$0]] }
@@ -105,7 +106,7 @@ final class Lloyd: @unchecked Sendable {
         let sample = min(vectors.count, 8192)
         for i in 0..<sample {
             let row = i * vectors.count / sample
-            // By the first choice whose threshold is below this, as thresholds fall.
+            // Spared by the first choice whose threshold is below this, as thresholds fall.
             let room = bounds[row] - distance(squared: distances[row])
             var (low, high) = (0, choices.count)
             while low < high {
@@ -117,7 +118,7 @@ final class Lloyd: @unchecked Sendable {
         var (best, bestCost, sparedRows) = (0, Int.max, 0)
         for (choice, columns) in choices.enumerated() {
             sparedRows += spared[choice]
-            // A comparison with any columns at all costs a row as much as an eighth of a panel more.
+            // A comparison with any columns costs a row an extra eighth of a panel.
             let cost =
                 sparedRows * (columns > 0 ? columns + panel / 8 : 0) + (sample - sparedRows) * (count + panel / 8)
             if cost < bestCost { (best, bestCost) = (choice, cost) }
@@ -136,7 +137,7 @@ final class Lloyd: @unchecked Sendable {
             let second = value + range.count
             var tally = Tally()
 
-            // Rows that the bound spares from the front, the others from the end: together they are one piece.
+            // Rows that the bound spares fill from the front, the others from the end; together they are the piece.
             var spared = 0
             var open = range.count
             for i in 0..<range.count {
@@ -196,7 +197,7 @@ final class Lloyd: @unchecked Sendable {
 
     // MARK: Means
 
-    /// Every centroid to the rounded mean of its rows. Distances to their own centroids stay exact.
+    /// Moves every centroid to the rounded mean of its rows. Distances to own centroids stay exact.
     func move(_ parallel: Parallel) {
         let (count, dimension) = (count, vectors.dimension)
         let (starts, order) = rowsByLabel()
@@ -239,7 +240,7 @@ final class Lloyd: @unchecked Sendable {
         }
     }
 
-    /// The distances of some rows to their centroid.
+    /// Computes the distances of some rows to their centroid.
     private func measure(_ rows: UnsafePointer<UInt32>, _ count: Int, from centroid: UnsafePointer<Int8>) {
         var norm: Int32 = 0
         svk_current().pointee.norms(centroid, 1, vectors.dimension, &norm)
@@ -257,7 +258,7 @@ final class Lloyd: @unchecked Sendable {
         }
     }
 
-    /// Rows in the order of their labels, and where each label starts.
+    /// Rows in label order, and the start of each label.
     private func rowsByLabel() -> (starts: [Int], order: Buffer<UInt32>) {
         var starts = [Int](repeating: 0, count: count + 1)
         for row in 0..<vectors.count { starts[Int(labels.base[row]) + 1] += 1 }
@@ -274,7 +275,7 @@ final class Lloyd: @unchecked Sendable {
         return (starts, order)
     }
 
-    /// The rows farthest from their centroids, the farthest first, the lowest of equals; none whose distance is 0.
+    /// The rows farthest from their centroids, farthest first, ties to the lowest; none with distance 0.
     private func farthestRows(_ wanted: Int) -> [Int] {
         guard wanted > 0 else { return [] }
         var keys = (0..<vectors.count).map { ~farKey(distances[$0], $0) }
@@ -294,7 +295,8 @@ final class Lloyd: @unchecked Sendable {
     }
 }
 
-/// The root of a squared distance in 1/256, rounded down. Exact: below 2^47 a root that is no integer is farther from one than Double rounds.
+/// The root of a squared distance in 1/256, rounded down. Exact: below 2^47, a root that is not an integer differs from
+/// one by more than Double's rounding.
 @inline(__always)
 private func distance(squared: Int32) -> Int32 { Int32((Double(squared) * 65_536).squareRoot()) }
 

@@ -1,15 +1,15 @@
 public import SluiceCore
 
-/// Medoids: k-means with as many clusters as rows are wanted, then of each cluster the row nearest to its centroid.
+/// Medoids: k-means with one cluster per wanted row, then the row of each cluster nearest to its centroid.
 ///
-/// Of the selectors at hand it covers a pool with the least mean distance. Budgets over `flatLimit` go by two levels, so that tens of
-/// thousands of rows stay cheap: about √budget clusters first, each with a share of the budget by its size (largest remainder), and
-/// medoids inside each. Exact and the same for every width. Where rows coincide and clusters stay empty, the budget
-/// is filled with the rows farthest from their centroids (ties to the lowest row).
+/// It covers a pool with the least mean distance of all selectors here. Budgets above `flatLimit` take two levels, so
+/// that tens of thousands of picks stay cheap: first about √budget clusters, each with a share of the budget by its
+/// size (largest remainder), then medoids within each. The result is exact and the same for every width. If rows
+/// coincide and clusters stay empty, the rows farthest from their centroids fill the budget (ties to the lowest row).
 public struct Medoids: Sendable {
     public var seed: Seed
     public var maximumIterations: Int
-    /// The largest budget for which k-means runs with as many clusters over all rows at once. Part of the result.
+    /// The largest budget for which k-means runs with one cluster per pick over all rows. Affects the result.
     public var flatLimit: Int
 
     public init(seed: Seed, maximumIterations: Int = 20, flatLimit: Int = 1024) {
@@ -57,7 +57,8 @@ public struct Medoids: Sendable {
         return Self.nearestMembers(clusters)
     }
 
-    /// Of each cluster the row nearest to its centroid, ties to the lowest row, in row order; in place of an empty cluster the row farthest from its centroid.
+    /// The row of each cluster nearest to its centroid, ties to the lowest, in row order; for an empty cluster, the row
+    /// farthest from its own centroid.
     public static func nearestMembers(_ clustering: Clustering) -> [Int] {
         var best = [Int](repeating: -1, count: clustering.count)
         for (row, label) in clustering.labels.enumerated() {
@@ -80,8 +81,8 @@ public struct Medoids: Sendable {
 
 /// Shares of a budget.
 public enum Shares {
-    /// `total` parted in proportion to `sizes` by largest remainder (ties to the lowest index), in exact integers. No share is over
-    /// its size as long as `total` isn't over their sum.
+    /// `total` split in proportion to `sizes` by largest remainder (ties to the lowest index), in exact integers. No
+    /// share exceeds its size as long as `total` does not exceed their sum.
     public static func proportional(sizes: [Int], total: Int) -> [Int] {
         let sum = sizes.reduce(0, +)
         if sum == 0 { return sizes.map { _ in 0 } }
@@ -98,7 +99,7 @@ public enum Shares {
     }
 }
 
-/// A place for the result of each piece of parallel work. Unchecked because each piece writes to its own.
+/// One slot per piece of parallel work for its result. @unchecked: each piece writes only to its own.
 final class Slots<Element>: @unchecked Sendable {
     let base: UnsafeMutablePointer<Element>
     private let count: Int

@@ -1,10 +1,11 @@
 import CVectorKernels
 public import SluiceCore
 
-/// Exact sums and sums of products of Int8 vectors: what a mean and a covariance matrix follow from.
+/// Exact sums and sums of products of Int8 vectors, from which means and covariances follow.
 ///
-/// Integers, so `merge` is associative, commutative and exact: any split of the rows gives the same bits. Int64 holds 2^49 rows.
-/// Cost: n·d²/2 multiply-adds in the register tile. Memory: 8·d² bytes, and 4,096·2·d while adding.
+/// They are integers, so `merge` is associative, commutative and exact: any split of the rows gives the same bits.
+/// Int64 suffices for 2^49 rows. Cost: n·d²/2 multiply-adds in the register tile. Memory: 8·d² bytes, and 4,096·2·d
+/// while adding.
 public struct Moments: Sendable {
     public let dimension: Int
     public private(set) var count: Int
@@ -58,7 +59,7 @@ public struct Moments: Sendable {
         for j in 0..<dimension { sums[j] += parts[j] }
     }
 
-    /// Adds what other rows summed to.
+    /// Adds the moments of other rows.
     public mutating func merge(_ other: Moments) {
         precondition(other.dimension == dimension, "moments of dimensions \(dimension) and \(other.dimension)")
         count += other.count
@@ -78,7 +79,8 @@ public struct Moments: Sendable {
         Int128(count) * Int128(product(i, j)) - Int128(sums[i]) * Int128(sums[j])
     }
 
-    /// The standard deviation of each component over all rows (divided by n), in Int8 units; 1 where it's 0, as StandardScaler has it.
+    /// The standard deviation of each component over all rows (divided by n), in Int8 units; 1 if it is 0, as in
+    /// StandardScaler.
     public var deviations: [Double] {
         (0..<dimension).map { i in
             let square = scatter(i, i)
@@ -86,8 +88,9 @@ public struct Moments: Sendable {
         }
     }
 
-    /// The covariance matrix of the standardised components (the correlation matrix), row after row, symmetric; a component
-    /// that never changes has a row of zeros. Each entry is computed from exact integers by one division and a root.
+    /// The covariance matrix of the standardised components (the correlation matrix), row after row, symmetric; a
+    /// component that never changes has a row of zeros. Each entry is computed from exact integers by one division and
+    /// a root.
     public func standardizedCovariance() -> [Double] {
         let d = dimension
         var result = [Double](repeating: 0, count: d * d)
@@ -102,7 +105,7 @@ public struct Moments: Sendable {
         return result
     }
 
-    /// The mean of products x xᵀ / (n · scale²): what the effective rank of unit vectors is about. Row after row, symmetric.
+    /// The mean of products x xᵀ / (n · scale²): the basis of the effective rank of unit vectors. Row-major, symmetric.
     public func gramMatrix() -> [Double] {
         let d = dimension
         let scale = Quantizer(dimension: d).scale

@@ -1,11 +1,11 @@
 import CVectorKernels
 import SluiceCore
 
-/// For each of a number of rows: the squared distance to the nearest of a growing set of centres, and which one it is
-/// (the earliest of equals). Centres come in batches, and a row is looked at once a batch.
+/// For each row: the squared distance to the nearest of a growing set of centres, and that centre's number (ties to the
+/// earliest). Centres come in batches; a row is visited once per batch.
 ///
-/// The triangle inequality spares rows: a new centre `p` with `|p - c|² >= 4 |x - c|²`, where `c` is the nearest centre of
-/// `x`, can't be nearer to `x` than `c` is. Both sides are integers, so no rounding can let a wrong row pass.
+/// The triangle inequality saves work: a new centre `p` with `|p - c|² >= 4 |x - c|²`, where `c` is the nearest centre
+/// of `x`, can't be nearer to `x` than `c` is. Both sides are integers, so rounding can't skip a row wrongly.
 final class NearestCentres {
     let dimension: Int
     /// |x - c|² to the nearest centre; Int32.max before the first.
@@ -14,7 +14,7 @@ final class NearestCentres {
     let owner: Buffer<Int32>
     private let norms: Buffer<Int32>
 
-    /// All centres, in order: `centres[0..<folded]` have been seen by every row, the rest come with the next batch.
+    /// All centres, in order: every row has seen `centres[0..<folded]`; the rest form the next batch.
     private(set) var centres: [Int8] = []
     private(set) var centreNorms: [Int32] = []
     private(set) var folded = 0
@@ -47,7 +47,7 @@ final class NearestCentres {
         centres.withUnsafeBufferPointer { body($0.baseAddress! + (folded + index) * dimension) }
     }
 
-    /// Squared distances of a vector to the centres of the batch, least first found.
+    /// The least squared distance of a vector to the centres of the batch.
     func leastToPending(_ vector: UnsafePointer<Int8>, norm: Int32, scratch: UnsafeMutablePointer<Int32>) -> Int32 {
         var result = Int32.max
         let count = pending
@@ -59,7 +59,7 @@ final class NearestCentres {
         return result
     }
 
-    /// Makes the batch ready; call it once before the rows are shown.
+    /// Prepares the batch; call it once before showing rows.
     func begin(_ parallel: Parallel) {
         let packed = centres.withUnsafeBufferPointer { all in
             centreNorms.withUnsafeBufferPointer {
@@ -85,7 +85,7 @@ final class NearestCentres {
         }
     }
 
-    /// Shows the batch to `rows`, whose vectors start at `vectors`. At the first batch the norms are taken.
+    /// Shows the batch to `rows`, whose vectors start at `vectors`. The first batch also computes the norms.
     func fold(_ rows: Range<Int>, _ vectors: UnsafePointer<Int8>, _ parallel: Parallel) {
         guard let packed else { return }
         let vectors = UncheckedPointer(vectors)
@@ -120,14 +120,14 @@ final class NearestCentres {
         }
     }
 
-    /// The batch has been shown to every row.
+    /// Ends the batch, after every row has seen it.
     func end() {
         folded = centreCount
         packed = nil
     }
 
-    /// The sum of the squared distances to the nearest centres, each counted as often as its weight says. At most 2^62, as n and every
-    /// squared distance are below 2^31.
+    /// The weighted sum of the squared distances to the nearest centres. At most 2^62, since n and every squared
+    /// distance are below 2^31.
     func potential(weights: Buffer<Int32>? = nil, _ parallel: Parallel) -> UInt64 {
         let sums = pieceSums(weights: weights, parallel)
         return (0..<sums.count).reduce(0) { $0 + sums[$1] }

@@ -1,53 +1,55 @@
 import CVectorKernels
 public import SluiceCore
 
-/// Removes near-duplicates by looking into neighbourhoods only: every row belongs to its nearest centre, and is compared with the rows
-/// before it in its own neighbourhood and in those next nearest to it.
+/// Removes near-duplicates within neighbourhoods: every row belongs to its nearest centre and is compared with the
+/// earlier rows in its own neighbourhood and in the next nearest ones.
 ///
-/// Nothing is missed where the neighbourhoods looked into suffice: if `y`, with the centre `b`, lies within `t` of `x`, with the centre `a`, then the
-/// plane between `a` and `b` parts them and is within `t` of `x`: `|x - b|² - |x - a|² <= 2t |a - b|`. `unsettledCount` counts the rows
-/// for which that holds of a centre that was not looked into: at 0 the result is that of comparing all pairs. (Over 2,048 centres
-/// `|x - b| + |x - a|` stands for `|a - b|`, which is no less.)
+/// If `y`, with centre `b`, is within `t` of `x`, with centre `a`, then the plane between `a` and `b` separates them
+/// and is within `t` of `x`: `|x - b|² - |x - a|² <= 2t |a - b|`. `unsettledCount` counts the rows for which that holds
+/// of a centre that was not visited; if it is 0, the result is that of comparing all pairs. (Above 2,048 centres `|x -
+/// b| + |x - a|`, which is no less, replaces `|a - b|`.)
 ///
-/// Two rules. DEITA's (Liu et al., ICLR 2024): a row is dropped when a row *kept* before it lies within the limit. SemDeDup's (Abbas et al., 2023):
-/// when *any* row before it does, kept or not, so chains leave but for their first. Rows are added in blocks of any size, in order; no result
-/// depends on the blocks. The partner is the nearest row that decided, the earliest in the order of equals.
+/// Two rules. DEITA's (Liu et al., ICLR 2024): a row is dropped if an earlier *kept* row is within the limit.
+/// SemDeDup's (Abbas et al., 2023): if *any* earlier row is, kept or not, so only the first of a chain stays. Rows are
+/// added in order, in blocks of any size; no result depends on the blocks. The partner is the nearest of the deciding
+/// rows, ties to the earliest.
 ///
-/// Cost: rows · (centres + rows that are compared) · d multiply-adds. Memory: twice the vectors of the rows that count.
+/// Cost: rows · (centres + compared rows) · d multiply-adds. Memory: twice the vectors of the rows that can drop
+/// others.
 public struct NeighbourFilter {
     public let dimension: Int
-    /// A row at this squared distance or less is a near-duplicate.
+    /// Rows at this squared distance or less are near-duplicates.
     public let squaredLimit: Int32
-    /// How many neighbourhoods beside its own a row looks into.
+    /// How many neighbourhoods a row visits besides its own.
     public let neighbours: Int
-    /// Whether dropped rows go on to drop others.
+    /// Whether dropped rows still drop others.
     public let countsDropped: Bool
-    /// How many rows may have a near-duplicate where they didn't look.
+    /// How many rows may have a near-duplicate in a neighbourhood that they did not visit.
     public private(set) var unsettledCount = 0
 
     private let centres: Packed
     private let centreCount: Int
     private let centreNorms: [Int32]
-    /// The distances between centres, a row each; nil where there are too many for a table.
+    /// The distances between centres, row-major; nil if there are too many for a table.
     private let spans: Buffer<Float>?
     private static let tableLimit = 2048
     private var lists: [List]
     private var place = 0
 
-    /// The rows of one neighbourhood that count, in panels.
+    /// The rows of one neighbourhood that can drop others, in panels.
     fileprivate struct List {
         var panels: [Packed] = []
         var panelPlaces: [[Int]] = []
         var open: [Int8] = []
         var openPlaces: [Int] = []
-        /// `open` packed; nil where it has changed.
+        /// `open` packed; nil if it has changed.
         var openPanel: Packed?
     }
 
     private let panelRows = 256
     private let blockRows = 1024
 
-    /// - Parameter centres: at least one vector; where they lie decides which rows are compared, so they are part of the result.
+    /// - Parameter centres: at least one vector. They determine which rows are compared, so they affect the result.
     public init(
         centres: VectorView, squaredLimit: Int32, neighbours: Int, countsDropped: Bool = false
     ) {
@@ -65,7 +67,7 @@ public struct NeighbourFilter {
             ? Self.distances(centres, self.centres, centreNorms) : nil
     }
 
-    /// Rounded up, so that a bound made of them hides no row.
+    /// Rounded up, so that bounds derived from them hide no row.
     private static func distances(_ centres: VectorView, _ packed: Packed, _ norms: [Int32]) -> Buffer<Float> {
         let n = centres.count
         let spans = Buffer<Float>(n * n)
@@ -79,7 +81,7 @@ public struct NeighbourFilter {
         return spans
     }
 
-    /// The next rows in the order. `partner` is a place in the order, from 0 over all blocks.
+    /// Adds the next rows in order. `partner` is a position in the order, from 0 over all blocks.
     public mutating func add(_ vectors: VectorView, parallel: Parallel = .serial) -> [PairwiseFilter.Outcome] {
         precondition(vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), not \(dimension)")
         var outcomes: [PairwiseFilter.Outcome] = []
@@ -107,7 +109,7 @@ public struct NeighbourFilter {
             own.products(
                 block.row(range.lowerBound), count: range.count, into: mutual.base + range.lowerBound * count,
                 stride: count)
-            // The rows of the piece by the list they look into.
+            // The rows of the piece, grouped by the lists that they visit.
             var pairs = range.flatMap { row in (0..<width).map { (list: Int(probed[row * width + $0]), row: row) } }
             pairs.sort { ($0.list, $0.row) < ($1.list, $1.row) }
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 3 * range.count) { scratch in
@@ -141,7 +143,7 @@ public struct NeighbourFilter {
         return settle(block, norms, probed, mutual, nearest, partner)
     }
 
-    /// Among the rows of the block, in order.
+    /// Compares the rows of the block among themselves, in order.
     private mutating func settle(
         _ block: VectorView, _ norms: Buffer<Int32>, _ probed: Buffer<UInt32>, _ mutual: Buffer<Int32>,
         _ nearest: Buffer<Int32>, _ partner: Buffer<Int>
@@ -171,7 +173,7 @@ public struct NeighbourFilter {
         return outcomes
     }
 
-    /// For each row the lists that it looks into, its own first.
+    /// For each row the lists that it visits, its own first.
     private mutating func probe(
         _ block: VectorView, _ norms: Buffer<Int32>, _ parallel: Parallel
     ) -> Buffer<UInt32> {
@@ -179,7 +181,7 @@ public struct NeighbourFilter {
         let lists = Buffer<UInt32>(block.count * width)
         let open = Buffer<Bool>(block.count)
         let (centres, centreCount, centreNorms) = (centres, centreCount, centreNorms)
-        // A hair more than the bound, so that no rounding hides a row.
+        // Slightly above the bound, so that rounding hides no row.
         let reach = 2 * Double(squaredLimit).squareRoot() * (1 + 1e-9)
         let spans = spans
         parallel.pieces(of: block.count, size: 64) { range in

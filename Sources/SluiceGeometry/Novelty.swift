@@ -1,13 +1,15 @@
 public import SluiceCore
 
 extension Yardsticks {
-    /// NovelSum of a chosen set (Yang et al., «Measuring Data Diversity for Instruction Tuning», arXiv 2502.17184), the yardstick of diversity that
-    /// followed the quality of tuned models best there: the mean, over the chosen rows, of the cosine distances to all chosen rows weighted by 1/rank
-    /// (nearest first, the row itself with its 0 at rank 1), times the root of the row's sparseness in the pool, 1 / (mean squared chord
-    /// to its 10 nearest rows of the pool).
+    /// NovelSum of a chosen set (Yang et al., «Measuring Data Diversity for Instruction Tuning», arXiv 2502.17184), the
+    /// diversity measure that correlated best with the quality of tuned models there: the mean, over the chosen rows,
+    /// of the cosine distances to all chosen rows weighted by 1/rank (nearest first, the row itself with its 0 at rank
+    /// 1), times the root of the row's sparseness in the pool, 1 / (mean squared chord to its 10 nearest rows of the
+    /// pool).
     ///
-    /// As the authors' program computes it, with powers 1 and 0.5 and 10 neighbours. A pool row equal to the chosen one is taken for that row and left out, once.
-    /// chosen · (chosen + pool) · d multiply-adds: for thousands of chosen rows. nil for fewer than two chosen rows or a pool of fewer than two.
+    /// Computed as in the authors' program, with powers 1 and 0.5 and 10 neighbours. One pool row equal to the chosen
+    /// row is taken for that row and left out. Cost: chosen · (chosen + pool) · d multiply-adds, suitable for thousands
+    /// of chosen rows. Returns nil for fewer than two chosen rows or pool rows.
     public static func novelSum(of chosen: VectorView, in pool: VectorView, parallel: Parallel = .serial) -> Double? {
         let (n, m) = (chosen.count, pool.count)
         if n < 2 || m < 2 { return nil }

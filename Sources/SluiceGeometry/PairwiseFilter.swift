@@ -1,21 +1,22 @@
 import CVectorKernels
 public import SluiceCore
 
-/// Removes near-duplicates: in the given order, a row is dropped when a row that was *kept* before it lies within a limit.
+/// Removes near-duplicates: in the given order, a row is dropped if an earlier *kept* row is within a limit.
 ///
-/// The rule of DEITA (Liu et al., ICLR 2024), with chord distance in exact integers. The partner named is the nearest kept row, the
-/// earliest in the order of equals. Two kept rows are always farther apart than the limit. Rows are added in blocks of any size, in order;
-/// the result doesn't depend on the blocks. Cost: rows · kept · d multiply-adds at most; memory: the kept rows' vectors, twice.
+/// The rule of DEITA (Liu et al., ICLR 2024), with chord distance in exact integers. The partner is the nearest kept
+/// row, ties to the earliest. Two kept rows are always farther apart than the limit. Rows are added in order, in blocks
+/// of any size; the result does not depend on the blocks. Cost: at most rows · kept · d multiply-adds. Memory: the kept
+/// rows' vectors, twice.
 public struct PairwiseFilter {
     public let dimension: Int
-    /// A row at this squared distance or less is a near-duplicate.
+    /// Rows at this squared distance or less are near-duplicates.
     public let squaredLimit: Int32
 
-    /// What became of a row.
+    /// The outcome for a row.
     public struct Outcome: Sendable, Hashable {
-        /// The place, in the order, of the kept row that this one lost to; nil when it was kept.
+        /// The position in the order of the kept row that this one lost to; nil if it was kept.
         public var partner: Int?
-        /// The squared distance to the nearest kept row before it; Int32.max where there was none. Exact where it's dropped.
+        /// The squared distance to the nearest earlier kept row; Int32.max if there was none. Exact if it was dropped.
         public var squaredDistance: Int32
 
         public init(partner: Int?, squaredDistance: Int32) {
@@ -25,14 +26,14 @@ public struct PairwiseFilter {
     }
 
     private var kept = 0
-    /// Full panels of kept rows, and the rows that don't fill one.
+    /// Full panels of kept rows, and the remaining rows.
     private var panels: [Packed] = []
     private var panelPlaces: [[Int]] = []
     private var open: [Int8] = []
     private var openPlaces: [Int] = []
     private var place = 0
 
-    /// Rows in a panel, and rows looked at together.
+    /// Rows per panel, and rows processed together.
     private let panelRows = 2048
     private let blockRows = 1024
 
@@ -41,10 +42,10 @@ public struct PairwiseFilter {
         self.squaredLimit = squaredLimit
     }
 
-    /// How many rows were kept so far.
+    /// The number of rows kept so far.
     public var keptCount: Int { kept }
 
-    /// The next rows in the order.
+    /// Adds the next rows in order.
     public mutating func add(_ vectors: VectorView, parallel: Parallel = .serial) -> [Outcome] {
         precondition(vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), not \(dimension)")
         var outcomes: [Outcome] = []
@@ -56,7 +57,7 @@ public struct PairwiseFilter {
         return outcomes
     }
 
-    /// Rows of a view in the order of `order`, a list of its rows.
+    /// Filters the rows of a view in the order given by `order`.
     public static func run(
         _ vectors: VectorView, order: [Int]? = nil, squaredLimit: Int32, parallel: Parallel = .serial
     ) -> [Outcome] {
@@ -80,7 +81,7 @@ public struct PairwiseFilter {
         let norms = block.normBuffer(.serial)
         let nearest = Buffer<Int32>(count, repeating: .max)
         let partner = Buffer<Int>(count, repeating: -1)
-        // Against everything kept before the block.
+        // Compare with all rows kept before the block.
         var all = panels
         var places = panelPlaces
         if !openPlaces.isEmpty {
@@ -110,7 +111,7 @@ public struct PairwiseFilter {
             own.products(
                 block.row(range.lowerBound), count: height, into: mutual.base + range.lowerBound * count, stride: count)
         }
-        // Among themselves, in order.
+        // Compare the rows of the block among themselves, in order.
         var keptHere: [Int] = []
         var outcomes: [Outcome] = []
         for row in 0..<count {

@@ -1,18 +1,18 @@
 import CVectorKernels
 
-/// A vector that has no place in the geometry: a NaN, an infinity, or a wrong dimension.
+/// A vector that can't be quantised: it has a NaN, an infinity, or a wrong dimension.
 public struct GeometryError: Error, Sendable, Hashable, CustomStringConvertible {
     public struct Code: Sendable, Hashable {
         private enum Value { case notFinite, dimension }
         private let value: Value
         /// A component is NaN or infinite.
         public static let notFinite = Code(value: .notFinite)
-        /// The number of components isn't what it must be.
+        /// The number of components is wrong.
         public static let dimension = Code(value: .dimension)
     }
 
     public let code: Code
-    /// The row that was refused, counted from 0 in the block that was handed over.
+    /// The refused row, from 0 within the given block.
     public let row: Int
     public let description: String
 
@@ -25,10 +25,10 @@ public struct GeometryError: Error, Sendable, Hashable, CustomStringConvertible 
 
 /// Turns vectors into Int8: the unit vector `x` becomes `clip(round(x · 127·√d/8), ±127)`, rounded half to even.
 ///
-/// A component of a unit vector in `d` dimensions is about `1/√d`, so the scale leaves room for 8 times that. The
-/// direction is what counts: input vectors may have any length. A zero vector stays zero. Only `+ - * /` and `sqrt` are
-/// used, in an order that is part of the definition (the squares in eight interleaved sums), so every machine gives the
-/// same bytes.
+/// A component of a unit vector in `d` dimensions is about `1/√d`, so the scale leaves room for 8 times that. Only the
+/// direction matters: input vectors may have any length. A zero vector stays zero. Only `+ - * /` and `sqrt` are used,
+/// in an order that is part of the definition (the squares in eight interleaved sums), so every machine gives the same
+/// bytes.
 public struct Quantizer: Sendable, Hashable {
     public let dimension: Int
     /// `127·√d/8`: the length, in Int8 units, of a unit vector.
@@ -42,7 +42,8 @@ public struct Quantizer: Sendable, Hashable {
     }
 
     /// Quantises `count` rows of `dimension` floats into `output`, `count · dimension` bytes.
-    /// - Throws: `GeometryError` of code `notFinite` with the first row that has a NaN or an infinity; rows from there on aren't written.
+    /// - Throws: `GeometryError` of code `notFinite` with the first row that has a NaN or an infinity; this and later
+    ///   rows are not written.
     public func quantize(
         _ input: UnsafePointer<Float>, count: Int, into output: UnsafeMutablePointer<Int8>
     ) throws(GeometryError) {
@@ -54,7 +55,7 @@ public struct Quantizer: Sendable, Hashable {
     }
 
     /// Quantises whole rows.
-    /// - Throws: `GeometryError` where a component isn't finite or the floats aren't whole rows.
+    /// - Throws: `GeometryError` if a component is not finite or the floats are not whole rows.
     public func quantize(_ input: [Float]) throws(GeometryError) -> [Int8] {
         let (count, rest) = input.count.quotientAndRemainder(dividingBy: dimension)
         if rest != 0 {
@@ -74,8 +75,8 @@ public struct Quantizer: Sendable, Hashable {
         return output
     }
 
-    /// Quantises `count` rows of integers (sums of token vectors, say). Integers up to 2^31 square and add exactly
-    /// enough in Double that the order alone decides the last bit, and the order is fixed.
+    /// Quantises `count` rows of integers (sums of token vectors, say). Squares of integers up to 2^31 may round in
+    /// Double, so the order of the sum determines the last bit; the order is fixed.
     public func quantize(sums input: UnsafePointer<Int32>, count: Int, into output: UnsafeMutablePointer<Int8>) {
         _ = svk_quantise_integers(input, count, dimension, scale, output)
     }
@@ -96,7 +97,8 @@ public struct Quantizer: Sendable, Hashable {
     /// The chord (Euclidean) distance of two unit vectors whose quantised squared distance is `squared`.
     public func chord(fromSquared squared: Int32) -> Double { Double(squared).squareRoot() / scale }
 
-    /// The largest squared distance within `chord`: two vectors are at most `chord` apart when their squared distance is at most this.
+    /// The largest squared distance within `chord`: two vectors are at most `chord` apart if and only if their squared
+    /// distance is at most this.
     public func squaredLimit(chord: Double) -> Int32 {
         let length = chord * scale
         let squared = length * length

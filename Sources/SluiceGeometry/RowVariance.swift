@@ -1,30 +1,32 @@
 import CVectorKernels
 public import SluiceCore
 
-/// LIFT's «variety» of a row (Xu et al., arXiv 2312.11508): standardise, project on the principal components that explain 95 % of
-/// the variance, and take the variance of the row's coordinates; or the row's leverage in the same space.
+/// LIFT's «variety» of a row (Xu et al., arXiv 2312.11508): standardise, project on the principal components that
+/// explain 95 % of the variance, and take the variance of the row's coordinates; or the row's leverage in the same
+/// space.
 ///
-/// A score of single rows: two equal rows score equal, so it's no removal of redundancy (see `PairwiseFilter`).
+/// It scores single rows: two equal rows score equal, so it does not remove duplicates (see `PairwiseFilter`).
 ///
-/// Doubles in an order that is part of the definition: a coordinate adds its products in the order of the input components, a row's
-/// figures add its coordinates in eight interleaved sums. So every machine and width gives the same bits. Cost: n·d·components
-/// multiply-adds in Double.
+/// The order of floating-point operations is fixed: a coordinate adds its products in the order of the input
+/// components, and a row's score adds its coordinates in eight interleaved sums. So every machine and width gives the
+/// same bits. Cost: n·d·components multiply-adds in Double.
 public struct RowVariance: Sendable {
     /// How many principal components to keep.
     public struct Components: Sendable, Hashable {
         fileprivate let offset: Int
-        /// As the authors' code has it: the *index* of the first component whose cumulative share reaches 95 % used as a count, so one too few.
+        /// As in the authors' code: the *index* of the first component whose cumulative share reaches 95 % is used as a
+        /// count, so it is one too few.
         public static let paper = Components(offset: 0)
         /// The fewest components that explain 95 % of the variance.
         public static let full = Components(offset: 1)
     }
 
-    /// What is measured on a row.
+    /// The score of a row.
     public struct Measure: Sendable, Hashable {
         fileprivate let isLeverage: Bool
-        /// The population variance of the row's coordinates, LIFT's figure.
+        /// The population variance of the row's coordinates, LIFT's score.
         public static let rowVariance = Measure(isLeverage: false)
-        /// The squared length of the whitened row by the number of components (Mahalanobis): 1 on average.
+        /// The squared length of the whitened row (Mahalanobis), divided by the number of components: 1 on average.
         public static let leverage = Measure(isLeverage: true)
     }
 
@@ -34,7 +36,7 @@ public struct RowVariance: Sendable {
     /// All eigenvalues of the correlation matrix, descending.
     public let eigenvalues: [Double]
     private let measure: Measure
-    /// `components` rounded up to whole vectors of 8; the rest has weight 0.
+    /// `components` rounded up to a multiple of 8; the rest has weight 0.
     private let width: Int
     private let weights: Buffer<Double>
     private let offsets: Buffer<Double>
@@ -51,7 +53,7 @@ public struct RowVariance: Sendable {
         self.init(eigen: eigen, moments: moments, measure: measure, components: components, explained: explained)
     }
 
-    /// The same with the eigenvectors of `moments.standardizedCovariance()` at hand.
+    /// The same, given the eigenvectors of `moments.standardizedCovariance()`.
     public init(
         eigen: SymmetricEigen, moments: Moments, measure: Measure, components: Components, explained: Double = 0.95
     ) {
@@ -88,7 +90,7 @@ public struct RowVariance: Sendable {
         }
     }
 
-    /// The figure of each row.
+    /// The score of each row.
     public func scores(_ vectors: VectorView, parallel: Parallel = .serial) -> [Double] {
         precondition(vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), not \(dimension)")
         let out = Buffer<Double>(vectors.count)
@@ -116,7 +118,7 @@ public struct RowVariance: Sendable {
             parts += UnsafeRawPointer(z + j).loadUnaligned(as: SIMD8<Double>.self)
         }
         let mean = pairwiseSum(parts) / n
-        // What lies past the components is 0 and must not count.
+        // Entries past the components are 0 and must not count.
         for j in 0..<components { z[j] -= mean }
         return kernels.pointee.inner(width, z, z) / n
     }

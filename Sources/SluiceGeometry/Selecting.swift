@@ -1,5 +1,5 @@
-/// Rearranges `count` keys so that the `rank` smallest stand first (in any order). Linear in practice for any input:
-/// the pivots come from a fixed generator, and only the set of the first keys is ever used.
+/// Rearranges `count` keys so that the `rank` smallest come first, in any order. Linear in practice for any input:
+/// pivots come from a fixed generator, and callers use only the set of the first keys.
 func partition<Key: Comparable>(_ keys: UnsafeMutablePointer<Key>, count: Int, smallest rank: Int) {
     guard rank > 0, rank < count else { return }
     var low = 0
@@ -43,7 +43,8 @@ func farKey(_ value: Int32, _ row: Int) -> UInt64 {
 public enum TopShare {
     /// The `count` rows with the highest scores, ties to the lowest row, in row order; and the lowest score among them.
     ///
-    /// Exact, linear in the number of rows. NaN counts as the lowest score. `count` over the number of rows keeps all.
+    /// Exact, linear in the number of rows. NaN counts as the lowest score. A `count` above the number of rows keeps
+    /// all.
     public static func rows(scores: [Double], count: Int) -> (rows: [Int], threshold: Double?) {
         let count = min(max(0, count), scores.count)
         if count == 0 { return ([], nil) }

@@ -1,11 +1,12 @@
 public import SluiceCore
 
-/// Sensitivity sampling (Axiotis et al., «Data-Efficient Learning via Clustering-Based Sensitivity Sampling», ICML 2024): rows are drawn without
-/// replacement with weights `d² / Σ d² + 1/n`, d the distance to the k-means centroid, so that the average loss over the sample
-/// stands for that over all.
+/// Sensitivity sampling (Axiotis et al., «Data-Efficient Learning via Clustering-Based Sensitivity Sampling», ICML
+/// 2024): rows are drawn without replacement with weights `d² / Σ d² + 1/n`, d the distance to the k-means centroid, so
+/// that the average loss over the sample estimates that over all rows.
 ///
-/// The draw is an exponential race: a row's key is `-ln(u) / weight` with u from its content hash and the seed, and the smallest keys win. So it
-/// depends on contents, never on places, and a smaller budget's choice is contained in a larger one's. `Elementary.log` makes the keys the same everywhere.
+/// The draw is an exponential race: a row's key is `-ln(u) / weight` with u from its content hash and the seed, and the
+/// smallest keys win. So it depends on contents, never on positions, and a larger budget's choice contains a smaller
+/// one's. `Elementary.log` makes the keys the same everywhere.
 public enum Sensitivity {
     /// `count` rows (all, if there are fewer), in row order.
     /// - Parameters:

@@ -4,13 +4,14 @@ public import SluiceCore
 /// Eigenvalues and eigenvectors of a symmetric matrix of Doubles, the same bits on every machine and for every width.
 ///
 /// Householder tridiagonalisation, then the implicit QL method (Golub and Van Loan, «Matrix Computations», 8.3), with
-/// `+ - * /` and `sqrt` alone in a fixed order. The eigenvectors are built in blocks of coordinates that don't depend on each other:
-/// this is what runs in parallel. About 8 d³ operations, 2·8·d² bytes.
+/// `+ - * /` and `sqrt` alone in a fixed order. The eigenvectors are built in independent blocks of coordinates, in
+/// parallel. Cost: about 8 d³ operations, 2·8·d² bytes.
 public struct SymmetricEigen: Sendable {
     public let dimension: Int
     /// Descending.
     public let values: [Double]
-    /// Row k is the eigenvector of `values[k]`, of length 1; its component of largest magnitude (the first of equals) is positive.
+    /// Row k is the eigenvector of `values[k]`, of length 1; its component of largest magnitude (the first of equals)
+    /// is positive.
     public let vectors: [Double]
 
     /// - Parameter matrix: `dimension` x `dimension`, symmetric; the lower triangle is read.
@@ -35,7 +36,7 @@ private struct EigenSolver {
     var diagonal: [Double]
     /// `below[i]` couples i and i + 1.
     var below: [Double]
-    /// 2 / |u|² of each Householder vector; 0 where the step had nothing to do.
+    /// 2 / |u|² of each Householder vector; 0 if the step had nothing to do.
     var weights: [Double]
 
     init(_ matrix: [Double], _ n: Int) {
@@ -54,8 +55,8 @@ private struct EigenSolver {
         }
     }
 
-    /// From the last row upward: row k loses all but its neighbour below the diagonal. The matrix stays full and symmetric, so
-    /// each step reads it row by row.
+    /// From the last row upward: row k loses all but its neighbour below the diagonal. The matrix stays full and
+    /// symmetric, so each step reads it row by row.
     mutating func tridiagonalise(_ parallel: Parallel) {
         let p = Buffer<Double>(n)
         for k in stride(from: n - 1, to: 0, by: -1) {
@@ -77,7 +78,7 @@ private struct EigenSolver {
             // p = weight A u, then A -= u qᵀ + q uᵀ with q = p - (weight/2)(uᵀp) u.
             let (kernels, a, n) = (UncheckedPointer(kernels), a, n)
             let step = Shared(u)
-            // Columns in blocks: every block adds the rows in their order.
+            // Blocks of columns run in parallel; each adds the rows in order.
             let width = k < 256 ? k : max(128, (k + 7) / 8)
             parallel.pieces(of: k, size: width) { columns in
                 let to = p.base + columns.lowerBound
@@ -159,7 +160,7 @@ private struct EigenSolver {
         }
         below[n - 1] = 0
         for l in 0..<n {
-            // Far more than any matrix needs (two or three is usual); what's left by then is rounding.
+            // Far more than any matrix needs (two or three is usual); any remainder is rounding.
             for _ in 0..<200 {
                 var m = l
                 while m < n - 1 {

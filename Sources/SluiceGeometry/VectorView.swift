@@ -1,18 +1,19 @@
 import CVectorKernels
 public import SluiceCore
 
-/// A borrowed block of vectors: `count` rows of `dimension` Int8 components, row after row without padding, any alignment.
+/// A borrowed block of vectors: `count` rows of `dimension` Int8 components, row after row without padding, any
+/// alignment.
 ///
-/// The view owns nothing: the memory must stay as it is while anything uses the view. `count` is at most 2^31 - 1 and
+/// The view owns nothing: the memory must not change while the view is in use. `count` is at most 2^31 - 1 and
 /// `dimension` 1 to 8,192, so that every product and squared distance fits an Int32.
 ///
-/// Unchecked because it only ever reads.
+/// @unchecked: it only reads.
 public struct VectorView: @unchecked Sendable {
     public let base: UnsafePointer<Int8>
     public let count: Int
     public let dimension: Int
 
-    /// The largest dimension: squared distances of larger vectors needn't fit an Int32.
+    /// The largest dimension: squared distances of larger vectors might not fit an Int32.
     public static let maximumDimension = Int(SVK_MAX_DIMENSION)
 
     public init(_ base: UnsafePointer<Int8>, count: Int, dimension: Int) {
@@ -29,7 +30,7 @@ public struct VectorView: @unchecked Sendable {
         return VectorView(base + range.lowerBound * dimension, count: range.count, dimension: dimension)
     }
 
-    /// Where row `index` starts.
+    /// The start of row `index`.
     public func row(_ index: Int) -> UnsafePointer<Int8> { base + index * dimension }
 
     /// The rows' squared lengths. One pass over the memory.

@@ -4,7 +4,8 @@ public import SluiceCore
 extension VectorView {
     /// The exact product of every row with a vector of wide components: the sum of many rows, say.
     ///
-    /// The vector is cut into digits of base 256, each an Int8 vector for the kernel: a pass over the memory for every 8 bits of the largest component.
+    /// The vector is split into digits of base 256, each an Int8 vector for the kernel: one pass over the memory for
+    /// every 8 bits of the largest component.
     /// - Parameter vector: `dimension` components so small that no product overflows; the sum of up to 2^31 rows is.
     public func products(with vector: [Int64], _ parallel: Parallel = .serial) -> [Int64] {
         precondition(

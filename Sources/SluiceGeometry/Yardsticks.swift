@@ -1,8 +1,9 @@
 public import SluiceCore
 
-/// What to hold a chosen set against its pool by. All deterministic, the same for every width.
+/// Measures of a chosen set against its pool. All are deterministic and the same for every width.
 public enum Yardsticks {
-    /// Radius, mean and quantile distances of the pool's rows to the nearest chosen vector; nil when either is empty. n·k·d multiply-adds.
+    /// Radius, mean and quantiles of the distances from the pool's rows to the nearest chosen vector; nil if either is
+    /// empty. Cost: n·k·d multiply-adds.
     public static func coverage(of pool: VectorView, by chosen: VectorView, parallel: Parallel = .serial)
         -> Certificate?
     {
@@ -13,9 +14,10 @@ public enum Yardsticks {
             parallel: parallel)
     }
 
-    /// The effective rank of a set: the exponential of the entropy of the eigenvalues of X Xᵀ / n (Friedman and Dieng, «The Vendi Score», 2023), 1 to d.
+    /// The effective rank of a set: the exponential of the entropy of the eigenvalues of X Xᵀ / n (Friedman and Dieng,
+    /// «The Vendi Score», 2023), 1 to d.
     ///
-    /// By way of the d x d matrix, which has the same eigenvalues. 0 for an empty set or zero vectors alone.
+    /// Computed from the d x d matrix, which has the same eigenvalues. 0 for an empty set or only zero vectors.
     public static func effectiveRank(_ moments: Moments, parallel: Parallel = .serial) -> Double {
         let eigen = SymmetricEigen(moments.gramMatrix(), dimension: moments.dimension, parallel: parallel)
         var total = 0.0
@@ -29,10 +31,11 @@ public enum Yardsticks {
         return Elementary.exp(entropy)
     }
 
-    /// The mean, over the rows of a chosen set, of the chord distances to its other rows weighted by 1/rank (nearest first): NovelSum
-    /// (Yang et al., arXiv 2502.17184) without its density factor, which needs the pool. nil for fewer than two rows.
+    /// The mean, over the rows of a chosen set, of the chord distances to its other rows weighted by 1/rank (nearest
+    /// first): NovelSum (Yang et al., arXiv 2502.17184) without its density factor, which needs the pool. nil for fewer
+    /// than two rows.
     ///
-    /// k² · (d + log k) steps: for thousands of rows.
+    /// Cost: k² · (d + log k) steps, suitable for thousands of rows.
     public static func rankedNovelty(_ chosen: VectorView, parallel: Parallel = .serial) -> Double? {
         let n = chosen.count
         if n < 2 { return nil }

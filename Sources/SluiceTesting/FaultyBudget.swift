@@ -1,30 +1,28 @@
 public import SluiceCore
 import Synchronization
 
-/// Memory budgets whose n-th lease is refused: the way to test that a run without enough memory leaves nothing torn.
+/// Memory budgets that refuse the n-th lease, to test that a run without enough memory leaves no partial files.
 ///
 ///     for n in 1... {
-///         let faulty = FaultyBudget(failing: n)
-///         options.makeBudget = faulty.makeBudget
-///         …run, and look at what is left…
-///         if !faulty.hasFailed { break }  // there was no n-th lease: every one has had its turn
+///         let faulty = FaultyBudget(failing: n) options.makeBudget = faulty.makeBudget …run, and look at what is left…
+///         if !faulty.hasFailed { break } // there was no n-th lease: all have been tested
 ///     }
 ///
-/// See `FaultyFileSystem` for what else can fail.
+/// See `FaultyFileSystem` for faults of files.
 public final class FaultyBudget: Sendable {
     private let nth: Int
     private let state = Mutex<(leases: Int, refused: String?)>((0, nil))
 
-    /// - Parameter nth: which lease is refused, from 1; 0 for none, to count.
+    /// - Parameter nth: the lease to refuse, from 1; 0 refuses none and only counts.
     public init(failing nth: Int) { self.nth = nth }
 
-    /// The leases so far, the refused one included.
+    /// The number of leases so far, including the refused one.
     public var leases: Int { state.withLock { $0.leases } }
     public var hasFailed: Bool { refused != nil }
-    /// What the refused lease was for.
+    /// The purpose of the refused lease; nil if none was refused.
     public var refused: String? { state.withLock { $0.refused } }
 
-    /// Makes a budget of so many bytes.
+    /// Makes a budget of `total` bytes.
     public var makeBudget: @Sendable (_ total: Int) -> MemoryBudget {
         { [self] total in
             MemoryBudget(total: total) { [self] _, purpose in

@@ -2,31 +2,30 @@ public import Glibc
 public import SluiceIO
 import Synchronization
 
-/// A file system whose n-th call of some kinds fails: the way to test that a program survives every fault.
+/// A file system in which the n-th call of given kinds fails, to test that a program survives every fault.
 ///
-/// Count the calls of an undisturbed run, then run again with the first, the second, the third, … call failing:
+/// Run again and again, with the first, the second, the third, … call failing:
 ///
 ///     for n in 1... {
-///         let faulty = FaultyFileSystem(failing: n, of: [.write, .flush], with: .error(ENOSPC))
-///         options.fileSystem = faulty.fileSystem
-///         …run, and look at what is left…
-///         if !faulty.hasFailed { break }  // there was no n-th call: every one has had its turn
+///         let faulty = FaultyFileSystem(failing: n, of: [.write, .flush], with: .error(ENOSPC)) options.fileSystem =
+///         faulty.fileSystem …run, and look at what is left… if !faulty.hasFailed { break } // there was no n-th call:
+///         all have been tested
 ///     }
 ///
-/// Calls are counted over all threads, so with several threads the n-th call may be another one each time; with one
-/// thread a run makes the same calls again.
+/// Calls are counted over all threads, so with several threads the n-th call may differ from run to run. With one
+/// thread a run repeats the same calls.
 public final class FaultyFileSystem: Sendable {
-    /// What becomes of the call.
+    /// The way in which the call fails.
     public enum Fault: Sendable, Hashable {
-        /// It isn't made, and fails with this error number, such as `EIO`, `ENOSPC` or `EMFILE`.
+        /// It is not made and fails with this error number, such as `EIO`, `ENOSPC` or `EMFILE`.
         case error(Int32)
-        /// A write puts so many bytes into the file, then fails with the error number. Other calls just fail.
+        /// A write writes this many bytes, then fails with the error number. Other calls just fail.
         case torn(after: Int, Int32)
     }
 
-    /// How long it stays bad.
+    /// How many calls fail.
     public enum Extent: Sendable, Hashable {
-        /// One call fails; those after it are made again.
+        /// One call fails; later ones succeed.
         case once
         /// All calls of these kinds fail from the n-th on, as on a disk that is full or gone.
         case fromThenOn
@@ -40,8 +39,8 @@ public final class FaultyFileSystem: Sendable {
     private let place = Mutex<(operation: FileSystem.Operation, path: String)?>(nil)
 
     /// - Parameters:
-    ///   - nth: which call fails, from 1; 0 for none, to count.
-    ///   - operations: the kinds of calls that are counted and may fail; all kinds where nothing is said.
+    ///   - nth: the first call that fails, from 1; 0 fails none and only counts.
+    ///   - operations: the kinds of calls that are counted and may fail; all kinds by default.
     public init(
         failing nth: Int, of operations: Set<FileSystem.Operation> = FaultyFileSystem.allOperations,
         with fault: Fault = .error(EIO), _ extent: Extent = .once
@@ -57,19 +56,19 @@ public final class FaultyFileSystem: Sendable {
         .open, .read, .write, .flush, .rename, .remove, .makeFolder, .readFolder, .stat, .lock,
     ]
 
-    /// The calls so far, of the kinds that count.
+    /// The number of counted calls so far.
     public var calls: Int { counted.load(ordering: .relaxed) }
 
-    /// Whether a call has been made to fail.
+    /// Whether a call has failed.
     public var hasFailed: Bool { failed != nil }
 
-    /// The first call that was made to fail.
+    /// The first call that failed; nil if none did.
     public var failed: (operation: FileSystem.Operation, path: String)? { place.withLock { $0 } }
 
-    /// `FileSystem.local` with the fault in it.
+    /// `FileSystem.local` with the fault.
     public var fileSystem: FileSystem { disturb(.local) }
 
-    /// A file system with the fault in it.
+    /// `fileSystem` with the fault.
     public func disturb(_ fileSystem: FileSystem) -> FileSystem {
         fileSystem.intercepting { [self] operation, path in
             guard operations.contains(operation) else { return .proceed }

@@ -1,8 +1,8 @@
 public import SluiceCore
 
-/// Records in memory, with their fields taken apart: a source for tests.
+/// Records in memory with their fields extracted: a source for tests.
 ///
-/// Content hashes are of the whole line and are not those of a run.
+/// Content hashes cover the whole line and differ from those of a run.
 public struct InMemoryRecords: Sendable {
     /// A field of one record.
     struct Field: Sendable, Hashable {
@@ -17,7 +17,7 @@ public struct InMemoryRecords: Sendable {
     var ordinals: [Ordinal]
     private let fields: [[FieldPath: Field]]
 
-    /// - Throws: `JSONError` for a line that is no JSON object.
+    /// - Throws: `JSONError` for a line that is not a JSON object.
     public init(_ lines: [String]) throws(JSONError) {
         var fields: [[FieldPath: Field]] = []
         for line in lines { fields.append(try Self.fields(of: Array(line.utf8))) }
@@ -32,9 +32,9 @@ public struct InMemoryRecords: Sendable {
     /// A block of all records.
     ///
     /// - Parameters:
-    ///   - fields: the fields that the block has; others are missing.
-    ///   - lines: whether the block has the lines themselves.
-    ///   - columns: columns with a row for each record.
+    ///   - fields: the fields that the block has; all others are missing.
+    ///   - lines: whether the block includes the lines.
+    ///   - columns: columns with one row per record.
     public func block(
         fields: [FieldPath] = [], lines: Bool = false, columns: [ColumnName: Column] = [:]
     ) -> Block {
@@ -48,7 +48,7 @@ public struct InMemoryRecords: Sendable {
 
     // MARK: For the contract kit
 
-    /// Every path that some record has.
+    /// The paths of all fields of all records.
     var paths: [FieldPath] { Set(fields.flatMap(\.keys)).union([.chat]).sorted() }
 
     func lines(_ rows: [Int]) -> BytesColumn {
@@ -57,7 +57,7 @@ public struct InMemoryRecords: Sendable {
         return column
     }
 
-    /// - Parameter paths: the fields, each with whether the values of another record are to stand in.
+    /// - Parameter paths: the fields, each with whether its values come from another record.
     func table(_ paths: [(path: FieldPath, isScrambled: Bool)], rows: [Int]) -> FieldTable {
         var table = FieldTable(paths: paths.map(\.path))
         for row in rows {
@@ -90,7 +90,7 @@ public struct InMemoryRecords: Sendable {
         return found
     }
 
-    /// The entries of an object and of the objects in it; of a name that stands twice the first one.
+    /// The entries of an object and its nested objects; of duplicate names the first.
     private static func collect(
         _ bytes: [UInt8], prefix: String, into found: inout [FieldPath: Field]
     ) throws(JSONError) {
@@ -113,7 +113,7 @@ public struct InMemoryRecords: Sendable {
         }
     }
 
-    /// The encoded turns of a chat record; nil where it is none.
+    /// The encoded turns of a chat record; nil if it is not one.
     private static func chat(_ record: Report) -> [UInt8]? {
         turns(record["messages"], "role", "content", speakers: [:])
             ?? turns(record["conversations"], "from", "value", speakers: ["human": "user", "gpt": "assistant"])
@@ -136,12 +136,11 @@ public struct InMemoryRecords: Sendable {
     }
 }
 
-/// The columns of a group in memory, with the vectors handed out in small chunks where `chunkRows` says so, as if they
-/// were read from a file.
+/// The columns of a group in memory. If `chunkRows` is set, vectors come in small chunks, as if read from a file.
 struct GroupColumns: GroupData {
     let group: InMemoryGroup
     let chunkRows: Int?
-    /// The columns that the selection names; what else it asks for is noted.
+    /// The columns that the selection declares; any other that it asks for is noted.
     let declared: Set<ColumnName>
     let asked: AskedInputs
 

@@ -1,36 +1,36 @@
 public import SluiceCore
 
-/// A run of stages on records in memory: for the tests of a stage, with no files and no engine.
+/// A run of stages on records in memory, to test a stage without files or engine.
 public struct InMemoryRun: Sendable {
     /// A record that a stage dropped.
     public struct Loss: Sendable, Hashable {
-        /// Which record, from 0.
+        /// The record's index, from 0.
         public let record: Int
-        /// Which stage, from 0.
+        /// The stage's index, from 0.
         public let stage: Int
         public let reason: Reason
-        /// The kept record that it lost to, from 0, where there is one.
+        /// The index of the kept record that it lost to; nil if there is none.
         public let partner: Int?
     }
 
-    /// The records that are left, by number from 0, ascending.
+    /// The indices of the kept records, ascending.
     public let kept: [Int]
-    /// The lines of the records that are left.
+    /// The lines of the kept records.
     public let lines: [String]
-    /// The records that are not, in ascending order.
+    /// The dropped records, in ascending order.
     public let losses: [Loss]
-    /// What each stage reported, body by body.
+    /// The reports of each stage, body by body.
     public let reports: [[Report]]
     private let flow: Flow
 
-    /// A column, with a row for each kept record.
+    /// A column with one row per kept record; nil if no stage writes it.
     public func column(_ name: ColumnName) -> Column? {
         flow.columns[name].map { column in Cell.column(of: kept.map { column.cells[$0] }, type: column.type) }
     }
 
     /// Runs the stages.
     ///
-    /// - Throws: `StageError`, `JSONError`, or `Problem` where the registry has no such stage.
+    /// - Throws: `StageError`, `JSONError`, or `Problem` if the registry lacks a stage.
     public init(
         _ stages: [any StageSpecConvertible], registry: Registry, records: [String], seed: UInt64 = 42,
         memory: Int = 256 << 20
@@ -46,7 +46,7 @@ public struct InMemoryRun: Sendable {
         }.sorted { $0.record < $1.record }
     }
 
-    /// What comes out of each stage.
+    /// The result of each stage.
     static func run(
         _ specs: [any StageSpecConvertible], registry: Registry, seed: UInt64, memory: Int, _ start: Flow
     ) throws -> [Flow] {

@@ -1,12 +1,12 @@
 public import SluiceCore
 import Synchronization
 
-/// Makes workers of a transform as a run does: one for each thread that needs one, each with one thread at a time, and
-/// all of them closed at the end.
+/// Makes workers of a transform as a run does: at most one per thread, used by one thread at a time, all closed at the
+/// end.
 final class KitWorkers<T: WorkerTransform>: Sendable {
-    /// A worker in a box.
+    /// A boxed worker.
     private final class Held: @unchecked Sendable {
-        // Belongs to whoever took it.
+        // @unchecked: only the thread that took it from `idle` uses it.
         var worker: T.Worker
         init(_ worker: T.Worker) { self.worker = worker }
     }
@@ -24,12 +24,12 @@ final class KitWorkers<T: WorkerTransform>: Sendable {
         let spare = idle.withLock { $0.popLast() }
         let held: Held
         if let spare { held = spare } else { held = Held(try transform.makeWorker(context)) }
-        // Also after an error: a worker is closed whatever became of its last block.
+        // Also after an error: every worker must be closed.
         defer { idle.withLock { $0.append(held) } }
         try transform.apply(to: &block, with: &held.worker)
     }
 
-    /// Ends all workers; the first error counts.
+    /// Closes all workers and throws the first error.
     func close() throws(StageError) {
         var failure: StageError?
         let all = idle.withLock { idle in
@@ -42,26 +42,26 @@ final class KitWorkers<T: WorkerTransform>: Sendable {
         if let failure { throw failure }
     }
 
-    /// Makes a worker and closes it without a block between: a run may stop there.
+    /// Makes a worker and closes it without applying it: a run may stop in between.
     func makeAndClose() throws(StageError) {
         let held = Held(try transform.makeWorker(context))
         try transform.close(&held.worker)
     }
 
-    /// What is wrong with what the transform declares; nil for nothing.
+    /// What is wrong with the transform's declaration; nil if nothing is.
     var fault: String? {
         let memory = transform.memory(context)
-        if memory != transform.memory(context) { return "`memory` says something else when it is asked again" }
+        if memory != transform.memory(context) { return "`memory` returns a different value on a second call" }
         if memory.perThread < MemoryLayout<T.Worker>.size {
             return
-                "`memory` declares \(memory.perThread) bytes for a worker; an empty one has \(MemoryLayout<T.Worker>.size) alone"
+                "`memory` declares \(memory.perThread) bytes for a worker; an empty one already has \(MemoryLayout<T.Worker>.size)"
         }
         return nil
     }
 }
 
 extension WorkerTransform {
-    /// Applies the transform to one block, with a worker of its own: for tests of what a transform does.
+    /// Applies the transform to one block, with a new worker, for tests of the transform.
     public func apply(once block: inout Block, _ context: StageContext) throws(StageError) {
         let workers = KitWorkers(self, context)
         let result: Result<Void, StageError>

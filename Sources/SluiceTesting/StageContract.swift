@@ -1,6 +1,6 @@
 public import SluiceCore
 
-/// The promises that every stage must keep, as a test that its author runs in three lines:
+/// Tests the promises that every stage must keep, in three lines:
 ///
 /// ```swift
 /// @Test func keepsTheContract() {
@@ -8,22 +8,22 @@ public import SluiceCore
 /// }
 /// ```
 ///
-/// The stage is run in memory over and over: with 1, 2 and 8 threads, with blocks of 1, of 7 and of all records, in
-/// shuffled order, with summaries merged in several trees, with records that left before, with what it does not declare
-/// absent, present and exchanged, with other numbers of files and lines, with vectors resident and in chunks, with
-/// less and more memory, and with nothing at all. Every result must equal the first one, bit for bit.
+/// The stage runs in memory many times: with 1, 2 and 8 threads; with blocks of 1, 7 and all records; in shuffled
+/// order; with summaries merged in several trees; after earlier drops; with undeclared inputs absent, present and
+/// exchanged between records; with other file and line numbers; with vectors resident and in chunks; with less and more
+/// memory; and with no records at all. Every result must equal the first one, bit for bit.
 ///
-/// What can't be seen from outside is not checked: use of memory, beyond whether what is declared can be true, and whether a precondition of the stage would end the
-/// program with other data. Give it records that reach every branch; a few dozen suffice.
+/// Not checked: actual memory use (only that the declaration is plausible), and preconditions that other data would
+/// violate. Use records that reach every branch; a few dozen are enough.
 public enum StageContract {
-    /// Every breach of the contract that shows with these records; empty for a good stage.
+    /// Every breach of the contract that these records reveal; empty for a correct stage.
     ///
     /// - Parameters:
-    ///   - options: checked against the descriptor; its defaults are filled in.
-    ///   - records: JSON objects, one each.
-    ///   - columns: columns that earlier stages would have written, with a row for each record.
-    ///   - upstream: stages to run before, on the same records, for the columns they write.
-    ///   - registry: where `upstream` is looked up.
+    ///   - options: checked against the descriptor, which fills in defaults.
+    ///   - records: one JSON object each.
+    ///   - columns: columns that earlier stages would have written, one row per record.
+    ///   - upstream: stages to run first on the same records, for the columns that they write.
+    ///   - registry: the stages that `upstream` may name.
     public static func check(
         _ stage: any Stage.Type, options: OptionValues = [:], records: [String], columns: [ColumnName: Column] = [:],
         after upstream: [any StageSpecConvertible] = [], registry: Registry = Registry(), seed: UInt64 = 42,
@@ -78,24 +78,28 @@ struct ContractChecker {
     mutating func checkDescriptor() {
         let descriptor = type.descriptor
         if !isHyphenated(descriptor.name) {
-            breach(.descriptor, "the name `\(descriptor.name)` is no lower-case word or hyphenated words")
+            breach(.descriptor, "the name `\(descriptor.name)` is not lower-case words joined by hyphens")
         }
         if descriptor.summary.isEmpty || descriptor.summary.contains("\n") {
             breach(.descriptor, "the summary must be one line")
         }
         var names: Set<String> = []
         for option in descriptor.options {
-            if !names.insert(option.name).inserted { breach(.descriptor, "the option `\(option.name)` stands twice") }
+            if !names.insert(option.name).inserted { breach(.descriptor, "duplicate option `\(option.name)`") }
             if option.help.isEmpty { breach(.descriptor, "the option `\(option.name)` has no help") }
             if let value = option.defaultValue, option.kind.normalized(value) == nil {
-                breach(.descriptor, "the default of `\(option.name)` is no \(option.kind.description)")
+                breach(
+                    .descriptor,
+                    "the default of `\(option.name)` is not valid; the option takes: \(option.kind.description)")
             }
             if !option.example.isEmpty, option.exampleValue == nil {
                 breach(
-                    .descriptor, "the example `\(option.example)` of `\(option.name)` is no \(option.kind.description)")
+                    .descriptor,
+                    "the example `\(option.example)` of `\(option.name)` is not valid; the option takes: \(option.kind.description)"
+                )
             }
             if option.isRequired, option.defaultValue != nil {
-                breach(.descriptor, "the option `\(option.name)` is required and has a default")
+                breach(.descriptor, "the option `\(option.name)` is required but has a default")
             }
         }
     }
@@ -163,7 +167,7 @@ struct ContractChecker {
         if case .success = run(stage, flow, Variation(presence: .everything)) {
             breach(
                 .reads,
-                "the stage fails with what it declares and works with all fields and columns: declare in `reads` all that it reads (\(error.message))"
+                "the stage works with all fields and columns but fails with those that it declares: declare all its inputs in `reads` (\(error.message))"
             )
         } else {
             breach(.works, "the stage fails on the given records: \(error.message)")
@@ -172,11 +176,12 @@ struct ContractChecker {
 
     // MARK: Rules
 
-    /// - Parameter expected: with one summary of all records, and nothing merged.
+    /// - Parameter expected: the result with one summary of all records and no merges.
     private mutating func checkMerging(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
         compare(
             run(fresh(), flow, Variation(merging: .intoEmpty)), expected, .merges,
-            "merging into an empty summary lost something: when the summary of all records is merged into an empty one")
+            "merging into an empty summary loses something: when the summary of all records is merged into an empty one"
+        )
         let trees: [(Variation.Merging, String)] = [
             (.rightToLeft, "merged from the last to the first"), (.balanced, "merged in a balanced tree"),
             (.shuffled(1), "merged in a random tree with empty ones among them"),
@@ -193,19 +198,19 @@ struct ContractChecker {
     private mutating func checkReads(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
         compare(
             run(fresh(), flow, Variation(presence: .everything)), expected, .reads,
-            "when fields and columns are there that the stage does not declare")
+            "when fields and columns that the stage does not declare are present")
         compare(
             run(fresh(), flow, Variation(presence: .scrambled)), expected, .reads,
             "when fields and columns that the stage does not declare are exchanged between records")
-        // A stage may skip a column that nobody wants; what it keeps and drops stays.
+        // A stage may skip an unwanted column, but must keep and drop the same records.
         if case .success(var outcome) = run(fresh(), flow, Variation(wanted: [])) {
             outcome.columns = expected.columns
             outcome.written = expected.written
-            compare(.success(outcome), expected, .writes, "when nobody wants its columns")
+            compare(.success(outcome), expected, .writes, "when none of its columns is wanted")
         }
     }
 
-    /// Records that left before may stand in a block; they count for nothing.
+    /// A block may contain records dropped earlier; they must have no effect.
     private mutating func checkDeparted(_ fresh: () -> any Stage, _ flow: Flow) {
         guard flow.live.count > 1 else { return }
         var without = flow
@@ -216,7 +221,7 @@ struct ContractChecker {
         guard case .success(let expected) = run(fresh(), without, Variation()) else { return }
         compare(
             run(fresh(), with, Variation(blockLimit: 5)), expected, .reads,
-            "when records that were dropped before stand in its blocks")
+            "when blocks contain records dropped earlier")
     }
 
     private mutating func checkOrdinals(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
@@ -227,13 +232,13 @@ struct ContractChecker {
         }
         compare(
             run(fresh(), moved, Variation()), expected, .ordinals,
-            "when the same records stand at other lines of other files, in the same order")
+            "when the same records are in other files and lines, in the same order")
     }
 
     private mutating func checkMemory(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
         compare(
             run(fresh(), flow, Variation(chunkRows: 3)), expected, .memory,
-            "when vectors are read in chunks and not resident")
+            "when vectors are read in chunks instead of resident")
         for (factor, words) in [(0.25, "a quarter of the memory"), (16, "16 times the memory")] {
             let outcome = run(fresh(), flow, Variation(memory: factor))
             if case .failure(let error) = outcome, error.code == .memory { continue }
@@ -265,7 +270,7 @@ struct ContractChecker {
         }
     }
 
-    /// The first difference between what is expected and what came out.
+    /// The first difference between the expected and the actual result.
     private static func difference(_ expected: Flow, _ found: Flow) -> String? {
         for row in 0..<expected.records.count {
             let (before, after) = (expected.losses[row], found.losses[row])
@@ -275,7 +280,7 @@ struct ContractChecker {
         if expected.live != found.live { return "other records are kept" }
         if expected.written != found.written {
             let columns = expected.written.symmetricDifference(found.written).sorted().map(\.name)
-            return "the columns \(columns.joined(separator: ", ")) are not written in the same way"
+            return "the columns \(columns.joined(separator: ", ")) are written differently"
         }
         for name in expected.written.sorted() where expected.columns[name] != found.columns[name] {
             let rows = zip(expected.columns[name]?.cells ?? [], found.columns[name]?.cells ?? [])

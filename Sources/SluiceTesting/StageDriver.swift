@@ -1,25 +1,25 @@
 import SluiceCore
 import Synchronization
 
-/// One way to run a stage. None of these may show in the result.
+/// One way to run a stage. None of these may affect the result.
 struct Variation: Sendable {
     enum Order: Sendable {
         case ascending
         case shuffled(UInt64)
     }
 
-    /// What a block holds beside what the stage declares.
+    /// What a block holds in addition to the stage's declared inputs.
     enum Presence: Sendable {
         case declared
         case everything
-        /// Everything, but what is not declared comes from another record.
+        /// Everything, with undeclared inputs taken from another record.
         case scrambled
     }
 
     enum Merging: Sendable {
         /// One summary observes all blocks.
         case single
-        /// The summaries of all blocks, from first to last, into an empty one.
+        /// The summaries of all blocks merge into an empty one, first to last.
         case intoEmpty
         case rightToLeft
         case balanced
@@ -33,7 +33,7 @@ struct Variation: Sendable {
     var presence = Presence.declared
     var merging = Merging.single
     var addsEmptyBlocks = false
-    /// Rows a chunk where vectors are not resident.
+    /// Rows per chunk of vectors; nil for resident vectors.
     var chunkRows: Int?
     var wanted: [ColumnName]?
     var runsTwice = false
@@ -48,7 +48,7 @@ struct Variation: Sendable {
     }
 }
 
-/// One row of a column, in a form that compares bit by bit.
+/// One row of a column, comparable bit by bit.
 enum Cell: Sendable, Hashable {
     case bytes([UInt8])
     case vector([Int8])
@@ -82,26 +82,26 @@ enum Cell: Sendable, Hashable {
     }
 }
 
-/// A column of all records; nil for those that have left.
+/// A column of all records; nil for dropped ones.
 struct TableColumn: Sendable, Hashable {
     var type: ColumnType
     var cells: [Cell?]
 }
 
-/// A record that left.
+/// A dropped record.
 struct Loss: Sendable, Hashable {
     var reason: Reason
     var measures: String
     var partner: Int?
 }
 
-/// Records on their way through stages.
+/// Records between stages.
 struct Flow: Sendable {
     var records: InMemoryRecords
     var columns: [ColumnName: TableColumn] = [:]
-    /// The records that are in, ascending.
+    /// The live records, ascending.
     var live: [Int]
-    /// The records that stand in blocks: the live ones, and in the first phase perhaps some that left before.
+    /// The records in blocks: the live ones, and in the first phase perhaps some dropped earlier.
     var rows: [Int]
     var losses: [Int: Loss] = [:]
     var reports: [Report] = []
@@ -116,13 +116,13 @@ struct Flow: Sendable {
     }
 }
 
-/// Runs one stage, from its body to its end, in one variation.
+/// Runs one stage in one variation.
 struct StageDriver {
     let stage: any Stage
     let variation: Variation
     let context: StageContext
     private let options: OptionValues
-    /// What the stage asked for without declaring it, whether or not the data has it.
+    /// Inputs that the stage asked for without declaring them, whether or not the data has them.
     private let asked = AskedInputs()
     private(set) var flow: Flow
 
@@ -155,13 +155,13 @@ struct StageDriver {
         for name in asked.all { breach(.reads, "the stage asks for \(name), which it does not declare in `reads`") }
         if variation.wanted == nil, !flow.live.isEmpty {
             for spec in stage.writes where flow.columns[spec.name] == nil {
-                breach(.writes, "the stage declares that it writes `\(spec.name)` and does not write it")
+                breach(.writes, "the stage declares that it writes `\(spec.name)` but does not write it")
             }
         }
         return flow
     }
 
-    /// The rules that `check`, `plan` and `run` hold a definition to.
+    /// Applies the rules by which `check`, `plan` and `run` judge a definition.
     private mutating func checkDeclaration() {
         let written = flow.columns.keys.sorted().compactMap { name in
             flow.columns[name].map { ColumnContract.Written(ColumnSpec(name, $0.type), by: "the test") }
@@ -174,7 +174,8 @@ struct StageDriver {
     }
 
     private mutating func report(_ breaches: [ColumnContract.Breach]) {
-        // A test need not have every column: a stage that needs one that is not there fails.
+        // Missing columns are not reported: a test need not supply every column, and a stage that needs one fails by
+        // itself.
         for found in breaches where found.missing == nil {
             breach(found.rule == .reads ? .reads : .writes, found.message)
         }
@@ -201,7 +202,7 @@ struct StageDriver {
         Set(stage.reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } })
     }
 
-    /// The columns that the stage may see: declared ones and those it has written itself.
+    /// The columns that the stage may read: declared ones and those that it has written.
     private var visibleColumns: [(name: ColumnName, isScrambled: Bool)] {
         let declared = declaredColumns.union(flow.written)
         return flow.columns.keys.sorted().compactMap { name in
@@ -220,7 +221,7 @@ struct StageDriver {
         return Cell.column(of: rows.map { column.cells[isScrambled ? ($0 + 1) % count : $0] }, type: column.type)
     }
 
-    /// The rows of each block, in the order in which the blocks are worked on.
+    /// The rows of each block, in processing order.
     private var blockRows: [[Int]] {
         let rows = flow.rows
         let limit = min(variation.blockLimit, max(1, rows.count))
@@ -253,7 +254,7 @@ struct StageDriver {
 
     // MARK: Transforms
 
-    /// What a transform did to a block.
+    /// The effect of a transform on a block.
     private struct Effect: Sendable, Hashable {
         var drops: [Drop] = []
         var columns: [ColumnName: Column] = [:]
@@ -293,7 +294,7 @@ struct StageDriver {
                 if first != second {
                     breach(
                         .repeats,
-                        "`apply` gives something else when it is called again with an equal block; it keeps state")
+                        "`apply` gives a different result for an equal block on a second call; it keeps state")
                     break
                 }
             }
@@ -304,7 +305,7 @@ struct StageDriver {
         } catch {
             if let last = effects.indices.last, effects[last].error == nil { effects[last].error = error }
         }
-        // The breaches of all blocks are found before the first error ends the run.
+        // Collect the breaches of all blocks before the first error ends the run.
         for (rows, effect) in zip(blocks, effects) { settle(effect, rows) }
         for effect in effects { if let error = effect.error { throw error } }
         let lost = Set(flow.losses.keys)
@@ -333,7 +334,7 @@ struct StageDriver {
         flow.written.insert(name)
     }
 
-    /// Cells of dropped records are not defined: they are made empty before anything is compared.
+    /// Cells of dropped records are unspecified; blank them before comparing.
     private mutating func blankTheDead() {
         let live = Set(flow.live)
         for name in flow.written {
@@ -348,10 +349,10 @@ struct StageDriver {
         if need.summary < MemoryLayout<S.Summary>.size || need.finish < 0 {
             breach(
                 .memory,
-                "`memory` declares \(need.summary) bytes for a summary and \(need.finish) for `finish`; an empty summary has \(MemoryLayout<S.Summary>.size) alone"
+                "`memory` declares \(need.summary) bytes for a summary and \(need.finish) for `finish`; an empty summary already has \(MemoryLayout<S.Summary>.size)"
             )
         }
-        if need != survey.memory(context) { breach(.memory, "`memory` says something else when it is asked again") }
+        if need != survey.memory(context) { breach(.memory, "`memory` returns a different value on a second call") }
         guard need.least <= context.memory else { throw .tooLarge(need.least, context, advice: need.advice) }
         let blocks = blockRows
         var total: S.Summary
@@ -376,7 +377,7 @@ struct StageDriver {
         if result.body.residentBytes > need.leaves {
             breach(
                 .memory,
-                "what the survey leaves holds \(result.body.residentBytes) bytes, and `memory` declares \(need.leaves) for that (`leaves`)"
+                "the body that the survey returns holds \(result.body.residentBytes) bytes; `memory` declares only \(need.leaves) (`leaves`)"
             )
         }
         flow.reports.append(result.report)
@@ -424,7 +425,7 @@ struct StageDriver {
         let quotas = try selection.quotas(for: sizes)
         if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes) {
             breach(.selection, fault)
-            throw StageError(.fault, "the quotas of the selection can't be used")
+            throw StageError(.fault, "the quotas of the selection are invalid")
         }
         checkMemory(of: selection, sizes)
         let need = selection.memory(rows: sizes.max() ?? 0, context)
@@ -436,7 +437,7 @@ struct StageDriver {
         }
         for outcome in shuffled where outcome.keepsState {
             breach(
-                .repeats, "`select` gives something else when it is called again with an equal group; it keeps state")
+                .repeats, "`select` gives a different result for an equal group on a second call; it keeps state")
         }
         var outcomes: [Result<GroupOutcome, StageError>?] = Array(repeating: nil, count: groups.count)
         for (piece, outcome) in shuffled.enumerated() { outcomes[order[piece]] = outcome.result }
@@ -453,7 +454,7 @@ struct StageDriver {
                 rows: rows.count, quota: quotas[index], mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
             {
                 breach(.selection, fault)
-                throw StageError(.fault, "the outcome of the selection can't be used")
+                throw StageError(.fault, "the outcome of the selection is invalid")
             }
             if outcome.ranks.contains(-1) { check(outcome.reason) }
             for (name, values) in outcome.measures { for value in values { check(name, .real(value)) } }
@@ -485,7 +486,7 @@ struct StageDriver {
             if bytes < least {
                 breach(
                     .memory,
-                    "`memory` declares \(bytes) bytes for a group of \(rows) records and more for a smaller one")
+                    "`memory` declares \(bytes) bytes for a group of \(rows) records but more for a smaller one")
             }
             least = max(least, bytes)
         }
@@ -494,10 +495,10 @@ struct StageDriver {
     private mutating func groupRows(_ selection: any Selection) throws(StageError) -> [(key: Int?, rows: [Int])] {
         guard case .by(let name) = selection.grouping else { return [(nil, flow.live)] }
         guard case .integers(let keys)? = column(name, flow.live) else {
-            breach(.selection, "the selection groups by `\(name)`, which is no column of integers")
+            breach(.selection, "the selection groups by `\(name)`, which is not a column of integers")
             throw StageError(.fault, "the records can't be grouped")
         }
-        // A run has no empty group here; that one would be legal is checked all the same.
+        // A run never has an empty group here; this checks that a stage could handle one.
         guard !flow.live.isEmpty else { return [(0, [])] }
         return Dictionary(grouping: zip(flow.live, keys), by: \.1).sorted { $0.key < $1.key }
             .map { (Int($0.key), $0.value.map(\.0)) }
@@ -541,23 +542,23 @@ struct StageDriver {
         if reason.name.isEmpty {
             breach(.drops, "a record is dropped without a reason")
         } else if !isHyphenated(reason.name) {
-            breach(.drops, "the reason `\(reason)` is no lower-case word or hyphenated words, such as `too-short`")
+            breach(.drops, "the reason `\(reason)` is not lower-case words joined by hyphens, such as `too-short`")
         }
     }
 
     private mutating func check(_ name: String, _ value: Report) {
         if name.isEmpty { breach(.drops, "a measure has no name") }
         if Measure.isReserved(name) {
-            breach(.drops, "a measure is called `\(name)`, which is a key of every line of the ledger")
+            breach(.drops, "a measure is named `\(name)`, which is reserved: every line of the ledger has that key")
         }
         if let real = value.realValue, !real.isFinite {
-            breach(.drops, "the measure `\(name)` is \(real), which the ledger can't hold")
+            breach(.drops, "the measure `\(name)` is \(real), which JSON can't represent")
         }
     }
 
     // MARK: Pieces
 
-    /// The results of `body` for each number, worked out on the threads of the variation.
+    /// The results of `body` for each number, computed on the threads of the variation.
     private func pieces<Piece: Sendable>(_ count: Int, _ body: @Sendable (Int) -> Piece) -> [Piece] {
         let results = Mutex<[Piece?]>(Array(repeating: nil, count: count))
         variation.parallel(count) { piece in
@@ -568,14 +569,14 @@ struct StageDriver {
     }
 }
 
-/// Lower-case words and digits with hyphens between them.
+/// Whether `name` is lower-case letters and digits, in words joined by hyphens.
 func isHyphenated(_ name: String) -> Bool {
     !name.isEmpty && !name.hasPrefix("-") && !name.hasSuffix("-") && !name.contains("--")
         && name.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 }
 }
 
 extension StageError {
-    /// What the engine says, with exact numbers of its own, before anything is read.
+    /// The error that the engine gives, with its own exact numbers, before anything is read.
     fileprivate static func tooLarge(_ need: Int, _ context: StageContext, advice: String?) -> StageError {
         StageError(
             .memory,

@@ -3,7 +3,7 @@ public import SluiceCore
 import Synchronization
 
 extension Parallel {
-    /// Pieces on threads of their own, `width` at a time, with the caller working too; handed out in no fixed order.
+    /// Runs pieces on `width` threads, the calling one included, in no fixed order.
     public static func threads(_ width: Int) -> Parallel {
         Parallel(width: width) { pieces, body in
             withoutActuallyEscaping(body) { body in
@@ -13,7 +13,7 @@ extension Parallel {
                         let piece = next.take()
                         guard piece < pieces else { return }
                         body(piece)
-                        // Lets the others in between, so that few short pieces don't all run on one thread.
+                        // Yields to the other threads, so that a few short pieces don't all run on one thread.
                         sched_yield()
                     }
                 }

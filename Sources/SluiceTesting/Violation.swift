@@ -1,36 +1,36 @@
 /// A breach of the stage contract.
 public struct Violation: Sendable, Hashable, CustomStringConvertible {
-    /// Which promise is broken; new ones may come.
+    /// The broken promise. New rules may be added.
     public struct Rule: Sendable, Hashable, CustomStringConvertible {
         public let description: String
 
         init(_ name: String) { description = name }
 
-        /// The descriptor holds together: names, defaults and examples that its own options take.
+        /// The descriptor is consistent: names are valid, and options accept their own defaults and examples.
         public static let descriptor = Rule("descriptor")
-        /// The stage works on the records it was given.
+        /// The stage works on the given records.
         public static let works = Rule("works")
         /// The same input gives the same result, every time.
         public static let repeats = Rule("repeats")
-        /// Threads and their order leave no trace in the result.
+        /// Threads and their order do not affect the result.
         public static let threads = Rule("threads")
-        /// Block limits leave no trace in the result.
+        /// Block boundaries do not affect the result.
         public static let blocks = Rule("blocks")
         /// Summaries merge in any tree and order to the same result.
         public static let merges = Rule("merges")
-        /// The stage reads what it declares and nothing else, and of live records only.
+        /// The stage reads only what it declares, and only of live records.
         public static let reads = Rule("reads")
-        /// The stage writes what it declares, in the declared type, and nothing else.
+        /// The stage writes all that it declares, in the declared type, and nothing else.
         public static let writes = Rule("writes")
-        /// Drops have reasons, and numbers that can be written down.
+        /// Drops have reasons, and measures that JSON can represent.
         public static let drops = Rule("drops")
-        /// Ranks, quotas and partners of a selection fit together.
+        /// Ranks, quotas and partners of a selection are consistent.
         public static let selection = Rule("selection")
-        /// Nothing to work on is legal.
+        /// The stage works without any records.
         public static let empty = Rule("empty")
-        /// The order of records counts; the numbers of files and lines don't.
+        /// Only the order of records matters, not file and line numbers.
         public static let ordinals = Rule("ordinals")
-        /// Memory decides how a result is reached, not which.
+        /// Memory affects how a result is reached, not the result.
         public static let memory = Rule("memory")
     }
 

@@ -183,8 +183,8 @@ import Testing
         #expect(
             auto[0].contains(
                 "s ≥ ln(k/δ)/p = \(ClusterStage.sampleSize(256)) with k = 256, p = 1/5120 = 0.00020, δ = 0.01"))
-        #expect(auto[1].contains("0.00020 of the records or more is met with probability 0.99"))
-        #expect(try notes(["clusters": 5000], records: 10_000_000)[0].contains("which becomes 131072"))
+        #expect(auto[1].contains("at least 0.00020 of the records is sampled with probability 0.99"))
+        #expect(try notes(["clusters": 5000], records: 10_000_000)[0].contains("adjusted to 131072"))
         #expect(
             try notes(["clusters": 8, "reservoir": 20_000], records: 100_000)[0].contains(
                 "reservoir 20000 as the definition says"))

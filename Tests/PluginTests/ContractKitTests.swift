@@ -382,7 +382,7 @@ private struct BadlyDescribed: Stage, Transform {
             ])
         #expect(
             check(AboveMean.self, ["fault": "forgets to merge"]).first { $0.rule == .merges }?.message.hasPrefix(
-                "merging into an empty summary lost something") == true)
+                "merging into an empty summary loses something") == true)
         #expect(
             check(Best.self, ["fault": "writes more than ranks"]).first?.message
                 == "the stage declares that it writes `top_rank`, and a selection writes `rank` and nothing else")

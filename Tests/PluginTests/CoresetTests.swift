@@ -174,7 +174,7 @@ import Testing
         let over = stageError { _ = try quotas(.count(11)) }
         #expect(over?.code == .invalidData)
         #expect(
-            over?.message == "`keep` asks for 11 records and only 10 reach the stage; lower it, or give a percentage")
+            over?.message == "`keep` asks for 11 records but only 10 reach the stage; lower it, or give a percentage")
         #expect(stageError { _ = try quotas(.count(0)) }?.option == "keep")
         #expect(try CoresetStage.make(["keep": 5]).quotas(for: []) == [])
         #expect(stageError { _ = try CoresetStage.make(["keep": 5, "shares": "equal"]) }?.option == "shares")
@@ -270,7 +270,7 @@ import Testing
                 ["keep": 5, "already": .text(path)], columns: [ColumnSpec(.embedding, .vector(dimension: 24))])
         }
         #expect(other?.option == "already")
-        #expect(other?.message.contains("have 3 components where `embedding` has 24") == true)
+        #expect(other?.message.contains("have 3 components; `embedding` has 24") == true)
         let none = stageError { _ = try selection(["keep": 5, "already": "/nonexistent.npy"]) }
         #expect(none?.option == "already")
     }
@@ -390,7 +390,7 @@ import Testing
         }
         let stage = try CoresetStage.make(["keep": 5, "per": "cluster", "floor": 3])
         let error = stageError { _ = try stage.quotas(for: [10, 2, 10]) }
-        #expect(error?.message.contains("`floor: 3` asks for 8 records of 3 clusters and `keep` for 5") == true)
+        #expect(error?.message.contains("`floor: 3` needs 8 records of 3 clusters but `keep` allows 5") == true)
     }
 
     @Test func optionsOfAnotherMethodAreErrors() {

@@ -171,20 +171,20 @@ import Testing
 
     @Test func mistakesInATemplateSayWhere() throws {
         let mistakes = [
-            ("{a", "`template`, character 1: `{` is never closed; write `{{` for a brace in the text"),
-            ("é{a}}", "`template`, character 5: `}` closes nothing; write `}}` for a brace in the text"),
+            ("{a", "`template`, character 1: `{` is never closed; write `{{` for a literal brace"),
+            ("é{a}}", "`template`, character 5: unmatched `}`; write `}}` for a literal brace"),
             (
                 "ab {}",
-                "`template`, character 4: a field's name must stand between the braces, such as `{instruction}` or `{input?}`"
+                "`template`, character 4: the braces must contain a field's name, such as `{instruction}` or `{input?}`"
             ),
             (
                 "{?}",
-                "`template`, character 1: a field's name must stand between the braces, such as `{instruction}` or `{input?}`"
+                "`template`, character 1: the braces must contain a field's name, such as `{instruction}` or `{input?}`"
             ),
             ("{{a}}", "`template` names no field, so every record would get the same text; write fields as `{name}`"),
             (
                 "alpcaa",
-                "there is no template `alpcaa`; did you mean `alpaca`? Known are auto, alpaca, prompt-completion, question-answer, chatml; one of your own names its fields in braces, such as `{prompt}`"
+                "unknown template `alpcaa`; did you mean `alpaca`? Known are auto, alpaca, prompt-completion, question-answer, chatml; a template of your own names its fields in braces, such as `{prompt}`"
             ),
         ]
         for (template, message) in mistakes {

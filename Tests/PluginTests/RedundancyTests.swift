@@ -381,7 +381,7 @@ private struct PlainLift {
             _ = try filter(["method": "lift", "keep": 12], clustered(10, dimension: 16, centres: 2), dimension: 16)
         }
         #expect(
-            error?.message == "`keep` asks for 12 records and only 10 reach the stage; lower it, or give a percentage")
+            error?.message == "`keep` asks for 12 records but only 10 reach the stage; lower it, or give a percentage")
     }
 
     @Test func swiftSpellingGivesOnlyWhatWasSet() {

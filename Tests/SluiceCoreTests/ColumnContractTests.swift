@@ -88,7 +88,7 @@ private struct Chooser: Stage, Selection {
         #expect(
             try problems([StageSpec("writer", ["column": "scores"])], output) == [
                 "`record: messages` writes the column `messages`, which no stage makes",
-                "`annotate` names `scroe`, which no stage writes; did you mean `scores`?",
+                "`output.annotate` names `scroe`, which no stage writes; did you mean `scores`?",
             ])
     }
 
@@ -112,7 +112,7 @@ private struct Chooser: Stage, Selection {
     @Test func theTypeIsThatOfTheOutputToo() throws {
         #expect(
             try problems([writer("text", "real")], OutputSpec(directory: "o", record: .formatted)) == [
-                "`record: formatted` writes the column `text`, which holds reals and must hold bytes"
+                "`record: formatted` writes the column `text`, which holds reals; it must hold bytes"
             ])
         #expect(
             try problems([writer("text")], OutputSpec(directory: "o", annotate: ["text", "text"])) == [
@@ -139,7 +139,7 @@ private struct Chooser: Stage, Selection {
     ])
     func badNamesAreRefused(name: String) throws {
         let found = try problems([writer(name)])
-        #expect(found.count == 1 && found[0].hasPrefix("stage 1 `writer` writes a column called `\(name)`"), "\(found)")
+        #expect(found.count == 1 && found[0].hasPrefix("stage 1 `writer` writes a column with the invalid name `\(name)`"), "\(found)")
     }
 
     @Test func anOptionThatNamesAColumnTakesNames() {

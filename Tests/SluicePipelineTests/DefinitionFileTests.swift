@@ -291,7 +291,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o, annotate: [clutser]}\n",
-            "3:35: `annotate` names `clutser`, which no stage writes"
+            "3:35: `output.annotate` names `clutser`, which no stage writes"
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o, record: formatted}\n",

@@ -4,7 +4,7 @@ import PackageDescription
 let package = Package(
     name: "custom-stage",
     dependencies: [
-        // Yours would say: .package(url: "https://…/sluice", from: "0.1.0")
+        // In your package: .package(url: "https://…/sluice", from: "0.1.0")
         .package(name: "Sluice", path: "../..")
     ],
     targets: [

@@ -1,7 +1,7 @@
 """The longer half of the demo data: for each ability, records of several sentences or with a computation worked out.
 
-Each function takes a draw (`history` also the table of events) and gives what the function of the same ability in
-make_demo_data.py gives.
+Each function takes a draw (`history` also the table of events) and returns records in the form of the function of the
+same ability in make_demo_data.py.
 """
 
 import itertools

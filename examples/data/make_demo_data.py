@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the demo data: demo-0.jsonl.zst, demo-1.jsonl.zst and demo-2.jsonl.zst, beside this script or in DIRECTORY.
+"""Writes the demo data: demo-0.jsonl.zst, demo-1.jsonl.zst and demo-2.jsonl.zst, next to this script or in DIRECTORY.
 
     make_demo_data.py [DIRECTORY]
 
-Instruction records over the ten abilities of the DoIT paper (arXiv 2310.19651), made from tables of facts and from
-computations, so that every answer is right. Standard library and the zstd program only. The records are the same on
-every run and with every Python from 3.8; the compressed bytes may differ with another zstd.
+Instruction records over the ten abilities of the DoIT paper (arXiv 2310.19651), made from tables of facts and
+computations, so that every answer is right. Needs only the standard library and the zstd program. The records are the
+same on every run with Python 3.8 or later; the compressed bytes may depend on the zstd version.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from fractions import Fraction
 
 import long_records
 
-# Of each ability: records of a sentence or two, and long ones.
+# For each ability: records of a sentence or two, and long ones.
 SHORT, LONG = 200, 420
 EXACT_DUPLICATES = 160
 NEAR_DUPLICATES = 200
@@ -655,7 +655,7 @@ def main():
     planted += MALFORMED + [(file, line(record)) for file, record in UNFIT]
     lines = [[encoded for encoded, _ in file] for file in files]
     for file, encoded in planted:
-        # A copy may stand in the same file as its original or in the next one, and before or after it.
+        # A copy may be in the same file as its original or in the next one, before or after it.
         target = (file + draw.below(2)) % 3 if (file, encoded) not in MALFORMED else file
         lines[target].insert(draw.below(len(lines[target]) + 1), encoded)
 

@@ -1,9 +1,9 @@
 #pragma once
-// A C face on simdjson for one job: check one line of JSON completely, and hand out some of its fields.
+// A C interface to simdjson for one job: validate one line of JSON completely and extract some of its fields.
 //
-// The fast way runs simdjson's first stage (UTF-8, quotes, structural positions) and walks those positions with a
-// strict grammar of its own, so that numbers of any size stay valid and keep their spelling. The slow way is a plain
-// scalar validator of RFC 8259; it names the place of a fault, and takes lines too long for the position table.
+// The fast path runs simdjson's first stage (UTF-8, quotes, structural positions) and walks those positions with its
+// own strict grammar, so that numbers of any size are valid and keep their spelling. The slow path is a plain scalar
+// validator of RFC 8259; it locates faults and handles lines too long for the position table.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,14 +43,14 @@ enum { SLUICE_JSON_AUTO = 0, SLUICE_JSON_FAST = 1, SLUICE_JSON_SLOW = 2 };
 
 typedef struct sluice_json sluice_json;
 
-/// A field of the last line: where its bytes were put, counted from the start of the output, and what they are.
+/// A field of the last line: the offset of its bytes from the start of the output, their length and kind.
 typedef struct {
     uint64_t offset;
     uint32_t length;
     uint32_t kind;
 } sluice_json_field;
 
-/// NULL when memory is short.
+/// NULL if out of memory.
 sluice_json *sluice_json_create(void);
 void sluice_json_destroy(sluice_json *json);
 
@@ -59,13 +59,14 @@ int sluice_json_add_path(sluice_json *json, const uint8_t *keys, const size_t *l
 /// Adds the field that recognises chat turns. Returns the field's number.
 int sluice_json_add_chat(sluice_json *json);
 
-/// Checks one line (without its line end) and remembers where the fields are. On SLUICE_JSON_OK `*needed` is a bound
-/// for the bytes that `sluice_json_emit` writes; on any other code `*position` is the byte in the line that shows it.
+/// Validates one line (without its line end) and remembers where the fields are. On SLUICE_JSON_OK `*needed` is an
+/// upper bound of the bytes that `sluice_json_emit` writes; on any other code `*position` is the offset in the line
+/// that shows the fault.
 int sluice_json_parse(sluice_json *json, const uint8_t *line, size_t length, int mode, size_t *needed,
                       size_t *position);
 
 /// Writes the fields of the line just checked to `out`, which has room for `needed` bytes; returns the bytes written.
-/// Offsets are `base` plus the place in `out`. The line must still be where it was.
+/// Offsets are `base` plus the position in `out`. The line must not have moved.
 size_t sluice_json_emit(sluice_json *json, const uint8_t *line, uint8_t *out, uint64_t base,
                         sluice_json_field *fields);
 

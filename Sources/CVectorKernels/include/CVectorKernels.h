@@ -2,11 +2,12 @@
 // Kernels over row-major Int8 vectors (`n` rows of `d` components, no padding, any alignment) and a few over Double.
 //
 // Every path computes the same bits: integer results are exact, and the floating-point kernels fix the order of every
-// sum, never contract a multiply and an add, and use + - * / sqrt alone. No kernel reads or writes outside its arguments.
+// sum, never contract a multiply and an add, and use only + - * / sqrt. No kernel reads or writes outside its
+// arguments.
 //
-// `Benchmarks/kernels.sh` measures each beside what a core of the machine can do at most; docs/architecture.md has the figures.
+// `Benchmarks/kernels.sh` compares each with the peak of a core; docs/architecture.md has the figures.
 //
-// Limits: 1 <= d <= SVK_MAX_DIMENSION, so that every product fits Int32; components may be anything, -128 too.
+// Limits: 1 <= d <= SVK_MAX_DIMENSION, so that every product fits Int32; components may be any Int8, including -128.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,20 +23,21 @@ typedef struct svk_kernels {
     int32_t path;
     const char *_Nonnull name;
 
-    /// out[i] = rows[i] . x, for n rows (those that `select` names, or 0..<n where it's NULL). Bound by memory bandwidth.
+    /// out[i] = rows[i] . x, for n rows (those that `select` names, or 0..<n if it is NULL). Limited by memory
+    /// bandwidth.
     void (*_Nonnull dots)(const int8_t *_Nonnull x, const int8_t *_Nonnull rows, const uint32_t *_Nullable select,
                           size_t n, size_t d, int32_t *_Nonnull out);
     /// out[i] = rows[i] . rows[i].
     void (*_Nonnull norms)(const int8_t *_Nonnull rows, size_t n, size_t d, int32_t *_Nonnull out);
 
     /// Packs k columns (each a vector of d components, row-major) for `nearest` and `products`. `bias` (k values, or
-    /// NULL for 0) is what `nearest` adds to each column. `packed` holds svk_packed_bytes(k, d), aligned to 64, and is
-    /// read by the path that packed it only.
+    /// NULL for 0) is what `nearest` adds to each column. `packed` has svk_packed_bytes(k, d) bytes, aligned to 64;
+    /// only the path that packed it can read it.
     void (*_Nonnull pack)(const int8_t *_Nonnull columns, size_t k, size_t d, const int32_t *_Nullable bias,
                           void *_Nonnull packed);
     /// For every row: value = min over columns c of bias[c] - 2 (row . c), index = the lowest column that reaches it,
-    /// second (if not NULL) = the min over all columns but this one, INT32_MAX where there is none.
-    /// `select` names the n rows to take (NULL: rows 0..<n); outputs are dense, one for each row taken.
+    /// second (if not NULL) = the min over all other columns, INT32_MAX if there are none. `select` names the n rows to
+    /// take (NULL: rows 0..<n); outputs are dense, one per row taken.
     /// |bias| <= 2^29. k = 0 gives INT32_MAX and UINT32_MAX.
     void (*_Nonnull nearest)(const int8_t *_Nonnull rows, const uint32_t *_Nullable select, size_t n,
                              const void *_Nonnull packed, uint32_t *_Nonnull index, int32_t *_Nonnull value,
@@ -71,12 +73,13 @@ typedef struct svk_kernels {
     /// ((s0+s4)+(s2+s6)) + ((s1+s5)+(s3+s7)).
     double (*_Nonnull inner)(size_t n, const double *_Nonnull x, const double *_Nonnull y);
     /// Applies `count` plane rotations to the rows first, first - 1, ... of a matrix with row stride `stride`, on
-    /// `width` columns: rotation t mixes rows i = first - t and i + 1 as (x_i, x_i+1) -> (c x_i - s x_i+1, s x_i + c x_i+1).
+    /// `width` columns: rotation t mixes rows i = first - t and i + 1 as (x_i, x_i+1) -> (c x_i - s x_i+1, s x_i + c
+    /// x_i+1).
     void (*_Nonnull rotate)(double *_Nonnull rows, size_t stride, size_t width, size_t first, size_t count,
                             const double *_Nonnull c, const double *_Nonnull s);
 } svk_kernels;
 
-/// The kernels of one path, or NULL where this machine (or this build) lacks it.
+/// The kernels of one path, or NULL if this machine (or this build) lacks it.
 const svk_kernels *_Nullable svk_path_kernels(int path);
 /// The kernels in use: the environment variable SLUICE_KERNELS (portable, avx2, avx512vnni, neon) if it names a path
 /// that the machine has, else the fastest; or what `svk_select` chose last.
@@ -88,20 +91,19 @@ int svk_select(int path);
 size_t svk_packed_bytes(size_t k, size_t d);
 /// Bytes of one interleaved panel of n rows: the same for every path.
 size_t svk_gram_panel_bytes(size_t n);
-/// Where weight (i, j) of `project` lies.
+/// The index of weight (i, j) of `project`.
 static inline size_t svk_weight_index(size_t i, size_t j, size_t d, size_t m) {
     size_t panel = j / 24, width = m - panel * 24 < 24 ? m - panel * 24 : 24;
     return panel * 24 * d + i * width + (j - panel * 24);
 }
 
-/// The keeper of running minima: for each of n rows (the `select`ed ones, or 0..<n) with squared distance
-/// value[t] + norm[row] to the nearest of new centres: where that is below least[row], least and owner take it
-/// (owner = base + index[t]).
+/// Updates running minima. Each of n rows (the `select`ed ones, or 0..<n) has the squared distance value[t] + norm[row]
+/// to the nearest of the new centres; if that is below least[row], least and owner are set (owner = base + index[t]).
 void svk_fold_least(const uint32_t *_Nullable select, size_t n, const uint32_t *_Nonnull index,
                     const int32_t *_Nonnull value, const int32_t *_Nonnull norm, int32_t *_Nonnull least,
                     int32_t *_Nonnull owner, int32_t base);
 /// Writes to out the rows i in 0..<n with reach[owner[i] + shift] < 4 least[i] (as 64-bit numbers): those that the
-/// triangle inequality doesn't settle. Returns their count.
+/// triangle inequality does not settle. Returns their count.
 size_t svk_unsettled(const int32_t *_Nonnull least, const int32_t *_Nonnull owner, size_t n,
                      const int32_t *_Nonnull reach, int32_t shift, uint32_t *_Nonnull out);
 /// Writes to out the rows i in 0..<n with value[i] >= threshold. Returns their count.

@@ -1,11 +1,11 @@
 public import SluiceCore
 
-/// Drops records whose text has too few words, and writes how many each has.
+/// Drops records whose text has too few words, and writes the number of words of each.
 public struct MinWords: Stage, Transform {
     public static let descriptor = Descriptor(
         name: "min-words", summary: "Drops records whose text has fewer words than `least`.",
         options: [
-            OptionSpec("least", .integer(1...1_000_000), default: 5, help: "words that a text must have", example: "20")
+            OptionSpec("least", .integer(1...1_000_000), default: 5, help: "least number of words", example: "20")
         ])
 
     private let least: Int

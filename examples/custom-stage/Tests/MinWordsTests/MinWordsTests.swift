@@ -3,7 +3,7 @@ import SluiceCore
 import SluiceTesting
 import Testing
 
-/// What an earlier stage would have written.
+/// Texts that an earlier stage would have written.
 private let texts = [
     "", " ", "one", "one two", "one  two\nthree", "a b c d", "\ta\u{3000}b ", "much longer than all the others are",
 ]
