@@ -119,8 +119,8 @@ import Testing
         let outcome = try space.sluice("plan", "run.yaml", "--threads", "2", "--records", "2000000")
         #expect(outcome.status == 0)
         for words in [
-            "estimates are for 2,000,000 records (as --records says)", "read twice",
-            "memory: 512 MiB in all; the smallest budget that would do is ", "always ", "the program",
+            "estimates are for 2,000,000 records (from --records)", "read twice",
+            "memory: 512 MiB in all; this plan needs at least ", "always ", "the program",
             "2 summaries and what is made of them", "groups that are chosen from",
             "s ≥ ln(k/δ)/p = 11218 with k = 64, p = 1/1280 = 0.00078, δ = 0.01",
             "`coreset`: a group of more than ", "columns: 424 bytes a record", "of work files until the end",
