@@ -30,7 +30,7 @@ struct StagesCommand: ParsableCommand {
         guard let stage = registry[name] else {
             let near = Registry.nearest(to: name, in: registry.names).map { "; did you mean `\($0)`?" } ?? "."
             throw CommandFailure.usage(
-                "there is no stage `\(Printable.name(name))`\(near) Known are \(registry.names.joined(separator: ", "))."
+                "there is no stage `\(Printable.name(name))`\(near) Known stages are \(registry.names.joined(separator: ", "))."
             )
         }
         describe(stage.descriptor)
