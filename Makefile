@@ -16,7 +16,7 @@ help: ## list the targets
 setup: ## install missing C libraries (Debian packages)
 	@scripts/setup.sh
 
-build: setup ## build .build/release/sluice, a single binary that includes the Swift runtime
+build: setup ## build .build/release/sluice (includes the Swift runtime)
 	$(RELEASE)
 
 demo: build ## curate the demo data with examples/quickstart.yaml
@@ -31,7 +31,7 @@ lint: ## check the code rules that a text search can check
 format: ## format the Swift sources by .swift-format
 	swift format --in-place --recursive --parallel Package.swift Sources Plugins Tests $(CUSTOM)/Package.swift $(CUSTOM)/Sources $(CUSTOM)/Tests
 
-bench: build ## compare with other programs, installed into a virtual environment
+bench: build ## compare with other programs (in a virtual environment)
 	Benchmarks/run.sh
 
 clean: ## remove build products and the demo's output
@@ -51,5 +51,5 @@ fuzz: ## fuzz the readers, FUZZ_SECONDS (60) each
 soak: build ## run the long fault tests: every fault, hundreds of kills
 	@scripts/soak.sh
 
-neon: ## compare the emulated NEON kernels with the portable ones (needs two Debian packages)
+neon: ## compare the NEON kernels (emulated) with the portable ones
 	@scripts/neon.sh

@@ -34,8 +34,8 @@ here=Benchmarks
 python=$here/.venv/bin/python
 
 if ! compgen -G "$data/data/p3-*.jsonl.zst" > /dev/null || [ ! -f "$data/tools/big_corpus.py" ]; then
-    echo "bench: skipped: $data has no data/p3-*.jsonl.zst and tools/big_corpus.py to make the corpora from."
-    echo "bench: name another folder: Benchmarks/run.sh FOLDER, or SLUICE_DATA=FOLDER make bench"
+    echo "bench: skipped: $data has no data/p3-*.jsonl.zst and tools/big_corpus.py for making the corpora."
+    echo "bench: to use another folder: Benchmarks/run.sh FOLDER, or SLUICE_DATA=FOLDER make bench"
     exit 0
 fi
 for tool in zstd awk python3 swift; do
@@ -43,7 +43,7 @@ for tool in zstd awk python3 swift; do
 done
 
 if [ ! -x $python ]; then
-    echo "bench: making a virtual environment with the peers"
+    echo "bench: making a virtual environment with the other tools"
     python3 -m venv $here/.venv
 fi
 if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss, orjson, msgspec, xxhash, zstandard, pandas' 2> /dev/null; then
