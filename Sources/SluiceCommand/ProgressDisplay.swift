@@ -125,8 +125,8 @@ extension ProgressState {
     }
 }
 
-/// The speed of a phase over its last ten seconds. A resumed run skips finished work almost at once, and that speed says
-/// nothing about the rest.
+/// The speed of a phase over its last ten seconds. A resumed run skips finished work almost at once, and the speed of
+/// that says nothing about the rest.
 struct Pace {
     private static let window = 10.0
     private var states: [ProgressState] = []

@@ -28,7 +28,8 @@ enum RunDefinition {
 
     private static func stages(_ manifest: Report) -> [Report] { manifest["definition"]?["stages"]?.elements ?? [] }
 
-    /// The stages after the embedding one, with the options that decide the selection: `cluster, coreset medoids per cluster`.
+    /// The stages after the embedding one, with the options that decide the selection, such as
+    /// `cluster, coreset medoids per cluster`.
     ///
     /// - Parameter embedding: the index of the stage that writes the vectors.
     static func choice(of manifest: Report, after embedding: Int) -> String {
