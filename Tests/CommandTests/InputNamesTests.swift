@@ -108,6 +108,6 @@ import Testing
         let folder = try space.sluice("check", ".")
         #expect(folder.status == 2)
         #expect(folder.errorText.contains(". is a folder; name a definition"), "\(folder.errorText)")
-        #expect(folder.errorText.contains("it holds run.yaml"), "\(folder.errorText)")
+        #expect(folder.errorText.contains("it contains run.yaml"), "\(folder.errorText)")
     }
 }
