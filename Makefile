@@ -1,4 +1,4 @@
-# What a person does with the project. `make help` lists it.
+# The entry points of the project. `make help` lists them.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -10,46 +10,46 @@ RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinke
 BINARY := .build/release/sluice
 CUSTOM := examples/custom-stage
 
-help: ## list what can be made
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: ## install the C libraries where they are missing (Debian packages)
+setup: ## install missing C libraries (Debian packages)
 	@scripts/setup.sh
 
-build: setup ## build .build/release/sluice, one binary with the Swift runtime in it
+build: setup ## build .build/release/sluice (includes the Swift runtime)
 	$(RELEASE)
 
-demo: build ## curate the demo data by examples/quickstart.yaml
+demo: build ## curate the demo data with examples/quickstart.yaml
 	@scripts/demo.sh $(BINARY)
 
-test: build lint ## run all tests, and those of examples/custom-stage
+test: build lint ## run all tests, including those of examples/custom-stage
 	@scripts/test.sh $(BINARY)
 
-lint: ## check the rules of the code that a text search can check
+lint: ## check the code rules that a text search can check
 	@scripts/lint.sh
 
-format: ## lay the Swift sources out by .swift-format
+format: ## format the Swift sources by .swift-format
 	swift format --in-place --recursive --parallel Package.swift Sources Plugins Tests $(CUSTOM)/Package.swift $(CUSTOM)/Sources $(CUSTOM)/Tests
 
-bench: build ## measure against other programs (they are installed into a virtual environment)
+bench: build ## compare with other programs (in a virtual environment)
 	Benchmarks/run.sh
 
-clean: ## remove what was built and what the demo wrote
+clean: ## remove build products and the demo's output
 	rm -rf .build $(CUSTOM)/.build demo-out
 
 .PHONY: fuzz soak neon steady
 
 N ?= 50
 
-steady: build ## run the tests that start processes N (50) times beside two busy loops
+steady: build ## run the process tests N (50) times next to two busy loops
 	swift build --build-tests
 	@SLUICE_BINARY=$(CURDIR)/$(BINARY) scripts/steady.sh $(N)
 
 fuzz: ## fuzz the readers, FUZZ_SECONDS (60) each
 	@scripts/fuzz.sh
 
-soak: build ## the long loops of the fault tests: every fault, hundreds of kills
+soak: build ## run the long fault tests: every fault, hundreds of kills
 	@scripts/soak.sh
 
-neon: ## compare the NEON kernels with the portable ones, emulated (takes two Debian packages)
+neon: ## compare the NEON kernels (emulated) with the portable ones
 	@scripts/neon.sh

@@ -1,11 +1,11 @@
-"""Benchmark: read zstd JSON Lines, keep the first record of each (prompt, completion), write. Sluice beside the tools that do the same.
+"""Benchmark: read zstd JSON Lines, keep the first record of each (prompt, completion), write.
 
 usage: dedupe.py --sluice BINARY --corpus FILE.jsonl.zst [--repetitions N] [--results FOLDER] [--only TEXT]
        dedupe.py --ways --corpus FILE.jsonl.zst [--repetitions N] [--results FOLDER] [--only TEXT]
 
-Like is compared with like: all read the same zst file, all keep the order of the input, all write the same records, once as they
-are and once as zst of level 3. `--ways` runs every way that was tried of every other tool; a benchmark takes each tool's fastest
-way that gives this result, from the newest table of ways in RESULTS.
+The tasks are equal: all tools read the same zst file, keep the order of the input and write the same records, once uncompressed
+and once as zst level 3. `--ways` runs all tested ways to use the other tools; a benchmark then uses each tool's fastest way that
+gives this result, from the newest table of ways in RESULTS.
 """
 
 import argparse
@@ -34,7 +34,7 @@ stages: []
 output: {{directory: sluice-out, {output}}}
 """
 PLAIN, ZST = "plain", "zst"
-# What is taken where no table of ways is there.
+# The ways to use if there is no table of ways.
 DEFAULTS = {
     ("Polars", PLAIN): "scan-sink", ("Polars", ZST): "scan-sink", ("DuckDB", PLAIN): "arg-min", ("DuckDB", ZST): "arg-min",
     ("Python", PLAIN): "msgspec-pipes", ("Python", ZST): "msgspec-pipes", ("awk", PLAIN): "LC_ALL=C mawk", ("awk", ZST): "LC_ALL=C mawk"}
@@ -52,7 +52,7 @@ def lines_of(path):
 
 
 def digest_of(path):
-    """How many records, and a digest of their fields in the order of the file, however they are spelled."""
+    """The number of records, and a digest of their fields in file order, independent of spelling."""
     import orjson
 
     count, digest = 0, hashlib.blake2b(digest_size=16)
@@ -64,7 +64,7 @@ def digest_of(path):
 
 
 def checked(folder, name, key, known):
-    """Looks at the output once for each task; of later runs only its size is looked at, which must be the same."""
+    """Reads the output of the first run of each task; of later runs only the size, which must be the same."""
     def check(_):
         path = folder / name
         size = path.stat().st_size
@@ -96,7 +96,7 @@ def awk_command(way, name, target):
 
 
 def ways_of(tool):
-    """Names of ways and whether they keep the order."""
+    """Names of ways, and whether they keep the order."""
     if tool == "awk":
         return {way: True for way in AWKS if shutil.which(way.split()[-1])}
     return {way: entry[-1] for way, entry in importlib.import_module(SCRIPTS[tool]).WAYS.items()}
@@ -120,12 +120,12 @@ def peer(tool, way, packing, corpus, known, note=""):
 
 
 def chosen_ways(results):
-    """The fastest way of each tool by the newest table of ways."""
+    """The fastest way of each tool, from the newest table of ways."""
     best = dict(DEFAULTS)
     tables = sorted(results.glob("*-dedupe-ways.json")) if results else []
     if tables:
         best.update({tuple(key.split("/")): way for key, way in json.loads(tables[-1].read_text())["best"].items()})
-    # gawk, say, may be gone since.
+    # A tool such as gawk may have been removed since.
     return {key: way if way in ways_of(key[0]) else DEFAULTS[key] for key, way in best.items()}
 
 
@@ -213,12 +213,12 @@ def run_ways(given, corpus, about):
             all_tasks += found
             sections += [f"## {tool}, {'not compressed' if packing == PLAIN else 'zst level 3'}", measure.table(found)]
     about["best"] = best
-    # Those that keep no order can agree on the number of rows alone, and pandas spells some records otherwise.
+    # Ways that keep no order can agree only on the number of rows, and pandas spells some records differently.
     rows = {r["rows"] for t in all_tasks for r in t.runs if "rows" in r}
     text = "\n\n".join([
         f"# Ways of the other tools: read, dedupe, write {about['corpus']['rows']:,} records",
-        f"Each way of a tool in turns, {given.repetitions} times each. Of those that keep the order of the input the one with the least "
-        f"median is taken for the benchmark. {measure.describe(about)}", *sections,
+        f"The ways of a tool run in turns, {given.repetitions} times each. The benchmark uses the one with the lowest median among those "
+        f"that keep the order of the input. {measure.describe(about)}", *sections,
         agreement([t for t in all_tasks if t.keeps], "All that keep the order"),
         f"Rows that any of them wrote: {', '.join(f'{r:,}' for r in sorted(rows))}."])
     save(given, "dedupe-ways", about, all_tasks, text)
@@ -234,7 +234,7 @@ def run_benchmark(given, corpus, about):
     if given.cap:
         for task in sum(groups, []):
             task.command = f"ulimit -v {given.cap << 20}; {task.command}"
-    # What the copy copies; and the input lies in the page cache for all of them.
+    # The input of the copy. This also brings the corpus into the page cache for all tasks.
     shutil.rmtree(folder / "sluice-out", ignore_errors=True)
     figures, output = measure.run(f"{sluice} run --progress none dedupe-3.yaml", folder)
     if figures["status"] != 0:
@@ -243,8 +243,8 @@ def run_benchmark(given, corpus, about):
     shutil.rmtree(folder / "sluice-out")
     parts = [
         f"# Read, dedupe, write: {about['corpus']['rows']:,} records",
-        f"The tasks of a table in turns, {given.repetitions} times each. Every tool reads the same zst file, keeps the input's order and is run "
-        f"in its fastest way ([tried](./), the newest `dedupe-ways`). {measure.describe(about)}"]
+        f"The tasks of a table run in turns, {given.repetitions} times each. Every tool reads the same zst file, keeps the input's order and runs "
+        f"in its fastest way (see the newest `dedupe-ways` in [this folder](./)). {measure.describe(about)}"]
     for group, title in zip(groups, ("Not compressed", "zst level 3")):
         measure.alternate(group, folder, given.repetitions)
         others = [t for t in group if not t.name.startswith("Sluice")]
@@ -256,10 +256,10 @@ def run_benchmark(given, corpus, about):
         (folder / leftover).unlink(missing_ok=True)
     parts.append(
         "CPU is user and system time of all processes; peak memory is that of the largest process. Sluice and awk write the records' own "
-        "bytes, Python too; Polars and DuckDB write them anew, without blanks between tokens. Sluice returns when its output is on the disk, and writes a ledger "
-        "of what it dropped; its zst is frames of 2 MiB that can be read one by one, which makes it larger. awk compares whole lines, which here comes to the same.")
+        "bytes, Python too; Polars and DuckDB format them again, without spaces between tokens. Sluice returns when its output is on disk, and writes a ledger "
+        "of the dropped records; its zst has independent frames of 2 MiB, which makes it larger. awk compares whole lines, which gives the same result here.")
     if given.cap:
-        parts.append(f"No task may use more than {given.cap} GiB of address space, so that none takes the machine down.")
+        parts.append(f"No task may use more than {given.cap} GiB of address space, so that none exhausts the machine.")
     save(given, given.kind, about, sum(groups, []), "\n\n".join(parts))
     return 1 if any("DIFFER" in part for part in parts) else 0
 
@@ -270,11 +270,11 @@ def main():
     options.add_argument("--corpus", type=Path, required=True)
     options.add_argument("--repetitions", type=int, default=5)
     options.add_argument("--results", type=Path)
-    options.add_argument("--memory", default="128MiB", help="the budget that Sluice is given")
-    options.add_argument("--cap", type=int, help="GiB of address space that every task may use at most")
+    options.add_argument("--memory", default="128MiB", help="Sluice's memory budget")
+    options.add_argument("--cap", type=int, help="limit of every task's address space, in GiB")
     options.add_argument("--kind", default="dedupe", help="the name of the result")
     options.add_argument("--ways", action="store_true", help="try all ways of the other tools instead")
-    options.add_argument("--only", help="tasks whose name has one of these texts, parted by commas")
+    options.add_argument("--only", help="only tasks whose name contains one of these texts (separated by commas)")
     given = options.parse_args()
     if not given.ways and not given.sluice:
         options.error("--sluice is missing")

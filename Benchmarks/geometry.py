@@ -1,10 +1,10 @@
-"""Benchmark: k-means, k-center and LIFT's variety on vectors of real text. Sluice's integers beside floating point.
+"""Benchmark: k-means, k-center and LIFT's variety on vectors of real text, Sluice's integers against floating point.
 
 usage: geometry.py --data FOLDER --folder WORK --binary geometry-bench [--repetitions N] [--threads N] [--results FOLDER] [--no-growth]
 
-The vectors: texts and halves of texts of the P3 shards, words weighed by TF-IDF, 256 dimensions by truncated SVD (scikit-learn),
-unit length; float32 for the others, and the same quantised to int8 for Sluice. What each tool found is judged here, by the same
-float32 (inertia, radius) for all.
+The vectors are made from texts and halves of texts of the P3 shards: TF-IDF weights of words, 256 dimensions by truncated SVD
+(scikit-learn), unit length. The other tools get float32, Sluice the same vectors quantised to int8. All results are evaluated with
+the same float32 vectors (inertia, radius).
 """
 import argparse
 import datetime
@@ -54,7 +54,7 @@ def make_vectors(data, folder):
         print("bench: making vectors", flush=True)
         words = TfidfVectorizer(sublinear_tf=True, max_features=50_000).fit_transform(texts(data))
         x = unit(TruncatedSVD(DIMENSION, random_state=0).fit_transform(words))
-        # The order of rows means nothing, as in a shuffled corpus.
+        # Rows in random order, as in a shuffled corpus.
         np.save(path, x[np.random.default_rng(0).permutation(len(x))])
     if not (folder / f"vectors-{ROWS}.i8.npy").exists():
         np.save(folder / f"vectors-{ROWS}.i8.npy", quantise(np.load(path)))
@@ -62,7 +62,7 @@ def make_vectors(data, folder):
 
 
 def grow(folder, rows):
-    """More vectors: each the middle of two random ones, as of two texts put together."""
+    """More vectors: each is the mean of two random ones, as of two joined texts."""
     path = folder / f"vectors-{rows}.i8.npy"
     if not path.exists():
         x = np.load(folder / f"vectors-{ROWS}.f32.npy")

@@ -1,4 +1,4 @@
-"""Benchmark: the pipeline of examples/ltd.yaml at n, 4n and 16n records under one budget: peak memory and time a record.
+"""Benchmark: the pipeline of examples/ltd.yaml at n, 4n and 16n records under one budget: peak memory and time per record.
 
 usage: growth.py --sluice BINARY --examples FOLDER --corpora N=FILE,4N=FILE,16N=FILE [--memory 256MiB] [--repetitions N] [--results FOLDER]
 """

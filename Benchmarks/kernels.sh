@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints what fraction of this machine's limit each vector kernel reaches, on one core (about a minute).
+# Prints the fraction of this machine's limit that each vector kernel reaches, on one core. Takes about a minute.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 clang=$(command -v clang || true)

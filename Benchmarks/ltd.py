@@ -1,9 +1,9 @@
-"""Benchmark: the whole recipe of examples/ltd.yaml, Sluice beside an assembly of Python's parts.
+"""Benchmark: the whole recipe of examples/ltd.yaml, in Sluice and in Python.
 
 usage: ltd.py --sluice BINARY --examples FOLDER --corpora NAME=FILE[+FILE...],... [--memory 256MiB] [--repetitions N] [--results FOLDER]
 
-Both read zst, drop exact duplicates, embed in 384 dimensions, make the same number of clusters and keep the same number of records by
-k-center greedy in each. What they kept is judged in the same vectors: once in Sluice's, once in Python's.
+Both read zst, drop exact duplicates, embed in 384 dimensions, make the same number of clusters and keep the same number of records per
+cluster by k-center greedy. Both selections are evaluated with both kinds of vectors, Sluice's and Python's.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def key(line):
 
 
 class Corpus:
-    """One corpus: its commands, and what judges their choice."""
+    """One corpus, with its commands and the evaluation of their selections."""
 
     def __init__(self, name, files, given):
         self.name, self.files, self.folder = name, files, given.folder
@@ -46,7 +46,7 @@ class Corpus:
         self.prepare(given)
 
     def prepare(self, given):
-        """All vectors of the pool and their clusters, from a run of the same recipe that keeps everything."""
+        """All vectors of the pool and their clusters, from a run of the same recipe that keeps all records."""
         import numpy as np
 
         whole = self.folder / "ltd-whole"
@@ -79,7 +79,7 @@ class Corpus:
 
 
 def radii(x, labels, kept):
-    """How far the pool is from what was kept: of each cluster the farthest record from a kept one of the cluster, and over all."""
+    """Distances from the pool to the kept records: the largest within each cluster, and the largest overall."""
     import numpy as np
 
     chosen = np.zeros(len(x), dtype=bool)
@@ -101,7 +101,7 @@ def radii(x, labels, kept):
 
 
 def judge(corpus, folder):
-    """Both choices in both vectors, each by its own clusters."""
+    """Both selections with both kinds of vectors, each by its own clusters."""
     import numpy as np
 
     corpus.check(f"{corpus.sluice} --output {folder}/ltd-sluice")

@@ -1,8 +1,8 @@
-"""Runs commands side by side and keeps what they took. Standard library only.
+"""Runs commands in turns and measures their time and memory. Standard library only.
 
-A task is a shell command. Tasks take turns, so that whatever else the machine does meets all of them; the order is turned
-round from one repetition to the next. Of each run: wall time, processor time of the command and all its children, and the
-peak memory of its largest process (the kernel's ru_maxrss; the processes of a pipeline are not added up).
+A task is a shell command. Tasks take turns, so that other load on the machine affects all of them; every second repetition runs
+in reverse order. Measured per run: wall time, CPU time of the command and all its children, and the peak memory of its largest
+process (the kernel's ru_maxrss; the processes of a pipeline are not added up).
 """
 
 import datetime
@@ -24,13 +24,13 @@ class Task:
     name: str
     command: str
     note: str = ""
-    # Called after each run with what it printed; returns what to keep of it ({"rows": ...}).
+    # Called after each run with its output; returns figures to record ({"rows": ...}).
     check: Optional[Callable[[str], dict]] = None
     # Called before each run, untimed.
     prepare: Optional[Callable[[], None]] = None
-    # Does less work than the others: it bounds what can be reached.
+    # Does less work than the others, and so shows the limit.
     is_limit: bool = False
-    # Seconds after which a run counts as failed.
+    # Seconds after which a run has failed.
     limit: int = 600
     runs: list = field(default_factory=list)
 
@@ -39,9 +39,9 @@ _helper = None
 
 
 def run(command, folder, limit=600):
-    """Wall seconds, user and system seconds, peak KiB, exit status; and the output.
+    """Wall seconds, user and system seconds, peak KiB and exit status of a command; and its output.
 
-    Started by a helper process of its own: the kernel lets a child's peak begin with that of whoever started it.
+    A small helper process starts the command, since the peak of a child begins with that of its parent.
     """
     global _helper
     if _helper is None:
@@ -58,7 +58,7 @@ def _run_here(command, folder, limit):
         child = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", command], cwd=folder, stdin=nothing,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-        # The task and all that it started, where it takes too long.
+        # On timeout, end the task and all its children.
         timer = threading.Timer(limit, os.killpg, (child.pid, signal.SIGKILL))
         timer.start()
         output = child.stdout.read()
@@ -73,7 +73,7 @@ def _run_here(command, folder, limit):
 
 
 def alternate(tasks, folder, repetitions):
-    """Runs every task `repetitions` times, in turns. A task that fails once is not run again."""
+    """Runs every task `repetitions` times, in turns. A task that has failed is not repeated."""
     for turn in range(repetitions):
         for task in tasks if turn % 2 == 0 else reversed(tasks):
             if any(r["status"] != 0 for r in task.runs):
@@ -107,9 +107,9 @@ def summary(task):
 
 
 def paired(first, second, figure):
-    """How much of `second` the task `first` takes: the ratio of each pair of runs of one turn, as (least, median, most).
+    """The ratio of `first` to `second` in each pair of runs of one turn, as (least, median, most).
 
-    Runs of one turn met the same machine, so their ratio says more than that of two medians does. None without a pair.
+    Runs of one turn saw the same load, so their ratios are more reliable than the ratio of two medians. None without a pair.
     """
     ratios = [figure(a) / figure(b) for a, b in zip(first.runs, second.runs)
               if a["status"] == 0 and b["status"] == 0 and figure(b) > 0]
@@ -125,7 +125,7 @@ def cpu(run):
 
 
 def ratios(first, others):
-    """A table of `first` beside each of the others, by pairs of runs."""
+    """A table that compares `first` with each of the others, by pairs of runs."""
     rows = [f"| {first.name} beside | wall, median of pairs | least to most | CPU, median of pairs | peak memory |", "|---|--:|--:|--:|--:|"]
     for other in others:
         time, work, own, theirs = paired(first, other, wall), paired(first, other, cpu), summary(first), summary(other)
@@ -136,7 +136,7 @@ def ratios(first, others):
 
 
 def machine():
-    """What kind of machine this is; no name or address of it."""
+    """The kind of this machine, without its name or address."""
     cpu, flags = "", []
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
@@ -166,7 +166,7 @@ def commit(root):
 
 
 def failed(task):
-    """How a task ended that did not do its work."""
+    """The row of a task that failed."""
     if not task.runs:
         return f"| {task.name} | not run | | | | | | {task.note} |"
     last = task.runs[-1]
@@ -199,7 +199,7 @@ def describe(about):
 
 
 def save(results, kind, about, tasks, text):
-    """Writes <date>-<kind>.json and .md; an earlier pair of the same day is replaced."""
+    """Writes <date>-<kind>.json and .md; replaces those of the same day."""
     results.mkdir(exist_ok=True)
     stem = results / f"{datetime.date.today().isoformat()}-{kind}"
     record = dict(about, kind=kind, tasks=[

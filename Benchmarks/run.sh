@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs the benchmarks and leaves raw numbers in Benchmarks/results. Called by `make bench`.
+# Runs the benchmarks and writes raw numbers to Benchmarks/results. Called by `make bench`.
 #
 #   Benchmarks/run.sh [WHAT...] [DATA]
 #
-# WHAT is one or more of these, in this order; dedupe, ltd and geometry where none is said:
-#   ways        every way that was tried of each other tool to read, dedupe, write; the fastest are taken by `dedupe` from then on
-#   dedupe      read, dedupe, write: not compressed, and zst
-#   ltd         the whole recipe of examples/ltd.yaml beside an assembly of Python's parts
+# WHAT is one or more of these, in this order (default: dedupe, ltd and geometry):
+#   ways        all tested ways of each other tool to read, dedupe, write; `dedupe` uses the fastest from then on
+#   dedupe      read, dedupe, write: uncompressed and zst
+#   ltd         the whole recipe of examples/ltd.yaml, and the same in Python
 #   geometry    k-means, k-center and redundancy on vectors
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
-# DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py; ../shared beside the repository
-# unless said otherwise. Without it nothing is run, and the reason is printed.
-# REPETITIONS (5) is how often each command runs, a way twice at most; RECORDS (1000000) how many records the corpus of `ways` and
-# `dedupe` has, LTD_RECORDS (200000) that of `ltd` beside the P3 shards.
+# DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
+# repository). Without it nothing runs, and the reason is printed.
+# REPETITIONS (5): runs of each command, at most 2 in `ways`. RECORDS (1000000): records in the corpus of `ways` and `dedupe`.
+# LTD_RECORDS (200000): records in the corpus that `ltd` uses in addition to the P3 shards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,8 +34,8 @@ here=Benchmarks
 python=$here/.venv/bin/python
 
 if ! compgen -G "$data/data/p3-*.jsonl.zst" > /dev/null || [ ! -f "$data/tools/big_corpus.py" ]; then
-    echo "bench: skipped: $data has no data/p3-*.jsonl.zst and tools/big_corpus.py to make the corpora from."
-    echo "bench: name another folder: Benchmarks/run.sh FOLDER, or SLUICE_DATA=FOLDER make bench"
+    echo "bench: skipped: $data has no data/p3-*.jsonl.zst and tools/big_corpus.py for making the corpora."
+    echo "bench: to use another folder: Benchmarks/run.sh FOLDER, or SLUICE_DATA=FOLDER make bench"
     exit 0
 fi
 for tool in zstd awk python3 swift; do
@@ -43,7 +43,7 @@ for tool in zstd awk python3 swift; do
 done
 
 if [ ! -x $python ]; then
-    echo "bench: making a virtual environment with the peers"
+    echo "bench: making a virtual environment with the other tools"
     python3 -m venv $here/.venv
 fi
 if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss, orjson, msgspec, xxhash, zstandard, pandas' 2> /dev/null; then
@@ -55,7 +55,7 @@ echo "bench: building sluice"
 swift build -c release --product sluice --static-swift-stdlib > $here/.data/build.log 2>&1 || { tail -20 $here/.data/build.log; exit 1; }
 sluice=$(swift build -c release --show-bin-path)/sluice
 
-# corpus RECORDS: makes it where it isn't there, and says its path.
+# corpus RECORDS: creates the corpus if it does not exist, and prints its path.
 corpus() {
     local path=$here/.data/corpus-$1.jsonl.zst
     if [ ! -f "$path" ]; then

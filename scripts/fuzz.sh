@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes each reader for FUZZ_SECONDS (60) with libFuzzer and the address sanitizer, from the seeds in Fuzz/corpus.
-# What crashes is left in Fuzz/crashes; what is new and good in .build-fuzz/corpus.
+# Inputs that crash are saved in Fuzz/crashes, new useful inputs in .build-fuzz/corpus.
 #   scripts/fuzz.sh [TARGET ...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,7 +24,7 @@ for target in "${targets[@]}"; do
         echo "$target: no crash in $(grep -oE 'number_of_executed_units: *[0-9]+' "$log" | grep -oE '[0-9]+$') inputs"
     else
         status=1
-        echo "$target: FAILED; the input lies in Fuzz/crashes, the words in $log"
+        echo "$target: FAILED; the input is in Fuzz/crashes, the output in $log"
         grep -E 'Fatal error|ERROR|SUMMARY' "$log" | head -5
     fi
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the vector kernels' NEON path under emulation: every kernel against the portable one, bit for bit, on many shapes; then says whether
-# this machine's own paths give the same. It says nothing about speed. Exit status 1 where a bit differs.
+# Runs the NEON path of the vector kernels under emulation and compares every kernel with the portable one, bit for bit, on
+# many shapes; then compares this machine's own paths. Measures no speed. Exit status 1 if a bit differs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,11 +9,11 @@ command -v qemu-aarch64-static > /dev/null || packages+=(qemu-user-static)
 [[ -e /usr/aarch64-linux-gnu/lib/libc.a ]] && command -v aarch64-linux-gnu-gcc > /dev/null ||
     packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 ((${#packages[@]} == 0)) || {
-    echo "This runs programs for another machine, and takes ${packages[*]}:" >&2
+    echo "This emulates another machine and needs ${packages[*]}:" >&2
     echo "  sudo apt-get install -y --no-install-recommends ${packages[*]}" >&2
     exit 2
 }
-# The compiler that builds the package: another one might contract what this one may not.
+# The compiler that builds the package: another one might contract floating-point operations.
 clang=$(command -v clang || true)
 [[ -n $clang ]] || clang=$(dirname "$(readlink -f "$(command -v swift)")")/clang
 
@@ -24,7 +24,7 @@ compile -o "$work/native"
 compile --target=aarch64-linux-gnu -static -fuse-ld=lld -o "$work/arm"
 
 status=0
-# run NAME WANTED COMMAND...: the path WANTED must be the one in use.
+# run NAME WANTED COMMAND...: fails unless the kernels use the path WANTED.
 run() {
     local name=$1 wanted=$2
     shift 2
@@ -39,6 +39,6 @@ run "Arm without it (Cortex-A53, emulated)" portable qemu-aarch64-static -cpu co
 run "this machine" '.*' "$work/native"
 
 digests=$(sed -nE 's/.*digest of the results ([0-9a-f]+).*/\1/p' "$work/all" | sort -u | wc -l)
-((digests == 1)) || { echo "the results are not the same on all machines" && status=1; }
+((digests == 1)) || { echo "the results differ between machines" && status=1; }
 ((status == 0)) && echo "neon: all bits are equal" || echo "neon: FAILED"
 exit $status

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The long loops: every call of every run fails once, hundreds of kills, many damaged work files, and the large inputs
-# that are hard on the memory budget. Takes an hour or so. SLUICE_FAULT_SEED draws other moments and places.
+# The long fault tests: every call of every run fails once, hundreds of kills, many damaged work files, and large inputs
+# that strain the memory budget. Takes about an hour. SLUICE_FAULT_SEED changes the random moments and places.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export SLUICE_SOAK=1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How steady the tests are that start processes: runs them N times (50) beside two busy loops, and says how many were green.
-# Output of those that were not stays in a folder that is named at the end. Build the tests first: swift build --build-tests.
+# Checks that the process tests are not flaky: runs them N (50) times next to two busy loops and counts the passes.
+# Output of failed runs stays in a folder whose name is printed at the end. Build first: swift build --build-tests.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 count=${1:-50}
@@ -20,9 +20,9 @@ for ((run = 1; run <= count; run++)); do
         green=$((green + 1))
         rm "$logs/$run.log"
     fi
-    echo "run $run of $count: $green green"
+    echo "run $run of $count: $green passed"
 done
 if ((green == count)); then rmdir "$logs"; else
-    echo "the others: $logs"
+    echo "failed runs: $logs"
     exit 1
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# All tests: those of the package, and those of examples/custom-stage, a package of its own. Takes the path of the
-# release program; the tests of the command run that one, since the real data is large.
+# Runs all tests: of the package, and of examples/custom-stage, a package of its own. Argument: the path of the release
+# program, which the command tests run, since a debug build is slow on the real data.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export SLUICE_BINARY=$PWD/$1
 
-[[ -d ../shared/data ]] || echo "skipped: tests on real data, since ../shared/data is not there"
+[[ -d ../shared/data ]] || echo "skipped: tests on real data (../shared/data does not exist)"
 
 swift test "${@:2}"
 

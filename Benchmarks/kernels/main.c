@@ -1,7 +1,8 @@
-// What fraction of the machine's limit each vector kernel reaches, on one core: prints a Markdown table.
+// Prints a Markdown table with the fraction of the machine's limit that each vector kernel reaches, on one core.
 //
-// The limits are measured in the same run: multiply-adds by a loop over registers alone, bytes by a loop that only loads, from memory (256 MiB) or from
-// the second-level cache (256 KiB). Every figure is the best of many short repetitions, since others may use the machine too.
+// The limits are measured in the same run: multiply-adds by a loop on registers, bytes by a loop that only loads, from
+// memory (256 MiB) or from the second-level cache (256 KiB). Every figure is the best of many short repetitions, since
+// others may use the machine too.
 #include "CVectorKernels.h"
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ enum { ROUNDS = 20000, CHAINS = 16 };
 #if defined(__x86_64__)
 #include <immintrin.h>
 // The empty assembly keeps the compiler from computing a chain in advance.
-// 64 products an instruction.
+// 64 products per instruction.
 #define AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 __attribute__((target(AVX512))) static void vnni_probe(void) {
     __m512i sum[CHAINS], a = _mm512_set1_epi8(1), b = a;
@@ -96,7 +97,7 @@ static const limit double_limits[] = {{sse_double_probe, 12 * 2}, {avx2_double_p
 #define X86 0
 #endif
 
-/// Loads alone.
+/// Only loads.
 #if X86
 __attribute__((target("avx512f")))
 #endif
@@ -208,7 +209,7 @@ static void measure(int path) {
         for (size_t i = 0; i < d * m; i++) weights[i] = 1.0 / (double)(i + 1);
         BEST(seconds, kernels->project(rows, height, d, weights, m, offsets, z, scratch));
         line(name, "project", "d 256 to 192", (double)height * (double)(d * m) / seconds, "G/s", double_limit);
-        // The four of the eigen-solver, on a matrix in the cache.
+        // The four kernels of the eigensolver, on a matrix in the cache.
         size_t size = 16384;
         double *x = calloc(size, 8), *y = calloc(size, 8), *v = calloc(size, 8), one[128], none[128] = {0};
         for (int i = 0; i < 128; i++) one[i] = 1;
@@ -227,7 +228,7 @@ static void measure(int path) {
     free(out), free(value), free(index);
 }
 
-/// The loops without a path: bytes read and written, in the cache.
+/// The loops without paths of their own: bytes read and written, in the cache.
 static void scans(void) {
     double seconds;
     size_t n = 16384, d = 256;

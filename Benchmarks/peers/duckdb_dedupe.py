@@ -1,7 +1,6 @@
 """usage: duckdb_dedupe.py WAY IN.jsonl.zst OUT: reads, keeps one record of each (prompt, completion), writes.
 
-Compresses where OUT ends in .zst, at zstd's own default, which is level 3. `WAYS` are those that were tried;
-`dedupe.py --ways` runs them all.
+Compresses at level 3, zstd's default, if OUT ends in .zst. `WAYS` has all tested ways; `dedupe.py --ways` runs them.
 """
 import os
 import sys
@@ -11,7 +10,7 @@ import duckdb
 COLUMNS = "columns = {prompt: 'VARCHAR', completion: 'VARCHAR', template: 'VARCHAR'}"
 RECORDS = "read_json('{source}', format = 'newline_delimited')"
 TYPED = "read_json('{source}', format = 'newline_delimited', " + COLUMNS.replace("{", "{{").replace("}", "}}") + ")"
-# The record's own bytes, with the two fields taken out of them.
+# The record's own bytes, and the two fields extracted from them.
 OBJECTS = (
     "(SELECT json, json->>'$.prompt' AS prompt, json->>'$.completion' AS completion FROM read_ndjson_objects('{source}'))")
 FIRST = (

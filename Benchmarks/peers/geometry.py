@@ -1,7 +1,7 @@
 """usage: geometry.py {faiss-kmeans,sklearn-kmeans,numpy-kcenter,sklearn-lift} VECTORS.f32.npy THREADS OUT.npy
 
-Does the work on float32 vectors, writes what it found (centroids, picks or rows) and prints one line of JSON: the seconds of the
-work alone, without loading and importing.
+Works on float32 vectors, writes the result (centroids, picks or rows) and prints one line of JSON with the seconds of the work,
+without loading and importing.
 """
 import json
 import os
@@ -22,7 +22,7 @@ def faiss_kmeans(x):
 
     faiss.omp_set_num_threads(int(threads))
     yield
-    # All rows, as the others: FAISS would take 256 a centroid.
+    # All rows, like the others: by default FAISS uses 256 per centroid.
     run = faiss.Kmeans(x.shape[1], CLUSTERS, niter=ITERATIONS, seed=1, max_points_per_centroid=len(x))
     run.train(x)
     yield run.centroids
@@ -54,7 +54,7 @@ def sklearn_lift(x):
     yield
     z = StandardScaler().fit_transform(x)
     share = np.cumsum(PCA().fit(z).explained_variance_ratio_)
-    # The paper's code: the index of the component that reaches 95 %, used as a count.
+    # As in the paper's code: the index of the component that reaches 95 %, used as a count.
     score = PCA(n_components=int(np.argmax(share >= 0.95))).fit_transform(z).var(1)
     yield np.where(score > np.percentile(score, 80))[0].astype("<i8")
 

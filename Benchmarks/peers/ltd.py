@@ -1,13 +1,13 @@
-"""usage: ltd.py WAY CLUSTERS KEEP_PERCENT OUT_FOLDER IN.jsonl.zst...: the recipe of examples/ltd.yaml from Python's parts.
+"""usage: ltd.py WAY CLUSTERS KEEP_PERCENT OUT_FOLDER IN.jsonl.zst...: the recipe of examples/ltd.yaml in Python.
 
-Reads with zstandard and orjson, drops exact duplicates and records that lack a text, hashes words and character n-grams into 384 dimensions with scikit-learn,
-clusters with FAISS, keeps a share of each cluster by k-center greedy in NumPy, writes kept.jsonl.zst at level 3. Two processes
-embed and choose. Prints the seconds of each step. WAY is how texts are embedded:
+Reads with zstandard and orjson, drops exact duplicates and records that lack a text, hashes words and character n-grams into 384
+dimensions with scikit-learn, clusters with FAISS, keeps a share of each cluster by k-center greedy in NumPy, and writes
+kept.jsonl.zst at level 3. Two processes embed and select. Prints the seconds of each step. WAY is the embedding:
 
   hashing   scikit-learn's HashingVectorizer on every text, once for words and once for character n-grams within words
-  words     the same features, worked out once for each distinct word: a sparse matrix of word counts times one of the words' features
+  words     the same features, computed once per distinct word: a sparse matrix of word counts times one of the words' features
 
-With `--vectors` it also leaves vectors.npy and rows.npy (the pool's vectors and the kept rows), to be judged.
+With `--vectors` it also writes vectors.npy and rows.npy (the pool's vectors and the kept rows) for the evaluation.
 """
 import json
 import os
@@ -16,7 +16,7 @@ import time
 from multiprocessing import get_context
 
 PROCESSES = len(os.sched_getaffinity(0))
-# One thread each in the processes; FAISS is told in the main one.
+# One thread in each process; the main one sets FAISS's threads.
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
 import numpy as np  # noqa: E402  (reads the variables above)
@@ -42,7 +42,7 @@ def read(paths):
             if key in seen:
                 continue
             seen.add(key)
-            # The recipe's template has no use for a record without a prompt or without a completion.
+            # The recipe's template drops records without a prompt or a completion.
             if record["prompt"].strip() and record["completion"].strip():
                 lines.append(line)
                 texts.append(f"{record['prompt']}\n\n{record['completion']}")
@@ -72,7 +72,7 @@ def embed_words(texts):
 
     counter = CountVectorizer(token_pattern=WORDS, dtype=np.float32)
     counts = counter.fit_transform(texts)
-    # As the recipe damps a word that is repeated.
+    # Damp repeated words, as the recipe does.
     np.sqrt(counts.data, out=counts.data)
     words, grams = hashing_vectorizers()
     names = counter.get_feature_names_out()
@@ -100,7 +100,7 @@ def cluster(vectors, clusters):
 
 
 def shares(sizes, keep):
-    """`keep` records parted in proportion, with largest remainders."""
+    """Splits `keep` in proportion, by largest remainders."""
     exact = sizes * (keep / sizes.sum())
     parts = np.floor(exact).astype(int)
     parts[np.argsort(parts - exact, kind="stable")[:keep - parts.sum()]] += 1
@@ -145,7 +145,7 @@ def main():
         seconds[name], last = round(now - last, 3), now
         return value
 
-    # Started before anything is held, so that the processes hold nothing of it.
+    # Started before any data is loaded, so that the processes don't inherit it.
     with get_context("fork").Pool(PROCESSES) as pool:
         lines, texts = step("read, dedupe", read(paths))
         vectors = step("embed", embed(texts, way, pool))

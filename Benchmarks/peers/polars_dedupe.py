@@ -1,6 +1,6 @@
 """usage: polars_dedupe.py WAY IN.jsonl.zst OUT: reads, keeps the first record of each (prompt, completion), writes.
 
-Compresses at level 3 where OUT ends in .zst. `WAYS` are those that were tried; `dedupe.py --ways` runs them all.
+Compresses at level 3 if OUT ends in .zst. `WAYS` has all tested ways; `dedupe.py --ways` runs them.
 """
 import sys
 

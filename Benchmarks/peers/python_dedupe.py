@@ -1,8 +1,7 @@
 """usage: python_dedupe.py WAY IN.jsonl.zst OUT: reads, keeps the first record of each (prompt, completion), writes its own bytes.
 
-A short script as a careful author would write it: fields by orjson or msgspec, keys of 128 bits in a set, zstd by the zstandard
-package or by zstd processes beside. Compresses at level 3 where OUT ends in .zst. `WAYS` are those that were tried;
-`dedupe.py --ways` runs them all.
+A short, careful script: fields by orjson or msgspec, 128-bit keys in a set, zstd by the zstandard package or by separate zstd
+processes. Compresses at level 3 if OUT ends in .zst. `WAYS` has all tested ways; `dedupe.py --ways` runs them.
 """
 import io
 import subprocess
@@ -46,7 +45,7 @@ def key_blake():
 
 
 def within(source, target):
-    """Unpacks and packs in this process; the packing on two more threads."""
+    """Decompresses and compresses in this process, compressing on two more threads."""
     import zstandard
 
     lines = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(open(source, "rb"), read_size=SIZE), SIZE)
@@ -57,7 +56,7 @@ def within(source, target):
 
 
 def beside(source, target):
-    """Leaves both to zstd processes, so that they run at the same time."""
+    """Uses zstd processes for both, so that they run in parallel."""
     unpacking = subprocess.Popen(["zstd", "-dcq", source], stdout=subprocess.PIPE, bufsize=SIZE)
     if not target.endswith(".zst"):
         return unpacking.stdout, open(target, "wb", buffering=SIZE), unpacking.wait

@@ -6,7 +6,7 @@ import RedundancyFilter
 public import SluiceCore
 
 extension Registry {
-    /// The stages that come with Sluice: the one place that lists them.
+    /// The stages that come with Sluice. No other place lists them.
     public static var builtIn: Registry {
         Registry([FormatStage.self, EmbedStage.self, ClusterStage.self, CoresetStage.self, RedundancyStage.self])
     }

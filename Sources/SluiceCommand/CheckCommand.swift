@@ -7,8 +7,8 @@ struct CheckCommand: ParsableCommand {
         commandName: "check", abstract: "Find every mistake in a definition. Reads no data.",
         usage: "sluice check <file> [<options>]",
         discussion: """
-            Reports all mistakes at once, and inputs that do not exist, with exit status 2. Where `memory` is too little for \
-            what the stages are known to need, the exit status is 4.
+            Reports all mistakes and missing inputs at once, with exit status 2. Exit status 4 means that `memory` is less \
+            than the run needs.
             """)
 
     @OptionGroup var source: DefinitionOptions

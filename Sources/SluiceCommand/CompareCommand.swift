@@ -8,35 +8,36 @@ struct CompareCommand: ParsableCommand {
         abstract: "Compare how well runs cover their input.",
         usage: "sluice compare <run> ... [<options>]",
         discussion: """
-            Makes the vectors again with each run's own stages, up to the one that writes `embedding`. Writes nothing. \
-            The pool of a run is what reaches the end of those stages, without the records that the dedupe dropped. Distances \
-            are chord distances, 0 to 2, from a sample of the pool to the nearest kept record, or to the nearest record of \
-            `already`. Two runs can be compared if their pools and embeddings are the same.
+            Computes the vectors again with each run's own stages, up to the one that writes `embedding`. Writes no files. \
+            The pool of a run is the records that reach the end of those stages, after the dedupe. Distances are chord \
+            distances, 0 to 2, from a sample of the pool to the nearest kept record or record of `already`. Runs can be \
+            compared if their pools and embeddings are the same.
 
               radius, mean, median,
-              90 %, 99 % within  how far the pool is from the kept records;
-                                 less is better
-              effective rank     directions that the kept records use (Vendi
-                                 score, 1 to the dimension); more is more diverse
-              NovelSum           distances among kept records, weighted by
+              90 %, 99 % within  distances from the pool to the kept records;
+                                 lower is better
+              effective rank     number of directions that the kept records use
+                                 (Vendi score, 1 to the dimension); higher is
+                                 more diverse
+              NovelSum           distances between kept records, weighted by the
                                  sparseness of the pool (arXiv 2502.17184)
-              clusters reached   k-means clusters of the sample that have a
-                                 kept or an earlier record in them
-              labels reached     values of --label that a kept record has
+              clusters reached   k-means clusters of the sample that contain a
+                                 kept or earlier record
+              labels reached     values of --label among the kept records
 
-            No single figure tells all: the smallest radius buys outliers.
+            No single figure is enough: the smallest radius favours outliers.
             """)
 
     @Argument(help: ArgumentHelp("Output directories of runs.", valueName: "run"), completion: .directory)
     var directories: [String]
 
-    @Option(help: "How many records of the pool to sample; 0 for all.")
+    @Option(help: "Records of the pool to sample; 0 for all.")
     var poolSample = 100_000
 
-    @Option(help: "Clusters to make of the sample (default: by its size).")
+    @Option(help: "Clusters of the sample (default: chosen by its size).")
     var clusters: Int?
 
-    @Option(help: ArgumentHelp("A field; count how many of its values are kept.", valueName: "field"))
+    @Option(help: ArgumentHelp("Count the values of this field among the kept records.", valueName: "field"))
     var label: String?
 
     @Flag(help: "Print one JSON object instead of a table.")
@@ -90,7 +91,7 @@ struct CompareCommand: ParsableCommand {
         Terminal.note(
             "peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
         if pools.count > 1 {
-            Terminal.line("\nThe runs differ in their input or in how it is embedded; their figures can't be compared.")
+            Terminal.line("\nThe runs differ in input or embedding; their figures can't be compared.")
         }
     }
 }

@@ -1,8 +1,8 @@
 import SluiceCore
 
-/// Figures side by side: a line a figure, a column a run. Runs that do not fit beside each other come in further blocks.
+/// A table with a line per figure and a column per run. Runs that do not fit next to each other go into further blocks.
 enum CompareTable {
-    /// - Parameter width: columns that a line may have.
+    /// - Parameter width: the greatest width of a line, in columns.
     static func lines(_ reports: [Report], width: Int) -> [String] {
         let labels = rows(reports)
         let margin = labels.map(\.name.count).max() ?? 0
@@ -15,7 +15,7 @@ enum CompareTable {
         var next = 0
         while next < columns.count {
             var widths: [Int] = []
-            // At least one run a block, however narrow the terminal is.
+            // At least one run per block, however narrow the terminal is.
             while next + widths.count < columns.count {
                 let size = columns[next + widths.count].map(\.count).max() ?? 0
                 guard widths.isEmpty || margin + widths.reduce(size + 2, { $0 + $1 + 2 }) <= width else { break }

@@ -5,7 +5,7 @@ import SluiceEngine
 import SluiceIO
 import SluicePipeline
 
-/// The definition and what may be said about it on the command line.
+/// The definition, and the options that override its values.
 struct DefinitionOptions: ParsableArguments {
     @Argument(help: "The definition, a YAML file.", completion: .file(extensions: ["yaml", "yml"]))
     var file: String
@@ -28,7 +28,7 @@ struct DefinitionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Memory for the whole process, such as 512MiB.", valueName: "size"))
     var memory: String?
 
-    @Option(help: "Draw with this seed instead.")
+    @Option(help: "Use this seed instead.")
     var seed: String?
 
     /// The definition, checked.
@@ -76,7 +76,7 @@ struct DefinitionOptions: ParsableArguments {
                 $0.hasSuffix(".yaml") || $0.hasSuffix(".yml")
             }
             let held =
-                names.isEmpty ? "" : "; it holds \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
+                names.isEmpty ? "" : "; it contains \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
             throw .usage("\(file) is a folder; name a definition, which is a YAML file\(held)")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -107,21 +107,22 @@ struct DefinitionOptions: ParsableArguments {
     }
 }
 
-/// How many threads to work with.
+/// The option `--threads`.
 struct ThreadOptions: ParsableArguments {
-    @Option(help: "Threads to use (default: one per core, as far as `memory` has room).")
+    @Option(help: "Threads to use (default: one per core, fewer if `memory` is small).")
     var threads: Int?
 
-    /// For a run of the definition: what is not said is chosen so that it fits.
+    /// For a run of `definition`: without `--threads`, as many as cores and memory allow.
     func count(for definition: Definition) throws -> Int {
         let count = try count()
         return threads == nil
             ? try Plan.threads(definition, registry: Environment.registry, atMost: count) : count
     }
 
-    /// As few as a run of the definition may take where memory is short.
+    /// The fewest threads that a run may use if memory is short.
     var fewest: Int? { threads ?? 1 }
 
+    /// Without `--threads`, as many as there are cores, at most 64.
     func count() throws -> Int {
         guard let threads else { return max(1, min(64, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
         guard (1...256).contains(threads) else {

@@ -10,7 +10,7 @@ enum Format {
         return (value < 0 ? "-" : "") + String(result.reversed())
     }
 
-    /// `3.4` with so many digits after the point.
+    /// `3.4`, with `digits` digits after the point.
     static func decimal(_ value: Double, digits: Int) -> String {
         var scale = 1.0
         for _ in 0..<digits { scale *= 10 }
@@ -21,7 +21,7 @@ enum Format {
         return "\(scaled < 0 ? "-" : "")\(abs(scaled) / Int(scale)).\(padding)\(fraction)"
     }
 
-    /// `12.5 %` of a whole; an empty text where there is no whole.
+    /// `12.5 %` of a whole; empty if `whole` is 0.
     static func share(_ part: Int, of whole: Int) -> String {
         whole > 0 ? decimal(100 * Double(part) / Double(whole), digits: 1) + " %" : ""
     }

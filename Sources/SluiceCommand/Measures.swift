@@ -2,13 +2,14 @@ import SluiceCore
 import SluiceEngine
 import SluiceGeometry
 
-/// What is measured of a chosen set.
+/// The figures of `compare` for one run.
 enum Measures {
     static let seed = 42
-    /// Chosen records that NovelSum looks at; its cost grows with their square.
+    /// The most kept records that NovelSum uses; its cost grows with their square.
     static let novelSumLimit = 5000
 
-    /// - Parameter earlier: vectors of records chosen before, row after row; they cover the pool, and are not of the kept ones.
+    /// - Parameter earlier: vectors of records that were chosen before the run, row by row. They count as covering the
+    ///   pool, but not as kept.
     static func of(_ pool: EmbeddedPool, earlier: [Int8], clusters: Int?, parallel: Parallel) -> Report {
         var entries: [Report.Entry] = [
             .init("records", .integer(pool.records)), .init("pool_sample", .integer(pool.sampled)),
@@ -61,7 +62,7 @@ enum Measures {
     private static func reached(
         _ covering: [Int8], _ all: VectorView, _ clusters: Int?, _ parallel: Parallel
     ) -> [Report.Entry] {
-        // The sample stands in the order of its draws, so its first rows are a sample too.
+        // The sample is sorted by its draws, so its first rows are a sample too.
         let training = all[0..<min(all.count, 50_000)]
         let count = clusters.map { min($0, training.count) } ?? KMeans.automaticClusters(all.count).clusters
         let found = KMeans(clusters: count, seed: Seed(UInt64(seed))).run(training, parallel: parallel)

@@ -7,9 +7,9 @@ struct PlanCommand: ParsableCommand {
         commandName: "plan", abstract: "Show what a run would do: passes, memory, disk.",
         usage: "sluice plan <file> [<options>]",
         discussion: """
-            Phases follow each other, so each has the whole budget except for what is always there. A plan that needs more \
-            memory is refused, as the run would be, with the smallest budget that is enough. Looks only at the beginnings \
-            of some input files, to estimate how many records there are.
+            Phases run one after another, so each can use the whole budget except for the permanent part. A budget that is \
+            too small is refused, as `run` would, with the smallest one that is enough. Reads only the beginning of some \
+            input files, to estimate the number of records.
             """)
 
     @OptionGroup var source: DefinitionOptions

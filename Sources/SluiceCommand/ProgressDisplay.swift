@@ -9,9 +9,9 @@ enum ProgressStyle: String, CaseIterable {
     static var forTerminal: ProgressStyle { Terminal.isTerminal(.error) ? .bar : .plain }
 }
 
-/// Shows on standard error how far a run is: a bar that is redrawn, a line now and then, or JSON lines.
+/// Shows the progress of a run on standard error: a bar that is redrawn, a line every few seconds, or JSON lines.
 final class ProgressDisplay: @unchecked Sendable {
-    // `thread` is touched by the thread that starts and stops the display; the rest is constant or atomic.
+    // Only the thread that starts and stops the display uses `thread`; the rest is constant or atomic.
 
     private let meter: ProgressMeter
     private let style: ProgressStyle
@@ -37,7 +37,7 @@ final class ProgressDisplay: @unchecked Sendable {
         if status == 0 { self.thread = thread } else { this.release() }
     }
 
-    /// Ends the display; the bar's line is cleared for what comes next.
+    /// Ends the display and clears the line of the bar.
     func stop() {
         running.store(false, ordering: .relaxed)
         if let thread { pthread_join(thread, nil) }
@@ -77,7 +77,7 @@ final class ProgressDisplay: @unchecked Sendable {
     static func bar(_ state: ProgressState, _ pace: Pace, width: Int) -> String {
         let fraction = state.fraction
         let head = "[\(state.step)] \(Printable.name(state.phase, most: max(8, width / 3))) "
-        // In the order shown, with what is left out first where the terminal is narrow having the greatest number.
+        // In the order shown. On a narrow terminal, parts with a higher rank are left out first.
         var parts: [(text: String, rank: Int)] = []
         if let fraction { parts.append((" \(Int(fraction * 100)) %", 0)) }
         if state.records > 0 {
@@ -117,7 +117,7 @@ final class ProgressDisplay: @unchecked Sendable {
 }
 
 extension ProgressState {
-    /// How much of the phase is done, where that can be told.
+    /// The fraction of the phase that is done; nil if unknown.
     var fraction: Double? {
         if totalBytes > 0 { return min(1, Double(bytes) / Double(totalBytes)) }
         if totalRecords > 0 { return min(1, Double(records) / Double(totalRecords)) }
@@ -125,8 +125,8 @@ extension ProgressState {
     }
 }
 
-/// How fast a phase goes, by its last ten seconds: a run that goes on passes over what was done in no time, and that says
-/// nothing about the rest.
+/// The speed of a phase over its last ten seconds. A resumed run skips finished work almost at once, and the speed of
+/// that says nothing about the rest.
 struct Pace {
     private static let window = 10.0
     private var states: [ProgressState] = []
@@ -139,7 +139,7 @@ struct Pace {
 
     private var elapsed: Double { (states.last?.seconds ?? 0) - (states.first?.seconds ?? 0) }
 
-    /// Records a second; nil as long as that can't be told.
+    /// Records per second; nil until it can be estimated.
     var rate: Int? {
         guard let first = states.first, let last = states.last, elapsed > 0.2 else { return nil }
         return Int(Double(last.records - first.records) / elapsed)

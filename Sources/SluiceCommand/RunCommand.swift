@@ -6,26 +6,26 @@ struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run a definition.", usage: "sluice run <file> [<options>]",
         discussion: """
-            What it writes into the output directory:
-              kept.jsonl.zst         the records that stay, in input order (kept.jsonl with
+            Files in the output directory:
+              kept.jsonl.zst         kept records in input order (kept.jsonl with
                                      `output.compression: none`)
-              ledger.jsonl.zst       for each dropped record the stage, the reason and
-                                     the record that it lost to
+              ledger.jsonl.zst       each dropped record with its stage, its reason
+                                     and the record it lost to
               quarantine.jsonl.zst   malformed lines
-              picks.jsonl.zst        the numbers that stages gave to kept records
+              picks.jsonl.zst        cluster, rank and distances of kept records
               run.json               counts, digests and certificates
             """)
 
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
-    @Flag(help: "Replace the run in the output directory, when the new one is complete.")
+    @Flag(help: "Replace the result in the output directory once the new one is complete.")
     var force = false
 
-    @Flag(help: "Go on with the stopped run in the output directory.")
+    @Flag(help: "Continue the stopped run in the output directory.")
     var resume = false
 
-    @Flag(help: "Leave the work files (columns as .npy) in the output directory.")
+    @Flag(help: "Keep the work files (columns as .npy) in the output directory.")
     var keepWork = false
 
     @Option(help: "How to show progress (default: bar on a terminal, plain elsewhere).")
@@ -79,14 +79,14 @@ struct RunCommand: ParsableCommand {
         }
         Signals.settle()
         display.stop()
-        if result.wasComplete { Terminal.note("\(definition.output.directory) is complete already; nothing was done") }
+        if result.wasComplete { Terminal.note("\(definition.output.directory) is already complete; nothing was done") }
         Summary.show(result, definition)
     }
 }
 
 extension ProgressStyle: ExpressibleByArgument {}
 
-/// What a person is told at the end.
+/// The summary that `run` prints at the end.
 enum Summary {
     static func show(_ result: RunResult, _ definition: Definition) {
         for warning in result.warnings { Terminal.note("warning: \(warning)") }
@@ -99,7 +99,7 @@ enum Summary {
                 "  malformed: \(counts(manifest["quarantine"])) (see \(definition.output.directory)/quarantine.jsonl.zst)")
         }
         for stage in manifest["stages"]?.elements ?? [] {
-            // A stage that may drop is named even where it dropped nothing.
+            // A stage that can drop records is listed even if it dropped none.
             guard stage["dropped"]?.entries.isEmpty == false, let name = stage["stage"]?.textValue else { continue }
             let drops = counts(stage["dropped"])
             Terminal.note(
@@ -113,7 +113,7 @@ enum Summary {
         )
     }
 
-    /// `duplicate 12, too-short 3`, without what did not occur.
+    /// `duplicate 12, too-short 3`, without counts of 0.
     private static func counts(_ report: Report?) -> String {
         (report?.entries ?? []).filter { $0.value.integerValue ?? 0 > 0 }.map {
             "\($0.key) \(Format.count($0.value.integerValue ?? 0))"

@@ -6,7 +6,7 @@ import SluicePipeline
 
 /// The definition of a finished run, read from its manifest.
 enum RunDefinition {
-    /// - Parameter budget: replaces the memory that the run had.
+    /// - Parameter budget: a `--memory` in it replaces the run's own budget.
     static func read(_ reader: RunReader, _ budget: RunMemoryOption) throws -> Definition {
         let timing = reader.manifest["timing"]
         let folder = timing?["folder"]?.textValue ?? "."
@@ -28,9 +28,10 @@ enum RunDefinition {
 
     private static func stages(_ manifest: Report) -> [Report] { manifest["definition"]?["stages"]?.elements ?? [] }
 
-    /// What the stages behind the one that embeds are called, with what they choose by: `cluster, coreset medoids per cluster`.
+    /// The stages after the embedding one, with the options that decide the selection, such as
+    /// `cluster, coreset medoids per cluster`.
     ///
-    /// - Parameter embedding: the index of the stage that makes the vectors.
+    /// - Parameter embedding: the index of the stage that writes the vectors.
     static func choice(of manifest: Report, after embedding: Int) -> String {
         stages(manifest).dropFirst(embedding + 1).flatMap(\.entries).map { entry in
             func word(_ option: String) -> String? { entry.value[option]?.textValue }
@@ -40,9 +41,9 @@ enum RunDefinition {
         }.joined(separator: ", ")
     }
 
-    /// Vectors of records that were chosen before the run, as the option `already` of a stage names them: they cover, too.
+    /// Vectors of records that were chosen before the run, from the files that stages name as `already`.
     ///
-    /// - Throws: `CommandFailure` where a file is not there any more or holds something else.
+    /// - Throws: `CommandFailure` if a file is missing or its content has changed.
     static func earlier(_ definition: Definition, _ manifest: Report) throws -> [Int8] {
         var vectors: [Int8] = []
         for spec in definition.stages {
@@ -52,7 +53,7 @@ enum RunDefinition {
                 let digest = try FileSystem.local.digest(of: path).hash
                 guard known.contains(where: { $0["content"]?.textValue == "xxh3-128:" + hexadecimal(digest) }) else {
                     throw CommandFailure.data(
-                        "\(path), the `already` of stage `\(spec.name)`, is not the file that was read")
+                        "\(path), the `already` of stage `\(spec.name)`, has changed since the run")
                 }
                 let file = try VectorFile(path)
                 vectors += try file.read()
@@ -65,7 +66,7 @@ enum RunDefinition {
         return vectors
     }
 
-    /// The same for runs with the same inputs and the same stages up to the one that embeds.
+    /// A digest of the inputs and of the stages up to the embedding one; runs with equal digests can be compared.
     static func poolDigest(of manifest: Report, through embedding: Int) -> String {
         let deciding = stages(manifest).prefix(embedding + 1)
         let bytes = Array(

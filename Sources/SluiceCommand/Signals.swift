@@ -2,23 +2,23 @@ import Glibc
 import SluiceEngine
 import Synchronization
 
-/// The signal that counts, and when it came, in nanoseconds; 0 for none.
+/// The first signal and its time in nanoseconds; 0 if there was none.
 private let received = Atomic<Int32>(0)
 private let receivedAt = Atomic<Int>(0)
-/// Whether somebody says, or has said, how the run ended.
+/// Whether a message about the end of the run has been or is being printed.
 private let hasSpoken = Atomic<Bool>(false)
-/// What a signal handler may need, ready made: it may not allocate memory.
+/// Prepared for the signal handler, which must not allocate memory.
 nonisolated(unsafe) private var lastWords: LastWords?
 
-/// SIGINT, SIGTERM and SIGHUP: the run ends in order, and the message says what is left.
+/// Handles SIGINT, SIGTERM and SIGHUP: the run stops in order, and a message says whether it can be resumed.
 ///
-/// The first signal counts. Programs such as `timeout`, and terminals, signal a process and its group within
-/// microseconds, so others that follow closely are part of it; a later one ends the process at once. However it ends,
-/// the last words are said once, before.
+/// The first signal counts. Terminals and programs such as `timeout` signal a process and its group within
+/// microseconds, so signals that follow closely count as the same one; a later one ends the process at once. In either
+/// case exactly one message is printed before the process ends.
 enum Signals {
-    /// Signals that come within so many nanoseconds are one.
+    /// Signals within this many nanoseconds count as one.
     private static let together = 300_000_000
-    /// Microseconds that a run has to end in order.
+    /// Microseconds that a run has to stop in order.
     private static let patience: UInt32 = 700_000
 
     static let isStopped: @Sendable () -> Bool = { received.load(ordering: .relaxed) != 0 }
@@ -26,23 +26,23 @@ enum Signals {
     /// 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM.
     static var exitStatus: Int32 { 128 + max(1, received.load(ordering: .relaxed)) }
 
-    /// - Parameter words: what to say where the run could not end in order.
+    /// - Parameter words: the message for a run that does not stop in order.
     static func install(_ words: LastWords) {
         lastWords = words
         var heard = sigset_t()
         sigemptyset(&heard)
-        // One after the other, in the order that they came in.
+        // No handler interrupts another.
         for number in [SIGALRM, SIGHUP, SIGINT, SIGTERM] { sigaddset(&heard, number) }
         handle(SIGALRM, heard) { _ in Signals.leave() }
         for number in [SIGHUP, SIGINT, SIGTERM] {
-            // What whoever started the process wants ignored stays so: nohup, a job in the background.
+            // Signals that the parent process ignores stay ignored: nohup, background jobs.
             var before = sigaction()
             guard sigaction(number, nil, &before) == 0, !before.isIgnored else { continue }
             handle(number, heard) { Signals.hear($0) }
         }
-        // Whoever started this process may have had them blocked, and children inherit that.
+        // The parent process may have blocked them, and children inherit that.
         pthread_sigmask(SIG_UNBLOCK, &heard, nil)
-        // A reader that went away is an error of the write, not the end of the process.
+        // Writing to a closed pipe is an error of that write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
     }
 
@@ -56,13 +56,13 @@ enum Signals {
         sigaction(number, &action, nil)
     }
 
-    /// From here on the caller says how it ended, and no signal ends the process before that.
+    /// From here on the caller prints how the run ended, and no signal ends the process before that.
     static func settle() {
         hasSpoken.store(true, ordering: .relaxed)
         ualarm(0, 0)
     }
 
-    /// What to say of a run that ended in order.
+    /// The message for a run that stopped in order.
     static func message(_ error: EngineError, otherwise: String = LastWords.nothingKept) -> String {
         let name =
             switch received.load(ordering: .relaxed) {
@@ -81,8 +81,8 @@ enum Signals {
         let (isFirst, before) = receivedAt.compareExchange(expected: 0, desired: now, ordering: .relaxed)
         if isFirst {
             received.store(number, ordering: .relaxed)
-            // A stage in the midst of a long piece of work, or a pipe that gives nothing, is not waited for: a run may
-            // end at any instant, so nothing is lost by it.
+            // Don't wait for a stage that computes for long or for an idle pipe. A run may end at any instant without
+            // losing anything.
             ualarm(patience, 0)
         } else if now - before > together {
             leave()
@@ -90,7 +90,7 @@ enum Signals {
     }
 
     private static func leave() {
-        // Whoever is speaking already ends the process in a moment.
+        // The thread that prints the message ends the process, too.
         if hasSpoken.exchange(true, ordering: .relaxed) { return }
         lastWords?.speak()
         _exit(exitStatus)
@@ -103,11 +103,11 @@ enum Signals {
     }
 }
 
-/// Last words for a run that could not end in order.
+/// The message for a run that did not stop in order.
 struct LastWords {
     private let ifKept: UnsafeMutablePointer<CChar>?
     private let otherwise: UnsafeMutablePointer<CChar>?
-    /// Where one of these files stands, the run can go on.
+    /// If one of these files exists, the run can be resumed.
     private let files: [UnsafeMutablePointer<CChar>?]
 
     static let nothingKept = " before anything was kept; the same command, with or without --resume, starts over"
@@ -115,13 +115,13 @@ struct LastWords {
     static func stopped(by what: String) -> String { "stopped by \(what)" }
 
     /// - Parameters:
-    ///   - directory: the output directory, where a stopped run leaves work to go on with; nil where it leaves none.
-    ///   - otherwise: what to say where nothing is left.
+    ///   - directory: the output directory, if a stopped run keeps work there; nil if it keeps none.
+    ///   - otherwise: the message if no work was kept.
     init(directory: String?, otherwise: String = nothingKept) {
         let words = Self.stopped(by: "a signal")
         self.otherwise = strdup("\nsluice: \(words)\(otherwise)\n")
         ifKept = directory.flatMap {
-            strdup("\nsluice: \(words). The work so far is in \($0); --resume goes on with it.\n")
+            strdup("\nsluice: \(words). The work so far is in \($0); --resume continues it.\n")
         }
         files = directory.map { directory in RunDirectory.keptWork(in: directory).map { strdup($0) } } ?? []
     }

@@ -3,7 +3,7 @@ import Glibc
 public import SluiceCore
 import SluiceEngine
 
-/// The command-line program, for programs of your own that add stages:
+/// The command-line program as a library, for programs that add their own stages:
 ///
 ///     import SluiceCommand
 ///
@@ -27,18 +27,18 @@ public enum SluiceCommand {
             end(code.rawValue)
         } catch {
             guard Sluice.exitCode(for: error) != .success else {
-                // Help, the version, completions: as they are.
+                // Help, version and completion scripts are printed unchanged.
                 Terminal.write(Sluice.fullMessage(for: error) + "\n")
                 end(0)
             }
             Terminal.error(Self.complaint(Sluice.message(for: error)))
-            // Whatever the parser doesn't like is a wrong command line.
+            // All errors of the parser are mistakes on the command line.
             end(2)
         }
         end(0)
     }
 
-    /// Ends the process; with status 4 where what should be on standard output is not there.
+    /// Ends the process, with status 4 if standard output could not be written.
     private static func end(_ status: Int32) -> Never {
         guard status == 0, let number = Terminal.outputFailure else { exit(status) }
         Terminal.error("standard output can't be written: \(String(cString: strerror(number)))")
@@ -47,7 +47,7 @@ public enum SluiceCommand {
 }
 
 extension SluiceCommand {
-    /// What the parser of command lines found, in the style of all other messages.
+    /// An error of the argument parser, in the style of all other messages.
     private static func complaint(_ message: String) -> String {
         let known = Sluice.configuration.subcommands.compactMap { $0.configuration.commandName }
         let command = CommandLine.arguments.dropFirst().first.flatMap { known.contains($0) ? " \($0)" : nil } ?? ""
@@ -56,7 +56,7 @@ extension SluiceCommand {
     }
 }
 
-/// What the commands share; set once before any of them runs.
+/// Shared by all commands; set once before any of them runs.
 enum Environment {
     nonisolated(unsafe) static var registry = Registry()
 }
@@ -66,15 +66,15 @@ struct CommandFailure: Error {
     let status: Int32
     let message: String
 
-    /// Exit status 2: the command line or the definition is wrong, nothing was read.
+    /// Exit status 2: the command line or the definition is wrong; nothing was read.
     static func usage(_ message: String) -> CommandFailure { CommandFailure(status: 2, message: message) }
-    /// Exit status 3: the data is.
+    /// Exit status 3: the data is wrong.
     static func data(_ message: String) -> CommandFailure { CommandFailure(status: 3, message: message) }
 }
 
-/// What a person wrote on the command line, as the parser understands it.
+/// Rewrites the command line for the parser.
 enum Arguments {
-    /// `-:17`, a line of standard input, is no option: it goes to the end, behind `--`.
+    /// `-:17`, a line of standard input, is not an option: it moves to the end, after `--`.
     static func readable(_ given: some Collection<String>) -> [String] {
         guard given.first == "why", !given.contains("--") else { return Array(given) }
         let places = given.filter { $0.hasPrefix("-:") }
@@ -82,7 +82,7 @@ enum Arguments {
     }
 }
 
-/// What the command says of the engine's errors: the engine knows no flags.
+/// Adds advice about flags to the engine's errors, since the engine knows no flags.
 enum Words {
     static func error(_ error: EngineError) -> String {
         var sentences: [String] = []
@@ -93,15 +93,15 @@ enum Words {
                 case 0: " from its first pass"
                 case let records?: " after \(Format.count(records)) records"
                 }
-            sentences.append("The work so far is in \(kept.directory); --resume goes on with it\(place).")
+            sentences.append("The work so far is in \(kept.directory); --resume continues it\(place).")
         } else if error.remedies == [.resume, .restart] {
-            sentences.append("--resume goes on with it, --force starts over.")
+            sentences.append("--resume continues it, --force starts over.")
         } else if error.remedies == [.otherDirectory, .restart] {
-            sentences.append("Give another output directory, or --force to replace the run in this one.")
+            sentences.append("Use another output directory, or --force to replace the run in this one.")
         } else if error.remedies.contains(.restart) {
             sentences.append("Start the run again with --force.")
         } else if error.remedies.contains(.otherDirectory) {
-            sentences.append("Give another output directory.")
+            sentences.append("Use another output directory.")
         }
         guard !sentences.isEmpty else { return error.message }
         let end = error.message.hasSuffix(".") || error.message.hasSuffix("\n") ? "" : "."
@@ -115,18 +115,18 @@ struct Sluice: ParsableCommand {
         commandName: "sluice",
         abstract: "Selects a small training set from a large corpus and accounts for every record it drops.",
         discussion: """
-            A definition in YAML says what to read, which stages to run and where to write. Start with
-              sluice stages             what there is to choose from
-              sluice check FILE         every mistake of a definition at once
-              sluice plan FILE          passes, memory and disk, before a run
-              sluice run FILE           do it
+            A YAML file, the definition, names the input, the stages and the output. Start with
+              sluice stages             list the stages
+              sluice check FILE         find every mistake in a definition
+              sluice plan FILE          show passes, memory and disk of a run
+              sluice run FILE           run it
 
             Exit status:
-              0                done
-              1                a fault of the program
+              0                success
+              1                internal error
               2                wrong command line or definition; nothing was read
-              3                wrong data
-              4                too little memory or disk
+              3                invalid data
+              4                not enough memory or disk space
               129, 130, 143    stopped by a signal
             """,
         version: "sluice \(sluiceVersion)",
@@ -135,15 +135,15 @@ struct Sluice: ParsableCommand {
             VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
 
-    /// A wrong name would be taken for an argument too many; this says what it is, and which name is near.
+    /// Reports an unknown command with the nearest name. The parser would call it an unexpected argument.
     static func checkCommandName() throws(CommandFailure) {
         guard CommandLine.arguments.count > 1 else { return }
         let given = CommandLine.arguments[1]
         let known = configuration.subcommands.compactMap { $0.configuration.commandName }
-        // What the parser puts there itself: `help`, and the requests of a shell that completes.
+        // The parser handles `help` and the completion requests of a shell itself.
         guard !given.hasPrefix("-"), !(known + ["help", "completions"]).contains(given) else { return }
         let near = Registry.nearest(to: given, in: known).map { "did you mean `\($0)`?" }
         throw .usage(
-            "there is no command `\(Printable.name(given))`; \(near ?? "known are \(known.joined(separator: ", "))")")
+            "there is no command `\(Printable.name(given))`; \(near ?? "known commands are \(known.joined(separator: ", "))")")
     }
 }

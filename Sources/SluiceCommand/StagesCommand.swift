@@ -18,19 +18,19 @@ struct StagesCommand: ParsableCommand {
                 Terminal.paragraph("\(name)\(padding)  \(registry[name]?.descriptor.summary ?? "")", hanging: width + 2)
             }
             Terminal.line()
-            Terminal.paragraph("`sluice stages NAME` tells more about one.")
+            Terminal.paragraph("`sluice stages NAME` describes one stage and its options.")
             return
         }
         if registry[name] == nil, let keys = DefinitionFile.keys(of: name) {
             Terminal.paragraph(
-                "`\(name)` is no stage but a part of the definition. Its keys: \(keys.joined(separator: ", ")). docs/definition.md says what they mean."
+                "`\(name)` is not a stage but a part of the definition, with the keys \(keys.joined(separator: ", ")). docs/definition.md describes them."
             )
             return
         }
         guard let stage = registry[name] else {
             let near = Registry.nearest(to: name, in: registry.names).map { "; did you mean `\($0)`?" } ?? "."
             throw CommandFailure.usage(
-                "there is no stage `\(Printable.name(name))`\(near) Known are \(registry.names.joined(separator: ", "))."
+                "there is no stage `\(Printable.name(name))`\(near) Known stages are \(registry.names.joined(separator: ", "))."
             )
         }
         describe(stage.descriptor)
@@ -41,7 +41,7 @@ struct StagesCommand: ParsableCommand {
         var isList = false
         for paragraph in descriptor.discussion.split(separator: "\n") {
             let indent = paragraph.prefix { $0 == " " }.count
-            // The entries of a list stand close together.
+            // No blank lines between the entries of a list.
             if !isList || indent == 0 { Terminal.line() }
             isList = indent > 0
             Terminal.paragraph(

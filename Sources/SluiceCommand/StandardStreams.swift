@@ -1,12 +1,12 @@
 import Glibc
 
-/// The three streams that a process is given.
+/// The three standard streams of the process.
 enum StandardStreams {
-    /// Puts something on those that are closed, so that no file of ours gets their numbers and is read as the input, or
-    /// written over by messages. Reading or writing what stands there fails.
+    /// Opens a placeholder on each closed stream, so that no other file gets its number and is read as the input or
+    /// overwritten by messages. Reading or writing the placeholder fails.
     static func fillClosed() {
         for stream in Int32(0)...2 where fcntl(stream, F_GETFD) < 0 && errno == EBADF {
-            // The lowest number that is free is this one.
+            // `open` returns the lowest free number, which is this one.
             _ = open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY)
         }
     }

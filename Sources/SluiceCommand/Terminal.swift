@@ -1,17 +1,17 @@
 import Glibc
 import SluiceCore
 
-/// Writes to the terminal or whatever stands in its place. What comes from data or from a user is escaped here, once for all.
+/// Writes to standard output and standard error. Text from data or from a user is escaped here and nowhere else.
 enum Terminal {
     enum Stream: Int32 {
         case output = 1
         case error = 2
     }
 
-    /// The system's number of the first error of standard output; what follows it is not written.
+    /// The `errno` of the first failed write to standard output; nothing is written after it.
     nonisolated(unsafe) private(set) static var outputFailure: Int32?
 
-    /// Writes bytes as they are: the bar's control characters, JSON.
+    /// Writes a text unchanged: the control characters of the bar, JSON.
     static func write(_ text: String, to stream: Stream = .output) {
         if stream == .output, outputFailure != nil { return }
         var text = text
@@ -29,15 +29,15 @@ enum Terminal {
         }
     }
 
-    /// A result for a person; where a terminal shows it, no line is wider than that.
+    /// Prints a result for a person, wrapped to the width of the terminal if there is one.
     static func line(_ text: String = "") { show(text, on: .output) }
 
-    /// A message for a person, on standard error.
+    /// Prints a message for a person on standard error.
     static func note(_ text: String) { show(text, on: .error) }
 
     static func error(_ text: String) { show("sluice: \(text)", on: .error) }
 
-    /// A value for a program.
+    /// Prints a result for a program.
     static func json(_ text: String) { write(text + "\n") }
 
     private static func show(_ text: String, on stream: Stream) {
@@ -51,18 +51,18 @@ enum Terminal {
         write(lines.joined(separator: "\n") + "\n", to: stream)
     }
 
-    /// Writes a text with line ends between words, so that no line is wider than the terminal where words allow it.
+    /// Prints a text wrapped between words, to the width of the terminal but at most 100 columns.
     ///
     /// - Parameters:
-    ///   - indent: blanks before the first line.
-    ///   - hanging: blanks before the others, where they are more.
+    ///   - indent: spaces before the first line.
+    ///   - hanging: spaces before the other lines; as `indent` if nil.
     static func paragraph(_ text: String, indent: Int = 0, hanging: Int? = nil) {
         let lines = wrapped(
             Printable.message(text), width: min(100, columns(of: .output)), indent: indent, hanging: hanging ?? indent)
         for line in lines { write(line + "\n") }
     }
 
-    /// Cuts a text between words. A word that is wider than a line stands alone on it.
+    /// Wraps a text between words. A word wider than a line gets a line of its own.
     static func wrapped(_ text: String, width: Int, indent: Int = 0, hanging: Int = 0) -> [String] {
         guard indent + self.width(of: text) > width else { return [String(repeating: " ", count: indent) + text] }
         var lines: [String] = []
@@ -84,7 +84,7 @@ enum Terminal {
         return lines + [line]
     }
 
-    /// Columns that a text takes: two for the wide characters of East Asia and for emoji, none for marks that combine.
+    /// The columns of a text: two for wide East Asian characters and emoji, none for combining marks.
     static func width(of text: some StringProtocol) -> Int {
         text.unicodeScalars.reduce(0) { sum, scalar in
             switch scalar.value {
@@ -99,7 +99,7 @@ enum Terminal {
 
     static func isTerminal(_ stream: Stream) -> Bool { isatty(stream.rawValue) == 1 }
 
-    /// Columns of the terminal; else as `COLUMNS` says, else 80.
+    /// The columns of the terminal; without one `COLUMNS`, else 80.
     static func columns(of stream: Stream) -> Int {
         var size = winsize()
         if ioctl(stream.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { return max(20, Int(size.ws_col)) }

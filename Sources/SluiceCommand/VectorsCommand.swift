@@ -6,11 +6,11 @@ import SluiceIO
 struct VectorsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vectors",
-        abstract: "Write the vectors of what a run kept, for `already` of a later one.",
+        abstract: "Write the vectors of a run's kept records, for a later run's `already`.",
         usage: "sluice vectors <run> --output <file> [<options>]",
         discussion: """
-            A .npy file of int8, a row for each kept record in the order of the input, made again by the run's own stages up to `embed`. \
-            With `coreset: {already: FILE}` a later run chooses what these records don't cover.
+            Writes a .npy file of int8 with one row per kept record, in input order. The run's own stages up to `embed` \
+            compute the vectors again. With `coreset: {already: FILE}` a later run selects what these records don't cover.
             """)
 
     @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
@@ -42,6 +42,6 @@ struct VectorsCommand: ParsableCommand {
 }
 
 struct RunMemoryOption: ParsableArguments {
-    @Option(help: ArgumentHelp("Memory for the whole process (default: what the run had).", valueName: "size"))
+    @Option(help: ArgumentHelp("Memory for the whole process (default: as in the run).", valueName: "size"))
     var memory: String?
 }

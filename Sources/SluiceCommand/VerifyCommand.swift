@@ -8,21 +8,21 @@ import SluicePipeline
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Check that inputs, outputs and counts of a run are what run.json says.",
+        abstract: "Check inputs, outputs and counts of a run against its run.json.",
         usage: "sluice verify <run> [<options>]",
         discussion: """
-            It lists what it checked and what it did not. With --rerun the run is done
-            again in a temporary directory and all its results are compared.
+            Lists what was checked and what was not. --rerun repeats the run in a temporary directory and compares all \
+            results.
             """)
 
     @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
     var directory: String
 
-    @Flag(help: "Do the run again and compare.")
+    @Flag(help: "Repeat the run and compare all results.")
     var rerun = false
 
     @Option(
-        help: ArgumentHelp("Where the folder of the run's definition lies, if it was moved.", valueName: "folder"),
+        help: ArgumentHelp("The folder of the run's definition, if it has moved.", valueName: "folder"),
         completion: .directory)
     var folder: String?
 
@@ -43,25 +43,25 @@ struct VerifyCommand: ParsableCommand {
         func count(_ key: String) -> String { Format.count(counts?[key]?.integerValue ?? 0) }
         Terminal.line("\(directory) verifies: \(count("read")) read, \(count("kept")) kept")
         Terminal.paragraph("checked: \(result.checked.joined(separator: ", "))", indent: 2, hanging: 4)
-        if rerun { Terminal.line("  run again, it gives the same results") }
+        if rerun { Terminal.line("  repeated, it gives the same results") }
         guard !result.unchecked.isEmpty else { return }
         Terminal.paragraph(
-            "not checked: \(result.unchecked.joined(separator: ", ")); --rerun does the run again and compares",
+            "not checked: \(result.unchecked.joined(separator: ", ")); --rerun repeats the run and compares",
             indent: 2, hanging: 4)
     }
 
-    /// Runs the manifest's own definition again; says what came out otherwise.
+    /// Runs the manifest's definition again and returns the differences.
     private func repeated(_ reader: RunReader) throws -> [String] {
         let manifest = reader.manifest
         let timing = manifest["timing"]
         if manifest["inputs"]?.elements.first?["file"]?.textValue == "-" {
-            Terminal.note("reading standard input, as the run did: give it the same input")
+            Terminal.note("reading standard input, as the run did; it must be the same input")
         }
         let folder = self.folder ?? timing?["folder"]?.textValue ?? "."
         var template = Array("/tmp/sluice-verify-XXXXXX".utf8CString)
         if let base = getenv("TMPDIR") { template = Array("\(String(cString: base))/sluice-verify-XXXXXX".utf8CString) }
         guard mkdtemp(&template) != nil else {
-            throw CommandFailure(status: 4, message: "no temporary directory can be made")
+            throw CommandFailure(status: 4, message: "can't create a temporary directory")
         }
         let target = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { try? FileSystem.local.removeTree(target) }
@@ -77,7 +77,7 @@ struct VerifyCommand: ParsableCommand {
                         spelling: "memory"),
                 ])
         } catch {
-            throw CommandFailure.usage("the run's definition can't be read any more: \(error)")
+            throw CommandFailure.usage("the run's definition can no longer be read: \(error)")
         }
         var options = RunOptions(threads: try threads.count(for: definition))
         options.isStopped = Signals.isStopped

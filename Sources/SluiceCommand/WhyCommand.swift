@@ -4,7 +4,7 @@ import SluiceEngine
 
 struct WhyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "why", abstract: "Tell what became of one record of a run, and why.")
+        commandName: "why", abstract: "Show what happened to one record of a run, and why.")
 
     @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
     var directory: String
@@ -45,8 +45,10 @@ struct WhyCommand: ParsableCommand {
         }
         switch fate {
         case .kept(nil):
-            // Kept records are not listed by place, nor are blank lines.
-            let doubt = blankLines == 0 ? "" : ", unless it is one of the \(blankLines) blank lines of the input"
+            // Neither kept records nor blank lines are listed by place.
+            let doubt =
+                blankLines == 0
+                ? "" : " (or is blank: the input has \(blankLines) blank line\(blankLines == 1 ? "" : "s"))"
             return "\(record) was kept\(doubt)"
         case .kept(let entry?):
             return (["\(place(entry)) was kept"] + numbers(entry, except: ["file", "line"])).joined(separator: "\n")

@@ -1,12 +1,12 @@
 public import SluiceCore
 
-/// Everything that is wrong with a definition, in the order of its lines.
+/// All mistakes in a definition, in the order of its lines.
 public struct DefinitionErrors: Error, Sendable, Hashable, CustomStringConvertible {
     /// At least one.
     public let problems: [Problem]
 
     public init(_ problems: [Problem]) { self.problems = problems }
 
-    /// One problem a line.
+    /// One problem per line.
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 }

@@ -2,21 +2,21 @@ public import SluiceCore
 
 /// Reads a definition from YAML.
 public enum DefinitionFile {
-    /// The definition that `text` holds, with the defaults of all options filled in.
+    /// Parses and checks a definition, and fills in the defaults of all options.
     ///
-    /// Nothing but the text is looked at: whether files exist is found out when the run begins.
+    /// Reads no files; whether the inputs exist is checked later.
     ///
     /// - Parameters:
-    ///   - path: the file that the text comes from, for messages; relative paths in the text are relative to its directory.
+    ///   - path: the file of the text, for messages; relative paths in the text are relative to its folder.
+    ///   - registry: the stages that the definition may use.
     ///   - overrides: applied in order before anything is checked.
-    ///   - folder: where the definition lies, and the command is given; without it, relative paths of overrides are taken
-    ///     as they stand.
-    /// - Throws: every mistake at once.
+    ///   - folder: rewrites paths of overrides relative to the definition's folder; without it they stay as they are.
+    /// - Throws: all mistakes at once.
     public static func parse(
         text: String, path: String, registry: Registry, overrides: [Override] = [],
         folder: DefinitionFolder? = nil
     ) throws(DefinitionErrors) -> Definition {
-        // Editors of some systems put a byte order mark before the text.
+        // Some editors write a byte order mark before the text.
         let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         let tree = YAMLTree(text: text, path: path)
         guard var root = tree.root else { throw DefinitionErrors(tree.problems) }
@@ -34,7 +34,7 @@ public enum DefinitionFile {
         return definition
     }
 
-    /// The keys of `input`, `output` or another map of the definition; nil for what is none.
+    /// The keys of `input`, `output` or another map of the definition; nil if `part` is not one.
     package static func keys(of part: String) -> [String]? {
         switch part {
         case "input": DefinitionReader.inputKeys
@@ -46,7 +46,7 @@ public enum DefinitionFile {
     }
 }
 
-/// Turns nodes into a definition and collects what is wrong with them.
+/// Turns nodes into a definition and collects the mistakes in them.
 struct DefinitionReader {
     let path: String
     let registry: Registry
@@ -63,7 +63,7 @@ struct DefinitionReader {
         self.problems = problems
     }
 
-    /// By place in the file, then what stands elsewhere.
+    /// Problems by place in the file, then those without one.
     var sortedProblems: [Problem] {
         problems.enumerated().sorted { a, b in
             let (first, second) = (a.element.place, b.element.place)
@@ -101,14 +101,14 @@ struct DefinitionReader {
         if let entry = top["input"] {
             readInput(entry, &definition.input)
         } else {
-            report("`input` is missing; say what to read, as `input: {files: [data/*.jsonl.zst]}`", at: root.place)
+            report("`input` is missing; say what to read, such as `input: {files: [data/*.jsonl.zst]}`", at: root.place)
             broken.insert(.files)
         }
         if let entry = top["stages"], !entry.value.isNull { definition.stages = stages(entry) }
         if let entry = top["output"] {
             readOutput(entry, &definition.output)
         } else {
-            report("`output` is missing; say where the results go, as `output: {directory: out}`", at: root.place)
+            report("`output` is missing; say where the results go, such as `output: {directory: out}`", at: root.place)
             broken.insert(.directory)
         }
 
@@ -129,7 +129,7 @@ struct DefinitionReader {
 
     private mutating func readVersion(_ entry: YAMLNode.Entry?, _ root: YAMLNode) {
         guard let entry else {
-            report("`sluice: 1` is missing; it says which version of the definition this is", at: root.place)
+            report("`sluice: 1` is missing; it is the version of the definition", at: root.place)
             return
         }
         if entry.value.text != "1" {
@@ -201,7 +201,7 @@ struct DefinitionReader {
         places[.dedupe] = given.value.place
         if case .scalar(let text, quoted: false) = given.value.value, ["true", "false"].contains(text.lowercased()) {
             report(
-                "`input.dedupe.on` must be `line` or field names, not `\(text)`; a field of that name goes in quotes",
+                "`input.dedupe.on` must be `line` or field names, not `\(text)`; put a field of that name in quotes",
                 at: given.value.place)
             return nil
         }
@@ -214,7 +214,7 @@ struct DefinitionReader {
     private static func dedupeAdvice(_ text: String) -> String {
         switch OptionKind.flag.hint(for: text) {
         case "write true": "write `dedupe: {on: line}` to compare whole lines, or `dedupe: {on: [FIELD, …]}`"
-        case "write false": "leave `dedupe` out for none"
+        case "write false": "remove `dedupe` for none"
         default: "write `dedupe: {on: \(text)}`"
         }
     }
@@ -233,7 +233,7 @@ struct DefinitionReader {
                 broken.insert(.directory)
             }
         } else {
-            report("`output` needs `directory`: say where the results go, as `directory: out`", at: entry.keyPlace)
+            report("`output` needs `directory`: say where the results go, such as `directory: out`", at: entry.keyPlace)
             broken.insert(.directory)
         }
         if let entry = given(keys["record"]) {
@@ -251,7 +251,7 @@ struct DefinitionReader {
             places[.level] = entry.value.place
             if output.compression == .uncompressed {
                 report(
-                    "`output.level` is the level of zstd, and `compression: none` uses none; leave one of them out",
+                    "`output.level` is a zstd level, which `compression: none` does not use; remove one of them",
                     at: entry.value.place)
             }
             if case .scalar(let text, quoted: false) = entry.value.value, let level = OptionKind.integer(text) {
@@ -309,11 +309,11 @@ struct DefinitionReader {
         let options = registry[name]?.descriptor.options.map(\.name) ?? []
         if entries[0].value.isNull, rest.contains(where: { options.contains($0.key) || registry[$0.key] == nil }) {
             report(
-                "`\(entries[1].key)` stands beside the stage `\(name)`; indent its options further than its name",
+                "`\(entries[1].key)` is at the level of the stage `\(name)`; indent its options further than its name",
                 at: entries[1].keyPlace)
         } else {
             report(
-                "`\(name)` and \(rest.map { "`\($0.key)`" }.joined(separator: ", ")) stand in one map; begin each stage with its own `- `",
+                "`\(name)` and \(rest.map { "`\($0.key)`" }.joined(separator: ", ")) are in one map; begin each stage with its own `- `",
                 at: entries[1].keyPlace)
         }
     }
@@ -362,7 +362,7 @@ struct DefinitionReader {
             let values = nodes.compactMap { value($0, kind) }
             return values.count == nodes.count ? .list(values) : nil
         case (_, .scalar(let text, let quoted)):
-            // An empty text on the command line is one; in a file it must stand in quotes.
+            // On the command line an empty text is a value; in a file it needs quotes.
             if node.isNull, !(node.isOverride && text.isEmpty && kind == .text) { return nil }
             if kind == .path { return .text(resolvedFile(text, at: node.place)) }
             return kind.value(spelled: text, quoted: quoted && !node.isOverride)
@@ -370,7 +370,7 @@ struct DefinitionReader {
         }
     }
 
-    /// The node that is wrong: an entry of a list, or the whole.
+    /// The wrong node: the first wrong entry of a list, or the node itself.
     private func culprit(_ node: YAMLNode, _ kind: OptionKind) -> YAMLNode {
         guard case .list(let kind) = kind, case .list(let nodes) = node.value else { return node }
         return nodes.first { value($0, kind) == nil } ?? node

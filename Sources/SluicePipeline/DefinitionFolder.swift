@@ -1,16 +1,20 @@
-/// Where a definition lies and where the command is given: by this a file goes by its way from the definition's folder
-/// however it is written, so that a later command, given from elsewhere, finds it again.
+/// Rewrites paths relative to the definition's folder, so that a command run from another directory finds the same
+/// files.
 public struct DefinitionFolder: Sendable {
-    /// Both are absolute, with links resolved and no `/` at the end.
     private let folder: String
     private let working: String
 
+    /// - Parameters:
+    ///   - folder: the folder of the definition.
+    ///   - working: the working directory of the command.
+    ///
+    /// Both must be absolute, with links resolved and no `/` at the end.
     public init(folder: String, working: String) {
         self.folder = folder
         self.working = working
     }
 
-    /// A path that can be opened from the working directory.
+    /// A path that opens the file from the working directory.
     ///
     /// - Parameters:
     ///   - text: absolute, or relative to the working directory.
@@ -21,7 +25,7 @@ public struct DefinitionFolder: Sendable {
         let full = isAbsolute ? text : "\(working)/\(text)"
         if full.hasPrefix(folder + "/") { return prefix + full.dropFirst(folder.utf8.count + 1) }
         let parts = prefix.split(separator: "/").filter { $0 != "." }
-        // Up from the definition's folder, where no link on the way leads up to somewhere else.
+        // `..` works only if no link on the way leads somewhere else.
         guard !isAbsolute, !prefix.hasPrefix("/"), folder == "\(working)/\(parts.joined(separator: "/"))" else {
             return full
         }

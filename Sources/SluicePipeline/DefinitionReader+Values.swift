@@ -1,8 +1,8 @@
 import SluiceCore
 
-/// Reading single values, with what to say where they are wrong.
+/// Reads single values and reports those that are wrong.
 extension DefinitionReader {
-    /// The entries of a map by key; reports keys that are not among `keys`.
+    /// The entries of a map by key. Keys that are not in `keys` are reported.
     mutating func map(_ node: YAMLNode, named name: String?, keys: [String]) -> [String: YAMLNode.Entry]? {
         let entries: [YAMLNode.Entry]
         if case .map(let found) = node.value {
@@ -36,10 +36,10 @@ extension DefinitionReader {
         if let home = homes.first(where: { $0.of != name && $0.keys.contains(key) }) {
             return "\(start); it belongs \(home.of.map { "under `\($0)`" } ?? "at the top")"
         }
-        return "\(start); known are \(keys.joined(separator: ", "))"
+        return "\(start); known keys are \(keys.joined(separator: ", "))"
     }
 
-    /// The entry, where it has a value; reports one without.
+    /// The entry if it has a value. One without a value is reported, unless it is an explicit null.
     mutating func given(_ entry: YAMLNode.Entry?) -> YAMLNode.Entry? {
         guard let entry, !entry.value.isExplicitNull else { return nil }
         guard !entry.value.isNull else {
@@ -55,7 +55,7 @@ extension DefinitionReader {
         return nil
     }
 
-    /// A list of texts, or one text.
+    /// A list of text, or a single text.
     mutating func texts(_ entry: YAMLNode.Entry, _ name: String) -> [YAMLNode]? {
         let nodes: [YAMLNode]
         if let found = entry.value.overrideElements {
@@ -65,12 +65,12 @@ extension DefinitionReader {
         } else if entry.value.text != nil {
             nodes = [entry.value]
         } else {
-            report("`\(name)` must be a list of texts, not \(entry.value.found)", at: entry.value.place)
+            report("`\(name)` must be a list of text, not \(entry.value.found)", at: entry.value.place)
             return nil
         }
         var areTexts = true
         for node in nodes where node.text == nil || node.isNull {
-            report("`\(name)` must hold texts, not \(node.found)", at: node.place)
+            report("each entry of `\(name)` must be text, not \(node.found)", at: node.place)
             areTexts = false
         }
         return areTexts ? nodes : nil
@@ -117,7 +117,7 @@ extension DefinitionReader {
         return value
     }
 
-    /// A file to read.
+    /// The path of a file to read.
     func resolvedFile(_ text: String, at place: YAMLPlace) -> String {
         var isOverride = false
         if case .override = place { isOverride = true }
@@ -127,7 +127,7 @@ extension DefinitionReader {
         return folder.path(text, prefix: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")
     }
 
-    /// A path in the file is relative to the file's directory.
+    /// A relative path in the definition, resolved against the definition's folder; other paths unchanged.
     func resolved(_ text: String, at place: YAMLPlace) -> String {
         guard case .file = place, text != "-", !text.isEmpty, !text.hasPrefix("/"),
             let slash = path.lastIndex(of: "/")

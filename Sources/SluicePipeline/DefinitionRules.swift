@@ -1,6 +1,6 @@
 import SluiceCore
 
-/// A part of a definition that a mistake can be about. Numbers count from 0.
+/// The part of a definition that a mistake concerns. Numbers count from 0.
 enum DefinitionPart: Hashable {
     case memory
     case files
@@ -17,14 +17,14 @@ enum DefinitionPart: Hashable {
     case level
 }
 
-/// What must hold of the values of a definition, whoever wrote it: a YAML file or Swift.
+/// The rules for the values of a definition, whether it comes from YAML or from Swift.
 struct DefinitionRules {
     static let leastMemory = 1 << 20
     static let greatestRecord = 1 << 30
     static let levels = 1...19
-    /// More are a slip of whatever wrote the definition.
+    /// More are most likely a mistake of the program that wrote the definition.
     static let mostStages = 1000
-    /// Names that the braces of one pattern may stand for.
+    /// The most names that the braces of one pattern may expand to.
     static let mostAlternatives = 10_000
 
     struct Finding {
@@ -40,7 +40,7 @@ struct DefinitionRules {
 
     /// Checks `definition`.
     ///
-    /// - Parameter broken: parts that could not be read and have been reported; they say no more.
+    /// - Parameter broken: parts that could not be read; their mistakes are already reported.
     init(_ definition: Definition, registry: Registry, broken: Set<DefinitionPart> = []) {
         self.definition = definition
         self.registry = registry
@@ -49,7 +49,7 @@ struct DefinitionRules {
         guard definition.stages.count <= Self.mostStages else {
             report(
                 .stage(Self.mostStages),
-                "the definition has \(definition.stages.count) stages; \(Self.mostStages) are allowed")
+                "the definition has \(definition.stages.count) stages; at most \(Self.mostStages) are allowed")
             return
         }
         let stages = definition.stages.indices.map { checkStage($0) }
@@ -68,26 +68,26 @@ struct DefinitionRules {
             report(.memory, "`memory` is \(memory) bytes, far less than any run takes\(meant)")
         }
         if input.files.isEmpty {
-            report(.files, "`input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]")
+            report(.files, "`input.files` is empty; write paths or globs, such as [data/*.jsonl.zst]")
         }
         for (index, file) in input.files.enumerated() {
-            if file.isEmpty { report(.file(index), "`input.files` holds an empty name") }
+            if file.isEmpty { report(.file(index), "`input.files` contains an empty name") }
             if file.contains("\0") {
-                report(.file(index), "`input.files` holds a name with a NUL character; no file has one")
+                report(.file(index), "`input.files` contains a NUL character, which no file name can have")
             }
             if Self.alternatives(of: file) > Self.mostAlternatives {
                 report(
                     .file(index),
-                    "the braces of this pattern stand for more than \(Self.mostAlternatives) names; use `*` or `?`")
+                    "the braces of this pattern expand to more than \(Self.mostAlternatives) names; use `*` or `?`")
             }
             if file == "-", input.files.firstIndex(of: "-") != index {
                 report(.file(index), "standard input `-` can be read only once")
             }
         }
         if case .fields(let fields) = input.dedupe?.on {
-            if fields.isEmpty { report(.dedupe, "`input.dedupe.on` names no field; write field names or `on: line`") }
+            if fields.isEmpty { report(.dedupe, "`input.dedupe.on` is empty; write field names or `on: line`") }
             for (index, field) in fields.enumerated() {
-                if field.description.isEmpty { report(.dedupeField(index), "`input.dedupe.on` holds an empty name") }
+                if field.description.isEmpty { report(.dedupeField(index), "`input.dedupe.on` contains an empty name") }
                 if fields.firstIndex(of: field) != index {
                     report(.dedupeField(index), "`input.dedupe.on` names `\(field)` twice")
                 }
@@ -96,7 +96,7 @@ struct DefinitionRules {
         if let allowed = input.maxMalformed, input.malformed == .fail {
             report(
                 .maxMalformed,
-                "`input.max_malformed: \(allowed)` goes with `malformed: quarantine`; `malformed: fail` allows none")
+                "`input.max_malformed: \(allowed)` needs `malformed: quarantine`; `malformed: fail` allows none")
         }
         if !(1...Self.greatestRecord).contains(input.maxRecord) {
             report(.maxRecord, "`input.max_record` is \(input.maxRecord) bytes and must be from 1 byte to 1GiB")
@@ -105,7 +105,7 @@ struct DefinitionRules {
             report(.directory, "`output.directory` is empty; say where the results go")
         }
         if output.directory.contains("\0") {
-            report(.directory, "`output.directory` holds a NUL character; no folder has one in its name")
+            report(.directory, "`output.directory` contains a NUL character, which no folder name can have")
         }
         if !Self.levels.contains(output.level) {
             report(
@@ -115,7 +115,7 @@ struct DefinitionRules {
         }
     }
 
-    /// Brings the options of a stage into normal form, and makes the stage where they allow it.
+    /// Brings the options of a stage into normal form, and creates the stage if they are valid.
     private mutating func checkStage(_ index: Int) -> (any Stage)? {
         let spec = definition.stages[index]
         guard !broken.contains(.stage(index)) else { return nil }
@@ -145,9 +145,9 @@ struct DefinitionRules {
         }
     }
 
-    /// For how many names the braces of a pattern stand, with a bound: nested and neighbouring braces multiply.
+    /// The number of names that the braces of a pattern expand to, capped: nested and neighbouring braces multiply.
     private static func alternatives(of pattern: String) -> Int {
-        // Per open brace: the sum of the alternatives that are done, and the product of the one that goes on.
+        // Per open brace: the sum of the finished alternatives, and the product of the current one.
         var open: [(done: Int, current: Int)] = [(0, 1)]
         func bounded(_ number: Int) -> Int { min(number, 1 << 30) }
         for byte in pattern.utf8 {
@@ -177,8 +177,8 @@ struct DefinitionRules {
     }
 
     static func unknownStage(_ name: String, _ registry: Registry) -> String {
-        guard !registry.names.isEmpty else { return "unknown stage `\(name)`; no stage is known here" }
-        let known = "known are \(registry.names.map { "`\($0)`" }.joined(separator: ", "))"
+        guard !registry.names.isEmpty else { return "unknown stage `\(name)`; no stages are registered" }
+        let known = "known stages are \(registry.names.map { "`\($0)`" }.joined(separator: ", "))"
         guard let near = Registry.nearest(to: name, in: registry.names) else {
             return "unknown stage `\(name)`; \(known)"
         }

@@ -1,20 +1,24 @@
 public import SluiceCore
 
-/// A value that replaces one of the definition's file, such as `--set stages.coreset.keep=1%`.
+/// A value that replaces one in the definition's file, such as `--set stages.coreset.keep=1%`.
 ///
-/// The path names keys from the outside in. A stage is named by its name, by `embed#2` for the second `embed`, or by its
-/// place, from 1: `stages.2.dimensions`. A list is written `a,b` or `[a, b]`, a map `{on: line}`. What is set goes
-/// through the same checks as the file; mistakes in it name the override as their place. Relative paths in overrides are
-/// relative to the working directory, since that is what a shell completes.
+/// The path lists keys from the outside in. A stage is selected by its name, by `embed#2` for the second `embed`, or by
+/// its number, from 1: `stages.2.dimensions`. A list is written `a,b` or `[a, b]`, a map `{on: line}`. Overrides go
+/// through the same checks as the file, and messages name the override as the place of a mistake. Relative paths are
+/// relative to the working directory, as a shell completes them.
 public struct Override: Sendable, Hashable {
+    /// The keys from the outside in.
     public let path: [String]
+    /// The value as written.
     public let value: String
-    /// The entries of a list that were given one by one; `value` does not count then.
+    /// The entries of a list, if given one by one; `value` is ignored then.
     private var list: [String]?
-    /// How it stands on the command line, for messages.
+    /// The option as written on the command line, for messages.
     public let spelling: String
 
-    /// Reads `key.path=value`.
+    /// Parses `key.path=value`.
+    ///
+    /// - Throws: a problem if `=` is missing or a part of the key is empty.
     public init(_ text: String) throws(Problem) {
         let spelling = "--set \(text)"
         guard let equals = text.firstIndex(of: "=") else {
@@ -26,14 +30,14 @@ public struct Override: Sendable, Hashable {
         guard !path.contains("") else { throw Problem("\(spelling): a part of the key is empty") }
     }
 
-    /// - Parameter spelling: how the option that stands for it is written, such as `--seed 7`.
+    /// - Parameter spelling: the option as written on the command line, such as `--seed 7`.
     public init(_ path: [String], _ value: String, spelling: String) {
         self.path = path
         self.value = value
         self.spelling = spelling
     }
 
-    /// A list, each entry as it stands: a file may have a comma in its name.
+    /// A list whose entries are not split, since a file name may contain a comma.
     public init(_ path: [String], list: [String], spelling: String) {
         self.init(path, "", spelling: spelling)
         self.list = list
@@ -98,7 +102,7 @@ public struct Override: Sendable, Hashable {
             stages[chosen].value = .map([.init(key: name, keyPlace: stages[chosen].place, value: nothing)])
         }
         guard case .map(var stage) = stages[chosen].value, !stage.isEmpty else {
-            throw problem("stage \(chosen + 1) is no map of a name and options")
+            throw problem("stage \(chosen + 1) is not a map of a name and its options")
         }
         try set(path[2...], in: &stage[0].value)
         stages[chosen].value = .map(stage)

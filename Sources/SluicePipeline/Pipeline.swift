@@ -6,15 +6,16 @@ public import SluiceCore
 /// let pipeline = Pipeline(
 ///     seed: 42, input: InputSpec(files: ["data/p3-*.jsonl.zst"]), output: OutputSpec(directory: "out")
 /// ) {
-///     Format(template: "{prompt}\n\n{completion}")
-///     Embed(dimensions: 384)
+///     StageSpec("format", ["template": "{prompt}\n\n{completion}"])
+///     StageSpec("embed", ["dimensions": 384])
 /// }
 /// let definition = try pipeline.definition(.builtIn)
 /// ```
 ///
-/// It gives the same `Definition` as a YAML file that says the same. Relative paths stay as they are, so they are
-/// relative to the working directory.
+/// The result is the same `Definition` as from an equivalent YAML file. Relative paths are relative to the working
+/// directory.
 public struct Pipeline: Sendable {
+    /// All random draws come from it and from the content of records.
     public var seed: UInt64
     /// Memory for the whole process, in bytes.
     public var memory: Int
@@ -33,7 +34,9 @@ public struct Pipeline: Sendable {
         self.stages = stages()
     }
 
-    /// The definition, checked by the rules that hold for a YAML file too, with the defaults of all options filled in.
+    /// The definition, checked by the same rules as a YAML file, with the defaults of all options filled in.
+    ///
+    /// - Throws: all mistakes at once, without places.
     public func definition(_ registry: Registry) throws(DefinitionErrors) -> Definition {
         let rules = DefinitionRules(
             Definition(seed: seed, memory: memory, input: input, stages: stages, output: output), registry: registry)

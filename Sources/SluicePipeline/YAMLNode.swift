@@ -1,13 +1,13 @@
 import SluiceCore
 
-/// Where a piece of a definition stands.
+/// The place of a node.
 enum YAMLPlace: Hashable {
     case file(line: Int, column: Int)
-    /// In an option of the command line, as it was written there.
+    /// An option of the command line, as written there.
     case override(String)
 }
 
-/// A piece of a definition with its place.
+/// A node of a definition with its place.
 struct YAMLNode {
     enum Value {
         case scalar(String, quoted: Bool)
@@ -26,12 +26,12 @@ struct YAMLNode {
 
     var isOverride: Bool { if case .override = place { true } else { false } }
 
-    /// Whether nothing stands there: no value, `null` or `~`.
+    /// Whether there is no value: nothing, `null` or `~`.
     var isNull: Bool {
         if case .scalar(let text, quoted: false) = value { ["", "~", "null"].contains(text) } else { false }
     }
 
-    /// Whether it says in so many words that nothing stands there.
+    /// Whether the value is written as `null` or `~`.
     var isExplicitNull: Bool {
         if case .scalar(let text, quoted: false) = value { ["~", "null"].contains(text) } else { false }
     }
@@ -54,7 +54,7 @@ struct YAMLNode {
         var entries: [String] = [""]
         var depth = 0
         for character in text {
-            // A comma in braces is one of the pattern `{a,b}.jsonl`.
+            // A comma in braces belongs to a pattern such as `{a,b}.jsonl`.
             if character == "{" { depth += 1 } else if character == "}" { depth -= 1 }
             if character == ",", depth <= 0 { entries.append("") } else { entries[entries.count - 1].append(character) }
         }

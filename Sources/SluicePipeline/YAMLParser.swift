@@ -24,17 +24,17 @@ struct YAMLParser: ~Copyable {
         case alias(String)
     }
 
-    /// Why a text is no YAML, in libyaml's words.
+    /// Why a text is not YAML, in libyaml's words.
     struct Failure: Error {
         let message: String
-        /// What was being read, and where that began.
+        /// What the parser was reading, and where that began.
         let context: (text: String, mark: Mark)?
         let mark: Mark?
-        /// The byte that can't be read at all, where that is the trouble.
+        /// The offset of the byte that is not valid text, if that is the reason.
         let offset: Int?
     }
 
-    /// Nil where memory was short; then there is no event.
+    /// Nil if memory ran out; then there are no events.
     private let yaml: OpaquePointer?
     private let bytes: UnsafeMutableBufferPointer<UInt8>
 
@@ -53,7 +53,7 @@ struct YAMLParser: ~Copyable {
     /// The next event that matters, and where it begins.
     mutating func next() throws(Failure) -> (event: Event, mark: Mark) {
         guard let yaml else {
-            throw Failure(message: "there is no memory left to read it", context: nil, mark: nil, offset: 0)
+            throw Failure(message: "there is not enough memory to read it", context: nil, mark: nil, offset: 0)
         }
         while true {
             var event = sluice_yaml_event()

@@ -1,15 +1,15 @@
 import SluiceCore
 
-/// Composes YAML into nodes, with the problems of the text itself.
+/// Composes YAML into nodes and collects syntax errors.
 struct YAMLTree {
     private(set) var root: YAMLNode?
     private(set) var problems: [Problem] = []
     private let path: String
-    /// Where all nodes stand, for a text that is no file.
+    /// The place of all nodes, for a text that is not a file.
     private let fixedPlace: YAMLPlace?
 
     private var anchors: [String: YAMLNode] = [:]
-    /// Aliases may make a small text a huge tree; a definition is never that large.
+    /// Bounded, since aliases can expand a small text to a huge tree.
     private var nodeCount = 0
     private static let maximumNodes = 100_000
     private static let maximumDepth = 200
@@ -20,12 +20,12 @@ struct YAMLTree {
             root = nil
             problems.append(
                 Problem(
-                    "the definition is empty; it begins with `sluice: 1`",
+                    "the definition is empty; start it with `sluice: 1`",
                     at: SourcePlace(file: path, line: 1, column: 1)))
         }
     }
 
-    /// A flow list or map in one line, all of it at `place`.
+    /// A flow list or map in one line; all its nodes are at `place`.
     static func flow(_ text: String, _ place: YAMLPlace) -> YAMLNode? {
         YAMLTree(text: text, path: "", fixedPlace: place).root
     }
@@ -64,7 +64,7 @@ struct YAMLTree {
         }
     }
 
-    /// - Parameter fallback: where an empty value stands, which has no place of its own.
+    /// - Parameter fallback: the place of an empty value, which has none of its own.
     private mutating func node(
         _ event: YAMLParser.Event, _ mark: YAMLParser.Mark, _ parser: inout YAMLParser, fallback: YAMLPlace, depth: Int
     ) throws(YAMLParser.Failure) -> YAMLNode {
@@ -119,7 +119,7 @@ struct YAMLTree {
             guard let name = key.text else {
                 problems.append(
                     Problem(
-                        "a key must be a word; where this is a text with braces, put it in quotes",
+                        "a key must be a word; put a text with braces in quotes",
                         at: sourcePlace(keyMark)))
                 continue
             }
@@ -176,12 +176,12 @@ struct YAMLTree {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let line = mark.line <= lines.count ? lines[mark.line - 1].unicodeScalars.dropFirst(mark.column - 1) : nil
         if message.contains("cannot start any token") {
-            return line?.first == "\t" ? "indent with blanks, not tabs" : "put a text that begins like this in quotes"
+            return line?.first == "\t" ? "indent with spaces, not tabs" : "put a text that begins like this in quotes"
         }
         if message.contains("mapping values are not allowed") {
             return "check the indentation, or put a text with a colon in quotes"
         }
-        if message.contains("tab character") { return "indent with blanks, not tabs" }
+        if message.contains("tab character") { return "indent with spaces, not tabs" }
         if message.contains("expected key") || message.contains("expected '-' indicator") {
             return "check the indentation of this line and of the one before it, and that quotes and brackets are closed"
         }

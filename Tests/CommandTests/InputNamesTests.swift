@@ -56,8 +56,8 @@ import Testing
     @Test(arguments: [
         (#"["a.jsonl\0.zst"]"#, "a NUL character"), ("[no.jsonl]", "input `no.jsonl` does not exist"),
         ("['no*.jsonl']", "input `no*.jsonl` matches no file"),
-        (#"["\#(String(repeating: "{a,b}", count: 30))"]"#, "stand for more than 10000 names"),
-        (#"["{{a,b}\#(String(repeating: ",{c,d}", count: 8000))}"]"#, "stand for more than 10000 names"),
+        (#"["\#(String(repeating: "{a,b}", count: 30))"]"#, "expand to more than 10000 names"),
+        (#"["{{a,b}\#(String(repeating: ",{c,d}", count: 8000))}"]"#, "expand to more than 10000 names"),
         ("[folder]", "for instance by adding `/*.jsonl.zst` to its name"),
     ])
     func namesThatCheckRefuses(_ files: String, words: String) throws {
@@ -85,7 +85,7 @@ import Testing
         let outcome = try space.sluice("check", "run.yaml")
         #expect(outcome.status == 2)
         #expect(
-            outcome.errorText.contains("run.yaml:1006:5: the definition has 20000 stages; 1000 are allowed"),
+            outcome.errorText.contains("run.yaml:1006:5: the definition has 20000 stages; at most 1000 are allowed"),
             "\(outcome.errorText.prefix(500))")
     }
 
@@ -108,6 +108,6 @@ import Testing
         let folder = try space.sluice("check", ".")
         #expect(folder.status == 2)
         #expect(folder.errorText.contains(". is a folder; name a definition"), "\(folder.errorText)")
-        #expect(folder.errorText.contains("it holds run.yaml"), "\(folder.errorText)")
+        #expect(folder.errorText.contains("it contains run.yaml"), "\(folder.errorText)")
     }
 }

@@ -111,7 +111,7 @@ import Testing
         try space.define(input: ["malformed: fail", "max_malformed: 3"], output: ["fail_if_empty: maybe"])
         let outcome = try space.sluice("check", "run.yaml")
         #expect(outcome.status == 2)
-        #expect(outcome.errorText.contains("`input.max_malformed: 3` goes with `malformed: quarantine`"))
+        #expect(outcome.errorText.contains("`input.max_malformed: 3` needs `malformed: quarantine`"))
         #expect(outcome.errorText.contains("`output.fail_if_empty` must be true or false, not `maybe`"))
     }
 

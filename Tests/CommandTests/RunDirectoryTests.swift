@@ -184,7 +184,7 @@ import Testing
         #expect(found.status == 0, "\(found.errorText)")
         let moved = try space.sluice("run", "\(space.path)/b/run.yaml", "--resume")
         #expect(moved.status == 0, "\(moved.errorText)")
-        #expect(moved.errorText.contains("complete already"), "\(moved.errorText)")
+        #expect(moved.errorText.contains("already complete"), "\(moved.errorText)")
         #expect(try space.sluice("run", "b/run.yaml").status == 0)
         #expect(try RunFiles(space("b/out")).digests == before.digests)
         #expect(try space.sluice("verify", "b/out", "--rerun").status == 0, "it was run again where it lies now")
@@ -264,7 +264,7 @@ import Testing
         #expect(good.status == 0, "\(good.errorText)")
         let again = try space.sluice("verify", "out", "--rerun")
         #expect(again.status == 0, "\(again.errorText)")
-        #expect(again.outputText.contains("run again, it gives the same results"), "\(again.outputText)")
+        #expect(again.outputText.contains("repeated, it gives the same results"), "\(again.outputText)")
 
         let kept = try readFile(space("out/kept.jsonl.zst"))
         try space.write("out/kept.jsonl.zst", zstd(Array(try unpacked(space("out/kept.jsonl.zst")).dropLast(20))))
@@ -314,7 +314,7 @@ import Testing
         }
         let stopped = try #require(ended, "20 runs ended before a signal reached them")
         #expect(stopped.status == 143, "\(stopped.errorText)")
-        #expect(stopped.errorText.contains("--resume goes on with it"), "\(stopped.errorText)")
+        #expect(stopped.errorText.contains("--resume continues it"), "\(stopped.errorText)")
         #expect(!space.names(in: "cut").contains { Self.outputs.contains($0) }, "\(space.names(in: "cut"))")
         let limits = ["--segment-bytes", "100000", "--block-bytes", "4096"]
         let unasked = try space.sluice(["run", "run.yaml", "--output", "cut"] + limits)

@@ -85,7 +85,7 @@ import Testing
         let check = try space.sluice("check", "wrong.yaml")
         #expect(check.status == 2 && check.error.count < 10_000, "\(check.error.count)")
         #expect(check.errorText.contains("wrong.yaml:2:3: unknown key `longlong"), "\(check.errorText.prefix(300))")
-        #expect(check.errorText.contains("known are sluice, seed"), "\(check.errorText.suffix(300))")
+        #expect(check.errorText.contains("known keys are sluice, seed"), "\(check.errorText.suffix(300))")
     }
 
     /// The argument parser's messages have the same form as all others.

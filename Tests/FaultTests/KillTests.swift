@@ -102,7 +102,7 @@ struct KillTests {
         let outcome = try #require(try scene.stopped(signal), "20 runs ended before a signal reached them")
         #expect(outcome.status == 128 + signal, "\(outcome.error)")
         #expect(
-            outcome.error.contains("The work so far is in \(scene.work("out")); --resume goes on with it"),
+            outcome.error.contains("The work so far is in \(scene.work("out")); --resume continues it"),
             "\(outcome.error)")
         let resumed = try Process.run(scene.arguments("out", ["--resume"]))
         #expect(resumed.status == 0, "\(resumed.error)")

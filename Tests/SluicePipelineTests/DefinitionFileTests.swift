@@ -161,25 +161,25 @@ private func stage(_ line: String) -> String {
                 "pipeline.yaml:1:9: version `2` is not supported; this program reads `sluice: 1`",
                 "pipeline.yaml:2:1: unknown key `sede`; did you mean `seed`?",
                 "pipeline.yaml:3:9: `memory` must be a size such as 512MiB, not `512M`; write 512MiB",
-                "pipeline.yaml:4:1: `input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]",
+                "pipeline.yaml:4:1: `input.files` is empty; write paths or globs, such as [data/*.jsonl.zst]",
                 "pipeline.yaml:5:3: unknown key `fils` of `input`; did you mean `files`?",
-                "pipeline.yaml:6:16: `input.dedupe.on` names no field; write field names or `on: line`",
+                "pipeline.yaml:6:16: `input.dedupe.on` is empty; write field names or `on: line`",
                 "pipeline.yaml:7:14: `input.malformed` must be one of quarantine, fail, not `quarantin`; did you mean `quarantine`?",
-                "pipeline.yaml:9:5: unknown stage `fromat`; did you mean `format`? (known are `cluster`, `coreset`, `embed`, `format`, `redundancy`)",
+                "pipeline.yaml:9:5: unknown stage `fromat`; did you mean `format`? (known stages are `cluster`, `coreset`, `embed`, `format`, `redundancy`)",
                 "pipeline.yaml:10:13: unknown option `dimension` of stage `embed`; did you mean `dimensions`?",
                 "pipeline.yaml:10:36: option `model` of stage `embed` must be lexical, not `lexicl`; did you mean `lexical`?",
                 "pipeline.yaml:11:25: option `clusters` of stage `cluster` must be auto, or a whole number from 1 to 65536, not `0`",
                 "pipeline.yaml:12:21: option `keep` of stage `coreset` must be a count or percentage, not `0.05`; write 5% for that share",
                 "pipeline.yaml:13:25: option `exact` of stage `redundancy` must be true or false, not `yes`; write true",
-                "pipeline.yaml:14:1: `output` needs `directory`: say where the results go, as `directory: out`",
+                "pipeline.yaml:14:1: `output` needs `directory`: say where the results go, such as `directory: out`",
                 "pipeline.yaml:15:11: `output.record` must be one of original, formatted, messages, not `formated`; did you mean `formatted`?",
                 "pipeline.yaml:16:10: `output.level` is 20 and must be from 1 to 19",
             ])
     }
 
     @Test(arguments: [
-        ("", "1:1: the definition is empty; it begins with `sluice: 1`"),
-        ("# nothing\n", "1:1: the definition is empty; it begins with `sluice: 1`"),
+        ("", "1:1: the definition is empty; start it with `sluice: 1`"),
+        ("# nothing\n", "1:1: the definition is empty; start it with `sluice: 1`"),
         (
             "- a\n",
             "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, output, not a list"
@@ -194,15 +194,15 @@ private func stage(_ line: String) -> String {
         ),
         (
             "input: {files: a}\noutput: {directory: o}\n",
-            "1:1: `sluice: 1` is missing; it says which version of the definition this is"
+            "1:1: `sluice: 1` is missing; it is the version of the definition"
         ),
         (
             "sluice: 1\noutput: {directory: o}\n",
-            "1:1: `input` is missing; say what to read, as `input: {files: [data/*.jsonl.zst]}`"
+            "1:1: `input` is missing; say what to read, such as `input: {files: [data/*.jsonl.zst]}`"
         ),
         (
             "sluice: 1\ninput: {files: a}\n",
-            "1:1: `output` is missing; say where the results go, as `output: {directory: out}`"
+            "1:1: `output` is missing; say where the results go, such as `output: {directory: out}`"
         ),
         (
             "sluice: 1\ninput: a\noutput: {directory: o}\n",
@@ -210,7 +210,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: {files: []}\noutput: {directory: o}\n",
-            "2:16: `input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]"
+            "2:16: `input.files` is empty; write paths or globs, such as [data/*.jsonl.zst]"
         ),
         (
             "sluice: 1\ninput:\n  files:\noutput: {directory: o}\n",
@@ -218,9 +218,9 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: {files: [a, [b]]}\noutput: {directory: o}\n",
-            "2:20: `input.files` must hold texts, not a list"
+            "2:20: each entry of `input.files` must be text, not a list"
         ),
-        ("sluice: 1\ninput: {files: [a, \"\"]}\noutput: {directory: o}\n", "2:20: `input.files` holds an empty name"),
+        ("sluice: 1\ninput: {files: [a, \"\"]}\noutput: {directory: o}\n", "2:20: `input.files` contains an empty name"),
         (
             "sluice: 1\ninput: {files: [\"-\", \"-\"]}\noutput: {directory: o}\n",
             "2:22: standard input `-` can be read only once"
@@ -283,7 +283,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o, compression: none, level: 3}\n",
-            "3:50: `output.level` is the level of zstd, and `compression: none` uses none; leave one of them out"
+            "3:50: `output.level` is a zstd level, which `compression: none` does not use; remove one of them"
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o, level: x}\n",
@@ -312,7 +312,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\n\tseed: 2\n",
-            "2:1: this is not YAML: found a tab character that violates indentation, while scanning a plain scalar from line 1, column 9; indent with blanks, not tabs"
+            "2:1: this is not YAML: found a tab character that violates indentation, while scanning a plain scalar from line 1, column 9; indent with spaces, not tabs"
         ),
         (
             "sluice: 1\ninput: {files: a}\nx: y: z\n",
@@ -330,17 +330,17 @@ private func stage(_ line: String) -> String {
     }
 
     @Test(arguments: [
-        ("tokenize", "6:5: unknown stage `tokenize`; known are `cluster`, `coreset`, `embed`, `format`, `redundancy`"),
+        ("tokenize", "6:5: unknown stage `tokenize`; known stages are `cluster`, `coreset`, `embed`, `format`, `redundancy`"),
         ("[cluster]", "6:5: stage 3 must be a name with its options, such as `- embed: {}`, not a list"),
         ("{}", "6:5: stage 3 must be a name with its options, such as `- embed: {}`, not a map"),
         ("", "6:4: stage 3 must be a name with its options, such as `- embed: {}`, not nothing"),
         (
             "coreset: {keep: 1}\n    cluster: {}",
-            "7:5: `coreset` and `cluster` stand in one map; begin each stage with its own `- `"
+            "7:5: `coreset` and `cluster` are in one map; begin each stage with its own `- `"
         ),
         (
             "coreset:\n    keep: 5%",
-            "7:5: `keep` stands beside the stage `coreset`; indent its options further than its name"
+            "7:5: `keep` is at the level of the stage `coreset`; indent its options further than its name"
         ),
         ("coreset", "6:5: stage `coreset` needs the option `keep`: a count or percentage, such as `keep: 5%`"),
         ("coreset: 5%", "6:14: the options of stage `coreset` must be a map, not `5%`; it takes keep, per"),
@@ -395,7 +395,7 @@ private func stage(_ line: String) -> String {
             "redundancy: {fields: [a, [b]]}",
             "6:30: option `fields` of stage `redundancy` must be a list of text, not a list"
         ),
-        ("redundancy: {[a]: 1}", "6:18: a key must be a word; where this is a text with braces, put it in quotes"),
+        ("redundancy: {[a]: 1}", "6:18: a key must be a word; put a text with braces in quotes"),
     ])
     func aMistakeInAStageIsNamedWithItsPlace(line: String, problem: String) {
         #expect(problems(stage(line)) == ["p.yaml:\(problem)"])
@@ -565,12 +565,12 @@ private func stage(_ line: String) -> String {
         #expect(
             throws: DefinitionErrors([
                 Problem("`memory` is 7 bytes, far less than any run takes; did you mean `7MiB`?"),
-                Problem("`input.files` names no file; write paths or globs, such as [data/*.jsonl.zst]"),
+                Problem("`input.files` is empty; write paths or globs, such as [data/*.jsonl.zst]"),
                 Problem("`output.directory` is empty; say where the results go"),
                 Problem("`output.level` is 0 and must be from 1 to 19"),
                 Problem("option `dimensions` of stage `embed` must be a whole number from 8 to 4096, not `1`"),
                 Problem(
-                    "unknown stage `corset`; did you mean `coreset`? (known are `cluster`, `coreset`, `embed`, `format`, `redundancy`)"
+                    "unknown stage `corset`; did you mean `coreset`? (known stages are `cluster`, `coreset`, `embed`, `format`, `redundancy`)"
                 ),
             ])
         ) { try pipeline.definition(stages) }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Just enough of NumPy's file format for two-dimensional int8 and one-dimensional int64.
+/// The part of NumPy's file format for two-dimensional int8 and one-dimensional int64.
 enum Npy {
     struct Vectors {
         let values: [Int8]

@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceGeometry
 
-/// k-center in one round and in two, from row 0: seconds, how often the vectors are read, radius, bound and factor.
+/// k-center in one round and in two, from row 0: seconds, reads of the vectors, radius, bound and factor.
 func compareRounds(_ vectors: VectorView, picks: Int, parts: [Int], parallel: Parallel) {
     func report(_ name: String, _ seconds: Double, passes: Int, _ certificate: Certificate?) {
         guard let certificate else { return }

@@ -1,8 +1,9 @@
 import SluiceCore
 import SluiceGeometry
 
-/// The two starts of k-means beside each other: the seconds of the start alone, the least of three runs, and the inertia after it and
-/// after 20 iterations, each the mean of three seeds; and the share of all distances between rows and centroids that the iterations computed.
+/// Compares the two starts of k-means: the seconds of the start (best of three runs), the inertia after it and after 20
+/// iterations (mean of three seeds), and the share of all distances between rows and centroids that the iterations
+/// computed.
 func compareStarts(_ vectors: VectorView, clusters: [Int], parallel: Parallel) {
     let seeds: [UInt64] = [1, 2, 3]
     for clusters in clusters {

@@ -2,9 +2,9 @@
 //        geometry-bench starts VECTORS.i8.npy THREADS CLUSTERS...
 //        geometry-bench rounds VECTORS.i8.npy THREADS PICKS PART...
 //
-// Does the work on Int8 vectors with SluiceGeometry, writes what it found and prints one line of JSON: the seconds of the work
-// alone, without loading, and what is to be known about the result. `starts` prints a line for each start of k-means, `rounds` one for
-// k-center in one round and for each size of a part.
+// Works on Int8 vectors with SluiceGeometry, writes the result and prints one line of JSON: the seconds of the work, without
+// loading, and figures about the result. `starts` prints a line for each start of k-means, `rounds` one for k-center in one
+// round and one for each size of a part.
 import Dispatch
 import Glibc
 import SluiceCore
@@ -18,7 +18,7 @@ guard CommandLine.arguments.count >= 5, let threads = Int(CommandLine.arguments[
 }
 let (work, source, target) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[4])
 
-/// As many threads as asked for, each taking the next piece.
+/// The given number of threads; each takes the next piece of work.
 let parallel = Parallel(width: threads) { pieces, body in
     if threads == 1 || pieces == 1 {
         for piece in 0..<pieces { body(piece) }
@@ -75,7 +75,7 @@ let (seconds, facts) = loaded.values.withVectors(dimension: loaded.dimension) { 
             moments.add(vectors, parallel: parallel)
             let variance = RowVariance(moments: moments, parallel: parallel)
             let scores = variance.scores(vectors, parallel: parallel)
-            // The fifth with the largest figures, ties to the lower row, as the `redundancy` stage takes them.
+            // The fifth with the largest values, ties to the lower row, as in the `redundancy` stage.
             return (variance.components, TopShare.rows(scores: scores, count: scores.count / 5).rows)
         }
         Npy.write(rows.map { Int64($0) }, type: "<i8", shape: "(\(rows.count),)", to: target)
