@@ -76,7 +76,8 @@ struct DefinitionOptions: ParsableArguments {
                 $0.hasSuffix(".yaml") || $0.hasSuffix(".yml")
             }
             let held =
-                names.isEmpty ? "" : "; it contains \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
+                names.isEmpty
+                ? "" : "; it contains \(names.prefix(5).map { Printable.name($0) }.joined(separator: ", "))"
             throw .usage("\(file) is a folder; name a definition, which is a YAML file\(held)")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {

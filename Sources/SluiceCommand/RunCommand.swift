@@ -96,7 +96,8 @@ enum Summary {
         )
         if result.quarantined > 0 {
             Terminal.note(
-                "  malformed: \(counts(manifest["quarantine"])) (see \(definition.output.directory)/quarantine.jsonl.zst)")
+                "  malformed: \(counts(manifest["quarantine"])) (see \(definition.output.directory)/quarantine.jsonl.zst)"
+            )
         }
         for stage in manifest["stages"]?.elements ?? [] {
             // A stage that can drop records is listed even if it dropped none.

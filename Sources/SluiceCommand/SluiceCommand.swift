@@ -144,6 +144,7 @@ struct Sluice: ParsableCommand {
         guard !given.hasPrefix("-"), !(known + ["help", "completions"]).contains(given) else { return }
         let near = Registry.nearest(to: given, in: known).map { "did you mean `\($0)`?" }
         throw .usage(
-            "there is no command `\(Printable.name(given))`; \(near ?? "known commands are \(known.joined(separator: ", "))")")
+            "there is no command `\(Printable.name(given))`; \(near ?? "known commands are \(known.joined(separator: ", "))")"
+        )
     }
 }

@@ -183,10 +183,13 @@ struct YAMLTree {
         }
         if message.contains("tab character") { return "indent with spaces, not tabs" }
         if message.contains("expected key") || message.contains("expected '-' indicator") {
-            return "check the indentation of this line and of the one before it, and that quotes and brackets are closed"
+            return
+                "check the indentation of this line and of the one before it, and that quotes and brackets are closed"
         }
         if message.contains("',' or") { return "close the bracket, or put a comma between the entries" }
-        if message.contains("end of stream") || message.contains("document indicator") { return "a quote is not closed" }
+        if message.contains("end of stream") || message.contains("document indicator") {
+            return "a quote is not closed"
+        }
         if message.contains("another document") { return "one file holds one definition" }
         return nil
     }

@@ -91,7 +91,9 @@ extension BudgetShape {
         }
     }
 
-    private static func record(_ name: String, _ content: [UInt8], before: String = "\"", after: String = "\"") -> [UInt8] {
+    private static func record(_ name: String, _ content: [UInt8], before: String = "\"", after: String = "\"")
+        -> [UInt8]
+    {
         Array("{\"\(name)\":\(before)".utf8) + content + Array("\(after)}".utf8)
     }
 
@@ -120,7 +122,9 @@ extension BudgetShape {
             name: "a field of 10 MB full of escapes, deduped", threads: [1, 2, 16], budgets: [310],
             input: ["dedupe: {on: [prompt]}"]
         ) { space in
-            try write(space, 6) { record("prompt", Array("\($0) ".utf8) + repeated("\\n\\u0041\\\"", bytes: 10 * megabyte)) }
+            try write(space, 6) {
+                record("prompt", Array("\($0) ".utf8) + repeated("\\n\\u0041\\\"", bytes: 10 * megabyte))
+            }
         },
         BudgetShape(
             name: "the same, contents compared", budgets: [310], input: ["dedupe: {on: [prompt], verify: bytes}"]
@@ -136,7 +140,8 @@ extension BudgetShape {
             try write(space, 6) { record("prompt", noise(4 * megabyte, seed: $0)) }
         },
         BudgetShape(name: "lines of 7.5 MB of empty arrays", input: ["dedupe: {on: [prompt]}"]) { space in
-            try write(space, 6) { _ in record("prompt", repeated("[],", bytes: 7 * megabyte), before: "[", after: "[]]") }
+            try write(space, 6) { _ in record("prompt", repeated("[],", bytes: 7 * megabyte), before: "[", after: "[]]")
+            }
         },
         BudgetShape(
             name: "lines of 12 MB of chat turns", input: ["dedupe: {on: line}"],

@@ -21,7 +21,10 @@ import Testing
     /// A transform after a selection, one after a survey, and a survey whose own transforms read bytes.
     private static let phases: [[String]] = [
         [template, "embed: {dimensions: 64}", "coreset: {keep: 90%}", template],
-        [template, "embed: {dimensions: 64}", "cluster: {clusters: 3, reservoir: 64}", template, "embed: {dimensions: 32}"],
+        [
+            template, "embed: {dimensions: 64}", "cluster: {clusters: 3, reservoir: 64}", template,
+            "embed: {dimensions: 32}",
+        ],
         [
             template, "embed: {dimensions: 64}", "coreset: {keep: 90%}", template, "embed: {dimensions: 32}",
             "cluster: {clusters: 3, reservoir: 64}", "coreset: {keep: 50%, per: cluster}",
@@ -37,7 +40,9 @@ import Testing
                 ["--threads", "\(threads)", "--memory", "\(shape.memory)MiB"], into: "out\(threads)")
             let peak = try #require(run.manifest["timing"]?["memory_peak"]?.integerValue)
             #expect(peak <= shape.memory << 20, "\(peak >> 20) MiB of \(shape.memory) MiB")
-            print("  phase \(phase), \(shape.count) records of \(shape.bytes) bytes, \(threads) threads: \(peak >> 20) MiB")
+            print(
+                "  phase \(phase), \(shape.count) records of \(shape.bytes) bytes, \(threads) threads: \(peak >> 20) MiB"
+            )
             #expect(run.kept.count > 0)
         }
     }

@@ -22,7 +22,10 @@ import Testing
             stages = pick([
                 [], ["format: \(format)"], embed,
                 embed + ["cluster: {clusters: \(pick([2, 64, 500]))}"],
-                embed + ["cluster: {clusters: 4, reservoir: \(pick([100, 20000, 70000]))}", "coreset: {keep: 5, per: cluster}"],
+                embed + [
+                    "cluster: {clusters: 4, reservoir: \(pick([100, 20000, 70000]))}",
+                    "coreset: {keep: 5, per: cluster}",
+                ],
                 embed + ["redundancy: {method: lift, keep: 50%}"],
                 embed + ["redundancy: {method: pairwise, distance: 0.1}"],
                 embed + ["cluster: {clusters: 3}", "redundancy: {method: leverage, keep: 4}"],

@@ -86,7 +86,10 @@ import Testing
             ("the lines of the inputs are", { $0.with("counts", ($0["counts"] ?? .null).with("blank_lines", 0)) }),
             ("kinds of malformed lines", { $0.with("quarantine", .object([])) }),
             ("states a radius of 0.001", { $0.withLastStage { $0.with("radius", .real(0.001)) } }),
-            ("not its radius divided by its lower bound", { $0.withLastStage { $0.with("lower_bound", .real(radius)) } }),
+            (
+                "not its radius divided by its lower bound",
+                { $0.withLastStage { $0.with("lower_bound", .real(radius)) } }
+            ),
             (
                 "the stages leave",
                 { $0.withLastStage { $0.with("dropped", .object([])).with("out", $0["in"] ?? .null) } }

@@ -139,7 +139,9 @@ private struct Chooser: Stage, Selection {
     ])
     func badNamesAreRefused(name: String) throws {
         let found = try problems([writer(name)])
-        #expect(found.count == 1 && found[0].hasPrefix("stage 1 `writer` writes a column with the invalid name `\(name)`"), "\(found)")
+        #expect(
+            found.count == 1 && found[0].hasPrefix("stage 1 `writer` writes a column with the invalid name `\(name)`"),
+            "\(found)")
     }
 
     @Test func anOptionThatNamesAColumnTakesNames() {

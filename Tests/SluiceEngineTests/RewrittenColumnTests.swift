@@ -11,7 +11,8 @@ import Testing
         let folder = try TemporaryFolder()
         let input = try FileSystem.local.create("\(folder.path)/in.jsonl")
         try Array((1...6).map { "{\"n\":\($0)}\n" }.joined().utf8).withUnsafeBytes { try input.write($0) }
-        func run(_ output: String, isStopped: @escaping @Sendable () -> Bool, resume: Bool = false) throws -> RunResult {
+        func run(_ output: String, isStopped: @escaping @Sendable () -> Bool, resume: Bool = false) throws -> RunResult
+        {
             let definition = Definition(
                 input: InputSpec(files: ["\(folder.path)/in.jsonl"]),
                 stages: ["lines", "sum", "tenfold", "sum", "halt", "sum"].map { StageSpec($0) },

@@ -9,7 +9,9 @@ import Testing
         let lane: Int
         let index: Int
         let isLarge: Bool
-        init(_ lane: Int, _ index: Int, isLarge: Bool) { (self.lane, self.index, self.isLarge) = (lane, index, isLarge) }
+        init(_ lane: Int, _ index: Int, isLarge: Bool) {
+            (self.lane, self.index, self.isLarge) = (lane, index, isLarge)
+        }
     }
 
     private final class Log: @unchecked Sendable {

@@ -50,7 +50,9 @@ import Testing
             case .waiting: continue
             case .block: break
             }
-            if let last = all.last { #expect(block.firstByte >= last.nextByte, "a run that goes on there loses nothing") }
+            if let last = all.last {
+                #expect(block.firstByte >= last.nextByte, "a run that goes on there loses nothing")
+            }
             if block.isLong { #expect(block.lines.count + block.overlong.count == 1 && mayReadLong) }
             for line in block.lines where !block.isLong {
                 #expect(Int(line.end - line.start) <= limits.longRecord)

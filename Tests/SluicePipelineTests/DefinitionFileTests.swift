@@ -220,7 +220,10 @@ private func stage(_ line: String) -> String {
             "sluice: 1\ninput: {files: [a, [b]]}\noutput: {directory: o}\n",
             "2:20: each entry of `input.files` must be text, not a list"
         ),
-        ("sluice: 1\ninput: {files: [a, \"\"]}\noutput: {directory: o}\n", "2:20: `input.files` contains an empty name"),
+        (
+            "sluice: 1\ninput: {files: [a, \"\"]}\noutput: {directory: o}\n",
+            "2:20: `input.files` contains an empty name"
+        ),
         (
             "sluice: 1\ninput: {files: [\"-\", \"-\"]}\noutput: {directory: o}\n",
             "2:22: standard input `-` can be read only once"
@@ -330,7 +333,10 @@ private func stage(_ line: String) -> String {
     }
 
     @Test(arguments: [
-        ("tokenize", "6:5: unknown stage `tokenize`; known stages are `cluster`, `coreset`, `embed`, `format`, `redundancy`"),
+        (
+            "tokenize",
+            "6:5: unknown stage `tokenize`; known stages are `cluster`, `coreset`, `embed`, `format`, `redundancy`"
+        ),
         ("[cluster]", "6:5: stage 3 must be a name with its options, such as `- embed: {}`, not a list"),
         ("{}", "6:5: stage 3 must be a name with its options, such as `- embed: {}`, not a map"),
         ("", "6:4: stage 3 must be a name with its options, such as `- embed: {}`, not nothing"),

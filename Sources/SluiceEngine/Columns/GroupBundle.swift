@@ -86,7 +86,9 @@ struct GroupBundle: Sendable {
             switch bundle.columns[name] {
             case .integers(let values)?: return .integers(Array(values[rows]))
             case .reals(let values)?: return .reals(Array(values[rows]))
-            default: throw .missingColumn(name, "numbers", found: bundle.vectors[name].map { .vector(dimension: $0.dimension) })
+            default:
+                throw .missingColumn(
+                    name, "numbers", found: bundle.vectors[name].map { .vector(dimension: $0.dimension) })
             }
         }
     }

@@ -41,7 +41,8 @@ final class GroupedFile: @unchecked Sendable {
                     buffers.withUnsafeMutableBytes { buffers in
                         let place = (section * bufferRows + Int(filled[section])) * width
                         UnsafeMutableRawBufferPointer(rebasing: buffers[place..<(place + width)])
-                            .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[(row * width)..<((row + 1) * width)]))
+                            .copyMemory(
+                                from: UnsafeRawBufferPointer(rebasing: bytes[(row * width)..<((row + 1) * width)]))
                     }
                     filled[section] += 1
                     if Int(filled[section]) == bufferRows { try flush(section) }

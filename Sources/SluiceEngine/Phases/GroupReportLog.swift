@@ -142,7 +142,9 @@ final class GroupReportLog: @unchecked Sendable {
         let (bytes, at) = (pending, size)
         pending = []
         let result = bytes.withUnsafeBytes { bytes -> Result<Void, IOFailure> in
-            do throws(IOFailure) { return .success(try file.file.write(bytes, at: at)) } catch { return .failure(error) }
+            do throws(IOFailure) { return .success(try file.file.write(bytes, at: at)) } catch {
+                return .failure(error)
+            }
         }
         try result.get()
         sums.append(bytes.withUnsafeBytes { XXHash.hash128($0) })

@@ -62,7 +62,8 @@ extension InputPass {
         guard line > UInt64(Ordinal.maximumLine) else { return }
         throw EngineError(
             .data,
-            "\(file) has more than \(Ordinal.maximumLine) lines; split it into several files, which give the same result")
+            "\(file) has more than \(Ordinal.maximumLine) lines; split it into several files, which give the same result"
+        )
     }
 
     /// Reads the files before the position where a run resumes, if they aren't read again otherwise, to check that they

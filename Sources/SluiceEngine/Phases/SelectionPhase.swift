@@ -136,7 +136,8 @@ final class SelectionPhase: @unchecked Sendable {
 
     private func quotas(for table: GroupTable) throws -> [Int] {
         try need(
-            GroupTable.bytes(table.count) + table.count * Self.perQuota, " to divide its budget among \(table.count) groups")
+            GroupTable.bytes(table.count) + table.count * Self.perQuota,
+            " to divide its budget among \(table.count) groups")
         let quotas: [Int]
         do throws(StageError) {
             quotas = try selection.quotas(for: table.sizes)
@@ -156,7 +157,8 @@ final class SelectionPhase: @unchecked Sendable {
                 // A store without rows has no columns.
                 if isEmpty { continue }
                 throw EngineError(
-                    .fault, "stage `\(context.name)` selects by the column `\(name)`, which was declared but not written")
+                    .fault,
+                    "stage `\(context.name)` selects by the column `\(name)`, which was declared but not written")
             }
             types[name] = type
         }
@@ -223,10 +225,12 @@ final class SelectionPhase: @unchecked Sendable {
             let decided = section.groups.count > 1 ? section.rows.count * (GroupBundle.perRow + 160) : 0
             return fixedBytes(largest) + decided
         }
-        let widest = sections.map { need(of: $0) + ($0.groups.count > 1 ? $0.rows.count * rowBytes : Self.leastResident) }
+        let widest =
+            sections.map { need(of: $0) + ($0.groups.count > 1 ? $0.rows.count * rowBytes : Self.leastResident) }
             .max() ?? 0
         try self.need(
-            held + max(buffers + MemoryShares.perBlock, widest), " for \(table.count) groups in \(sections.count) parts")
+            held + max(buffers + MemoryShares.perBlock, widest), " for \(table.count) groups in \(sections.count) parts"
+        )
         var work = Work(table: table, sections: sections, bufferBytes: buffers)
         let room = part.bytes - held
         var (start, bytes) = (0, 0)

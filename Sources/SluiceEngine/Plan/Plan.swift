@@ -54,7 +54,9 @@ public struct Plan: Sendable {
     ///   - fewest: if memory has no room for `threads`, the run uses fewer, but at least this many.
     ///   - records: the number of records for estimates; nil samples some input files, in milliseconds.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
-    public init(_ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil) throws {
+    public init(
+        _ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil
+    ) throws {
         let chain = try StageChain(definition, registry: registry)
         let catalog = try InputCatalog(definition.input, fileSystem: .local)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
@@ -212,7 +214,6 @@ public struct Plan: Sendable {
 extension Plan.Share {
     init(_ part: MemoryShares.Part) { self.init(name: part.name, bytes: part.bytes) }
 }
-
 
 /// Data written to disk during a run: when, and how much.
 private struct Spills {

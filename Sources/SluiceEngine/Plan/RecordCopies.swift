@@ -99,9 +99,13 @@ package struct RecordCopies: Sendable, Hashable {
         let nested = fields.filter { field in
             fields.contains { field.description.hasPrefix($0.description + ".") }
         }
-        let turns = fields.contains(.chat) && fields.contains { path in
-            ["messages", "conversations"].contains { path.description == $0 || path.description.hasPrefix($0 + ".") }
-        }
+        let turns =
+            fields.contains(.chat)
+            && fields.contains { path in
+                ["messages", "conversations"].contains {
+                    path.description == $0 || path.description.hasPrefix($0 + ".")
+                }
+            }
         return 1 + nested.count + (turns ? 1 : 0)
     }
 }

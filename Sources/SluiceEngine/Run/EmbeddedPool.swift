@@ -246,7 +246,8 @@ private final class PoolReading: @unchecked Sendable {
         let near = Registry.nearest(to: label.description, in: names).map { "; did you mean `\(Printable.name($0))`?" }
         throw EngineError(
             .definition,
-            "\(path): no record has a value of `\(Printable.name(label.description))`, the label\(near ?? "")\(names.listed)")
+            "\(path): no record has a value of `\(Printable.name(label.description))`, the label\(near ?? "")\(names.listed)"
+        )
     }
 
     /// Checks that the inputs are unchanged, and that as many records have vectors as were kept.

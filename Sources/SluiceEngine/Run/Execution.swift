@@ -177,7 +177,8 @@ final class Execution {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, shares: shares, from: checkpoint, expecting: expected, replays: replays, keepsKeys: keepsKeys)
+            fileSystem: options.fileSystem, progress: progress, shares: shares, from: checkpoint, expecting: expected,
+            replays: replays, keepsKeys: keepsKeys)
     }
 
     // MARK: Dedupe beyond memory

@@ -142,7 +142,8 @@ package struct RunDirectory: ~Copyable {
         guard names.contains(Self.workName), request.adoptsWork, try report(planPath) == nil,
             try fileSystem.status(of: "\(workPath)/\(Self.checkpointName)") != nil
         else { return nil }
-        return "\(planPath) is missing or damaged, so the plan of the work files next to it is unknown; the run starts over"
+        return
+            "\(planPath) is missing or damaged, so the plan of the work files next to it is unknown; the run starts over"
     }
 
     private func refuseOthers(_ names: [String], _ identity: Report) throws {
@@ -262,6 +263,7 @@ extension EngineError {
     static func foreign(
         _ path: String, _ name: String, remedies: [Remedy] = [.otherDirectory, .restart]
     ) -> EngineError {
-        EngineError(.definition, "\(path) holds files that don't belong to a run (such as `\(name)`).", remedies: remedies)
+        EngineError(
+            .definition, "\(path) holds files that don't belong to a run (such as `\(name)`).", remedies: remedies)
     }
 }
