@@ -32,7 +32,7 @@ import Testing
         for command in ["check", "plan", "run"] {
             let outcome = try space.sluice(command, "run.yaml", "--memory", "120MiB", "--threads", "2")
             #expect(outcome.status == 4)
-            for words in ["stage `\(stage)` needs ", " and its share of `memory: 120 MiB` is ", "needs at least "] {
+            for words in ["stage `\(stage)` needs ", ", but its share of `memory: 120 MiB` is ", "needs at least "] {
                 #expect(outcome.errorText.contains(words), "\(outcome.errorText)")
             }
             least = try smallest(outcome.errorText)
