@@ -107,7 +107,7 @@ public struct CoresetStage: Stage, Selection {
     private let floor: Int
     private let trim: Quantity
     private let part: Int?
-    private let already: String?
+    private let already: EarlierFile?
     private let reservoir: Int?
     private let score: ColumnName?
     private let scoreField: FieldPath?
@@ -129,7 +129,7 @@ public struct CoresetStage: Stage, Selection {
         trim = try options.quantity("trim")
         let isComposable = try options.text("rounds") == "composable"
         part = isComposable ? (options["part"] == nil ? Self.defaultPart : try options.integer("part")) : nil
-        already = options["already"] == nil ? nil : try options.text("already")
+        already = options["already"] == nil ? nil : EarlierFile(try options.text("already"))
         reservoir =
             options["reservoir"] == nil
             ? (method == .facilityLocation ? Self.defaultReservoir : nil) : try options.integer("reservoir")
@@ -186,15 +186,15 @@ public struct CoresetStage: Stage, Selection {
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         var selection = self
         if let already {
-            selection.earlier = try Earlier.read(
-                already, dimension: context.dimension(of: .embedding), memory: context.memory)
+            selection.earlier = try already.read(
+                dimension: context.dimension(of: .embedding), memory: context.memory)
         }
         guard let scoreField else { return .selection(selection) }
         return .sequence([.transform(ScoreTransform(field: scoreField)), .selection(selection)])
     }
 
     /// The vectors of `already`.
-    public var residentBytes: Int { earlier?.vectors.count ?? 0 }
+    public var residentBytes: Int { earlier?.bytes ?? 0 }
 
     public var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
     public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
@@ -299,7 +299,7 @@ public struct CoresetStage: Stage, Selection {
         if let earlier, earlier.dimension != rows.dimension {
             throw .option(
                 "already",
-                "`already`: \(already ?? ""): its vectors have \(earlier.dimension) components; `embedding` has \(rows.dimension)"
+                "`already`: \(already?.path ?? ""): its vectors have \(earlier.dimension) components; `embedding` has \(rows.dimension)"
             )
         }
         let picker = Picker(

@@ -60,14 +60,14 @@ extension BudgetShape {
         return MemorySize.parse(String(rest.prefix { $0.isLetter || $0.isNumber })).map { $0 >> 20 }
     }
 
-    static let all = longLines + levels + manyInputs
+    static let all = longLines + levels + manyInputs + rows + groups
 
     // MARK: Long lines
 
-    private static let megabyte = 1_000_000
+    static let megabyte = 1_000_000
 
     /// Text that zstd can hardly compress: letters of a fixed sequence.
-    private static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
+    static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         var random = SplitMix64(state: seed)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count + 8)
@@ -82,7 +82,7 @@ extension BudgetShape {
         return bytes.prefix(count).map { $0 == 0x5C ? 0x20 : $0 }
     }
 
-    private static func write(_ space: Workspace, _ lines: Int, _ line: (UInt64) -> [UInt8]) throws {
+    static func write(_ space: Workspace, _ lines: Int, _ line: (UInt64) -> [UInt8]) throws {
         guard let file = fopen(space("in.jsonl"), "wb") else { throw Failure("in.jsonl") }
         defer { fclose(file) }
         for number in 0..<lines {
@@ -91,13 +91,13 @@ extension BudgetShape {
         }
     }
 
-    private static func record(_ name: String, _ content: [UInt8], before: String = "\"", after: String = "\"")
+    static func record(_ name: String, _ content: [UInt8], before: String = "\"", after: String = "\"")
         -> [UInt8]
     {
         Array("{\"\(name)\":\(before)".utf8) + content + Array("\(after)}".utf8)
     }
 
-    private static func repeated(_ text: String, bytes: Int) -> [UInt8] {
+    static func repeated(_ text: String, bytes: Int) -> [UInt8] {
         let unit = Array(text.utf8)
         var result: [UInt8] = []
         result.reserveCapacity(bytes)
@@ -184,7 +184,7 @@ extension BudgetShape {
     // MARK: Outputs
 
     /// Ordinary records, 60 MB of them.
-    private static func ordinary(_ space: Workspace) throws {
+    static func ordinary(_ space: Workspace) throws {
         try write(space, 60_000) { record("prompt", noise(960, seed: $0)) }
     }
 

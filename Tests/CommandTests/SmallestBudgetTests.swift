@@ -30,6 +30,7 @@ import Testing
                 embed + ["redundancy: {method: pairwise, distance: 0.1}"],
                 embed + ["cluster: {clusters: 3}", "redundancy: {method: leverage, keep: 4}"],
                 embed + ["coreset: {keep: 3}", "redundancy: {method: pairwise, distance: 0}"],
+                embed + ["coreset: {keep: 30}", "format: {template: \"{prompt} {prompt} {prompt} {prompt}\"}"],
             ])
             output =
                 pick([[], [], ["level: 1"], ["level: 9"], ["level: 19"]])
@@ -87,6 +88,36 @@ import Testing
         let least = try #require(BudgetShape.smallest(in: check.errorText))
         let plan = try space.sluice("plan", "run.yaml", "--memory", "\(least)MiB")
         #expect(plan.outputText.contains("a record of up to 128 MiB, one at a time"), "\(plan.outputText)")
+    }
+
+    /// The vectors in the file of `already` are part of the budget, and `plan` finds the smallest one with them.
+    @Test func vectorsChosenEarlierArePartOfTheBudget() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: lines)
+        let before = ["format: {template: auto}", "embed: {dimensions: 64}"]
+        try space.define(stages: before + ["coreset: {keep: 20}"])
+        let least = try #require(
+            BudgetShape.smallest(in: try space.sluice("plan", "run.yaml", "--threads", "1").outputText))
+
+        let count = 500_000
+        let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (\(count), 64), }"
+        let padded = header + String(repeating: " ", count: 117 - header.utf8.count) + "\n"
+        let vectors = [UInt8](repeating: 5, count: count * 64)
+        try space.write("earlier.npy", [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0] + Array(padded.utf8) + vectors)
+        try space.define(stages: before + ["coreset: {keep: 20, already: earlier.npy}"])
+        let refused = try space.sluice("check", "run.yaml", "--threads", "1", "--memory", "50MiB")
+        #expect(refused.status == 4)
+        let more = try #require(BudgetShape.smallest(in: refused.errorText), "\(refused.errorText)")
+        #expect(more >= least + vectors.count >> 20)
+        for memory in [more, 2 * more] {
+            let plan = try space.sluice("plan", "run.yaml", "--threads", "1", "--memory", "\(memory)MiB")
+            #expect(plan.status == 0, "\(plan.errorText)")
+            #expect(BudgetShape.smallest(in: plan.outputText) == more)
+        }
+        let run = try space.sluice("run", "run.yaml", "--threads", "1", "--memory", "\(more)MiB")
+        #expect(run.status == 0, "\(run.errorText)")
+        let short = try space.sluice("run", "run.yaml", "--threads", "1", "--force", "--memory", "\(more - 1)MiB")
+        #expect(short.status == 4 && BudgetShape.smallest(in: short.errorText) == more, "\(short.errorText)")
     }
 
     /// The README's recipe, with the memory it needed before long records were counted.

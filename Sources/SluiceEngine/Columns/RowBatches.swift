@@ -71,7 +71,11 @@ struct RowBatches {
                 longest = max(longest, files.reduce(0) { $0 + $1.bytes(before: row + 1) - $1.bytes(before: row) })
             }
         }
-        guard longest * (1 + growth) > Self.mostBytes else { return 0 }
-        return longest * (2 + 2 * growth)
+        return Self.alone(read: longest, growth: growth)
+    }
+
+    /// What a row takes of which so many bytes are read, in bytes; 0 where it is not worked on alone.
+    static func alone(read: Int, growth: Int) -> Int {
+        read * (1 + growth) > mostBytes ? read * (2 + 2 * growth) : 0
     }
 }

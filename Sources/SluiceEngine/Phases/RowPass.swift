@@ -106,8 +106,7 @@ final class RowPass: @unchecked Sendable {
 
     /// The memory for the largest record that is processed alone; to be leased before the pass runs.
     func longest() throws -> [MemoryShares.Part] {
-        let bytes = try batches.longest()
-        return bytes > 0 ? [MemoryShares.Part(name: "the largest record", bytes: bytes)] : []
+        MemoryShares.longestRow(try batches.longest())
     }
 
     private func work(_ batch: Batch, _ observe: (borrowing Block) throws -> Void) throws {

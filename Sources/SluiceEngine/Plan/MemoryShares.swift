@@ -50,11 +50,14 @@ package struct MemoryShares: Sendable {
         package let kind: Kind
         /// Memory held from the beginning of the run to its end.
         package let resident: Int
+        /// What the longest record takes in the pass over kept columns that does the work.
+        package let longestRow: Int
 
-        package init(stage: String, kind: Kind, resident: Int = 0) {
+        package init(stage: String, kind: Kind, resident: Int = 0, longestRow: Int = 0) {
             self.stage = stage
             self.kind = kind
             self.resident = resident
+            self.longestRow = longestRow
         }
 
         /// Its minimum, without its workers.
@@ -234,13 +237,17 @@ package struct MemoryShares: Sendable {
             workers += need.perThread * threads
             switch need.kind {
             case .transform:
-                loads.append(Load(need: need, own: workers + left, bytes: blocks + workers + left))
+                let own = workers + left + need.longestRow
+                loads.append(Load(need: need, own: own, bytes: blocks + own))
             case .survey(let memory):
-                let own = workers + left + memory.least
+                let own = workers + left + need.longestRow + memory.least
                 loads.append(Load(need: need, own: own, bytes: blocks + own))
                 (workers, left) = (0, memory.leaves)
             case .selection(let bytes):
                 loads.append(Load(need: need, own: left + bytes, bytes: left + bytes))
+                // The transforms before it have a pass of their own, which reads its columns, too.
+                let own = workers + left + need.longestRow
+                if need.longestRow > 0 { loads.append(Load(need: need, own: own, bytes: blocks + own)) }
                 (workers, left) = (0, 0)
             }
         }
@@ -276,6 +283,10 @@ package struct MemoryShares: Sendable {
         // A stage's advice depends on the memory it could get; if reading has too little, there is none.
         var advice: String?
         if case .survey(let memory) = need.kind, leastReading <= room { advice = memory.advice }
+        if advice == nil, need.longestRow > load.own / 2 {
+            advice =
+                "lower `max_record`: a record of \(MemorySize.spell(copies.longest)) takes \(MemorySize.describe(need.longestRow)) there"
+        }
         return refusal(
             need.stage, "", needs: load.own, share: load.own - worst.bytes, least: least, advice: advice)
     }
@@ -339,6 +350,11 @@ package struct MemoryShares: Sendable {
     /// Memory held by results of surveys for work not done yet.
     package static func left(_ bytes: Int) -> [Part] {
         bytes > 0 ? [Part(name: "results of surveys", bytes: bytes)] : []
+    }
+
+    /// What the longest record takes in a pass over kept columns, alone.
+    package static func longestRow(_ bytes: Int) -> [Part] {
+        bytes > 0 ? [Part(name: "the longest record", bytes: bytes)] : []
     }
 
     private func blocksPart(_ count: Int, of size: Int = perBlock) -> Part {

@@ -180,6 +180,7 @@ public struct Plan: Sendable {
                         what: "read the kept columns once to learn from them, then once more to apply that",
                         shares: try shares.survey(
                             name, survey.memory(context), beside: shares.workers(workers) + MemoryShares.left(left)
+                                + MemoryShares.longestRow(piece.longestRow)
                         ).parts.map(Share.init)))
                 (workers, left) = ([], survey.memory(context).leaves)
             case .selection(let selection):
@@ -193,7 +194,8 @@ public struct Plan: Sendable {
                         shares: ([part] + held + shares.choosing).map(Share.init)))
             case .transform(let transform):
                 workers.append(transform.memory(context))
-                let beside = shares.workers(workers) + MemoryShares.left(left)
+                let beside =
+                    shares.workers(workers) + MemoryShares.left(left) + MemoryShares.longestRow(piece.longestRow)
                 phases.append(
                     Phase(
                         number: number, name: name, what: "read the kept columns once",

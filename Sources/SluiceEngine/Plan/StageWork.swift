@@ -7,6 +7,8 @@ package struct StageWork: Sendable {
     /// Whether it is the result of a survey: its memory is leased with each phase until it is done, not from the
     /// beginning.
     package var isLeft = false
+    /// What the longest record takes in the pass over kept columns that does this work, in bytes.
+    package private(set) var longestRow = 0
     /// Whether this is all the work of its stage.
     package private(set) var isWhole = false
 
@@ -52,6 +54,19 @@ package struct StageWork: Sendable {
         }
     }
 
+    /// What it writes for each byte that it reads, where it writes columns of bytes.
+    func growth(_ context: StageContext) -> Int {
+        guard case .transform(let transform) = body, link.stage.writes.contains(where: { $0.type == .bytes }) else {
+            return 0
+        }
+        return transform.memory(context).growth
+    }
+
+    /// Notes what the longest record takes, after all work before it did.
+    mutating func note(_ rows: inout LongRows, _ context: StageContext) {
+        longestRow = rows.add(self, growth: growth(context))
+    }
+
     private init(link: StageChain.Link, body: StageBody) {
         self.link = link
         self.body = body
@@ -66,7 +81,7 @@ package struct StageWork: Sendable {
             case .selection(let selection): .selection(SelectionPhase.bytes(of: selection, rows: 1, context))
             case .sequence: .transform(TransformMemory())
             }
-        return MemoryShares.Need(stage: link.label, kind: kind, resident: body.residentBytes)
+        return MemoryShares.Need(stage: link.label, kind: kind, resident: body.residentBytes, longestRow: longestRow)
     }
 }
 
@@ -119,13 +134,15 @@ extension StageChain {
         let most = shares(RecordCopies.Uses(), []).most
         var work: [StageWork] = []
         var needs: [MemoryShares.Need] = []
+        var rows = LongRows(longest: definition.input.maxRecord)
         for link in links {
             let context = context(link, memory: most, parallel: parallel)
             let body: StageBody
             do throws(StageError) { body = try link.stage.body(context) } catch {
                 throw EngineError(error, stage: link.label)
             }
-            let pieces = try StageWork.work(body, of: link)
+            var pieces = try StageWork.work(body, of: link)
+            for place in pieces.indices { pieces[place].note(&rows, context) }
             work += pieces
             needs += pieces.map { $0.need(context) }
         }
@@ -135,10 +152,7 @@ extension StageChain {
     /// The uses of a record in the passes over the input.
     private func uses(_ definition: Definition, _ work: [StageWork]) -> RecordCopies.Uses {
         func growth(_ piece: StageWork) -> Int {
-            guard case .transform(let transform) = piece.body,
-                piece.link.stage.writes.contains(where: { $0.type == .bytes })
-            else { return 0 }
-            return transform.memory(context(piece.link, memory: 0)).growth
+            piece.growth(context(piece.link, memory: 0))
         }
         var uses = RecordCopies.Uses()
         uses.fields = fields
