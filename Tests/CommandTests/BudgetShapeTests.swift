@@ -109,13 +109,13 @@ extension BudgetShape {
         BudgetShape(name: "good lines of 14 MB, copied", budgets: [160, 256]) { space in
             try write(space, 6) { record("prompt", noise(14 * megabyte, seed: $0)) }
         },
-        BudgetShape(name: "bad lines of 14 MB, as text", budgets: [160, 256]) { space in
+        BudgetShape(name: "bad lines of 14 MB, as text", budgets: [160, 256], input: ["max_malformed: 100%"]) { space in
             try write(space, 6) { Array("{\"prompt\": ".utf8) + noise(14 * megabyte, seed: $0) }
         },
-        BudgetShape(name: "lines of 15 MB that are no UTF-8", budgets: [256]) { space in
+        BudgetShape(name: "lines of 15 MB that are no UTF-8", budgets: [256], input: ["max_malformed: 100%"]) { space in
             try write(space, 6) { [0xFF] + noise(15 * megabyte, seed: $0) }
         },
-        BudgetShape(name: "bad lines of 15 MB of control characters") { space in
+        BudgetShape(name: "bad lines of 15 MB of control characters", input: ["max_malformed: 100%"]) { space in
             try write(space, 4) { number in (0..<15 * megabyte).map { UInt8(1 + ($0 + Int(number)) % 8) } }
         },
         BudgetShape(

@@ -17,7 +17,8 @@ import Testing
         let lines = order.map { "{\"n\":\($0)}\n" }.joined()
         try Array(lines.utf8).withUnsafeBytes { try input.write($0) }
         var definition = Definition(
-            memory: 110 << 20, input: InputSpec(files: ["\(folder.path)/in.jsonl"]), stages: [StageSpec("one-of-each", [:])],
+            memory: 110 << 20, input: InputSpec(files: ["\(folder.path)/in.jsonl"]),
+            stages: [StageSpec("one-of-each", [:])],
             output: OutputSpec(directory: "\(folder.path)/out"))
         definition.input.maxRecord = 1000
         let result = try Run(definition, registry: Registry([OneOfEach.self]), options: RunOptions(threads: 2)).run()
@@ -35,7 +36,7 @@ import Testing
         // The first record of each group stays, at its place.
         var seen: Set<Int> = []
         let first = order.filter { seen.insert($0).inserted }.map { "{\"n\":\($0)}" }
-        #expect(try ComparedContentsTests.text( "\(folder.path)/out/kept.jsonl.zst") == first)
+        #expect(try ComparedContentsTests.text("\(folder.path)/out/kept.jsonl.zst") == first)
     }
 }
 

@@ -38,7 +38,8 @@ struct LongRows {
         let reads = piece.link.stage.reads
         switch piece.body {
         case .transform:
-            let written = Writer(place: place, copies: growth * max(1, copies(of: reads, in: stored.merging(fresh) { $1 })))
+            let written = Writer(
+                place: place, copies: growth * max(1, copies(of: reads, in: stored.merging(fresh) { $1 })))
             for spec in piece.link.stage.writes where spec.type == .bytes { fresh[spec.name] = written }
             if isFirstPass { return 0 }
             inputs += reads

@@ -179,7 +179,8 @@ public struct Plan: Sendable {
                         number: number, name: name,
                         what: "read the kept columns once to learn from them, then once more to apply that",
                         shares: try shares.survey(
-                            name, survey.memory(context), beside: shares.workers(workers) + MemoryShares.left(left)
+                            name, survey.memory(context),
+                            beside: shares.workers(workers) + MemoryShares.left(left)
                                 + MemoryShares.longestRow(piece.longestRow)
                         ).parts.map(Share.init)))
                 (workers, left) = ([], survey.memory(context).leaves)
