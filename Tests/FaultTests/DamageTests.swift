@@ -57,6 +57,41 @@ struct DamageTests {
         #expect(tally.damages > 20)
     }
 
+    /// An output that has its final name, in a run that was stopped before all had: its end is part of the result, too.
+    @Test(arguments: [Case.dedupe, .uncompressed])
+    func theEndOfAFinishedOutputIsChecked(_ kind: Case) throws {
+        let (library, _) = try Library.prepared(kind)
+        let work = library.work
+        let counter = FaultyFileSystem(failing: 0)
+        try library.run("counted", counter.fileSystem)
+        var seen: Set<String> = []
+        for call in counter.calls * 3 / 4..<counter.calls {
+            work.remove("stopped")
+            let faulty = FaultyFileSystem(failing: call, with: .error(ENOSPC), .fromThenOn)
+            guard (try? library.run("stopped", faulty.fileSystem)) == nil else { continue }
+            let results = try Workspace.files(under: work("stopped")).filter { $0.contains("/work/result/") }
+            for path in results where path.hasSuffix(".zst") || path.hasSuffix(".jsonl") {
+                let name = String(path.dropFirst(work("stopped").count + 1))
+                guard seen.insert(name).inserted else { continue }
+                for addsAByte in [false, true] {
+                    work.remove("out")
+                    try work.copy("stopped", to: "out")
+                    var bytes = try FileSystem.local.contents(of: work("out/\(name)"))
+                    if addsAByte { bytes.append(10) } else { bytes[bytes.count - 1] ^= 2 }
+                    let file = try FileSystem.local.create(work("out/\(name)"))
+                    try bytes.withUnsafeBytes { try file.write($0) }
+                    let error = #expect(throws: EngineError.self, "\(name) at call \(call)") {
+                        try library.run("out", .local, resume: true)
+                    }
+                    #expect(
+                        error?.remedies.contains(.restart) ?? true,
+                        "\(name): \(error.map(String.init(describing:)) ?? "")")
+                }
+            }
+        }
+        #expect(seen.count >= 2, "\(seen)")
+    }
+
     private func damage(_ path: String, _ random: inout SplitMix64) throws -> String {
         var bytes = try FileSystem.local.contents(of: path)
         defer {

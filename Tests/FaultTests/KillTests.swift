@@ -255,7 +255,7 @@ struct KillTests {
         expectRefused(try resume([]), "in-2.jsonl had \(bytes.count) bytes")
         try FileSystem.local.write(bytes, to: input)
         setTime(modified + 1)
-        expectRefused(try resume([]), "in-2.jsonl was written to")
+        expectRefused(try resume([]), "in-2.jsonl was modified")
         setTime(modified)
 
         let plan = try FileSystem.local.contents(of: scene.work("out/work/plan.json"))

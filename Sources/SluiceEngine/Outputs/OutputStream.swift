@@ -135,17 +135,11 @@ final class OutputStream {
         if isPartial {
             try opened.truncate(to: UInt64(state.fileBytes))
             file = consume opened
+        } else {
+            try checkEnd(of: opened, found)
         }
         guard compression == .zstd else { return }
-        if isPartial {
-            for frame in try fileSystem.zstdFrames(of: found) {
-                guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0)
-                else {
-                    throw Self.damaged(found, "a frame has an impossible size")
-                }
-                frames.append(ZstdSeekableWriter.Sizes(compressed: size, content: content))
-            }
-        }
+        if isPartial { frames = try frameSizes(of: found) }
         var content = try digestContent(of: found)
         if isPartial {
             state.pending.withUnsafeBytes { digest.update($0) }
@@ -153,6 +147,36 @@ final class OutputStream {
         }
         guard content == state.contentBytes else {
             throw Self.damaged(found, "it has \(content) bytes of lines instead of \(state.contentBytes)")
+        }
+    }
+
+    private func frameSizes(of path: String) throws(IOFailure) -> [ZstdSeekableWriter.Sizes] {
+        var sizes: [ZstdSeekableWriter.Sizes] = []
+        for frame in try fileSystem.zstdFrames(of: path) {
+            guard let size = UInt32(exactly: frame.size), let content = UInt32(exactly: frame.contentSize ?? 0) else {
+                throw Self.damaged(path, "a frame has an impossible size")
+            }
+            sizes.append(ZstdSeekableWriter.Sizes(compressed: size, content: content))
+        }
+        return sizes
+    }
+
+    /// Checks that a file with its final name ends as `finish` ends it: after its lines, or with the seek table.
+    private func checkEnd(of file: borrowing OpenFile, _ path: String) throws(IOFailure) {
+        var end = UInt64(state.fileBytes)
+        var table: [UInt8] = []
+        if compression == .zstd {
+            let sizes = try frameSizes(of: path)
+            end = sizes.reduce(0) { $0 + UInt64($1.compressed) }
+            table = ZstdSeekableWriter.seekTable(sizes)
+        }
+        guard try file.status().size == end + UInt64(table.count) else {
+            throw Self.damaged(path, "it has another size than was written")
+        }
+        let found = UnsafeMutableRawBufferPointer.allocate(byteCount: table.count, alignment: 1)
+        defer { found.deallocate() }
+        guard try file.read(into: found, at: end) == table.count, found.elementsEqual(table) else {
+            throw Self.damaged(path, "its seek table differs from what was written")
         }
     }
 
