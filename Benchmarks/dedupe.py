@@ -270,7 +270,7 @@ def main():
     options.add_argument("--corpus", type=Path, required=True)
     options.add_argument("--repetitions", type=int, default=5)
     options.add_argument("--results", type=Path)
-    options.add_argument("--memory", default="192MiB", help="Sluice's memory budget")
+    options.add_argument("--memory", default="128MiB", help="Sluice's memory budget")
     options.add_argument("--cap", type=int, help="limit of every task's address space, in GiB")
     options.add_argument("--kind", default="dedupe", help="the name of the result")
     options.add_argument("--ways", action="store_true", help="try all ways of the other tools instead")

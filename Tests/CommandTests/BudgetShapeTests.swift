@@ -169,6 +169,22 @@ extension BudgetShape {
             try write(space, 6) { record("text", noise(12 * megabyte, seed: $0)) }
         },
         BudgetShape(
+            name: "a table as large as can be, then lines of 14 MB", threads: [1, 2, 8], budgets: [220],
+            input: ["dedupe: {on: [prompt]}"]
+        ) { space in
+            try write(space, 700_004) {
+                record("prompt", $0 < 700_000 ? Array("\($0 * 7919 % 900_001)".utf8) : noise(14 * megabyte, seed: $0))
+            }
+        },
+        BudgetShape(
+            name: "contents as large as can be, then lines of 5 MB", budgets: [220],
+            input: ["dedupe: {on: [prompt], verify: bytes}"]
+        ) { space in
+            try write(space, 200_004) {
+                record("prompt", $0 < 200_000 ? noise(100, seed: $0 % 170_000) : noise(5 * megabyte, seed: $0))
+            }
+        },
+        BudgetShape(
             name: "a line of 100 MiB", threads: [1, 2], budgets: [1024], input: ["max_record: 128MiB"], isLarge: true
         ) { space in
             try write(space, 2) { record("prompt", noise(100 << 20, seed: $0)) }

@@ -37,15 +37,22 @@ import Testing
         var nextByte: UInt64
     }
 
-    /// - Parameter patience: decides at random when a long record may be read; nil for always.
+    /// - Parameter patience: decides at random whether more of a long record may be read; nil for always.
     private func blocks(_ source: any ByteSource, _ limits: FramingLimits, patience: UInt64? = nil) throws -> [Given] {
         let reader = BlockReader(source, limits: limits)
         let block = RawBlock()
         var random = SplitMix64(state: patience ?? 0)
         var all: [Given] = []
         while true {
-            let mayReadLong = patience == nil || random.next(below: 2) == 0
-            switch try reader.next(into: block, mayReadLong: mayReadLong) {
+            // Denied at any moment, also in the middle of a record.
+            var allowed = 0
+            let step = try reader.next(into: block) { length in
+                #expect(length <= limits.maxRecord)
+                guard patience == nil || random.next(below: 2) == 0 else { return false }
+                allowed = max(allowed, length)
+                return true
+            }
+            switch step {
             case .end: return all
             case .waiting: continue
             case .block: break
@@ -53,7 +60,10 @@ import Testing
             if let last = all.last {
                 #expect(block.firstByte >= last.nextByte, "a run that goes on there loses nothing")
             }
-            if block.isLong { #expect(block.lines.count + block.overlong.count == 1 && mayReadLong) }
+            if block.isLong {
+                #expect(block.lines.count + block.overlong.count == 1)
+                for line in block.lines { #expect(allowed >= Int(line.end - line.start), "memory was asked for") }
+            }
             for line in block.lines where !block.isLong {
                 #expect(Int(line.end - line.start) <= limits.longRecord)
             }

@@ -22,6 +22,8 @@ final class Deduper: @unchecked Sendable {
     /// The table outgrew its share: the run starts over with duplicates found on disk.
     struct Overflow: Error {
         let records: Int
+        /// The bytes that it could have.
+        let share: Int
     }
 
     static let stage = "dedupe"
@@ -30,7 +32,7 @@ final class Deduper: @unchecked Sendable {
     private var table = DedupeTable()
     private var contents: ContentTable?
     private let hash: DedupeHash
-    private let share: Int
+    private let room: LongRecords
     private let progress: () -> Double
     private var duplicates: DuplicateStream?
     private var upcoming: Duplicate?
@@ -38,14 +40,16 @@ final class Deduper: @unchecked Sendable {
     /// Distinct records so far, including those before a checkpoint.
     var distinct = 0
 
-    /// - Parameter progress: the share of the input read, from 0 to 1; affects the means, never the answer.
-    init(_ means: Means, _ hash: DedupeHash, share: Int, progress: @escaping () -> Double) throws(IOFailure) {
+    /// - Parameters:
+    ///   - room: the memory of the table.
+    ///   - progress: the share of the input read, from 0 to 1; affects the means, never the answer.
+    init(_ means: Means, _ hash: DedupeHash, room: LongRecords, progress: @escaping () -> Double) throws(IOFailure) {
         self.hash = hash
-        self.share = share
+        self.room = room
         self.progress = progress
         switch means {
         case .table: break
-        case .contents: contents = ContentTable(pieceBytes: min(1 << 20, max(16 << 10, share / 16)))
+        case .contents: contents = ContentTable(pieceBytes: min(1 << 20, max(16 << 10, room.mostTable / 16)))
         case .duplicates(let stream):
             duplicates = stream
             upcoming = try stream.next()
@@ -106,7 +110,7 @@ final class Deduper: @unchecked Sendable {
         let done = progress()
         let foreseen =
             (done > 0.02 || records > 20_000 && done > 0.005) && done < 1 ? Int(Double(memory) / done / 1.3) : memory
-        guard max(memory, foreseen) <= share else { throw Overflow(records: records) }
+        try room.lend(toTable: memory, foreseen: foreseen, distinct: records)
     }
 
     private func markFromStream(_ parcel: Parcel) throws {

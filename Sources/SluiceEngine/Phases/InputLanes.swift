@@ -17,15 +17,20 @@ extension InputPass {
         sources.add(source, of: number)
         let reader = BlockReader(source, limits: limits)
         var seen: UInt64 = 0
+        /// Memory for the long record of which a part has been read.
+        var held = 0
         return { [self] isFirst in
             gate.isOpen = isFirst
             let parcel = parcels.take()
             parcel.reset()
             parcel.file = number
-            var isChanged = false
+            var (isChanged, isBlocked) = (false, false)
             do throws(IOFailure) {
                 reading: repeat {
-                    switch try read(parcel, reader, isFirst) {
+                    switch try read(parcel, reader, &held, isFirst) {
+                    case nil:
+                        isBlocked = true
+                        break reading
                     case .block: break
                     case .waiting:
                         giveBack(parcel)
@@ -47,6 +52,7 @@ extension InputPass {
             } catch {
                 throw engineError(error, file, reader)
             }
+            if isBlocked { throw long.overflow }
             guard !isChanged, !digest.differs else { throw changed(number) }
             try Self.checkLine(reader.nextLine - 1, of: file.name)
             parcel.read = digest.mark
@@ -92,18 +98,28 @@ extension InputPass {
             remedies: [.restart])
     }
 
-    /// Reads a block; one with a long record only if its memory is available.
+    /// Reads a block; one with a long record only while its memory is available.
+    ///
+    /// - Parameter held: the memory for the part of a long record that the reader holds.
+    /// - Returns: nil if the dedupe's table has the memory for the record.
     private func read(
-        _ parcel: Parcel, _ reader: BlockReader, _ isFirst: Bool
-    ) throws(IOFailure) -> BlockReader.Step {
+        _ parcel: Parcel, _ reader: BlockReader, _ held: inout Int, _ isFirst: Bool
+    ) throws(IOFailure) -> BlockReader.Step? {
         long.giveBack(parcel.longBytes)
         parcel.longBytes = 0
-        let step = try reader.next(into: parcel.raw, mayReadLong: false)
-        guard step == .waiting, isFirst, let taken = long.take() else { return step }
-        parcel.longBytes = taken
-        let next = try reader.next(into: parcel.raw, mayReadLong: true)
-        parcel.longBytes = long.settle(taken, length: parcel.raw.isLong ? parcel.raw.count : 0)
-        return next
+        var answer = LongRecords.Answer.reserved
+        var taken = held
+        let step = try reader.next(into: parcel.raw) { length in
+            guard isFirst else { return false }
+            answer = long.reserve(&taken, length: length)
+            return answer == .reserved
+        }
+        held = taken
+        if answer == .tableIsInTheWay { return nil }
+        guard step == .block else { return step }
+        parcel.longBytes = long.settle(held, length: parcel.raw.isLong ? parcel.raw.count : 0)
+        held = 0
+        return step
     }
 
     /// Takes back a parcel that has left the pass, or that wasn't used.

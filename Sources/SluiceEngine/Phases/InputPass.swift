@@ -49,15 +49,17 @@ final class InputPass: @unchecked Sendable {
     /// - Parameters:
     ///   - stageFields: the fields in the parcels for the stages.
     ///   - shares: the memory of the pass for reading.
+    ///   - table: the most memory of a table that finds duplicates in this pass, part of which it shares with long
+    ///     records; 0 without a table.
     ///   - keepsKeys: whether parcels keep the contents that the dedupe compares.
     init(
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
         fileSystem: FileSystem, progress: ProgressMeter, shares: MemoryShares,
         from checkpoint: Checkpoint? = nil, expecting expected: [Int: Checkpoint.FileFacts] = [:],
-        replays: Bool = false, keepsKeys: Bool = false
+        replays: Bool = false, table: Int = 0, keepsKeys: Bool = false
     ) {
         self.shares = shares
-        long = LongRecords(bytes: shares.long, shares.copies)
+        long = LongRecords(bytes: shares.long, table: min(table, shares.dedupe), mostTable: table, shares.copies)
         windowLogMax = min(
             Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, shares.window).leadingZeroBitCount))
         start = checkpoint?.position ?? Checkpoint.Position()

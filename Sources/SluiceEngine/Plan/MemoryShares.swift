@@ -106,8 +106,10 @@ package struct MemoryShares: Sendable {
     /// The most compressors of kept records in use at a time, and the memory of each beyond its thread's share.
     let compressors: Int
     private let compressor: Int
-    /// The table of the dedupe; 0 without one.
+    /// The table of the dedupe, or its buffers where it works on disk; 0 without one.
     package let dedupe: Int
+    /// The table while there is no long record, whose memory it may use.
+    package let largestTable: Int
     /// A selection's own state, and the columns of the groups being processed.
     package let stage: Int
     /// Vectors of the groups being processed, if a selection can also read them in passes: more of them in memory would
@@ -213,6 +215,8 @@ package struct MemoryShares: Sendable {
             ? min(
                 restOfReading * (isPlain ? 3 : 1) / 4,
                 max(Self.leastDedupe, restOfReading - ledger - Self.leastWindow)) : 0
+        largestTable =
+            isPlain ? dedupe + (isDeduped ? long : 0) : max(dedupe, min(dedupe + long, (restOfReading + long) / 4))
         // The window of zstd --long is 128 MiB.
         let free = min(128 << 20, max(Self.leastWindow, total / 4), restOfReading - dedupe - ledger)
         window = max(Self.leastWindow, free < 1 ? 0 : 1 << (Int.bitWidth - 1 - free.leadingZeroBitCount))
@@ -362,10 +366,12 @@ package struct MemoryShares: Sendable {
     }
 
     /// The memory of a pass over the input.
-    private func input(block size: Int = perBlock) -> [Part] {
+    ///
+    /// - Parameter table: the bytes of the dedupe's table, which also uses the memory for long records.
+    private func input(block size: Int = perBlock, table: Int = 0) -> [Part] {
         [
             blocksPart(blocks, of: size),
-            Part(name: longName, bytes: long),
+            Part(name: (table > 0 ? "\(dedupeName), and " : "") + longName, bytes: table + long),
             Part(
                 name: Self.count(streams, "input") + " open" + (readAhead > 0 ? ", frames unpacked ahead" : ""),
                 bytes: streams * (Self.perStream + readAhead) + (streams - 1) * Self.leastWindow),
@@ -395,7 +401,7 @@ package struct MemoryShares: Sendable {
 
     /// - Parameter hasTable: whether a table finds duplicates, or they were found before and are read from disk.
     package func reading(hasTable: Bool = true) -> [Part] {
-        input(block: readingBlock) + (hasTable && dedupe > 0 ? [Part(name: dedupeName, bytes: dedupe)] : [])
+        input(block: readingBlock, table: hasTable ? dedupe : 0)
             + (readingWorkers > 0 ? [Part(name: "workers of the stages", bytes: readingWorkers)] : []) + ledgerPart
             + (ledger > 0 ? [] : compressing)
     }

@@ -237,9 +237,9 @@ private struct Spills {
     ) {
         func size(_ bytes: Int) -> String { MemorySize.describe(bytes) }
         if let dedupe = definition.input.dedupe {
-            let fits = shares.dedupe / dedupe.heldBytes
+            let fits = shares.largestTable / dedupe.heldBytes
             lines.append(
-                "dedupe: \(size(shares.dedupe)) hold about \(Self.count(fits)) distinct records; of more, \(dedupe.heldOnDisk) go to disk"
+                "dedupe: up to \(size(shares.largestTable)), less what long records take, hold about \(Self.count(fits)) distinct records; of more, \(dedupe.heldOnDisk) go to disk"
             )
             if records > fits { bytes += 2 * Self.spilledEntry * records }
         }

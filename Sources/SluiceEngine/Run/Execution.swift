@@ -59,8 +59,6 @@ final class Execution {
             file: checkpointFile, segmentBytes: options.segmentBytes, interval: options.checkpointSeconds)
     }
 
-    private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
-
     /// Runs all phases; then the outputs are complete and on disk, and the counts add up.
     func process() throws -> Outputs {
         do {
@@ -172,17 +170,18 @@ final class Execution {
 
     private func inputPass(
         stageFields: [FieldPath], from checkpoint: Checkpoint? = nil,
-        expecting expected: [Int: Checkpoint.FileFacts] = [:], replays: Bool = false, keepsKeys: Bool = false
+        expecting expected: [Int: Checkpoint.FileFacts] = [:], replays: Bool = false, table: Int = 0
     ) -> InputPass {
         InputPass(
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
             fileSystem: options.fileSystem, progress: progress, shares: shares, from: checkpoint, expecting: expected,
-            replays: replays, keepsKeys: keepsKeys)
+            replays: replays, table: table, keepsKeys: table > 0 && comparesContents)
     }
 
     // MARK: Dedupe beyond memory
 
+    private var dedupeShare: Int { options.dedupeBytes ?? shares.dedupe }
     private var dedupeFolder: String { "\(work)/dedupe" }
     private var dedupeHash: DedupeHash { DedupeHash(bits: options.dedupeHashBits) }
     private var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
@@ -220,13 +219,16 @@ final class Execution {
             let held = comparesContents ? ", whose contents it holds because of `verify: bytes`" : ""
             throw EngineError(
                 .resources,
-                "the dedupe of \(stream.described) outgrew its \(MemorySize.describe(dedupeShare)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read twice"
+                "the dedupe of \(stream.described) outgrew its \(MemorySize.describe(overflow.share)) after \(overflow.records) distinct records\(held); raise `memory`, or give a file, which can be read twice"
             )
         }
         let leases = try begin("dedupe", bytes: Int(catalog.totalSize), shares.spilling)
         defer { leases.giveBack() }
         if try options.fileSystem.status(of: dedupeFolder) != nil { try options.fileSystem.removeTree(dedupeFolder) }
-        let spill = try DedupeSpill(folder: dedupeFolder, memory: dedupeShare, fileSystem: options.fileSystem)
+        let spill = try DedupeSpill(
+            folder: dedupeFolder, memory: dedupeShare,
+            // Once the input has been read, no long record needs its memory.
+            sortMemory: options.dedupeBytes ?? shares.dedupe + shares.long, fileSystem: options.fileSystem)
         let input = inputPass(stageFields: [])
         let hash = dedupeHash
         let conveyor = input.conveyor(
@@ -287,20 +289,20 @@ final class Execution {
         let leases = try begin(
             PhaseNumbers.reading, bytes: Int(catalog.totalSize), shares.reading(hasTable: duplicates == nil))
         defer { leases.giveBack() }
+        let hasTable = definition.input.dedupe != nil && duplicates == nil
+        let input = inputPass(
+            stageFields: chain.fields, from: checkpoint, expecting: dedupedFiles,
+            // The dedupe's table is not kept on disk: the input before the stop is read and hashed again.
+            replays: hasTable, table: hasTable ? options.dedupeBytes ?? shares.largestTable : 0)
         let deduper = try definition.input.dedupe.map { _ in
             let inMemory: Deduper.Means = comparesContents ? .contents : .table
-            return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, dedupeHash, share: dedupeShare) {
+            return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, dedupeHash, room: input.long) {
                 [progress] in
                 let state = progress.state
                 return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
             }
         }
         deduper?.distinct = checkpoint?.distinct ?? 0
-        // The dedupe's table is not kept on disk: the input before the stop is read and hashed again.
-        let replays = deduper != nil && duplicates == nil
-        let input = inputPass(
-            stageFields: chain.fields, from: checkpoint, expecting: dedupedFiles, replays: replays,
-            keepsKeys: comparesContents && duplicates == nil)
         let pass = FirstPass(
             input: input, deduper: deduper, transforms: transforms, readsRecord: chain.readsRecord,
             wanted: wanted, encoder: encoder, keptEncoder: keptEncoder, outputs: outputs, keeping: keeping,

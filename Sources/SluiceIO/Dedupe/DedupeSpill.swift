@@ -26,7 +26,7 @@ public struct Duplicate: Sendable, Equatable {
 /// Disk: 24 bytes per record, twice that for partitions larger than the budget, and 24 bytes per duplicate.
 public final class DedupeSpill {
     private let folder: String
-    private let memory: Int
+    private let sortMemory: Int
     private let fileSystem: FileSystem
     private let shift: UInt64
     private var writers: [PartitionWriter] = []
@@ -35,17 +35,21 @@ public final class DedupeSpill {
 
     /// - Parameters:
     ///   - folder: a folder used for these files only; created if missing.
-    ///   - memory: the budget in bytes, at least 64 KiB.
-    public init(folder: String, memory: Int, fileSystem: FileSystem = .local) throws(IOFailure) {
+    ///   - memory: the budget of pass one in bytes, at least 64 KiB.
+    ///   - sortMemory: the budget of `resolve`, if it may have more.
+    public init(
+        folder: String, memory: Int, sortMemory: Int = 0, fileSystem: FileSystem = .local
+    ) throws(IOFailure) {
         self.folder = folder
-        self.memory = max(64 << 10, memory)
+        let memory = max(64 << 10, memory)
+        self.sortMemory = max(memory, sortMemory)
         self.fileSystem = fileSystem
         // Half the budget is for write buffers of at least 4 KiB; the number of open files must suit every system.
         var bits: UInt64 = 2
-        while bits < 8, (8 << 10) << Int(bits + 1) <= self.memory { bits += 1 }
+        while bits < 8, (8 << 10) << Int(bits + 1) <= memory { bits += 1 }
         shift = 64 - bits
         try fileSystem.makeFolder(folder)
-        let buffer = min(256 << 10, max(1024, (self.memory / 2) >> Int(bits)))
+        let buffer = min(256 << 10, max(1024, (memory / 2) >> Int(bits)))
         for i in 0..<(1 << Int(bits)) {
             let path = "\(folder)/part-\(i)"
             writers.append(try PartitionWriter(path, bufferBytes: buffer, fileSystem: fileSystem))
@@ -77,7 +81,7 @@ public final class DedupeSpill {
 
     private func resolve(to name: String, withFirsts: Bool) throws(IOFailure) -> DuplicateStream {
         precondition(writers.isEmpty, "call finish() before resolve()")
-        let half = memory / 2
+        let half = sortMemory / 2
         let duplicates = TripleSorter(stem: "\(folder)/duplicates", memory: half, fileSystem: fileSystem)
         for path in paths {
             let sorter = TripleSorter(stem: path, memory: half, fileSystem: fileSystem)

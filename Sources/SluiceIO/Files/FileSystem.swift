@@ -289,6 +289,10 @@ extension FileSystem {
 /// A lock between processes; see `FileSystem.lock(_:)`.
 public struct FileLock: ~Copyable, Sendable {
     let file: OpenFile
+
+    // Closing the file would release the lock only once no child process that is just being started has a copy of the
+    // descriptor.
+    deinit { flock(file.descriptor, LOCK_UN) }
 }
 
 /// An open file, closed when the value is destroyed.
