@@ -73,12 +73,15 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
-// The fuzzing program is no part of the package: `make fuzz` builds it, with the flags that it needs.
-if Context.environment["SLUICE_FUZZ"] != nil {
-    package.targets.append(
+// Programs that are no part of the package: `make fuzz` and `make bench` build them, with the flags that they need.
+if Context.environment["SLUICE_EXTRAS"] != nil {
+    package.targets += [
         .executableTarget(
             name: "fuzz", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline"] + plugins,
-            path: "Fuzz/Sources"))
+            path: "Fuzz/Sources"),
+        .executableTarget(
+            name: "geometry-bench", dependencies: ["SluiceCore", "SluiceGeometry"], path: "Benchmarks/geometry"),
+    ]
 }
 
 for target in package.targets where [.regular, .executable, .test].contains(target.type) {
@@ -88,4 +91,6 @@ for target in package.targets where [.regular, .executable, .test].contains(targ
             .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
             .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
         ]
+    // `make test` and CI refuse warnings; a user's newer compiler may have new ones.
+    if Context.environment["SLUICE_WARNINGS"] != "allow" { target.swiftSettings?.append(.treatAllWarnings(as: .error)) }
 }

@@ -94,8 +94,8 @@ fi
 
 if wanted geometry; then
     echo "bench: building geometry-bench"
-    swift build -c release --package-path $here/geometry > $here/.data/build-geometry.log 2>&1 \
+    SLUICE_EXTRAS=1 swift build -c release --product geometry-bench > $here/.data/build-geometry.log 2>&1 \
         || { tail -20 $here/.data/build-geometry.log; exit 1; }
     $python $here/geometry.py --data "$data/data" --folder $here/.data --results $here/results \
-        --binary "$(swift build -c release --package-path $here/geometry --show-bin-path)/geometry-bench"
+        --binary "$(swift build -c release --show-bin-path)/geometry-bench"
 fi

@@ -9,7 +9,7 @@ targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=(lines json streams definition workfiles)
 
 echo "building the fuzzing program"
-SLUICE_FUZZ=1 swift build -c release --product fuzz --scratch-path .build-fuzz \
+SLUICE_EXTRAS=1 swift build -c release --product fuzz --scratch-path .build-fuzz \
     -Xswiftc -sanitize=fuzzer,address -Xswiftc -parse-as-library -Xswiftc -enable-testing -Xswiftc -use-ld=lld \
     -Xcc -fsanitize=fuzzer-no-link,address -Xlinker -u -Xlinker LLVMFuzzerRunDriver
 

@@ -9,6 +9,12 @@ export SLUICE_BINARY=$PWD/$1
 
 swift test "${@:2}"
 
+echo "compiling what the long targets use"
+SLUICE_EXTRAS=1 swift build --target fuzz
+SLUICE_EXTRAS=1 swift build --target geometry-bench
+clang=$(command -v clang || echo "$(dirname "$(readlink -f "$(command -v swift)")")/clang")
+"$clang" -Wall -Werror -fsyntax-only -I Sources/CVectorKernels/include Benchmarks/kernels/main.c Tests/NeonHarness/main.c
+
 cd examples/custom-stage
 swift test
 swift run custom-sluice run example.yaml --force --progress none
