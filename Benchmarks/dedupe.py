@@ -37,8 +37,10 @@ PLAIN, ZST = "plain", "zst"
 # The ways to use if there is no table of ways.
 DEFAULTS = {
     ("Polars", PLAIN): "scan-sink", ("Polars", ZST): "scan-sink", ("DuckDB", PLAIN): "arg-min", ("DuckDB", ZST): "arg-min",
-    ("Python", PLAIN): "msgspec-pipes", ("Python", ZST): "msgspec-pipes", ("awk", PLAIN): "LC_ALL=C mawk", ("awk", ZST): "LC_ALL=C mawk"}
-SCRIPTS = {"Polars": "polars_dedupe", "DuckDB": "duckdb_dedupe", "Python": "python_dedupe"}
+    ("Python", PLAIN): "msgspec-pipes", ("Python", ZST): "msgspec-pipes", ("awk", PLAIN): "LC_ALL=C mawk", ("awk", ZST): "LC_ALL=C mawk",
+    ("datatrove", PLAIN): "one-task", ("datatrove", ZST): "one-task"}
+SCRIPTS = {"Polars": "polars_dedupe", "DuckDB": "duckdb_dedupe", "Python": "python_dedupe", "datatrove": "datatrove_dedup"}
+TOOLS = (*SCRIPTS, "awk")
 AWKS = ("mawk", "LC_ALL=C mawk", "gawk", "LC_ALL=C gawk")
 
 
@@ -142,7 +144,7 @@ def tasks(sluice, corpus, folder, memory, best, known):
     groups = []
     for packing, key in ((PLAIN, "none"), (ZST, "3")):
         group = [ours("Sluice", key), ours("Sluice, one thread", key, " --threads 1")]
-        group += [peer(tool, best[tool, packing], packing, corpus, known) for tool in ("Polars", "DuckDB", "Python", "awk")]
+        group += [peer(tool, best[tool, packing], packing, corpus, known) for tool in TOOLS]
         groups.append(group)
     groups[0].append(measure.Task(
         "limit: zstd -dc", f"zstd -dcq {name} > copy.jsonl", "a copy of all rows", is_limit=True,
@@ -162,7 +164,7 @@ def size_of(path):
 
 def versions(sluice=None):
     found = {
-        **{name: version(name) for name in ("polars", "duckdb", "orjson", "msgspec", "xxhash", "zstandard", "pandas")},
+        **{name: version(name) for name in ("polars", "duckdb", "orjson", "msgspec", "xxhash", "zstandard", "pandas", "datatrove")},
         "python": sys.version.split()[0], "zstd": measure.first_line(["zstd", "--version"]).split("v")[-1].split(",")[0],
         "awk": measure.first_line(["awk", "-W", "version"])}
     if sluice:
@@ -195,7 +197,7 @@ def save(given, kind, about, work, text):
 
 def run_ways(given, corpus, about):
     known, all_tasks, sections, best = {}, [], [], {}
-    for tool in ("Polars", "DuckDB", "Python", "awk"):
+    for tool in TOOLS:
         for packing in (PLAIN, ZST):
             found = []
             for way, keeps in ways_of(tool).items():
@@ -252,11 +254,11 @@ def run_benchmark(given, corpus, about):
         if group and group[0].name == "Sluice":
             parts.append(measure.ratios(group[0], others))
         parts.append(agreement(group, "All"))
-    for leftover in ["kept-once.jsonl.zst"] + [target_of(tool, p) for tool in (*SCRIPTS, "awk") for p in (PLAIN, ZST)]:
+    for leftover in ["kept-once.jsonl.zst"] + [target_of(tool, p) for tool in TOOLS for p in (PLAIN, ZST)]:
         (folder / leftover).unlink(missing_ok=True)
     parts.append(
         "CPU is user and system time of all processes; peak memory is that of the largest process. Sluice and awk write the records' own "
-        "bytes, Python too; Polars and DuckDB format them again, without spaces between tokens. Sluice returns when its output is on disk, and writes a ledger "
+        "bytes, Python too; Polars, DuckDB and datatrove format them again, without spaces between tokens. Sluice returns when its output is on disk, and writes a ledger "
         "of the dropped records; its zst has independent frames of 2 MiB, which makes it larger. awk compares whole lines, which gives the same result here.")
     if given.cap:
         parts.append(f"No task may use more than {given.cap} GiB of address space, so that none exhausts the machine.")

@@ -46,8 +46,8 @@ if [ ! -x $python ]; then
     echo "bench: making a virtual environment with the other tools"
     python3 -m venv $here/.venv
 fi
-if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss, orjson, msgspec, xxhash, zstandard, pandas' 2> /dev/null; then
-    $python -m pip install --quiet numpy polars duckdb scikit-learn faiss-cpu orjson msgspec xxhash zstandard pandas
+if ! $python -c 'import numpy, polars, duckdb, sklearn, faiss, orjson, msgspec, xxhash, zstandard, pandas, datatrove.pipeline.dedup.exact_dedup' 2> /dev/null; then
+    $python -m pip install --quiet numpy polars duckdb scikit-learn faiss-cpu orjson msgspec xxhash zstandard pandas 'datatrove[io,processing]'
 fi
 mkdir -p $here/.data $here/results
 

@@ -28,62 +28,8 @@ package struct MemoryShares: Sendable {
     /// Windows up to this size are always unpacked, in each open input.
     static let leastWindowLog = 23
     static let leastWindow = 1 << leastWindowLog
-    private static let leastDedupe = 1 << 20
-    private static let leastLedger = 1 << 20
-
-    /// An amount of memory and its purpose.
-    package struct Part: Sendable, Hashable {
-        package let name: String
-        package let bytes: Int
-    }
-
-    /// The needs that a stage declares before anything is read.
-    package struct Need: Sendable {
-        package enum Kind: Sendable {
-            case transform(TransformMemory)
-            case survey(SurveyMemory)
-            /// The least memory for a group, in bytes.
-            case selection(Int)
-        }
-
-        package let stage: String
-        package let kind: Kind
-        /// Memory held from the beginning of the run to its end.
-        package let resident: Int
-        /// What the longest record takes in the pass over kept columns that does the work.
-        package let longestRow: Int
-
-        package init(stage: String, kind: Kind, resident: Int = 0, longestRow: Int = 0) {
-            self.stage = stage
-            self.kind = kind
-            self.resident = resident
-            self.longestRow = longestRow
-        }
-
-        /// Its minimum, without its workers.
-        var least: Int {
-            switch kind {
-            case .transform: 0
-            case .survey(let memory): memory.least
-            case .selection(let bytes): bytes
-            }
-        }
-
-        /// Memory of one of its workers.
-        var perThread: Int { if case .transform(let memory) = kind { memory.perThread } else { 0 } }
-        /// Memory held by its result for later work.
-        var leaves: Int { if case .survey(let memory) = kind { memory.leaves } else { 0 } }
-    }
-
-    /// The minimum of a pass.
-    private struct Load {
-        /// The stage whose pass it is; nil for reading.
-        let need: Need?
-        /// The minimum of the stage itself.
-        let own: Int
-        /// `own` and the minimum of any such pass.
-        let bytes: Int
-    }
+    static let leastDedupe = 1 << 20
+    static let leastLedger = 1 << 20
 
     /// The memory that any reading needs: the program, its threads, and as many blocks under way as keep them busy.
     package static func reading(threads: Int) -> Int {
@@ -105,7 +51,7 @@ package struct MemoryShares: Sendable {
     let copies: RecordCopies
     /// The most compressors of kept records in use at a time, and the memory of each beyond its thread's share.
     let compressors: Int
-    private let compressor: Int
+    let compressor: Int
     /// The table of the dedupe, or its buffers where it works on disk; 0 without one.
     package let dedupe: Int
     /// The table while there is no long record, whose memory it may use.
@@ -118,22 +64,22 @@ package struct MemoryShares: Sendable {
     /// Ledger lines waiting to be sorted; 0 if they go directly to the output.
     package let ledger: Int
     /// The total for the parts of a phase.
-    private let room: Int
-    private let definition: Definition
-    private let inputs: Int
+    let room: Int
+    let definition: Definition
+    let inputs: Int
     /// Bytes of a row's vectors.
-    private let width: Int
-    private let uses: RecordCopies.Uses
+    let width: Int
+    let uses: RecordCopies.Uses
     /// The minimum for reading.
-    private let leastReading: Int
+    let leastReading: Int
     /// A block in the pass that makes the columns.
-    private let readingBlock: Int
-    private let needs: [Need]
-    private let loads: [Load]
+    let readingBlock: Int
+    let needs: [Need]
+    let loads: [Load]
     /// Memory held by the known work during the whole run.
-    private let held: Int
+    let held: Int
     /// Workers of the transforms that run during reading.
-    private let readingWorkers: Int
+    let readingWorkers: Int
 
     /// - Parameters:
     ///   - inputs: the number of input files, if known.
@@ -257,246 +203,4 @@ package struct MemoryShares: Sendable {
         }
         return loads
     }
-
-    var fits: Bool { missing.bytes <= 0 }
-
-    /// The phase that lacks the most memory, and how much; if that is not positive, nothing is missing.
-    private var missing: (load: Load?, bytes: Int) {
-        var worst: (load: Load?, bytes: Int) = (nil, leastReading - room)
-        for load in loads {
-            let bytes = load.bytes + Self.leastLedger - room
-            if bytes > max(0, worst.bytes) { worst = (load, bytes) }
-        }
-        return worst
-    }
-
-    /// - Parameter least: the smallest sufficient budget.
-    func refusal(least: Int) -> EngineError {
-        let worst = missing
-        guard let load = worst.load, let need = load.need else {
-            // Up to a quarter of the total leaves enough for the other parts.
-            let advice =
-                copies.most > room / 4
-                ? ", of which records of up to `max_record: \(MemorySize.spell(copies.longest))` take \(MemorySize.describe(copies.most))"
-                : ""
-            return EngineError(
-                .resources,
-                "`memory: \(MemorySize.describe(total))` is too little for \(Self.count(threads, "thread")); it needs at least \(MemorySize.spell(least))\(advice)"
-            )
-        }
-        // A stage's advice depends on the memory it could get; if reading has too little, there is none.
-        var advice: String?
-        if case .survey(let memory) = need.kind, leastReading <= room { advice = memory.advice }
-        if advice == nil, need.longestRow > load.own / 2 {
-            advice =
-                "lower `max_record`: a record of \(MemorySize.spell(copies.longest)) takes \(MemorySize.describe(need.longestRow)) there"
-        }
-        return refusal(
-            need.stage, "", needs: load.own, share: load.own - worst.bytes, least: least, advice: advice)
-    }
-
-    private func refusal(
-        _ stage: String, _ purpose: String, needs bytes: Int, share: Int, least: Int, advice: String?
-    ) -> EngineError {
-        EngineError(
-            .resources,
-            "stage `\(stage)` needs \(MemorySize.describe(bytes))\(purpose), but its share of `memory: \(MemorySize.describe(total))` is \(MemorySize.describe(max(0, share))); the run needs at least \(MemorySize.spell(least))\(advice.map { ", or \($0)" } ?? "")"
-        )
-    }
-
-    /// The smallest whole number of MiB whose shares are good, provided that all larger ones are good, too.
-    private func smallest(_ isGood: (MemoryShares) -> Bool) -> Int {
-        Self.smallest { size in
-            isGood(
-                MemoryShares(
-                    definition, total: size, threads: threads, inputs: inputs, width: width, uses: uses, needs: needs))
-        }
-    }
-
-    /// The smallest whole number of MiB, in bytes, that is good, provided that all larger ones are good, too.
-    static func smallest<E>(_ isGood: (_ total: Int) throws(E) -> Bool) throws(E) -> Int {
-        var (low, high) = (0, 1)
-        while high < 1 << 40, try !isGood(high << 20) { (low, high) = (high, high * 2) }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2
-            if try isGood(middle << 20) { high = middle } else { low = middle }
-        }
-        return high << 20
-    }
-
-    /// The smallest sufficient budget for everything known.
-    package var smallest: Int { smallest { $0.fits } }
-
-    /// The smallest budget that unpacks a zstd window of this many bytes.
-    func smallest(window: Int) -> Int { smallest { $0.fits && $0.window >= window } }
-
-    static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
-
-    // MARK: The parts of each phase
-
-    /// Memory held from the first phase to the last.
-    package var always: [Part] {
-        [
-            Part(name: "the program", bytes: Self.program),
-            Part(
-                name: "\(Self.count(threads, "thread")): parsing, compressing",
-                bytes: threads * Self.perThread),
-            Part(name: "kept free", bytes: total / Self.spareDivisor),
-        ] + (held > 0 ? [Part(name: "held by stages", bytes: held)] : [])
-    }
-
-    /// Workers of a pass: one for each thread.
-    package func workers(_ memory: [TransformMemory]) -> [Part] {
-        let bytes = threads * memory.reduce(0) { $0 + $1.perThread }
-        return bytes > 0 ? [Part(name: "workers of the stages", bytes: bytes)] : []
-    }
-
-    /// Memory held by results of surveys for work not done yet.
-    package static func left(_ bytes: Int) -> [Part] {
-        bytes > 0 ? [Part(name: "results of surveys", bytes: bytes)] : []
-    }
-
-    /// What the longest record takes in a pass over kept columns, alone.
-    package static func longestRow(_ bytes: Int) -> [Part] {
-        bytes > 0 ? [Part(name: "the longest record", bytes: bytes)] : []
-    }
-
-    private func blocksPart(_ count: Int, of size: Int = perBlock) -> Part {
-        Part(name: "\(count) blocks under way", bytes: count * size)
-    }
-
-    /// The memory of a pass over the input.
-    ///
-    /// - Parameter table: the bytes of the dedupe's table, which also uses the memory for long records.
-    private func input(block size: Int = perBlock, table: Int = 0) -> [Part] {
-        [
-            blocksPart(blocks, of: size),
-            Part(name: (table > 0 ? "\(dedupeName), and " : "") + longName, bytes: table + long),
-            Part(
-                name: Self.count(streams, "input") + " open" + (readAhead > 0 ? ", frames unpacked ahead" : ""),
-                bytes: streams * (Self.perStream + readAhead) + (streams - 1) * Self.leastWindow),
-            Part(name: "the window of a frame of zstd --long", bytes: window),
-        ]
-    }
-
-    /// The number of the longest records that fit at a time.
-    private var longName: String {
-        let size = MemorySize.describe(copies.longest)
-        let atOnce = long / max(1, copies.most)
-        return atOnce == 1 ? "a record of up to \(size), one at a time" : "\(atOnce) records of up to \(size)"
-    }
-
-    /// Compressors' memory in addition to `perThread`.
-    private var compressing: [Part] {
-        guard compressor > 0 else { return [] }
-        return [
-            Part(
-                name: "\(Self.count(compressors, "compressor")) of level \(definition.output.level)",
-                bytes: compressors * compressor)
-        ]
-    }
-
-    private func ledger(_ purpose: String) -> [Part] { ledger > 0 ? [Part(name: purpose, bytes: ledger)] : [] }
-    private var ledgerPart: [Part] { ledger("ledger lines to be sorted") }
-
-    /// - Parameter hasTable: whether a table finds duplicates, or they were found before and are read from disk.
-    package func reading(hasTable: Bool = true) -> [Part] {
-        input(block: readingBlock, table: hasTable ? dedupe : 0)
-            + (readingWorkers > 0 ? [Part(name: "workers of the stages", bytes: readingWorkers)] : []) + ledgerPart
-            + (ledger > 0 ? [] : compressing)
-    }
-
-    private var dedupeName: String { definition.input.dedupe?.heldInMemory ?? "" }
-
-    /// The pass that writes all hashes to disk.
-    package var spilling: [Part] { input() + [Part(name: "hashes to be sorted", bytes: dedupe)] }
-
-    /// The pass that writes contents with equal hashes to disk.
-    package var comparing: [Part] { input() + [Part(name: "contents to be sorted", bytes: dedupe)] }
-
-    package var writing: [Part] { input() + ledger("ledger lines to be merged") + compressing }
-
-    /// A pass over the kept columns with transforms only.
-    ///
-    /// - Parameter beside: memory of the pass in addition to its blocks, such as workers.
-    /// - Throws: `EngineError` if that does not fit.
-    package func rows(_ stage: String, beside: [Part] = []) throws(EngineError) -> RowShare {
-        try rows(stage, beside, least: 0, advice: nil) { _ in 0 }
-    }
-
-    /// Memory of a selection in addition to its share.
-    package var choosing: [Part] { ledgerPart }
-
-    /// The share of a pass over the kept columns.
-    package struct RowShare: Sendable {
-        package let blocks: Int
-        package let parts: [Part]
-    }
-
-    /// The share of a survey.
-    package struct SurveyShare: Sendable {
-        /// The most threads that can observe at a time.
-        package let summaries: Int
-        /// Memory for the summaries and `finish`.
-        package let bytes: Int
-        package let blocks: Int
-        package let parts: [Part]
-    }
-
-    private func freeForRows(_ beside: [Part]) -> Int { room - ledger - 4 * Self.perBlock - Self.sum(beside) }
-    private func freeForSelection(_ beside: [Part]) -> Int { room - ledger - Self.sum(beside) }
-    private static func sum(_ parts: [Part]) -> Int { parts.reduce(0) { $0 + $1.bytes } }
-
-    private func rows(
-        _ stage: String, _ beside: [Part], least: Int, advice: String?, _ take: (_ free: Int) -> Int
-    ) throws(EngineError) -> RowShare {
-        let free = freeForRows(beside)
-        guard least <= free else {
-            let enough = smallest { $0.fits && least <= $0.freeForRows(beside) }
-            throw refusal(
-                stage, "", needs: least + Self.sum(beside), share: free + Self.sum(beside), least: enough,
-                advice: advice)
-        }
-        let blocks = min(blocks, 4 + (free - take(free)) / Self.perBlock)
-        return RowShare(blocks: blocks, parts: [blocksPart(blocks)] + beside + ledgerPart)
-    }
-
-    /// - Parameter beside: memory of the pass in addition to its blocks and the survey, such as workers.
-    /// - Throws: `EngineError` if a survey that resulted from another one does not fit.
-    package func survey(
-        _ stage: String, _ memory: SurveyMemory, beside: [Part] = []
-    ) throws(EngineError) -> SurveyShare {
-        func summaries(_ free: Int) -> Int { max(1, min(threads, free / max(1, memory.summary))) }
-        func bytes(_ free: Int) -> Int { max(memory.least, summaries(free) * memory.summary) }
-        let rows = try rows(stage, beside, least: memory.least, advice: memory.advice) { bytes($0) }
-        let count = summaries(freeForRows(beside))
-        let name = "\(count == 1 ? "a summary" : "\(count) summaries") and the result"
-        let part = Part(name: name, bytes: bytes(freeForRows(beside)))
-        return SurveyShare(summaries: count, bytes: part.bytes, blocks: rows.blocks, parts: rows.parts + [part])
-    }
-
-    /// The memory of a selection: its share, or the minimum of its largest group.
-    ///
-    /// - Parameters:
-    ///   - need: bytes.
-    ///   - purpose: the reason, starting with a space.
-    ///   - beside: other memory held at the same time.
-    /// - Throws: `EngineError` if a group does not fit.
-    package func selection(
-        _ stage: String, _ need: Int, purpose: String = "", advice: String? = nil, beside: [Part] = []
-    ) throws(EngineError) -> Part {
-        let free = freeForSelection(beside)
-        guard need <= free else {
-            let least = smallest { $0.fits && need <= $0.freeForSelection(beside) }
-            throw refusal(stage, purpose, needs: need, share: free, least: least, advice: advice)
-        }
-        return Part(name: "groups in work", bytes: max(min(self.stage, free), need))
-    }
-
-    /// The most memory that a stage could get, as stated to `body`.
-    package var most: Int { max(0, room - Self.leastLedger - 4 * Self.perBlock) }
-}
-
-extension MemoryShares.Need {
-    var isTransform: Bool { if case .transform = kind { true } else { false } }
 }

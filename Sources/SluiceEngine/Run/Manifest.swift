@@ -93,10 +93,9 @@ enum Manifest {
     }
 
     static func make(
-        identity: Report, catalog: InputCatalog, chain: StageChain, outputs: Outputs, execution: Execution,
-        definition: Definition, threads: Int, budget: MemoryBudget, seconds: Double
+        identity: Report, _ run: RunContext, _ findings: RunFindings, _ outputs: Outputs, seconds: Double
     ) -> Report {
-        let (account, files) = (execution.account, execution.files)
+        let (account, files) = (findings.account, findings.files)
         var stages: [Report] = []
         var remaining = account.read - account.quarantined
         func add(_ name: String, _ report: [Report.Entry]) {
@@ -112,12 +111,12 @@ enum Manifest {
                     ] + report))
             remaining -= dropped
         }
-        if let dedupe = execution.dedupeReport { add(Deduper.stage, dedupe.entries) }
-        for link in chain.links {
-            let own = execution.reports.filter { $0.label == link.label }.flatMap(\.report.entries)
+        if let dedupe = findings.dedupeReport { add(Deduper.stage, dedupe.entries) }
+        for link in run.chain.links {
+            let own = findings.reports.filter { $0.label == link.label }.flatMap(\.report.entries)
             add(link.label, own)
         }
-        let inputs: [Report] = catalog.files.enumerated().map { index, file in
+        let inputs: [Report] = run.catalog.files.enumerated().map { index, file in
             .object([
                 .init("file", .text(file.name)), .init("bytes", .integer(Int(file.size))),
                 .init("lines", .integer(files[index]?.lines ?? 0)),
@@ -146,8 +145,9 @@ enum Manifest {
                                 .init("content", .text("xxh3-128:" + stream.contentDigest)),
                             ])
                         })),
-                .init("warnings", .list(execution.warnings.map { .text($0) })),
-            ], timing: timing(definition, threads: threads, budget: budget, seconds: seconds))
+                .init("warnings", .list(findings.warnings.map { .text($0) })),
+            ], timing: timing(
+                run.definition, threads: run.options.threads, budget: run.budget, seconds: seconds))
     }
 
     // MARK: The seal

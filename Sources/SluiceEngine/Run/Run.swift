@@ -108,13 +108,14 @@ public final class Run {
             return RunResult(manifest: manifest, wasComplete: true)
         }
         do {
-            let execution = Execution(
-                definition, chain: chain, pieces: pieces, catalog: catalog, options: options, progress: progress,
-                shares: shares, budget: budget, pool: pool, work: directory.workPath, output: directory.result.folder)
+            let context = RunContext(
+                definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
+                RunContext.Means(progress: progress, shares: shares, budget: budget, pool: pool),
+                work: directory.workPath)
+            let execution = Execution(context, pieces, output: directory.result.folder)
             let outputs = try execution.process()
             let manifest = Manifest.make(
-                identity: identity, catalog: catalog, chain: chain, outputs: outputs, execution: execution,
-                definition: definition, threads: options.threads, budget: budget, seconds: monotonicSeconds() - began)
+                identity: identity, context, execution.findings, outputs, seconds: monotonicSeconds() - began)
             try directory.publish(manifest)
             directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: false)

@@ -1,0 +1,91 @@
+import SluiceCore
+
+/// What a run finds out for its manifest: counts, reports, facts about the inputs, and warnings.
+struct RunFindings {
+    private let run: RunContext
+
+    var account = Account()
+    private(set) var warnings: [String] = []
+    /// Reports of surveys and selections, in order.
+    private(set) var reports: [(label: String, report: Report)] = []
+    private(set) var dedupeReport: Report?
+    /// Digest and number of lines of each input file.
+    var files: [Int: Checkpoint.FileFacts] = [:]
+    /// The field names of a record, for messages.
+    var fieldNames: [String] = []
+
+    init(_ run: RunContext) { self.run = run }
+
+    mutating func add(_ report: Report, of stage: String) {
+        if report != [:] { reports.append((stage, report)) }
+    }
+
+    // MARK: Judgements
+
+    mutating func judgeInput() throws(EngineError) {
+        let verdict = InputVerdict(
+            spec: run.definition.input, catalog: run.catalog, account: account, files: files, fieldNames: fieldNames)
+        warnings += try verdict.warnings().map(Printable.message)
+    }
+
+    /// A result without records is rarely intended.
+    mutating func judgeResult() throws(EngineError) {
+        guard account.kept == 0 else { return }
+        let reasons = account.allDrops.map { "\($0.stage): \($0.reason) \($0.count)" }
+        let why = reasons.isEmpty ? "" : " (\(reasons.joined(separator: ", ")))"
+        let what = "nothing was kept of \(account.read) lines\(why)"
+        guard !run.definition.output.failIfEmpty else {
+            throw EngineError(
+                .data, "\(what), and `output.fail_if_empty` is set; nothing was written\(fieldsThere)")
+        }
+        // A warning that names the stage that dropped everything already says so.
+        if warnings.isEmpty { warnings.append(Printable.message(what + fieldsThere)) }
+    }
+
+    /// An upper bound on the probability that two different records share a hash: n²/2 pairs over 2¹²⁸.
+    mutating func noteDedupe(distinct: Int) {
+        guard let dedupe = run.definition.input.dedupe else { return }
+        let n = Double(account.read - account.quarantined)
+        dedupeReport = .object(
+            [
+                .init("method", "XXH3-128"), .init("verify", .text(dedupe.verify.rawValue)),
+                .init("distinct", .integer(distinct)),
+                .init("collision_probability_at_most", .real(n * n / 2 / 0x1p128)),
+            ] + (run.comparesContents ? [.init("collisions", .integer(account.collisions))] : []))
+    }
+
+    // MARK: Warnings
+
+    /// Warns about the transforms of the first pass: all distinct good records reached them.
+    mutating func warn(of transforms: TransformRun) {
+        let reached = account.read - account.quarantined - account.dropped(by: Deduper.stage)
+        warn(of: transforms, reached: reached, in: account)
+    }
+
+    /// - Parameters:
+    ///   - reached: the number of records that reached the pass.
+    ///   - account: the counts of the pass.
+    mutating func warn(of transforms: TransformRun, reached: Int, in account: Account) {
+        var remaining = reached
+        for link in transforms.links {
+            let dropped = account.dropped(by: link.label)
+            warn(stage: link.label, before: remaining, after: remaining - dropped)
+            remaining -= dropped
+        }
+    }
+
+    /// A stage that drops everything, or only drops records but dropped none, is rarely configured as intended.
+    mutating func warn(stage: String, before: Int, after: Int) {
+        guard before > 0 else { return }
+        if after == 0 {
+            let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
+            warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
+        } else if after == before, run.chain.links.first(where: { $0.label == stage })?.stage.writes.isEmpty ?? false {
+            warnings.append(
+                "stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)"
+            )
+        }
+    }
+
+    private var fieldsThere: String { fieldNames.listed }
+}
