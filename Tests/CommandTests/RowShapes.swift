@@ -62,16 +62,16 @@ extension BudgetShape {
             stages: [
                 "format: {template: auto}", vectors, "cluster: {clusters: 2000, reservoir: 4000}",
                 "redundancy: {method: pairwise, distance: 0.05}",
-            ], isLarge: true
+            ], isLarge: true, hasLargeGroups: true
         ) { try tiny($0, 300_000) },
         BudgetShape(
             name: "a million tiny records in one group", threads: [2, 64],
-            stages: ["format: {template: auto}", vectors, "coreset: {keep: 20}"], isLarge: true
+            stages: ["format: {template: auto}", vectors, "coreset: {keep: 20}"], isLarge: true, hasLargeGroups: true
         ) { try tiny($0, 1_000_000) },
         BudgetShape(
             name: "4,096 dimensions in one group", threads: [2, 64],
             stages: ["format: {template: auto}", "embed: {dimensions: 4096}", "redundancy: {method: lift, keep: 10%}"],
-            isLarge: true
+            isLarge: true, hasLargeGroups: true
         ) { try tiny($0, 40_000) },
     ]
 }
