@@ -7,26 +7,23 @@ struct CompareCommand: ParsableCommand {
         commandName: "compare",
         abstract: "Compare how well runs cover their input.",
         usage: "sluice compare <run> ... [<options>]",
-        discussion: """
+        discussion: Terminal.help(
+            """
             Computes the vectors again with each run's own stages, up to the one that writes `embedding`. Writes no files. \
             The pool of a run is the records that reach the end of those stages, after the dedupe. Distances are chord \
             distances, 0 to 2, from a sample of the pool to the nearest kept record or record of `already`. Runs can be \
             compared if their pools and embeddings are the same.
 
-              radius, mean, median,
-              90 %, 99 % within  distances from the pool to the kept records;
-                                 lower is better
-              effective rank     number of directions that the kept records use
-                                 (Vendi score, 1 to the dimension); higher is
-                                 more diverse
-              NovelSum           distances between kept records, weighted by the
-                                 sparseness of the pool (arXiv 2502.17184)
-              clusters reached   k-means clusters of the sample that contain a
-                                 kept or earlier record
+              radius             largest distance from the pool to the kept records; lower is better, also for mean and \
+            median distance, 90 % within and 99 % within
+              effective rank     number of directions that the kept records use (Vendi score, 1 to the dimension); higher \
+            is more diverse
+              NovelSum           distances between kept records, weighted by the sparseness of the pool (arXiv 2502.17184)
+              clusters reached   k-means clusters of the sample that contain a kept or earlier record
               labels reached     values of --label among the kept records
 
             No single figure is enough: the smallest radius favours outliers.
-            """)
+            """))
 
     @Argument(help: ArgumentHelp("Output directories of runs.", valueName: "run"), completion: .directory)
     var directories: [String]

@@ -5,16 +5,15 @@ import SluiceEngine
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run a definition.", usage: "sluice run <file> [<options>]",
-        discussion: """
+        discussion: Terminal.help(
+            """
             Files in the output directory:
-              kept.jsonl.zst         kept records in input order (kept.jsonl with
-                                     `output.compression: none`)
-              ledger.jsonl.zst       each dropped record with its stage, its reason
-                                     and the record it lost to
+              kept.jsonl.zst         kept records in input order (kept.jsonl with `output.compression: none`)
+              ledger.jsonl.zst       each dropped record with its stage, its reason and the record it lost to
               quarantine.jsonl.zst   malformed lines
               picks.jsonl.zst        cluster, rank and distances of kept records
               run.json               counts, digests and certificates
-            """)
+            """))
 
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
@@ -106,12 +105,31 @@ enum Summary {
             Terminal.note(
                 "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0))\(drops.isEmpty ? "" : " (\(drops))")"
             )
+            if let certificate = certificate(of: stage) { Terminal.note("    \(certificate)") }
         }
         let timing = manifest["timing"]
         let peak = timing?["memory_peak"]?.integerValue ?? 0
         Terminal.note(
             "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))"
         )
+    }
+
+    /// How well a selection covers its records: `radius 0.8123, lower bound 0.5012, factor 1.6207`. Nil if the stage
+    /// certifies nothing.
+    private static func certificate(of stage: Report) -> String? {
+        func figure(_ name: String, _ key: String) -> String? {
+            stage[key]?.realValue.map { "\(name) \(Format.decimal($0, digits: 4))" }
+        }
+        let ofGroups = [
+            figure("largest radius of a group", "largest_radius_of_a_group"),
+            figure("largest factor", "largest_factor_of_a_group"),
+        ]
+        // Without a certificate, both reports have a radius alone.
+        let isCertified = stage["lower_bound"] != nil || stage["largest_factor_of_a_group"] != nil
+        let figures =
+            stage["lower_bound"] == nil
+            ? ofGroups : [figure("radius", "radius"), figure("lower bound", "lower_bound"), figure("factor", "factor")]
+        return isCertified ? figures.compactMap { $0 }.joined(separator: ", ") : nil
     }
 
     /// `duplicate 12, too-short 3`, without counts of 0.

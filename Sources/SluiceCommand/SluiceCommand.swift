@@ -28,7 +28,7 @@ public enum SluiceCommand {
         } catch {
             guard Sluice.exitCode(for: error) != .success else {
                 // Help, version and completion scripts are printed unchanged.
-                Terminal.write(Sluice.fullMessage(for: error) + "\n")
+                Terminal.write(Sluice.fullMessage(for: error, columns: Terminal.helpColumns) + "\n")
                 end(0)
             }
             Terminal.error(Self.complaint(Sluice.message(for: error)))
@@ -114,7 +114,8 @@ struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluice",
         abstract: "Selects a small training set from a large corpus and accounts for every record it drops.",
-        discussion: """
+        discussion: Terminal.help(
+            """
             A YAML file, the definition, names the input, the stages and the output. Start with
               sluice stages             list the stages
               sluice check FILE         find every mistake in a definition
@@ -128,7 +129,7 @@ struct Sluice: ParsableCommand {
               3                invalid data
               4                not enough memory or disk space
               129, 130, 143    stopped by a signal
-            """,
+            """),
         version: "sluice \(sluiceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, PlanCommand.self, StagesCommand.self, WhyCommand.self,

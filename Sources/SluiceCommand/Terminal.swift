@@ -62,6 +62,32 @@ enum Terminal {
         for line in lines { write(line + "\n") }
     }
 
+    /// The width of help texts. The parser leaves the help of options out if it has less than half of this.
+    static var helpColumns: Int { max(40, columns(of: .output)) }
+
+    /// A text for `--help`, wrapped to the terminal's width. The argument parser alone would continue a long entry of a
+    /// list at the left margin. An entry is indented and has two spaces or more before its description, under which it
+    /// continues.
+    static func help(_ text: String) -> String {
+        // The parser would break a line that fills the width.
+        let width = helpColumns - 1
+        return text.split(separator: "\n", omittingEmptySubsequences: false).flatMap { line -> [String] in
+            let indent = line.prefix { $0 == " " }.count
+            let entry = String(line.dropFirst(indent))
+            guard indent > 0, let gap = entry.firstRange(of: "  ") else {
+                return wrapped(entry, width: width, indent: indent)
+            }
+            let term = entry[..<gap.lowerBound]
+            let description = entry[gap.lowerBound...].drop { $0 == " " }
+            let column = indent + entry.distance(from: entry.startIndex, to: description.startIndex)
+            // On a narrow terminal little room is left beside the entry.
+            guard column + 20 <= width else { return wrapped(entry, width: width, indent: indent, hanging: indent + 4) }
+            let lines = wrapped(String(description), width: width, indent: column, hanging: column)
+            let head = String(repeating: " ", count: indent) + term
+            return ["\(head)\(lines[0].dropFirst(head.count))"] + lines.dropFirst()
+        }.joined(separator: "\n")
+    }
+
     /// Wraps a text between words. A word wider than a line gets a line of its own.
     static func wrapped(_ text: String, width: Int, indent: Int = 0, hanging: Int = 0) -> [String] {
         guard indent + self.width(of: text) > width else { return [String(repeating: " ", count: indent) + text] }

@@ -1,3 +1,4 @@
+import Glibc
 import SluiceCore
 import Testing
 
@@ -30,12 +31,87 @@ import Testing
             }
         }
         let commands = ["run", "check", "plan", "stages", "why", "verify", "compare", "vectors"]
-        for command in [["--help"]] + commands.map({ [$0, "--help"] }) where columns == 80 {
+        for command in [["--help"]] + commands.map({ [$0, "--help"] }) {
             let outcome = try seen(space, command, columns: columns)
             for line in outcome.outputText.split(separator: "\n") {
                 #expect(line.count <= columns, "\(command): \(line.count) columns: \(line)")
             }
         }
+    }
+
+    /// A long entry of a list in a help text continues under its beginning, not at the left margin.
+    @Test(arguments: [100, 80, 60, 40])
+    func listsStayIndented(_ columns: Int) throws {
+        let space = try Workspace()
+        // The first and the last entry of each list.
+        for (command, first, last) in [
+            ([], "  sluice stages ", "  sluice run FILE "), (["run"], "  kept.jsonl.zst ", "  run.json "),
+            (["compare"], "  radius ", "  labels reached "),
+        ] {
+            let lines = try seen(space, command + ["--help"], columns: columns).outputText
+                .split(separator: "\n", omittingEmptySubsequences: false)
+            let from = try #require(lines.firstIndex { $0.hasPrefix(first) }, "\(lines)")
+            let to = try #require(lines.firstIndex { $0.hasPrefix(last) }, "\(lines)")
+            for line in lines[from...to] { #expect(line.hasPrefix("  "), "\(columns) columns: \(line)") }
+        }
+    }
+
+    /// The width is that of the terminal, even if `COLUMNS` was exported when it was wider.
+    @Test func helpIsAsWideAsTheTerminal() throws {
+        guard access("/usr/bin/script", X_OK) == 0 else { return skip("there is no program `script`") }
+        let space = try Workspace()
+        for command in ["--help", "run --help", "stages", "stages coreset"] {
+            let outcome = try Program.run(
+                ["-qec", "stty cols 60; COLUMNS=200 '\(Program.path)' \(command)", "/dev/null"],
+                program: "/usr/bin/script", in: space.path)
+            let lines = outcome.outputText.split(whereSeparator: \.isNewline)
+            #expect(outcome.status == 0 && lines.count > 4, "\(outcome.outputText)")
+            let widest = lines.map(\.count).max() ?? 0
+            #expect((41...60).contains(widest), "\(command): \(widest) columns")
+        }
+    }
+
+    /// The summary of a run shows the certificate of each selection that has one, with the numbers of `run.json`.
+    @Test func theSummaryShowsCertificates() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: (0..<200).map { #"{"a": "\#(String($0 * $0 % 997, radix: 3))"}"# })
+        func summary(_ selections: String...) throws -> (lines: [String], stages: [Report]) {
+            try space.define(
+                stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 4}"]
+                    + selections)
+            let outcome = try space.sluice("run", "run.yaml", "--force", "--progress", "none")
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+            let stages = try RunFiles(space("out")).manifest["stages"]?.elements ?? []
+            return (split(outcome.error).map { text($0) }, stages)
+        }
+        /// The number after each name on the line.
+        func figures(_ line: String, _ names: [String]) throws -> [Double] {
+            let parts = line.split(separator: ", ").map { $0.trimmingPrefix { $0 == " " } }
+            #expect(line.hasPrefix("    ") && parts.count == names.count, "\(line)")
+            return try zip(parts, names).map { part, name in
+                #expect(part.hasPrefix(name + " "), "\(line)")
+                return try #require(Double(part.dropFirst(name.count + 1)), "\(line)")
+            }
+        }
+        func agree(_ found: [Double], _ stage: Report?, _ keys: [String]) throws {
+            for (value, key) in zip(found, keys) {
+                let exact = try #require(stage?[key]?.realValue, "\(key)")
+                #expect(abs(value - exact) <= 0.00005 + 1e-9, "\(key): \(value) for \(exact)")
+            }
+        }
+        let all = try summary("coreset: {keep: 10%}", "redundancy: {distance: 0.01}")
+        let at = try #require(all.lines.firstIndex { $0.hasPrefix("  coreset: ") }, "\(all.lines)")
+        try agree(
+            try figures(all.lines[at + 1], ["radius", "lower bound", "factor"]),
+            all.stages.first { $0["stage"] == "coreset" }, ["radius", "lower_bound", "factor"])
+        #expect(all.lines.count { $0.hasPrefix("    ") } == 1, "only the coreset has one: \(all.lines)")
+        let groups = try summary("coreset: {keep: 10%, per: cluster}")
+        let place = try #require(groups.lines.firstIndex { $0.hasPrefix("  coreset: ") }, "\(groups.lines)")
+        try agree(
+            try figures(groups.lines[place + 1], ["largest radius of a group", "largest factor"]),
+            groups.stages.last, ["largest_radius_of_a_group", "largest_factor_of_a_group"])
+        let medoids = try summary("coreset: {keep: 10%, method: medoids}")
+        #expect(!medoids.lines.contains { $0.hasPrefix("    ") }, "medoids have no bound: \(medoids.lines)")
     }
 
     /// Names of fields and files are foreign text and must be escaped before they reach the terminal.
