@@ -28,6 +28,16 @@ extension OptionKind {
         }
     }
 
+    /// Whether a path in `value` has a NUL character. For the system the path ends there, so it would open another file.
+    func endsPathEarly(_ value: OptionValue) -> Bool {
+        switch (self, value) {
+        case (.path, .text(let path)): path.utf8.contains(0)
+        case (.list(let kind), .list(let values)): values.contains { kind.endsPathEarly($0) }
+        case (.either(let kinds), _): kinds.first { $0.normalized(value) != nil }?.endsPathEarly(value) ?? false
+        default: false
+        }
+    }
+
     /// The value of this kind that `text` spells; nil if there is none. Lists can't be spelled as text.
     ///
     /// - Parameter quoted: whether the text was quoted: `"5"` is not a number.
@@ -140,11 +150,17 @@ extension Descriptor {
                 continue
             }
             guard let value = given[name] else { continue }
-            if let normal = option.kind.normalized(value) {
-                values[name] = normal
-            } else {
+            guard let normal = option.kind.normalized(value) else {
                 problems.append(.option(name, wrongOption(option, found: "`\(value.report.json)`")))
+                continue
             }
+            guard !option.kind.endsPathEarly(normal) else {
+                let message =
+                    "option `\(name)` of stage `\(self.name)` contains a NUL character, which no file name can have"
+                problems.append(.option(name, message))
+                continue
+            }
+            values[name] = normal
         }
         for option in options where given[option.name] == nil {
             if let value = option.defaultValue {

@@ -71,6 +71,25 @@ import Testing
         }
     }
 
+    /// For the system a name ends at a NUL, so another file would be opened.
+    @Test func pathsOfStagesHaveNoNUL() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", "{\"a\": \"b\"}\n")
+        try space.define(
+            stages: [
+                #"format: {template: "{a}"}"#, "embed: {dimensions: 16}",
+                #"coreset: {keep: 1, already: "in.jsonl\0.npy"}"#,
+            ])
+        for command in ["check", "plan", "run"] {
+            let outcome = try space.sluice(command, "run.yaml")
+            #expect(outcome.status == 2, "\(command): \(outcome.errorText)")
+            #expect(
+                outcome.errorText.contains(
+                    "run.yaml:8:33: option `already` of stage `coreset` contains a NUL character, which no file name can have"
+                ), "\(command): \(outcome.errorText)")
+        }
+    }
+
     @Test func bracesThatAreFine() throws {
         let space = try Workspace()
         for name in ["a1.jsonl", "b2.jsonl", "c.jsonl"] { try space.write(name, "{\"n\": \"\(name)\"}\n") }
