@@ -144,7 +144,7 @@ struct TopShareSelection: Selection {
             (column.name, figures), ("threshold", [Double](repeating: limit, count: group.count)),
         ]
         outcome.report = [
-            "records": .integer(group.count), "kept": .integer(rows.count), "threshold": .real(limit),
+            "kept": .integer(rows.count), "threshold": .real(limit),
             "tied_and_dropped": .integer(figures.count { $0 == limit } - rows.count { figures[$0] == limit }),
         ]
         return outcome

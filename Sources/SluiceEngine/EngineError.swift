@@ -103,6 +103,11 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         culprit = Culprit(stage: stage, option: error.option, ordinal: error.ordinal)
     }
 
+    /// A stage that breaks a rule of its contract.
+    init(defect: String, stage: String) {
+        self.init(.fault, "stage `\(stage)`: \(defect); this is a defect of the stage")
+    }
+
     /// The same error, with the stage and the option or record of the stage's error.
     func about(_ error: StageError, stage: String) -> EngineError {
         var result = self

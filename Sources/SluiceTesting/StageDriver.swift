@@ -125,6 +125,8 @@ struct StageDriver {
     /// Inputs that the stage asked for without declaring them, whether or not the data has them.
     private let asked = AskedInputs()
     private(set) var flow: Flow
+    /// The reports that `run.json` would have, without those of groups.
+    private var ownReports: [Report] = []
 
     init(
         _ stage: any Stage, options: OptionValues, index: Int = 0, seed: UInt64, memory: Int, _ flow: Flow,
@@ -152,6 +154,7 @@ struct StageDriver {
         checkDeclaration()
         checkColumns(of: body, isWhole: true)
         try run(body)
+        if let fault = ReportRules.fault(in: ownReports) { breach(.report, fault) }
         for name in asked.all { breach(.reads, "the stage asks for \(name), which it does not declare in `reads`") }
         if variation.wanted == nil, !flow.live.isEmpty {
             for spec in stage.writes where flow.columns[spec.name] == nil {
@@ -381,6 +384,7 @@ struct StageDriver {
             )
         }
         flow.reports.append(result.report)
+        ownReports.append(result.report)
         flow.rows = flow.live
         checkColumns(of: result.body, isWhole: false)
         try run(result.body)
@@ -476,7 +480,9 @@ struct StageDriver {
         if stage.writes.contains(ColumnSpec(.rank, .integer)) { write(.rank, .integer, ranks) }
         blankTheDead()
         flow.reports.append(.list(reports.map(\.report)))
-        flow.reports.append(selection.report(GroupReports(reports)))
+        let report = selection.report(GroupReports(reports))
+        flow.reports.append(report)
+        ownReports.append(report)
     }
 
     private mutating func checkMemory(of selection: any Selection, _ sizes: [Int]) {

@@ -26,6 +26,8 @@ public struct Violation: Sendable, Hashable, CustomStringConvertible {
         public static let drops = Rule("drops")
         /// Ranks, quotas and partners of a selection are consistent.
         public static let selection = Rule("selection")
+        /// The keys of a report are unique, and none is one that `run.json` has for every stage.
+        public static let report = Rule("report")
         /// The stage works without any records.
         public static let empty = Rule("empty")
         /// Only the order of records matters, not file and line numbers.

@@ -257,7 +257,14 @@ private struct Best: Stage, Selection {
         return GroupOutcome(ranks: ranks, partners: partners, reason: reason, measures: [(measure, measures)])
     }
 
-    func report(_ groups: GroupReports) -> Report { ["groups": .integer(groups.count)] }
+    func report(_ groups: GroupReports) -> Report {
+        switch fault {
+        case "a report with a key of the engine": ["groups": .integer(groups.count), "in": 1]
+        case "a report with a key twice": ["groups": .integer(groups.count), "groups": 1]
+        case "a report that is a list": [1]
+        default: ["groups": .integer(groups.count)]
+        }
+    }
 }
 
 /// A survey, the transform that it becomes, and a selection on a column of its own.
@@ -360,7 +367,8 @@ private struct BadlyDescribed: Stage, Transform {
         ("needs resident vectors", .memory), ("needs less for more", .memory), ("fails on nothing", .empty),
         ("groups by any number", .reads), ("chooses by anything", .reads), ("a rank of reals", .writes),
         ("writes more than ranks", .writes), ("asks for a column that it does not name", .reads),
-        ("a measure that is a key", .selection),
+        ("a measure that is a key", .selection), ("a report with a key of the engine", .report),
+        ("a report with a key twice", .report), ("a report that is a list", .report),
     ])
     func aBrokenSelectionIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(Best.self, ["fault": .text(fault)])

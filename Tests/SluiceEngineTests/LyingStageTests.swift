@@ -75,6 +75,13 @@ import Testing
             "a measure that is a key",
             "a measure is named `line`, which is reserved: every line of the ledger has that key"
         ),
+        (
+            "a report with a key of the engine",
+            "its report has the key `out`, which is reserved: every stage in `run.json` has that key"
+        ),
+        ("a report with a key twice", "its report has the key `chosen` twice"),
+        ("a report with a key twice inside", "its report has the key `a` twice"),
+        ("a report that is a number", "its report is not an object"),
         ("groups by what it does not declare", "groups by the column `hidden`, which the stage does not declare"),
         ("groups by reals", "groups by the column `real`, which may hold reals by its `reads`; it must hold integers"),
         ("asks for what it does not declare", "asks for the column `hidden`, which the stage does not declare"),
@@ -217,7 +224,15 @@ private struct Chooser: Stage, Selection {
         return outcome
     }
 
-    func report(_ groups: GroupReports) -> Report { [:] }
+    func report(_ groups: GroupReports) -> Report {
+        switch lie {
+        case "a report with a key of the engine": ["chosen": 2, "out": 9]
+        case "a report with a key twice": ["chosen": 2, "chosen": 3]
+        case "a report with a key twice inside": ["chosen": [["a": 1, "a": 2]]]
+        case "a report that is a number": 2
+        default: [:]
+        }
+    }
 }
 
 /// Reads `number`.

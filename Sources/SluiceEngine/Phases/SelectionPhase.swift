@@ -96,6 +96,7 @@ final class SelectionPhase: @unchecked Sendable {
         ranks.sort { $0.row < $1.row }
         let report = selection.report(reports.reports)
         if let failure = reports.failure { throw EngineError(failure) }
+        if let fault = ReportRules.fault(in: [report]) { throw self.fault(fault) }
         return Result(live: remaining, ranks: ranks, report: report, account: account)
     }
 
@@ -131,7 +132,7 @@ final class SelectionPhase: @unchecked Sendable {
     }
 
     private func fault(_ what: String) -> EngineError {
-        EngineError(.fault, "stage `\(context.name)`: \(what); this is a defect of the stage")
+        EngineError(defect: what, stage: context.name)
     }
 
     private func quotas(for table: GroupTable) throws -> [Int] {

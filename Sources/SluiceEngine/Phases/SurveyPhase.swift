@@ -38,10 +38,13 @@ extension RowPass {
         // The first summary absorbs the others, and each is freed once merged: there is never an extra summary.
         var total = holders.popLast()?.take() ?? survey.makeSummary()
         while let summary = holders.popLast()?.take() { survey.merge(summary, into: &total) }
+        let result: SurveyResult
         do throws(StageError) {
-            return (live, try survey.finish(consume total, context))
+            result = try survey.finish(consume total, context)
         } catch {
             throw EngineError(error, stage: context.name)
         }
+        if let fault = ReportRules.fault(in: [result.report]) { throw EngineError(defect: fault, stage: context.name) }
+        return (live, result)
     }
 }

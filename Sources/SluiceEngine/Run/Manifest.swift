@@ -94,7 +94,7 @@ enum Manifest {
 
     static func make(
         identity: Report, _ run: RunContext, _ findings: RunFindings, _ outputs: Outputs, seconds: Double
-    ) -> Report {
+    ) throws(EngineError) -> Report {
         let (account, files) = (findings.account, findings.files)
         var stages: [Report] = []
         var remaining = account.read - account.quarantined
@@ -113,8 +113,9 @@ enum Manifest {
         }
         if let dedupe = findings.dedupeReport { add(Deduper.stage, dedupe.entries) }
         for link in run.chain.links {
-            let own = findings.reports.filter { $0.label == link.label }.flatMap(\.report.entries)
-            add(link.label, own)
+            let own = findings.reports.filter { $0.label == link.label }.map(\.report)
+            if let fault = ReportRules.fault(in: own) { throw EngineError(defect: fault, stage: link.label) }
+            add(link.label, own.flatMap(\.entries))
         }
         let inputs: [Report] = run.catalog.files.enumerated().map { index, file in
             .object([

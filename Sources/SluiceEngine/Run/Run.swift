@@ -114,7 +114,7 @@ public final class Run {
                 work: directory.workPath)
             let execution = Execution(context, pieces, output: directory.result.folder)
             let outputs = try execution.process()
-            let manifest = Manifest.make(
+            let manifest = try Manifest.make(
                 identity: identity, context, execution.findings, outputs, seconds: monotonicSeconds() - began)
             try directory.publish(manifest)
             directory.clear(keepWork: options.keepWork)
