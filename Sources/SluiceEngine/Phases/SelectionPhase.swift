@@ -16,6 +16,7 @@ final class SelectionPhase: @unchecked Sendable {
     private let encoder: LineEncoder
     private let folder: String
     private let fileSystem: FileSystem
+    private let progress: ProgressMeter
 
     private let monitor = Monitor()
     private var remaining: LiveRows
@@ -44,7 +45,8 @@ final class SelectionPhase: @unchecked Sendable {
     init(
         _ selection: any Selection, context: @escaping (_ memory: Int) -> StageContext, store: ColumnStore,
         live: LiveRows, ledger: LedgerRuns, encoder: LineEncoder, folder: String, notesRanks: Bool,
-        shares: MemoryShares, beside: [MemoryShares.Part] = [], fileSystem: FileSystem
+        shares: MemoryShares, beside: [MemoryShares.Part] = [], fileSystem: FileSystem,
+        progress: ProgressMeter = ProgressMeter()
     ) {
         self.shares = shares
         self.beside = beside
@@ -59,6 +61,7 @@ final class SelectionPhase: @unchecked Sendable {
         self.encoder = encoder
         self.folder = folder
         self.fileSystem = fileSystem
+        self.progress = progress
         reports = GroupReportLog(path: "\(folder).reports", fileSystem: fileSystem)
     }
 
@@ -82,6 +85,8 @@ final class SelectionPhase: @unchecked Sendable {
             try? groups.remove()
             try? fileSystem.remove("\(folder).reports")
         }
+        // A stage says nothing before it is done with a group, so with a single one there is no progress to show.
+        progress.expect(records: table.count > 1 ? live.count : 0)
         for batch in work.batches {
             pool.run(batch.count) { piece in
                 if isStopped() { return }
@@ -331,6 +336,7 @@ final class SelectionPhase: @unchecked Sendable {
                 try books.add(
                     outcome, key: key, rows: try groups.integers(GroupStore.rowNumber, section.rows)[...],
                     ordinals: try groups.integers(GroupStore.ordinal, section.rows)[...], handOver: take)
+                progress.read(records: count)
             } else {
                 let bundle = try GroupBundle(groups, section, columns: selection.columns)
                 for (group, member) in zip(section.groups, bundle.members) {
@@ -341,6 +347,7 @@ final class SelectionPhase: @unchecked Sendable {
                     try books.add(
                         outcome, key: member.key, rows: bundle.rowNumbers[member.rows],
                         ordinals: bundle.ordinals[member.rows], handOver: take)
+                    progress.read(records: member.rows.count)
                 }
             }
             try books.empty(take)

@@ -38,6 +38,9 @@ package final class ProgressMeter: Sendable {
         phase.withLock { $0 = (state, now) }
     }
 
+    /// States how many records the phase will do, once that is known; 0 if it can't tell before its end.
+    func expect(records count: Int) { phase.withLock { $0.state.totalRecords = count } }
+
     func read(bytes count: Int) { bytes.wrappingAdd(count, ordering: .relaxed) }
     func read(records count: Int) { records.wrappingAdd(count, ordering: .relaxed) }
 
