@@ -33,9 +33,10 @@ public final class MemoryBudget: Sendable {
             return nil
         }
         if let left {
+            let (needed, there) = MemorySize.describe(bytes, beside: left)
             throw StageError(
                 .memory,
-                "\(purpose) needs \(MemorySize.describe(bytes)), but \(MemorySize.describe(left)) of the budget of \(MemorySize.describe(total)) is left; the run needs at least \(MemorySize.spell(total + bytes - left))"
+                "\(purpose) needs \(needed), but \(there) of the budget of \(MemorySize.describe(total)) is left; the run needs at least \(MemorySize.spell(total + bytes - left))"
             )
         }
         return MemoryLease(budget: self, bytes: bytes)
@@ -85,10 +86,28 @@ public enum MemorySize {
     public static func spell(_ bytes: Int) -> String { "\((max(0, bytes) + (1 << 20) - 1) >> 20)MiB" }
 
     /// `512 MiB`, rounded to one decimal.
-    public static func describe(_ bytes: Int) -> String {
+    public static func describe(_ bytes: Int) -> String { describe(bytes, decimals: 1) }
+
+    /// Two sizes to be compared, such as a need and what there is for it: with as many decimals as show that they
+    /// differ, `76.58 MiB` and `76.63 MiB`, or in bytes if three are not enough.
+    package static func describe(_ bytes: Int, beside other: Int) -> (String, String) {
+        for decimals in 1...3 {
+            let pair = (describe(bytes, decimals: decimals), describe(other, decimals: decimals))
+            if pair.0 != pair.1 || bytes == other { return pair }
+        }
+        return ("\(bytes) bytes", "\(other) bytes")
+    }
+
+    private static func describe(_ bytes: Int, decimals: Int) -> String {
         guard let unit = units.prefix(4).last(where: { bytes >= $0.factor }) else { return "\(bytes) bytes" }
-        let tenths = (bytes * 10 + unit.factor / 2) / unit.factor
-        return tenths % 10 == 0 ? "\(tenths / 10) \(unit.name)" : "\(tenths / 10).\(tenths % 10) \(unit.name)"
+        let scale = (0..<decimals).reduce(1) { scale, _ in 10 * scale }
+        let (whole, rest) = bytes.quotientAndRemainder(dividingBy: unit.factor)
+        let scaled = whole * scale + (rest * scale + unit.factor / 2) / unit.factor
+        guard scaled % scale != 0 else { return "\(scaled / scale) \(unit.name)" }
+        // The scale with the fraction added has a leading 1 in place of the point, so no zero is lost.
+        var fraction = String(scale + scaled % scale).dropFirst()
+        while fraction.last == "0" { fraction.removeLast() }
+        return "\(scaled / scale).\(fraction) \(unit.name)"
     }
 }
 

@@ -73,6 +73,17 @@ import Testing
     }
 
     @Test(arguments: [
+        (80_320_000, 80_310_000, "76.6 MiB", "76.59 MiB"), (80_320_000, 80_319_000, "76.599 MiB", "76.598 MiB"),
+        (80_320_001, 80_320_000, "80320001 bytes", "80320000 bytes"), (1 << 20, 2 << 20, "1 MiB", "2 MiB"),
+        (5, 4, "5 bytes", "4 bytes"), (1 << 30, 1 << 30, "1 GiB", "1 GiB"),
+        (.max, .max - 1, "9223372036854775807 bytes", "9223372036854775806 bytes"),
+    ])
+    func twoSizesThatDifferLookDifferent(one: Int, other: Int, oneText: String, otherText: String) {
+        #expect(MemorySize.describe(one, beside: other) == (oneText, otherText))
+        #expect(MemorySize.describe(other, beside: one) == (otherText, oneText))
+    }
+
+    @Test(arguments: [
         ("512M", "write 512MiB"), ("512mb", "write 512MiB"), ("64k", "write 64KiB"), ("1_000", "write 1000"),
     ])
     func hintSaysWhatToWrite(text: String, hint: String) {
