@@ -31,28 +31,33 @@ struct MomentsSurvey: Survey {
     func observe(_ block: borrowing Block, into summary: inout Moments?) throws(StageError) {
         let vectors = try block.vectors(.embedding)
         let dimension = vectors.dimension
-        if summary == nil {
-            summary = Moments(dimension: dimension)
-        }
-        guard summary!.dimension == dimension else {
+        // Taken out and put back, so that the sums are not copied.
+        var moments = summary.take() ?? Moments(dimension: dimension)
+        defer { summary = moments }
+        guard moments.dimension == dimension else {
             throw StageError(
-                .invalidData, "a vector has \(dimension) dimensions; others have \(summary!.dimension)",
+                .invalidData, "a vector has \(dimension) dimensions; others have \(moments.dimension)",
                 ordinal: block.ordinals.first)
         }
         let live = block.live
         if live.count == block.count {
-            vectors.values.withVectors(dimension: dimension) { summary!.add($0) }
+            vectors.values.withVectors(dimension: dimension) { moments.add($0) }
         } else {
             var values: [Int8] = []
             values.reserveCapacity(live.count * dimension)
             for record in live { values += vectors[record] }
-            values.withVectors(dimension: dimension) { summary!.add($0) }
+            values.withVectors(dimension: dimension) { moments.add($0) }
         }
     }
 
     func merge(_ other: Moments?, into summary: inout Moments?) {
         guard let other else { return }
-        if summary == nil { summary = other } else { summary!.merge(other) }
+        guard var moments = summary.take() else {
+            summary = other
+            return
+        }
+        moments.merge(other)
+        summary = moments
     }
 
     func finish(_ summary: consuming Moments?, _ context: StageContext) throws(StageError) -> SurveyResult {
@@ -143,6 +148,7 @@ struct TopShareSelection: Selection {
         outcome.measures = [
             (column.name, figures), ("threshold", [Double](repeating: limit, count: group.count)),
         ]
+        // The survey's report has the number of records.
         outcome.report = [
             "kept": .integer(rows.count), "threshold": .real(limit),
             "tied_and_dropped": .integer(figures.count { $0 == limit } - rows.count { figures[$0] == limit }),
