@@ -53,6 +53,18 @@ import Testing
         #expect(try #require(timing["memory_peak"]?.integerValue) <= enough << 20)
     }
 
+    /// Where the system gives less memory than the budget, the run ends with a message and not with a crash.
+    @Test func aCompressorWithoutMemoryIsAnError() throws {
+        guard Program.isRelease else { return skip("a debug build takes more address space") }
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: (0..<300).map { #"{"a":"\#($0)\#(String(repeating: "x", count: 10_000))"}"# })
+        try space.define(output: ["level: 19"])
+        let command = #"ulimit -v 64000; exec "$0" run run.yaml --threads 1 --progress none"#
+        let outcome = try Program.run(["-c", command, Program.path], program: "/bin/sh", in: space.path)
+        #expect(outcome.status == 4, "\(outcome.errorText)")
+        #expect(outcome.errorText.hasPrefix("sluice: there is no memory to compress with."), "\(outcome.errorText)")
+    }
+
     /// Actual use stays within the declaration: in the smallest budget, a reservoir fills up without exceeding it.
     @Test(arguments: [(1, 384), (2, 4096), (3, 2048)])
     func thePeakStaysBelowTheSmallestBudget(_ threads: Int, dimensions: Int) throws {

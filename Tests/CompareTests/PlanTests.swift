@@ -44,7 +44,7 @@ import Testing
                 try FileSystem.local.write(bytes, to: "\(folder)/\(file).jsonl")
             } else {
                 var frame: [UInt8] = []
-                bytes.withUnsafeBytes { FrameCompressor(level: 1).compress($0, into: &frame) }
+                try FrameCompressor(level: 1).compress(bytes, into: &frame)
                 try FileSystem.local.write(frame, to: "\(folder)/\(file).jsonl.zst")
             }
         }

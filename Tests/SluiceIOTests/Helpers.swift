@@ -84,7 +84,7 @@ func failure(_ body: () throws -> Void) -> IOFailure? {
 func frame(_ bytes: [UInt8], level: Int = 3) -> [UInt8] {
     let compressor = FrameCompressor(level: level)
     var frame: [UInt8] = []
-    bytes.withUnsafeBytes { compressor.compress($0, into: &frame) }
+    try! compressor.compress(bytes, into: &frame)
     return frame
 }
 

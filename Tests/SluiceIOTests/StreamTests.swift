@@ -241,7 +241,7 @@ import Testing
         var packed: [UInt8] = []
         for i in 0..<reader.frameCount {
             try reader.read(frame: i, into: &bytes)
-            bytes.withUnsafeBytes { compressor.compress($0, into: &packed) }
+            try compressor.compress(bytes, into: &packed)
             try second.appendFrame(packed, contentSize: bytes.count)
         }
         try second.finish()

@@ -15,6 +15,8 @@ final class FrameBuffer {
     var content: [UInt8] = []
     private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var compressedCount = 0
+    /// Why it could not be compressed. Frames are compressed in parallel and fail in order, when they are appended.
+    private(set) var failure: IOFailure?
 
     deinit { memory.deallocate() }
 
@@ -26,7 +28,11 @@ final class FrameBuffer {
             memory.deallocate()
             memory = .allocate(byteCount: bound, alignment: 64)
         }
-        compressedCount = content.withUnsafeBytes { compressor.compress($0, to: memory) }
+        do throws(IOFailure) {
+            compressedCount = try compressor.compress(content, to: memory)
+        } catch {
+            failure = error
+        }
     }
 
     /// Prepares it for the next frame; frees the memory that a huge line needed.
@@ -271,6 +277,7 @@ final class OutputStream {
 
     /// Appends a compressed frame.
     func append(_ buffer: FrameBuffer) throws(IOFailure) {
+        if let failure = buffer.failure { throw failure }
         try write(buffer.compressed)
         frames.append(
             ZstdSeekableWriter.Sizes(

@@ -35,7 +35,9 @@ public final class BytesColumnWriter {
         rows += 1
         if value.count >= blockBytes {
             try endBlock()
-            withUnsafeBytes(of: &length) { compressor.compress(pieces: [$0, value], into: &frame) }
+            try withUnsafeBytes(of: &length) { bytes throws(IOFailure) in
+                try compressor.compress(pieces: [bytes, value], into: &frame)
+            }
             try writeBlock(rows: 1, content: 4 + value.count)
             // The memory of a long row must not be held until the column ends.
             frame = []
@@ -49,7 +51,7 @@ public final class BytesColumnWriter {
 
     private func endBlock() throws(IOFailure) {
         guard blockRows > 0 else { return }
-        block.withUnsafeBytes { compressor.compress($0, into: &frame) }
+        try compressor.compress(block, into: &frame)
         try writeBlock(rows: blockRows, content: block.count)
         // Frees the memory that a huge row needed.
         let isLarge = block.count > 4 * blockBytes
@@ -140,7 +142,7 @@ public final class BytesColumnReader {
         } else {
             block.append(contentsOf: repeatElement(0, count: wanted - block.count))
         }
-        guard block.withUnsafeMutableBytes({ decompressor.unpack(frame, to: $0) }) else {
+        guard try decompressor.unpack(frame, of: reader.path, to: &block) else {
             throw broken("a block can't be unpacked")
         }
         at = 0

@@ -52,7 +52,7 @@ struct ContentRunWriter: ~Copyable {
         packed.grow(to: FrameCompressor.bound(used), keeping: 0)
         let content = UnsafeRawBufferPointer(
             rebasing: plain.bytes[ContentLayout.beforeFrame..<(ContentLayout.beforeFrame + used)])
-        let size = compressor.compress(content, to: packed.bytes)
+        let size = try compressor.compress(content, to: packed.bytes)
         plain.bytes.setWord(0, UInt64(used))
         plain.bytes.setWord(1, UInt64(size))
         try file.append(UnsafeRawBufferPointer(rebasing: plain.bytes[..<ContentLayout.beforeFrame]))
@@ -134,7 +134,8 @@ final class ContentRunReader: MergeSource {
         // Check the size first: a damaged header must not decide how much memory is allocated.
         guard ZSTD_getFrameContentSize(packed.baseAddress, packed.count) == UInt64(sizes.plain) else { throw broken() }
         frame.grow(to: sizes.plain, keeping: 0)
-        guard unpacker.unpack(packed, to: frame.bytes) == sizes.plain else { throw broken() }
+        let content = UnsafeMutableRawBufferPointer(rebasing: frame.bytes[..<sizes.plain])
+        guard try unpacker.decompressor.unpack(packed, of: file.path, to: content) else { throw broken() }
         (at, end) = (0, sizes.plain)
     }
 
@@ -143,21 +144,6 @@ final class ContentRunReader: MergeSource {
 
 /// Unpacks frames of any number of runs. One per thread.
 final class FrameUnpacker {
-    private let context: OpaquePointer
+    fileprivate let decompressor = FrameDecompressor()
     fileprivate let packed = Scratch(0)
-
-    init() {
-        guard let made = ZSTD_createDCtx() else {
-            fatalError("no memory for a zstd decompressor")  // lint:allow: malloc failed
-        }
-        context = made
-    }
-
-    deinit { ZSTD_freeDCtx(context) }
-
-    /// - Returns: the unpacked size; nil if the frame is damaged.
-    func unpack(_ frame: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer) -> Int? {
-        let size = ZSTD_decompressDCtx(context, target.baseAddress, target.count, frame.baseAddress, frame.count)
-        return ZSTD_isError(size) == 0 ? size : nil
-    }
 }

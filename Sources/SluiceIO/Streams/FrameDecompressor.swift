@@ -13,21 +13,41 @@ func makeUnpackingContext(for path: String) throws(IOFailure) -> OpaquePointer {
 
 /// Unpacks complete zstd frames, one at a time; readers on the same thread can share it.
 public final class FrameDecompressor {
-    private let context: OpaquePointer
+    /// Made for the first frame.
+    private var context: OpaquePointer?
 
-    public init() {
-        guard let made = ZSTD_createDCtx() else {
-            fatalError("no memory for a zstd decompressor")  // lint:allow: malloc failed
-        }
-        context = made
-    }
+    public init() {}
 
     deinit { ZSTD_freeDCtx(context) }
 
     /// Unpacks a frame that must fill `content` exactly.
     ///
+    /// - Parameter path: the file that it comes from, for the error.
     /// - Returns: whether the frame is valid and has this size.
-    func unpack(_ frame: UnsafeRawBufferPointer, to content: UnsafeMutableRawBufferPointer) -> Bool {
+    /// - Throws: `IOFailure` with `ENOMEM` if there is no memory to unpack it with.
+    func unpack(
+        _ frame: UnsafeRawBufferPointer, of path: String, to content: UnsafeMutableRawBufferPointer
+    ) throws(IOFailure) -> Bool {
+        Self.unpack(frame, to: content, try ready(for: path))
+    }
+
+    func unpack(
+        _ frame: UnsafeRawBufferPointer, of path: String, to content: inout [UInt8]
+    ) throws(IOFailure) -> Bool {
+        let context = try ready(for: path)
+        return content.withUnsafeMutableBytes { Self.unpack(frame, to: $0, context) }
+    }
+
+    private func ready(for path: String) throws(IOFailure) -> OpaquePointer {
+        if let context { return context }
+        let made = try makeUnpackingContext(for: path)
+        context = made
+        return made
+    }
+
+    private static func unpack(
+        _ frame: UnsafeRawBufferPointer, to content: UnsafeMutableRawBufferPointer, _ context: OpaquePointer
+    ) -> Bool {
         ZSTD_decompressDCtx(context, content.baseAddress, content.count, frame.baseAddress, frame.count)
             == content.count
     }

@@ -100,7 +100,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
 
     private func unpack(_ number: Int) {
         let slot = slots[number % slots.count]
-        let good = Self.unpack(slot, Int(frames[number].contentSize ?? 0))
+        let good = unpack(slot, Int(frames[number].contentSize ?? 0))
         monitor.locked {
             slot.isReady = true
             slot.isBroken = !good
@@ -131,14 +131,15 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         digested = offset
     }
 
-    private static func unpack(_ slot: Slot, _ size: Int) -> Bool {
+    private func unpack(_ slot: Slot, _ size: Int) -> Bool {
         if slot.content.count < size {
             slot.content.append(contentsOf: repeatElement(0, count: size - slot.content.count))
         } else {
             slot.content.removeSubrange(size...)
         }
         return slot.content.withUnsafeMutableBytes { content in
-            slot.packed.withUnsafeBytes { slot.decompressor.unpack($0, to: content) }
+            // Without memory to unpack it, the plain source reports the lack.
+            slot.packed.withUnsafeBytes { (try? slot.decompressor.unpack($0, of: path, to: content)) ?? false }
         }
     }
 

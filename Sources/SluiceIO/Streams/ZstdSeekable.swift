@@ -58,7 +58,7 @@ public final class ZstdSeekableWriter {
 
     private func endFrame() throws(IOFailure) {
         let size = pending.count
-        pending.withUnsafeBytes { compressor.compress($0, into: &frame) }
+        try compressor.compress(pending, into: &frame)
         pending.removeAll(keepingCapacity: true)
         try appendFrame(frame, contentSize: size)
     }

@@ -7,7 +7,7 @@ func text(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(byte
 /// One zstd frame.
 func zstd(_ bytes: [UInt8]) -> [UInt8] {
     var frame: [UInt8] = []
-    bytes.withUnsafeBytes { FrameCompressor(level: 3).compress($0, into: &frame) }
+    try! FrameCompressor(level: 3).compress(bytes, into: &frame)
     return frame
 }
 
