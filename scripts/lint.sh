@@ -31,13 +31,15 @@ ban "a crash in place of an error" '\btry!|\bfatalError\(|\bas! ' Sources Plugin
 ban "floating-point functions of the C library, whose last bit differs between versions" '([-=(+*/,] ?|return |Glibc\.)(exp|log|log2|pow|sin|cos|tan|tanh|cbrt)\(' "$geometry" Plugins
 ban "unfinished work" '\b(TODO|FIXME|XXX|HACK)\b' Sources Plugins Tests examples
 
-# Allowed dependencies between targets.
-ours='Sluice[A-Za-z]+|Formatter|Embedder|Clusterer|CoresetSelector|RedundancyFilter'
+# Allowed dependencies between targets. A plugin's target has the name of its folder.
+plugins=$(cd Plugins && printf '%s|' */ | tr -d /)
+plugins=${plugins%|}
+ours="Sluice[A-Za-z]+|$plugins"
 ban "the core imports no other target of the package" "import ($ours)\$" "$core"
 for plugin in Plugins/*/; do
-    ban "a plugin imports only the core and the geometry" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|Formatter|Embedder|Clusterer|CoresetSelector|RedundancyFilter)\$" "$plugin"
+    ban "a plugin imports only the core and the geometry" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|$plugins)\$" "$plugin"
 done
-ban "the engine knows neither plugins nor the spelling of definitions" 'import (SluicePipeline|CYAML|Formatter|Embedder|Clusterer|CoresetSelector|RedundancyFilter)$' "$engine"
+ban "the engine knows neither plugins nor the spelling of definitions" "import (SluicePipeline|CYAML|$plugins)\$" "$engine"
 ban "only SluicePipeline imports libyaml" 'import CYAML$' $core "$geometry" "$io" "$engine" Plugins Sources/SluiceCommand Sources/SluiceTesting Sources/sluice
 
 placeholders=$(find Sources Plugins Tests examples -name '*laceholder*' -not -path '*/.build/*')
