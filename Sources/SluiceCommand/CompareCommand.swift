@@ -67,7 +67,8 @@ struct CompareCommand: ParsableCommand {
             let pool = try EmbeddedPool.read(
                 reader, definition, registry: Environment.registry,
                 sample: poolSample == 0 ? .max / 4 : poolSample, label: label.map { FieldPath($0) }, threads: count,
-                held: earlier.count)
+                fewest: threads.fewest, held: earlier.count,
+                figures: { Measures.memory(sample: $0, dimension: $1, clusters: clusters, threads: count) })
             reports.append(
                 .object(
                     [

@@ -8,6 +8,21 @@ enum Measures {
     /// The most kept records that NovelSum uses; its cost grows with their square.
     static let novelSumLimit = 5000
 
+    /// Rows of the sample in which k-means looks for centres.
+    private static let trainingRows = 50_000
+
+    /// The memory for the figures beside the vectors, in bytes: the larger of that for distances and clusters and that for
+    /// the effective rank.
+    static func memory(sample: Int, dimension: Int, clusters: Int?, threads: Int) -> Int {
+        // The products of the 24 rows that a thread processes with the whole sample; centres, their sums and bounds.
+        let training = min(sample, trainingRows)
+        let centres = clusters.map { min($0, training) } ?? KMeans.automaticClusters(sample).clusters
+        let distances = sample * 100 * threads + centres * (dimension + 64) * 16 + training * 32
+        // The moments with a block of rows, their matrix, and the two of the eigenvalue solver.
+        let rank = 4 * 8 * dimension * dimension + 2 * 4096 * (dimension + 64)
+        return max(distances, rank)
+    }
+
     /// - Parameter earlier: vectors of records that were chosen before the run, row by row. They count as covering the
     ///   pool, but not as kept.
     static func of(_ pool: EmbeddedPool, earlier: [Int8], clusters: Int?, parallel: Parallel) -> Report {
@@ -63,7 +78,7 @@ enum Measures {
         _ covering: [Int8], _ all: VectorView, _ clusters: Int?, _ parallel: Parallel
     ) -> [Report.Entry] {
         // The sample is sorted by its draws, so its first rows are a sample too.
-        let training = all[0..<min(all.count, 50_000)]
+        let training = all[0..<min(all.count, trainingRows)]
         let count = clusters.map { min($0, training.count) } ?? KMeans.automaticClusters(all.count).clusters
         let found = KMeans(clusters: count, seed: Seed(UInt64(seed))).run(training, parallel: parallel)
         let assigner = found.centroids.withVectors(dimension: all.dimension) { Assigner(centres: $0) }

@@ -26,7 +26,7 @@ struct VectorsCommand: ParsableCommand {
         let reader = try RunReader(directory)
         let pool = try EmbeddedPool.read(
             reader, try RunDefinition.read(reader, budget), registry: Environment.registry, sample: 0,
-            threads: try threads.count())
+            threads: try threads.count(), fewest: threads.fewest)
         guard pool.kept > 0 else {
             throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
         }

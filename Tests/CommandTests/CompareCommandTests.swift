@@ -12,7 +12,9 @@ import Testing
             lines: (0..<records).map {
                 #"{"text": "item \#($0 * $0 % 997) of shelf \#($0 % 13), \#($0 % 5 == 0 ? "blue" : "red") no. \#($0)", "kind": "k\#($0 % 40)"}"#
             })
+        // So that the vectors determine the memory, and not the longest record.
         try space.define(
+            input: ["max_record: 64KiB"],
             stages: [
                 #"format: {template: "{text}"}"#, "embed: {dimensions: \(dimensions)}",
                 "coreset: {keep: 100%, method: random}",
@@ -142,7 +144,7 @@ import Testing
     @Test func staysWithinItsMemory() throws {
         let space = try Workspace()
         try runs(in: space, records: 20_000, dimensions: 384, keep: 6000)
-        let refused = try space.sluice("compare", "some", "--memory", "88MiB", "--threads", "2")
+        let refused = try space.sluice("compare", "some", "--memory", "100MiB", "--threads", "2")
         #expect(refused.status == 4)
         let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
         let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
@@ -154,10 +156,40 @@ import Testing
             #expect(peak <= budget, "\(peak >> 20) MiB of \(needed)")
         }
         #expect(
-            try compare(space, "some", "--memory", "88MiB", "--threads", "2", "--pool-sample", "100")["runs"] != nil)
+            try compare(space, "some", "--memory", "100MiB", "--threads", "2", "--pool-sample", "100")["runs"] != nil)
         let wrong = try space.sluice("compare", "some", "--memory", "lots")
         #expect(wrong.status == 2)
         #expect(wrong.errorText.contains("--memory lots: `memory` must be a size"), "\(wrong.errorText)")
+    }
+
+    /// What a run of the same stages needs counts, too: long records and the memory of workers; so does the matrix from
+    /// which the effective rank is computed.
+    @Test(arguments: [
+        (4, 15_000_000, "{text} {text} {text} {text}", 64, 16), (300, 20_000, "{text}", 1024, 1),
+    ])
+    func everythingCountsTowardsItsMemory(
+        _ count: Int, bytes: Int, template: String, dimensions: Int, longest: Int
+    ) throws {
+        guard Program.isRelease else { return skip("a debug build takes minutes") }
+        let space = try Workspace()
+        try BudgetShape.write(space, count) { BudgetShape.record("text", BudgetShape.noise(bytes, seed: $0)) }
+        try space.define(
+            input: ["max_record: \(longest)MiB"],
+            stages: ["format: {template: \"\(template)\"}", "embed: {dimensions: \(dimensions)}", "coreset: {keep: 3}"])
+        _ = try space.run(["--memory", "1GiB"], into: "some")
+        for threads in ["1", "2"] {
+            let refused = try space.sluice("compare", "some", "--memory", "2MiB", "--threads", threads)
+            let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
+            let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
+            let found = try compare(space, "some", "--memory", needed, "--threads", threads)
+            let (peak, budget) = (found["memory_peak"]?.integerValue ?? .max, found["memory_budget"]?.integerValue ?? 0)
+            #expect(peak <= budget, "\(peak >> 20) MiB of \(needed)")
+        }
+        // Without a number of threads, as many work as there is memory for.
+        let refused = try space.sluice("compare", "some", "--memory", "2MiB", "--threads", "1")
+        let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
+        let least = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
+        #expect(try space.sluice("vectors", "some", "--output", "v.npy", "--memory", least).status == 0)
     }
 
     @Test func figuresOfOtherPoolsAreNotHeldAgainstEachOther() throws {

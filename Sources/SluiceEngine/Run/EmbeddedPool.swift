@@ -7,7 +7,7 @@ import SluiceIO
 /// They are recomputed from the inputs by the definition's own stages, up to the one that writes `embedding`, which is
 /// deterministic. The pool consists of the records that reach the end of these stages, one per content. The sample is
 /// uniform by content (those whose hashes give the smallest random numbers), so it is the same for every split of the
-/// input. One pass over the input. Memory: `memoryNeeded`, in addition to a run's blocks and threads.
+/// input. One pass over the input. Memory: what a run of these stages needs, and the vectors.
 public struct EmbeddedPool: Sendable {
     public let dimension: Int
     /// Records that passed the dedupe and have a vector, and how many of them are in the pool's sample.
@@ -26,36 +26,42 @@ public struct EmbeddedPool: Sendable {
     /// The index of the stage that makes the vectors: the first one that writes `embedding`.
     ///
     /// - Throws: `EngineError` if a stage can't be made.
-    public static func embeddingStage(of definition: Definition, registry: Registry) throws -> Int? {
+    public static func embeddingStage(of definition: Definition, registry: Registry) throws(EngineError) -> Int? {
         try StageChain(definition, registry: registry).links.first {
             $0.stage.writes.contains { $0.name == .embedding }
         }?.index
     }
 
-    /// The bytes for the vectors of a sample of the pool and of the kept records, while they are collected and while
-    /// distances are computed: twice each, a quarter more for the sample, which is thinned out in steps, and the
-    /// products of the 24 rows that a thread processes with the whole sample.
-    static func memoryNeeded(sample: Int, kept: Int, dimension: Int, threads: Int) -> Int {
-        sample * (5 * (dimension + 40) / 2 + 100 * threads) + kept * 2 * (dimension + 8)
+    /// The bytes for the vectors of a sample of the pool and of the kept records: twice each, and a quarter more for the
+    /// sample, which is thinned out in steps.
+    static func vectorBytes(sample: Int, kept: Int, dimension: Int) -> Int {
+        sample * 5 * (dimension + 40) / 2 + kept * 2 * (dimension + 8)
     }
 
     /// - Parameters:
     ///   - definition: the run's own, with input paths that can be opened and this process's memory.
     ///   - sample: the most records of the pool to keep; 0 for none.
+    ///   - threads: the most threads to use.
+    ///   - fewest: the fewest to use if memory is short.
     ///   - held: bytes of vectors that the caller holds in addition.
+    ///   - figures: bytes that the caller then needs beside the vectors, given their number in the sample and their
+    ///     dimension.
     /// - Throws: `EngineError` if inputs have changed, if the stages don't start with those that make the vectors, or,
     ///   before anything is read, if there is too little memory, with the sufficient amount.
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
-        threads: Int, held: Int = 0, isStopped: @escaping @Sendable () -> Bool = { false }
+        threads: Int, fewest: Int? = nil, held: Int = 0,
+        figures: (_ sample: Int, _ dimension: Int) -> Int = { _, _ in 0 },
+        isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> EmbeddedPool {
         // Freed memory must return to the system: otherwise each thread's heap would keep its share of it, and
         // computing distances frees a lot.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
         let reading = try PoolReading(
-            run, definition, registry: registry, sample: sample, label: label, threads: threads, held: held,
-            isStopped: isStopped)
-        let pool = try reading.run(threads: threads, isStopped: isStopped)
+            run, definition, registry: registry, sample: sample, label: label,
+            min(fewest ?? threads, threads)...threads, held: held,
+            figures: figures, isStopped: isStopped)
+        let pool = try reading.run(isStopped: isStopped)
         try run.expectSameResult()
         return pool
     }
@@ -71,6 +77,8 @@ private final class PoolReading: @unchecked Sendable {
     private let readsRecord: Bool
     private let catalog: InputCatalog
     private let input: InputPass
+    private let threads: Int
+    private let blocks: Int
     private let streams: Int
     private let label: FieldPath?
     private var lost: LostPlaces
@@ -86,75 +94,69 @@ private final class PoolReading: @unchecked Sendable {
     private static let seed = Seed(0).derived(for: "compare")
 
     init(
-        _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?, threads: Int,
-        held: Int, isStopped: @escaping @Sendable () -> Bool
+        _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?,
+        _ threads: ClosedRange<Int>, held: Int, figures: (_ sample: Int, _ dimension: Int) -> Int,
+        isStopped: @escaping @Sendable () -> Bool
     ) throws {
         path = run.path
         manifest = run.manifest
         self.label = label
-        let chain = try StageChain(definition, registry: registry)
-        let shares = MemoryShares(reading: definition, threads: threads)
-        var links: [TransformRun.Link] = []
-        var used: [StageChain.Link] = []
-        for link in chain.links where !links.contains(where: { $0.writes.contains { $0.name == .embedding } }) {
-            let context = chain.context(link, memory: shares.most, isStopped: isStopped)
-            let body: StageBody
-            do throws(StageError) {
-                body = try link.stage.body(context)
-            } catch {
-                throw EngineError(error, stage: link.label)
-            }
-            guard case .transform(let transform) = body else {
-                throw EngineError(
-                    .definition,
-                    "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes `embedding`"
-                )
-            }
-            links.append(TransformRun.Link(transform, StageDeclaration(link.stage), writesAll: true, context))
-            used.append(link)
-        }
-        guard links.last?.writes.contains(where: { $0.name == .embedding }) == true else {
-            throw EngineError(
-                .definition,
-                "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
-        }
-        try Self.checkMemory(run, definition, links, sample: sample, threads: threads, held: held)
-        transforms = TransformRun(links: links)
-        readsRecord = used.contains { $0.stage.reads.contains(.record) }
+        let (reading, chain) = try Self.embedding(definition, registry, of: run)
         catalog = try InputCatalog(definition.input, fileSystem: .local)
-        var fields: Set<FieldPath> = []
-        for link in used { for case .field(let path) in link.stage.reads { fields.insert(path) } }
-        if let label { fields.insert(label) }
+        let need = try PoolMemory(
+            run, reading, chain, sample: sample, hasLabel: label != nil, threads, held: held, figures: figures)
+        self.threads = need.threads
+        let (pieces, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
+        var links: [TransformRun.Link] = []
+        for piece in pieces {
+            guard case .transform(let transform) = piece.body else { continue }
+            let context = chain.context(piece.link, memory: shares.most, isStopped: isStopped)
+            links.append(TransformRun.Link(transform, StageDeclaration(piece.link.stage), writesAll: true, context))
+        }
+        transforms = TransformRun(links: links)
+        readsRecord = chain.readsRecord
         input = InputPass(
-            catalog: catalog, spec: definition.input, stageFields: fields.sorted(),
+            catalog: catalog, spec: definition.input,
+            stageFields: Set(chain.fields + [label].compactMap { $0 }).sorted(),
             limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
             shares: shares)
-        streams = shares.streams
+        (blocks, streams) = (shares.blocks, shares.streams)
         lost = try LostPlaces(run.file(ResultFile.ledger), names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)
         chosenDraws.reserveCapacity(run.manifest["counts"]?["kept"]?.integerValue ?? 0)
     }
 
-    private static func checkMemory(
-        _ run: RunReader, _ definition: Definition, _ links: [TransformRun.Link], sample: Int, threads: Int,
-        held: Int
-    ) throws(EngineError) {
-        let writes = links.flatMap(\.writes)
-        guard case .vector(let dimension)? = writes.last(where: { $0.name == .embedding })?.type else { return }
-        let counts = run.manifest["counts"]
-        let records = min(sample, counts?["read"]?.integerValue ?? 0)
-        let vectors = EmbeddedPool.memoryNeeded(
-            sample: records, kept: counts?["kept"]?.integerValue ?? 0, dimension: dimension, threads: threads)
-        let needed = vectors + 2 * held + MemoryShares.reading(threads: threads)
-        guard needed > definition.memory else { return }
-        let smaller = records > 2 ? ", or take a smaller sample of the pool" : ""
-        throw EngineError(
-            .resources,
-            "\(run.path): its vectors need \(MemorySize.describe(needed)), but `memory` is \(MemorySize.describe(definition.memory)); give --memory \(needed >> 20 + 1)MiB\(smaller)"
-        )
+    /// The definition up to the stage that writes the vectors, without outputs, and its stages.
+    private static func embedding(
+        _ definition: Definition, _ registry: Registry, of run: RunReader
+    ) throws(EngineError) -> (Definition, StageChain) {
+        guard let index = try EmbeddedPool.embeddingStage(of: definition, registry: registry) else {
+            throw EngineError(
+                .definition,
+                "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
+        }
+        var reading = definition
+        reading.stages = Array(definition.stages[...index])
+        reading.output = OutputSpec(directory: definition.output.directory, compression: .uncompressed)
+        let chain = try StageChain(reading, registry: registry)
+        for link in chain.links {
+            let body: StageBody
+            do throws(StageError) {
+                body = try link.stage.body(chain.context(link, memory: definition.memory))
+            } catch {
+                throw EngineError(error, stage: link.label)
+            }
+            guard case .transform = body else {
+                throw EngineError(
+                    .definition,
+                    "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes `embedding`"
+                )
+            }
+        }
+        return (reading, chain)
     }
 
-    func run(threads: Int, isStopped: @escaping @Sendable () -> Bool) throws -> EmbeddedPool {
+    func run(isStopped: @escaping @Sendable () -> Bool) throws -> EmbeddedPool {
         let workers = WorkerPool(threads: threads)
         defer { workers.stop() }
         let conveyor = input.conveyor(
@@ -165,7 +167,7 @@ private final class PoolReading: @unchecked Sendable {
                     try collect(parcel)
                     input.giveBack(parcel)
                 },
-            ], limit: 2 * threads + 2, lanes: streams, isStopped: isStopped)
+            ], limit: blocks, lanes: streams, isStopped: isStopped)
         try transforms.closing { try conveyor.run(on: workers) }
         try check()
         try checkLabel()
@@ -337,47 +339,5 @@ private final class LostPlaces {
             if let number = Int(String(decoding: digits, as: UTF8.self)) { return Ordinal(file: file, line: number) }
         }
         throw EngineError(.data, "\(path): an entry has no valid position in the input")
-    }
-}
-
-/// The vectors of the contents with the smallest draws.
-private struct PoolSample {
-    private struct Key: Comparable {
-        let draw: UInt64
-        let hash: ContentHash
-        /// Of equal contents, the first one seen counts.
-        let row: Int
-
-        static func < (a: Key, b: Key) -> Bool { (a.draw, a.hash, a.row) < (b.draw, b.hash, b.row) }
-    }
-
-    let capacity: Int
-    private var keys: [Key] = []
-    private(set) var vectors: [Int8] = []
-    private var limit = UInt64.max
-
-    init(capacity: Int) { self.capacity = capacity }
-
-    var count: Int { keys.count }
-
-    mutating func offer(_ draw: UInt64, _ hash: ContentHash, _ vector: ArraySlice<Int8>) {
-        guard capacity > 0, draw <= limit else { return }
-        keys.append(Key(draw: draw, hash: hash, row: keys.count))
-        vectors += vector
-        if keys.count >= capacity + max(1024, capacity / 4) { settle() }
-    }
-
-    /// Sorts the rows by draw, keeps one per content, and drops those beyond the capacity.
-    mutating func settle() {
-        guard !keys.isEmpty else { return }
-        let dimension = vectors.count / keys.count
-        var order: [Key] = []
-        for key in keys.sorted() where order.last?.hash != key.hash {
-            guard order.count < capacity else { break }
-            order.append(key)
-        }
-        vectors = order.flatMap { vectors[($0.row * dimension)..<(($0.row + 1) * dimension)] }
-        keys = order.enumerated().map { Key(draw: $1.draw, hash: $1.hash, row: $0) }
-        if keys.count == capacity, let last = keys.last { limit = last.draw }
     }
 }

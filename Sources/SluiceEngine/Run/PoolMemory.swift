@@ -1,0 +1,50 @@
+import SluiceCore
+
+/// The memory for the vectors of a finished run, checked before anything is read.
+struct PoolMemory {
+    /// The most threads for which there is memory.
+    let threads: Int
+    /// The definition with the memory for reading, without that for the vectors.
+    let reading: Definition
+
+    /// - Parameter definition: the stages that make the vectors, with the budget of the process.
+    /// - Throws: `EngineError` with code `.resources` and the amount that is enough, for the fewest threads.
+    init(
+        _ run: RunReader, _ definition: Definition, _ chain: StageChain, sample: Int, hasLabel: Bool,
+        _ threads: ClosedRange<Int>, held: Int, figures: (_ sample: Int, _ dimension: Int) -> Int
+    ) throws(EngineError) {
+        guard case .vector(let dimension)? = chain.written.last(where: { $0.name == .embedding })?.type else {
+            throw EngineError(.fault, "\(run.path): `embedding` has no dimension")
+        }
+        let counts = run.manifest["counts"]
+        let records = min(sample, counts?["read"]?.integerValue ?? 0)
+        let vectors =
+            EmbeddedPool.vectorBytes(sample: records, kept: counts?["kept"]?.integerValue ?? 0, dimension: dimension)
+            + 2 * held
+        // The label is a copy of a field, which may be as long as a record.
+        let beside = vectors + (hasLabel ? definition.input.maxRecord : 0)
+        // The figures are computed after the reading, on all threads.
+        let after = MemoryShares.reading(threads: threads.upperBound) + vectors + figures(records, dimension)
+        func need(_ threads: Int) throws(EngineError) -> Int {
+            max(after, beside + (try chain.smallestBudget(definition, threads: threads)))
+        }
+        var count = threads.upperBound
+        var needed = try need(count)
+        while needed > definition.memory, count > threads.lowerBound {
+            count = max(threads.lowerBound, count / 2)
+            needed = try need(count)
+        }
+        guard needed <= definition.memory else {
+            let (words, there) = MemorySize.describe(needed, beside: definition.memory)
+            let smaller = records > 2 ? ", or take a smaller sample of the pool" : ""
+            throw EngineError(
+                .resources,
+                "\(run.path): computing its vectors again needs \(words), but `memory` is \(there); give --memory \(MemorySize.spell(needed))\(smaller)"
+            )
+        }
+        self.threads = count
+        var reading = definition
+        reading.memory -= beside
+        self.reading = reading
+    }
+}
