@@ -1,3 +1,5 @@
+import SluiceCore
+
 #if canImport(Glibc)
     import Glibc
 #else
@@ -44,35 +46,29 @@ public struct VectorFile: Sendable {
         else { throw VectorFileError(path, "this is not a .npy file; np.save writes one") }
         let prefix = head[6] == 1 ? 10 : 12
         let length = Int(head[8]) | Int(head[9]) << 8 | (prefix == 12 ? Int(head[10]) << 16 | Int(head[11]) << 24 : 0)
+        guard length <= 65_536 else { throw VectorFileError(path, "its header is truncated") }
         var text = [UInt8](repeating: 0, count: length)
-        guard length <= 65_536, fseek(file, prefix, SEEK_SET) == 0, fread(&text, 1, length, file) == length else {
+        guard fseek(file, prefix, SEEK_SET) == 0, fread(&text, 1, length, file) == length else {
             throw VectorFileError(path, "its header is truncated")
         }
-        let header = String(decoding: text, as: UTF8.self)
-        func value(_ key: String) -> Substring? {
-            guard let at = header.firstRange(of: "'\(key)':") else { return nil }
-            return header[at.upperBound...].drop { $0 == " " }
-        }
-        guard let descriptor = value("descr")?.dropFirst().prefix(while: { $0 != "'" }),
-            let order = value("fortran_order"),
-            let shape = value("shape"), shape.first == "("
-        else { throw VectorFileError(path, "its .npy header can't be parsed") }
-        switch descriptor {
+        var parser = NpyHeaderParser(text)
+        guard let header = parser.parse() else { throw VectorFileError(path, "its .npy header can't be parsed") }
+        switch header.descriptor {
         case "|i1", "<i1": type = .int8
         case "<f4": type = .float32
         case "<f8": type = .float64
         default:
             throw VectorFileError(
-                path, "it contains numbers of type \(descriptor); vectors are int8, float32 or float64 (|i1, <f4, <f8)")
+                path,
+                "it contains numbers of type \(header.descriptor); vectors are int8, float32 or float64 (|i1, <f4, <f8)"
+            )
         }
-        let numbers = shape.dropFirst().prefix { $0 != ")" }.split(separator: ",").compactMap { part in
-            Int(String(part.filter { $0 != " " }))
-        }
+        let numbers = header.shape
         guard numbers.count == 2 else {
             throw VectorFileError(
                 path, "it has \(numbers.count) dimensions; vectors need an array of two, (rows, dimension)")
         }
-        guard !order.hasPrefix("True") else {
+        guard !header.fortran else {
             throw VectorFileError(path, "its numbers are in Fortran order; save it with numpy.ascontiguousarray")
         }
         (count, dimension) = (numbers[0], numbers[1])

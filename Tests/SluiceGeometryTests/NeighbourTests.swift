@@ -252,4 +252,11 @@ import Testing
         }
         #expect(throws: VectorFileError.self) { try VectorFile("/nonexistent.npy") }
     }
+
+    /// The header is read as in all other columns: keys in any order, either kind of quotes.
+    @Test func readsAnyDictionary() throws {
+        let path = try file(#"{"shape": (1,2), "descr": "|i1", "fortran_order": False}"#, [5, 6])
+        defer { unlink(path) }
+        #expect(try VectorFile(path).read() == [5, 6])
+    }
 }
