@@ -116,7 +116,7 @@ public struct FormatStage: Stage, Transform {
 
     public func memory(_ context: StageContext) -> TransformMemory {
         switch layout {
-        // The text, and messages with the same contents.
+        // The text, and messages with the same contents. Escapes take as many bytes in messages as in the record.
         case .schemas: TransformMemory(growth: 2)
         case .template(let template, let user, let assistant):
             // The texts of user and assistant are written twice: on their own and into the messages.
@@ -211,7 +211,8 @@ public struct FormatStage: Stage, Transform {
             case .chat(let turns): sum + turns.encoded.count
             }
         }
-        // JSON escapes may turn one byte into two.
+        // JSON escapes turn one byte into two. A control character takes six, but it took as many in the record, so a record
+        // full of them has short fields.
         var repeats = 2
         if case .template(let template, _, _) = layout { repeats = max(repeats, most { template.count(of: $0) }) }
         return 4096 + repeats * fields

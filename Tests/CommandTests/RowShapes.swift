@@ -29,6 +29,18 @@ extension BudgetShape {
                 #"format: {template: "{prompt} {prompt} {prompt} {prompt}"}"#,
             ], output: ["record: formatted"]
         ) { try pairs($0, 4, bytes: 6 * megabyte) },
+        // Six bytes each in the record and in messages, but one in the columns by which the rows are divided.
+        BudgetShape(
+            name: "records of 100 kB of control characters, messages made after a selection", threads: [1, 8],
+            input: ["max_record: 256KiB"],
+            stages: [formatted, vectors, "coreset: {keep: 90%}", "format: {template: auto}"],
+            output: ["record: messages"]
+        ) { space in
+            try write(space, 300) { number in
+                Array("{\"completion\":\"\(number)\",\"prompt\":\"".utf8)
+                    + repeated("\\u0001\\u0002", bytes: 100_000) + Array("\"}".utf8)
+            }
+        },
         BudgetShape(
             name: "records of 16 MB, four times in a text that is made after a selection",
             stages: [
