@@ -57,7 +57,8 @@ import Testing
     @Test func aCompressorWithoutMemoryIsAnError() throws {
         guard Program.isRelease else { return skip("a debug build takes more address space") }
         let space = try Workspace()
-        try space.write("in.jsonl", lines: (0..<300).map { #"{"a":"\#($0)\#(String(repeating: "x", count: 10_000))"}"# })
+        let text = String(repeating: "x", count: 10_000)
+        try space.write("in.jsonl", lines: (0..<300).map { #"{"a":"\#($0)\#(text)"}"# })
         try space.define(output: ["level: 19"])
         let command = #"ulimit -v 64000; exec "$0" run run.yaml --threads 1 --progress none"#
         let outcome = try Program.run(["-c", command, Program.path], program: "/bin/sh", in: space.path)
