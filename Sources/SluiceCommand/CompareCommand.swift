@@ -61,10 +61,10 @@ struct CompareCommand: ParsableCommand {
             let definition = try RunDefinition.read(reader, budget)
             allowed = max(allowed, definition.memory)
             let embedding =
-                try EmbeddedPool.embeddingStage(of: definition, registry: Environment.registry)
+                try RunVectors.embeddingStage(of: definition, registry: Environment.registry)
                 ?? definition.stages.count
             let earlier = try RunDefinition.earlier(definition, reader.manifest)
-            let pool = try EmbeddedPool.read(
+            let pool = try RunVectors.read(
                 reader, definition, registry: Environment.registry,
                 sample: poolSample == 0 ? .max / 4 : poolSample, label: label.map { FieldPath($0) }, threads: count,
                 fewest: threads.fewest, held: earlier.count,

@@ -25,7 +25,7 @@ enum Measures {
 
     /// - Parameter earlier: vectors of records that were chosen before the run, row by row. They count as covering the
     ///   pool, but not as kept.
-    static func of(_ pool: EmbeddedPool, earlier: [Int8], clusters: Int?, parallel: Parallel) -> Report {
+    static func of(_ pool: RunVectors, earlier: [Int8], clusters: Int?, parallel: Parallel) -> Report {
         var entries: [Report.Entry] = [
             .init("records", .integer(pool.records)), .init("pool_sample", .integer(pool.sampled)),
             .init("kept", .integer(pool.kept)), .init("dimension", .integer(pool.dimension)),
@@ -37,7 +37,7 @@ enum Measures {
         pool.pool.withVectors(dimension: d) { all in
             pool.chosen.withVectors(dimension: d) { chosen in
                 let cover = covering.withVectors(dimension: d) {
-                    Yardsticks.coverage(of: all, by: $0, parallel: parallel)
+                    SelectionMetrics.coverage(of: all, by: $0, parallel: parallel)
                 }
                 if let cover {
                     entries += [
@@ -48,11 +48,12 @@ enum Measures {
                 }
                 var moments = Moments(dimension: d)
                 moments.add(chosen, parallel: parallel)
-                entries.append(.init("effective_rank", .real(Yardsticks.effectiveRank(moments, parallel: parallel))))
+                entries.append(
+                    .init("effective_rank", .real(SelectionMetrics.effectiveRank(moments, parallel: parallel))))
                 moments = Moments(dimension: d)
                 moments.add(all, parallel: parallel)
                 entries.append(
-                    .init("effective_rank_of_pool", .real(Yardsticks.effectiveRank(moments, parallel: parallel))))
+                    .init("effective_rank_of_pool", .real(SelectionMetrics.effectiveRank(moments, parallel: parallel))))
             }
             entries += novelSum(pool, in: all, parallel)
             entries += reached(covering, all, clusters, parallel)
@@ -63,12 +64,12 @@ enum Measures {
         return .object(entries)
     }
 
-    private static func novelSum(_ pool: EmbeddedPool, in all: VectorView, _ parallel: Parallel) -> [Report.Entry] {
+    private static func novelSum(_ pool: RunVectors, in all: VectorView, _ parallel: Parallel) -> [Report.Entry] {
         let d = pool.dimension
         let draws = pool.chosenDraws
         let rows = draws.indices.sorted { (draws[$0], $0) < (draws[$1], $1) }.prefix(novelSumLimit)
         let vectors = rows.flatMap { pool.chosen[($0 * d)..<(($0 + 1) * d)] }
-        let value = vectors.withVectors(dimension: d) { Yardsticks.novelSum(of: $0, in: all, parallel: parallel) }
+        let value = vectors.withVectors(dimension: d) { SelectionMetrics.novelSum(of: $0, in: all, parallel: parallel) }
         return [
             .init("novel_sum", value.map { .real($0) } ?? .null), .init("novel_sum_of_records", .integer(rows.count)),
         ]

@@ -24,7 +24,7 @@ struct VectorsCommand: ParsableCommand {
 
     func run() throws {
         let reader = try RunReader(directory)
-        let pool = try EmbeddedPool.read(
+        let pool = try RunVectors.read(
             reader, try RunDefinition.read(reader, budget), registry: Environment.registry, sample: 0,
             threads: try threads.count(), fewest: threads.fewest)
         guard pool.kept > 0 else {

@@ -1,6 +1,6 @@
 public import SluiceCore
 
-extension Yardsticks {
+extension SelectionMetrics {
     /// NovelSum of a chosen set (Yang et al., «Measuring Data Diversity for Instruction Tuning», arXiv 2502.17184), the
     /// diversity measure that correlated best with the quality of tuned models there: the mean, over the chosen rows,
     /// of the cosine distances to all chosen rows weighted by 1/rank (nearest first, the row itself with its 0 at rank

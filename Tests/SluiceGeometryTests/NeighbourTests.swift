@@ -182,10 +182,10 @@ import Testing
         }
         try pool.withVectors(dimension: d) { pool in
             try chosen.withVectors(dimension: d) { chosen in
-                let one = try #require(Yardsticks.novelSum(of: chosen, in: pool))
+                let one = try #require(SelectionMetrics.novelSum(of: chosen, in: pool))
                 #expect(abs(one - total / 12) < 1e-12)
-                #expect(Yardsticks.novelSum(of: chosen, in: pool, parallel: threads(3)) == one)
-                #expect(Yardsticks.novelSum(of: chosen[0..<1], in: pool) == nil)
+                #expect(SelectionMetrics.novelSum(of: chosen, in: pool, parallel: threads(3)) == one)
+                #expect(SelectionMetrics.novelSum(of: chosen[0..<1], in: pool) == nil)
             }
         }
     }

@@ -59,8 +59,8 @@ import Testing
             chosen.withVectors(dimension: d) { a in
                 random.withVectors(dimension: d) { b in
                     #expect(
-                        Yardsticks.coverage(of: view, by: a)!.meanDistance < 0.8
-                            * Yardsticks.coverage(of: view, by: b)!.meanDistance)
+                        SelectionMetrics.coverage(of: view, by: a)!.meanDistance < 0.8
+                            * SelectionMetrics.coverage(of: view, by: b)!.meanDistance)
                 }
             }
         }
@@ -104,9 +104,9 @@ import Testing
         for (rows, rank) in [(try quantizer.quantize(axes), 6.0), (try quantizer.quantize(Array(axes[..<d])), 1.0)] {
             var moments = Moments(dimension: d)
             rows.withVectors(dimension: d) { moments.add($0) }
-            #expect(abs(Yardsticks.effectiveRank(moments) - rank) < 1e-9)
+            #expect(abs(SelectionMetrics.effectiveRank(moments) - rank) < 1e-9)
         }
-        #expect(Yardsticks.effectiveRank(Moments(dimension: d)) == 0)
+        #expect(SelectionMetrics.effectiveRank(Moments(dimension: d)) == 0)
     }
 
     @Test func rankedNoveltyWeighsTheNearest() {
@@ -115,8 +115,8 @@ import Testing
         let scale = Quantizer(dimension: 1).scale
         let expected = ((10 + 30 / 2.0) + (10 + 20 / 2.0) + (20 + 30 / 2.0)) / 1.5 / 3 / scale
         rows.withVectors(dimension: 1) {
-            #expect(abs(Yardsticks.rankedNovelty($0, parallel: threads(2))! - expected) < 1e-12)
-            #expect(Yardsticks.rankedNovelty($0[0..<1]) == nil)
+            #expect(abs(SelectionMetrics.rankedNovelty($0, parallel: threads(2))! - expected) < 1e-12)
+            #expect(SelectionMetrics.rankedNovelty($0[0..<1]) == nil)
         }
     }
 }

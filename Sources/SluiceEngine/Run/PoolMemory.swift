@@ -19,7 +19,7 @@ struct PoolMemory {
         let counts = run.manifest["counts"]
         let records = min(sample, counts?["read"]?.integerValue ?? 0)
         let vectors =
-            EmbeddedPool.vectorBytes(sample: records, kept: counts?["kept"]?.integerValue ?? 0, dimension: dimension)
+            RunVectors.vectorBytes(sample: records, kept: counts?["kept"]?.integerValue ?? 0, dimension: dimension)
             + 2 * held
         // The label is a copy of a field, which may be as long as a record.
         let beside = vectors + (hasLabel ? definition.input.maxRecord : 0)

@@ -6,7 +6,7 @@ import SluicePipeline
 import Testing
 
 /// Vectors of finished runs, computed again from their inputs.
-@Suite struct EmbeddedPoolTests {
+@Suite struct RunVectorsTests {
     /// A folder with two inputs; some lines are malformed, duplicates, or without text.
     private func workspace() throws -> String {
         var path = Array("/tmp/sluice-compare-XXXXXX".utf8CString)
@@ -50,8 +50,8 @@ import Testing
         let made = try definition(folder, method: "random", output: "one")
         let result = try Run(made, registry: .builtIn, options: RunOptions(threads: 2)).run()
         let reader = try RunReader("\(folder)/one")
-        func read(_ sample: Int, threads: Int = 2) throws -> EmbeddedPool {
-            try EmbeddedPool.read(
+        func read(_ sample: Int, threads: Int = 2) throws -> RunVectors {
+            try RunVectors.read(
                 reader, made, registry: .builtIn, sample: sample, label: "kind", threads: threads)
         }
         let pool = try read(1000)
@@ -62,7 +62,7 @@ import Testing
         let duplicates = dedupe?["dropped"]?["duplicate"]?.integerValue ?? 0
         #expect(duplicates > 0 && pool.records == result.read - result.quarantined - duplicates)
         #expect(pool.sampled == pool.records && pool.pool.count == pool.sampled * 48)
-        #expect(try EmbeddedPool.embeddingStage(of: made, registry: .builtIn) == 1)
+        #expect(try RunVectors.embeddingStage(of: made, registry: .builtIn) == 1)
         #expect(pool.labels?.all == 6)
         let rows = Set((0..<pool.sampled).map { Array(pool.pool[($0 * 48)..<(($0 + 1) * 48)]) })
         for row in 0..<pool.kept { #expect(rows.contains(Array(pool.chosen[(row * 48)..<((row + 1) * 48)]))) }
@@ -81,7 +81,7 @@ import Testing
         fputs("{\"text\":\"one more\"}\n", handle)
         fclose(handle)
         do {
-            _ = try EmbeddedPool.read(
+            _ = try RunVectors.read(
                 try RunReader("\(folder)/one"), made, registry: .builtIn, sample: 10, threads: 1)
             Issue.record("a changed input was read")
         } catch {
@@ -96,7 +96,7 @@ import Testing
         made.output.record = .original
         _ = try Run(made, registry: .builtIn, options: RunOptions(threads: 1)).run()
         do {
-            _ = try EmbeddedPool.read(
+            _ = try RunVectors.read(
                 try RunReader("\(folder)/plain"), made, registry: .builtIn, sample: 10, threads: 1)
             Issue.record("there are no vectors")
         } catch {

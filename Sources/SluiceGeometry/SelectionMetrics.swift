@@ -1,7 +1,7 @@
 public import SluiceCore
 
 /// Measures of a chosen set against its pool. All are deterministic and the same for every width.
-public enum Yardsticks {
+public enum SelectionMetrics {
     /// Radius, mean and quantiles of the distances from the pool's rows to the nearest chosen vector; nil if either is
     /// empty. Cost: n·k·d multiply-adds.
     public static func coverage(of pool: VectorView, by chosen: VectorView, parallel: Parallel = .serial)

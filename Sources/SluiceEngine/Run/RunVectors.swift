@@ -8,7 +8,7 @@ import SluiceIO
 /// deterministic. The pool consists of the records that reach the end of these stages, one per content. The sample is
 /// uniform by content (those whose hashes give the smallest random numbers), so it is the same for every split of the
 /// input. One pass over the input. Memory: what a run of these stages needs, and the vectors.
-public struct EmbeddedPool: Sendable {
+public struct RunVectors: Sendable {
     public let dimension: Int
     /// Records that passed the dedupe and have a vector, and how many of them are in the pool's sample.
     public let records: Int
@@ -53,7 +53,7 @@ public struct EmbeddedPool: Sendable {
         threads: Int, fewest: Int? = nil, held: Int = 0,
         figures: (_ sample: Int, _ dimension: Int) -> Int = { _, _ in 0 },
         isStopped: @escaping @Sendable () -> Bool = { false }
-    ) throws -> EmbeddedPool {
+    ) throws -> RunVectors {
         // Freed memory must return to the system: otherwise each thread's heap would keep its share of it, and
         // computing distances frees a lot.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
@@ -130,7 +130,7 @@ private final class PoolReading: @unchecked Sendable {
     private static func embedding(
         _ definition: Definition, _ registry: Registry, of run: RunReader
     ) throws(EngineError) -> (Definition, StageChain) {
-        guard let index = try EmbeddedPool.embeddingStage(of: definition, registry: registry) else {
+        guard let index = try RunVectors.embeddingStage(of: definition, registry: registry) else {
             throw EngineError(
                 .definition,
                 "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
@@ -156,7 +156,7 @@ private final class PoolReading: @unchecked Sendable {
         return (reading, chain)
     }
 
-    func run(isStopped: @escaping @Sendable () -> Bool) throws -> EmbeddedPool {
+    func run(isStopped: @escaping @Sendable () -> Bool) throws -> RunVectors {
         let workers = WorkerPool(threads: threads)
         defer { workers.stop() }
         let conveyor = input.conveyor(
@@ -172,7 +172,7 @@ private final class PoolReading: @unchecked Sendable {
         try check()
         try checkLabel()
         sample.settle()
-        return EmbeddedPool(
+        return RunVectors(
             dimension: dimension, records: records, sampled: sample.count, kept: chosenDraws.count,
             pool: sample.vectors,
             chosen: chosen, chosenDraws: chosenDraws, labels: label == nil ? nil : (labels.all.count, labels.kept.count)
