@@ -223,7 +223,7 @@ struct ReservoirSurvey: Survey {
                 eachIteration: { _ in })
         }
         let sizes = result.sizes.sorted()
-        let report: Report = [
+        let report: JSONValue = [
             "records": .integer(sample.seen),
             "clusters": .integer(result.count),
             "why": .text(reason),

@@ -6,95 +6,6 @@ import SluiceGeometry
 /// A group's budget is met exactly, the pick order becomes `rank`, and every dropped record names the nearest kept one.
 /// The report states the radius and a lower bound that no choice can beat.
 public struct CoresetStage: Stage, Selection {
-    public static let descriptor = Descriptor(
-        name: "coreset",
-        summary: "Keeps a few records that cover all records, with a certificate.",
-        discussion: """
-            Reads `embedding`, and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
-
-              farthest-first  the record farthest from all picks so far comes next, from a start drawn by content \
-            (Gonzalez 1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; \
-            the report states the radius, the lower bound and the factor between them. The first j picks are those of \
-            a budget of j.
-              medoids         k-means with one cluster per kept record, in two levels above 1,024; keeps the record \
-            nearest to each centre. It has the least mean distance of all methods here
-              facility-location   lazy greedy on the sum of squared distances, within a sample of `reservoir` records \
-            (65,536) of a larger group; the start costs sample squared times dimension
-              sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
-              score-first     in descending score, each record that is not within `distance` of an earlier pick, until \
-            the budget is met (DEITA, arXiv 2312.15685). The report states any shortfall
-              random          uniform by content: the records whose hash and the seed draw the smallest numbers
-              closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and \
-            mixed of arXiv 2305.09246)
-
-            rounds: composable, with farthest-first: picks within every `part` records, then farthest-first among \
-            those picks. It reads the vectors twice, where one round reads them several times up to once per pick. It \
-            needs at most twice the multiply-adds, plus those among the picks; the factor is at most 4 by \
-            construction. Use it for groups larger than memory on a slow disk: one round of 4000 picks read the \
-            vectors 10 to 17 times. A group of at most `part` records, or a budget of at least `part`, takes one \
-            round.
-
-            already: a .npy file with the vectors of records chosen earlier, one per row: int8 as `sluice vectors` \
-            writes them, or float32 or float64. They count as picks from the start, in every group, but not towards \
-            the budget. A dropped record nearest to one of them names no partner. The lower bound then holds for \
-            `keep` records in addition to them.
-
-            A budget per cluster is split by shares (by size, by the root of the size, or equally) with largest \
-            remainders: the shares sum to the budget exactly. All distances except the option `distance` are chord \
-            distances of unit vectors, 0 to 2. Groups larger than memory are read in passes, with the same result; \
-            medoids and sensitivity then need a `reservoir`, on which k-means computes the centres. Cost: group size \
-            times picks times dimension multiply-adds; `sluice plan` estimates it.
-            """,
-        options: [
-            OptionSpec(
-                "keep", .quantity, isRequired: true, help: "number or share of the stage's records to keep",
-                example: "5%"),
-            OptionSpec(
-                "per", .choice(["all", "cluster"]), default: "all",
-                help: "choose among all records, or within each cluster",
-                example: "cluster"),
-            OptionSpec(
-                "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
-                example: "medoids"),
-            OptionSpec(
-                "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
-                help: "how the budget is split among clusters", example: "square-root"),
-            OptionSpec(
-                "floor", .integer(0...Int(Int32.max)), default: 0,
-                help: "per: cluster: least number of records to keep of every cluster, or all if it has fewer",
-                example: "3"),
-            OptionSpec(
-                "trim", .quantity, default: .quantity(.count(0)),
-                help:
-                    "farthest-first: number or share of the farthest records of a group, often noise, to skip at each pick",
-                example: "1%"),
-            OptionSpec(
-                "rounds", .choice(["one", "composable"]), default: "one",
-                help: "farthest-first: one round, or picks within parts and then among those picks",
-                example: "composable"),
-            OptionSpec(
-                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records per part (65536)",
-                example: "65536"),
-            OptionSpec(
-                "already", .path, help: "farthest-first: a .npy file with the vectors of records chosen earlier",
-                example: "chosen.npy"),
-            OptionSpec(
-                "reservoir", .integer(1...16_777_216),
-                help:
-                    "medoids, sensitivity, facility-location: size of the sample of a group in which to find centres or picks (all; facility-location 65536)",
-                example: "65536"),
-            OptionSpec(
-                "score", .column(.number), help: "score-first: the column of scores, highest first",
-                example: "row_variance"),
-            OptionSpec(
-                "score_field", .text, help: "score-first: the field of the record that holds the score",
-                example: "quality"),
-            OptionSpec(
-                "distance", .real(0...2),
-                help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)",
-                example: "0.1"),
-        ])
-
     private static let defaultPart = 65_536
     private static let defaultReservoir = 65_536
     /// The least number of readings of the vectors that two rounds save, as measured (docs/architecture.md).
@@ -328,50 +239,50 @@ public struct CoresetStage: Stage, Selection {
         return try group.numbers(name).map { $0.isNaN ? ScoreTransform.missing : $0 }
     }
 
-    private static func report(_ certificate: Certificate, _ method: Method, trim: Quantity) -> [Report.Entry] {
-        var entries: [Report.Entry] = [Report.Entry("radius", .real(certificate.radius))]
-        if !trim.isZero { entries.append(Report.Entry("trimmed_radius", .real(certificate.trimmedRadius))) }
+    private static func report(_ certificate: Certificate, _ method: Method, trim: Quantity) -> [JSONValue.Entry] {
+        var entries: [JSONValue.Entry] = [JSONValue.Entry("radius", .real(certificate.radius))]
+        if !trim.isZero { entries.append(JSONValue.Entry("trimmed_radius", .real(certificate.trimmedRadius))) }
         if method == .farthestFirst {
-            entries.append(Report.Entry("lower_bound", .real(certificate.lowerBound)))
-            entries.append(Report.Entry("factor", certificate.factor.map { .real($0) } ?? .null))
+            entries.append(JSONValue.Entry("lower_bound", .real(certificate.lowerBound)))
+            entries.append(JSONValue.Entry("factor", certificate.factor.map { .real($0) } ?? .null))
         }
         entries += [
-            Report.Entry("mean_distance", .real(certificate.meanDistance)),
-            Report.Entry("median_distance", .real(certificate.median)),
-            Report.Entry("distance_90", .real(certificate.quantile90)),
-            Report.Entry("distance_99", .real(certificate.quantile99)),
+            JSONValue.Entry("mean_distance", .real(certificate.meanDistance)),
+            JSONValue.Entry("median_distance", .real(certificate.median)),
+            JSONValue.Entry("distance_90", .real(certificate.quantile90)),
+            JSONValue.Entry("distance_99", .real(certificate.quantile99)),
         ]
         return entries
     }
 
-    public func report(_ groups: GroupReports) -> Report {
+    public func report(_ groups: GroupReports) -> JSONValue {
         let sums = GroupSums(groups)
-        var entries: [Report.Entry] = [
-            Report.Entry("method", .text(method.rawValue)), Report.Entry("records", .integer(sums.records)),
-            Report.Entry("kept", .integer(sums.kept)), Report.Entry("distance", "chord"),
+        var entries: [JSONValue.Entry] = [
+            JSONValue.Entry("method", .text(method.rawValue)), JSONValue.Entry("records", .integer(sums.records)),
+            JSONValue.Entry("kept", .integer(sums.kept)), JSONValue.Entry("distance", "chord"),
         ]
-        if let part { entries += [Report.Entry("rounds", "composable"), Report.Entry("part", .integer(part))] }
-        if let earlier { entries.append(Report.Entry("already", earlier.report)) }
-        if let reservoir { entries.append(Report.Entry("reservoir", .integer(reservoir))) }
+        if let part { entries += [JSONValue.Entry("rounds", "composable"), JSONValue.Entry("part", .integer(part))] }
+        if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
+        if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }
         guard isPerCluster else { return .object(entries + (groups.first?.report.entries ?? [])) }
-        entries.append(Report.Entry("shares", .text(shares.rawValue)))
-        if floor > 0 { entries.append(Report.Entry("floor", .integer(floor))) }
+        entries.append(JSONValue.Entry("shares", .text(shares.rawValue)))
+        if floor > 0 { entries.append(JSONValue.Entry("floor", .integer(floor))) }
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
 
     /// The listed groups.
-    private static func listed(_ groups: GroupReports) -> [Report.Entry] {
+    private static func listed(_ groups: GroupReports) -> [JSONValue.Entry] {
         let list = groups.listed.map { group in
-            Report.object(
+            JSONValue.object(
                 [
-                    Report.Entry("key", group.key.map { .integer($0) } ?? .null),
-                    Report.Entry("records", .integer(group.size)), Report.Entry("kept", .integer(group.kept)),
+                    JSONValue.Entry("key", group.key.map { .integer($0) } ?? .null),
+                    JSONValue.Entry("records", .integer(group.size)), JSONValue.Entry("kept", .integer(group.kept)),
                 ] + group.report.entries)
         }
         // The sums above include the groups that are not listed.
         let rest = groups.count - list.count
-        return (rest > 0 ? [Report.Entry("groups_not_listed", .integer(rest))] : [])
-            + [Report.Entry("per_group", .list(list))]
+        return (rest > 0 ? [JSONValue.Entry("groups_not_listed", .integer(rest))] : [])
+            + [JSONValue.Entry("per_group", .list(list))]
     }
 }
 
@@ -410,21 +321,22 @@ private struct GroupSums {
         }
     }
 
-    func entries(isCertified: Bool) -> [Report.Entry] {
+    func entries(isCertified: Bool) -> [JSONValue.Entry] {
         var entries = [
-            Report.Entry("groups", .integer(groups)), Report.Entry("groups_without_a_pick", .integer(groups - covered)),
+            JSONValue.Entry("groups", .integer(groups)),
+            JSONValue.Entry("groups_without_a_pick", .integer(groups - covered)),
         ]
         guard covered > 0 else { return entries }
         entries += [
-            Report.Entry("largest_radius_of_a_group", .real(radius)),
-            Report.Entry("mean_distance_within_groups", .real(distances / Double(coveredRecords))),
+            JSONValue.Entry("largest_radius_of_a_group", .real(radius)),
+            JSONValue.Entry("mean_distance_within_groups", .real(distances / Double(coveredRecords))),
         ]
-        for (key, sum) in totals { if let sum { entries.append(Report.Entry(key, .integer(sum))) } }
+        for (key, sum) in totals { if let sum { entries.append(JSONValue.Entry(key, .integer(sum))) } }
         guard isCertified else { return entries }
         return entries + [
             // A group without a factor has a lower bound of 0 and a positive radius.
-            Report.Entry("largest_factor_of_a_group", factors == covered ? .real(factor) : .null),
-            Report.Entry(
+            JSONValue.Entry("largest_factor_of_a_group", factors == covered ? .real(factor) : .null),
+            JSONValue.Entry(
                 "certificate",
                 "radius, lower_bound and factor of a group describe that group alone: how well its own picks cover its records"
             ),

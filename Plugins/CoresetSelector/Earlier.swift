@@ -29,7 +29,7 @@ struct Earlier: Sendable {
         digest = state
     }
 
-    var report: Report {
+    var report: JSONValue {
         let digits = String(digest, radix: 16)
         return [
             "vectors": .integer(count), "digest": .text(String(repeating: "0", count: 16 - digits.utf8.count) + digits),

@@ -24,7 +24,7 @@ struct Choice {
     var squaredDistances: [Int32] = []
     var certificate: Certificate?
     /// A method's report entries in addition to the certificate.
-    var notes: [Report.Entry] = []
+    var notes: [JSONValue.Entry] = []
 }
 
 struct Picker {
@@ -98,8 +98,8 @@ struct Picker {
             picks: selection.picks, nearest: selection.nearest, squaredDistances: selection.squaredDistances,
             certificate: selection.certificate,
             notes: [
-                Report.Entry("passes", .integer(run.passes)),
-                Report.Entry(
+                JSONValue.Entry("passes", .integer(run.passes)),
+                JSONValue.Entry(
                     "multiply_adds_at_most", .integer(rows.count * (quota + (earlier?.count ?? 0)) * rows.dimension)),
             ])
     }
@@ -130,8 +130,8 @@ struct Picker {
         var choice = try covering(found.picks, separation: found.picks.count == rows.count ? 0 : found.separation)
         let beside = earlier?.count ?? 0
         choice.notes = [
-            Report.Entry("parts", .integer(parts)), Report.Entry("passes", 2),
-            Report.Entry(
+            JSONValue.Entry("parts", .integer(parts)), JSONValue.Entry("passes", 2),
+            JSONValue.Entry(
                 "multiply_adds_at_most",
                 .integer((2 * rows.count * (quota + beside) + union * (quota + beside)) * rows.dimension)),
         ]
@@ -215,11 +215,11 @@ struct Picker {
         }
         var choice = try covering(picks)
         choice.notes = [
-            Report.Entry("looked_at", .integer(looked)),
-            Report.Entry("too_near_to_a_pick", .integer(looked - picks.count)),
-            Report.Entry("short_of_the_budget", .integer(quota - picks.count)),
-            Report.Entry("without_a_score", .integer(scores.count { $0 == ScoreTransform.missing })),
-            Report.Entry(
+            JSONValue.Entry("looked_at", .integer(looked)),
+            JSONValue.Entry("too_near_to_a_pick", .integer(looked - picks.count)),
+            JSONValue.Entry("short_of_the_budget", .integer(quota - picks.count)),
+            JSONValue.Entry("without_a_score", .integer(scores.count { $0 == ScoreTransform.missing })),
+            JSONValue.Entry(
                 "lowest_score_kept",
                 picks.last.map { scores[$0] == ScoreTransform.missing ? .null : .real(scores[$0]) } ?? .null),
         ]

@@ -236,22 +236,22 @@ struct PairwiseSelection: Selection {
         }
     }
 
-    func report(_ groups: GroupReports) -> Report {
+    func report(_ groups: GroupReports) -> JSONValue {
         var (size, kept, open) = (0, 0, 0)
         for group in groups {
             size += group.size
             kept += group.kept
             open += group.report["records_with_more_near_clusters"]?.integerValue ?? 0
         }
-        var entries: [Report.Entry] = [
-            Report.Entry("records", .integer(size)), Report.Entry("kept", .integer(kept)),
-            Report.Entry("cosine_distance", .real(distance)), Report.Entry("groups", .integer(groups.count)),
+        var entries: [JSONValue.Entry] = [
+            JSONValue.Entry("records", .integer(size)), JSONValue.Entry("kept", .integer(kept)),
+            JSONValue.Entry("cosine_distance", .real(distance)), JSONValue.Entry("groups", .integer(groups.count)),
         ]
         if neighbours > 0 {
             entries += [
-                Report.Entry("neighbours", .integer(neighbours)),
-                Report.Entry("records_with_more_near_clusters", .integer(open)),
-                Report.Entry("every_pair_considered", .flag(open == 0)),
+                JSONValue.Entry("neighbours", .integer(neighbours)),
+                JSONValue.Entry("records_with_more_near_clusters", .integer(open)),
+                JSONValue.Entry("every_pair_considered", .flag(open == 0)),
             ]
         }
         return .object(entries)

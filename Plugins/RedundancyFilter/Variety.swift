@@ -156,5 +156,5 @@ struct TopShareSelection: Selection {
         return outcome
     }
 
-    func report(_ groups: GroupReports) -> Report { groups.first?.report ?? [:] }
+    func report(_ groups: GroupReports) -> JSONValue { groups.first?.report ?? [:] }
 }

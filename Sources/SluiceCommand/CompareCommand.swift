@@ -54,7 +54,7 @@ struct CompareCommand: ParsableCommand {
         let count = try threads.count()
         let workers = WorkerPool(threads: count)
         defer { workers.stop() }
-        var reports: [Report] = []
+        var reports: [JSONValue] = []
         var allowed = 0
         for directory in directories {
             let reader = try RunReader(directory)
@@ -79,7 +79,7 @@ struct CompareCommand: ParsableCommand {
                         + Measures.of(pool, earlier: earlier, clusters: clusters, parallel: workers.parallel).entries))
         }
         let pools = Set(reports.compactMap { $0["pool"]?.textValue })
-        let result: Report = [
+        let result: JSONValue = [
             "runs": .list(reports), "same_pool_and_embedding": .flag(pools.count == 1),
             "distance": "chord", "clusters_seed": .integer(Measures.seed),
             "memory_budget": .integer(allowed), "memory_peak": .integer(peakMemory() ?? 0),

@@ -3,7 +3,7 @@ import SluiceCore
 /// A table with a line per figure and a column per run. Runs that do not fit next to each other go into further blocks.
 enum CompareTable {
     /// - Parameter width: the greatest width of a line, in columns.
-    static func lines(_ reports: [Report], width: Int) -> [String] {
+    static func lines(_ reports: [JSONValue], width: Int) -> [String] {
         let labels = rows(reports)
         let margin = labels.map(\.name.count).max() ?? 0
         let columns = reports.enumerated().map { index, report in ["[\(index + 1)]"] + labels.map { $0.cell(report) } }
@@ -37,10 +37,10 @@ enum CompareTable {
 
     private struct Row {
         let name: String
-        let cell: (Report) -> String
+        let cell: (JSONValue) -> String
     }
 
-    private static func rows(_ reports: [Report]) -> [Row] {
+    private static func rows(_ reports: [JSONValue]) -> [Row] {
         func real(_ name: String, _ key: String, _ digits: Int = 4) -> Row {
             Row(name: name) { $0[key]?.realValue.map { Format.decimal($0, digits: digits) } ?? "-" }
         }

@@ -25,8 +25,8 @@ enum Measures {
 
     /// - Parameter earlier: vectors of records that were chosen before the run, row by row. They count as covering the
     ///   pool, but not as kept.
-    static func of(_ pool: RunVectors, earlier: [Int8], clusters: Int?, parallel: Parallel) -> Report {
-        var entries: [Report.Entry] = [
+    static func of(_ pool: RunVectors, earlier: [Int8], clusters: Int?, parallel: Parallel) -> JSONValue {
+        var entries: [JSONValue.Entry] = [
             .init("records", .integer(pool.records)), .init("pool_sample", .integer(pool.sampled)),
             .init("kept", .integer(pool.kept)), .init("dimension", .integer(pool.dimension)),
         ]
@@ -64,7 +64,7 @@ enum Measures {
         return .object(entries)
     }
 
-    private static func novelSum(_ pool: RunVectors, in all: VectorView, _ parallel: Parallel) -> [Report.Entry] {
+    private static func novelSum(_ pool: RunVectors, in all: VectorView, _ parallel: Parallel) -> [JSONValue.Entry] {
         let d = pool.dimension
         let draws = pool.chosenDraws
         let rows = draws.indices.sorted { (draws[$0], $0) < (draws[$1], $1) }.prefix(novelSumLimit)
@@ -77,7 +77,7 @@ enum Measures {
 
     private static func reached(
         _ covering: [Int8], _ all: VectorView, _ clusters: Int?, _ parallel: Parallel
-    ) -> [Report.Entry] {
+    ) -> [JSONValue.Entry] {
         // The sample is sorted by its draws, so its first rows are a sample too.
         let training = all[0..<min(all.count, trainingRows)]
         let count = clusters.map { min($0, training.count) } ?? KMeans.automaticClusters(all.count).clusters

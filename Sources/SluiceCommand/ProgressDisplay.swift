@@ -106,7 +106,7 @@ final class ProgressDisplay: @unchecked Sendable {
     }
 
     static func json(_ state: ProgressState) -> String {
-        let report: Report = [
+        let report: JSONValue = [
             "phase": .text(state.phase), "step": .integer(state.step),
             "bytes": .integer(state.bytes), "total_bytes": .integer(state.totalBytes),
             "records": .integer(state.records), "total_records": .integer(state.totalRecords),

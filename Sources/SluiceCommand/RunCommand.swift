@@ -116,7 +116,7 @@ enum Summary {
 
     /// How well a selection covers its records: `radius 0.8123, lower bound 0.5012, factor 1.6207`. Nil if the stage
     /// certifies nothing.
-    private static func certificate(of stage: Report) -> String? {
+    private static func certificate(of stage: JSONValue) -> String? {
         func figure(_ name: String, _ key: String) -> String? {
             stage[key]?.realValue.map { "\(name) \(Format.decimal($0, digits: 4))" }
         }
@@ -133,7 +133,7 @@ enum Summary {
     }
 
     /// `duplicate 12, too-short 3`, without counts of 0.
-    private static func counts(_ report: Report?) -> String {
+    private static func counts(_ report: JSONValue?) -> String {
         (report?.entries ?? []).filter { $0.value.integerValue ?? 0 > 0 }.map {
             "\($0.key) \(Format.count($0.value.integerValue ?? 0))"
         }.joined(separator: ", ")

@@ -26,13 +26,15 @@ enum RunDefinition {
         }
     }
 
-    private static func stages(_ manifest: Report) -> [Report] { manifest["definition"]?["stages"]?.elements ?? [] }
+    private static func stages(_ manifest: JSONValue) -> [JSONValue] {
+        manifest["definition"]?["stages"]?.elements ?? []
+    }
 
     /// The stages after the embedding one, with the options that decide the selection, such as
     /// `cluster, coreset medoids per cluster`.
     ///
     /// - Parameter embedding: the index of the stage that writes the vectors.
-    static func choice(of manifest: Report, after embedding: Int) -> String {
+    static func choice(of manifest: JSONValue, after embedding: Int) -> String {
         stages(manifest).dropFirst(embedding + 1).flatMap(\.entries).map { entry in
             func word(_ option: String) -> String? { entry.value[option]?.textValue }
             let group = word("per").flatMap { $0 == "all" ? nil : "per \($0)" }
@@ -44,7 +46,7 @@ enum RunDefinition {
     /// Vectors of records that were chosen before the run, from the files that stages name as `already`.
     ///
     /// - Throws: `CommandFailure` if a file is missing or its content has changed.
-    static func earlier(_ definition: Definition, _ manifest: Report) throws -> [Int8] {
+    static func earlier(_ definition: Definition, _ manifest: JSONValue) throws -> [Int8] {
         var vectors: [Int8] = []
         for spec in definition.stages {
             guard case .text(let path)? = spec.options["already"] else { continue }
@@ -67,11 +69,13 @@ enum RunDefinition {
     }
 
     /// A digest of the inputs and of the stages up to the embedding one; runs with equal digests can be compared.
-    static func poolDigest(of manifest: Report, through embedding: Int) -> String {
+    static func poolDigest(of manifest: JSONValue, through embedding: Int) -> String {
         let deciding = stages(manifest).prefix(embedding + 1)
         let bytes = Array(
-            Report.list((manifest["inputs"]?.elements ?? []) + [manifest["definition"]?["input"] ?? .null] + deciding)
-                .json.utf8)
+            JSONValue.list(
+                (manifest["inputs"]?.elements ?? []) + [manifest["definition"]?["input"] ?? .null] + deciding
+            )
+            .json.utf8)
         return "xxh3-128:" + bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 }

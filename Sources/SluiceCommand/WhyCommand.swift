@@ -26,7 +26,7 @@ struct WhyCommand: ParsableCommand {
             Self.words(fate, of: record, blankLines: reader.manifest["counts"]?["blank_lines"]?.integerValue ?? 0))
     }
 
-    private static func json(_ fate: RunReader.Fate) -> Report {
+    private static func json(_ fate: RunReader.Fate) -> JSONValue {
         switch fate {
         case .kept(let entry): .object([.init("fate", "kept")] + (entry?.entries ?? []))
         case .dropped(let entry): .object([.init("fate", "dropped")] + entry.entries)
@@ -35,10 +35,10 @@ struct WhyCommand: ParsableCommand {
     }
 
     private static func words(_ fate: RunReader.Fate, of record: String, blankLines: Int) -> String {
-        func place(_ entry: Report?) -> String {
+        func place(_ entry: JSONValue?) -> String {
             "\(entry?["file"]?.textValue ?? "?"):\(entry?["line"]?.integerValue ?? 0)"
         }
-        func numbers(_ entry: Report, except known: [String]) -> [String] {
+        func numbers(_ entry: JSONValue, except known: [String]) -> [String] {
             entry.entries.filter { !known.contains($0.key) }.map {
                 "  \($0.key): \($0.value.textValue ?? $0.value.json)"
             }

@@ -1,6 +1,6 @@
 extension Definition {
     /// The definition as JSON, in a fixed order and with all defaults written out.
-    public var report: Report {
+    public var report: JSONValue {
         .object([
             .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("memory", .integer(memory)),
             .init("input", input.report), .init("stages", .list(stages.map(\.report))), .init("output", output.report),
@@ -9,7 +9,7 @@ extension Definition {
 
     /// The part of `report` that determines the bytes of the output: everything except `memory` and the output
     /// directory.
-    public var decidingReport: Report {
+    public var decidingReport: JSONValue {
         .object([
             .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("input", input.report),
             .init("stages", .list(stages.map(\.report))),
@@ -18,19 +18,19 @@ extension Definition {
     }
 
     /// A seed too large for a report's integers is written as text.
-    private static func report(of seed: UInt64) -> Report {
+    private static func report(of seed: UInt64) -> JSONValue {
         Int(exactly: seed).map { .integer($0) } ?? .text(String(seed))
     }
 
     /// The differences between two reports of definitions, each as `stages[2].coreset.keep: 5% → 1%`. List positions
     /// count from 1, as stages do in messages.
-    public static func differences(from old: Report, to new: Report) -> [String] {
+    public static func differences(from old: JSONValue, to new: JSONValue) -> [String] {
         var found: [String] = []
         compare(old, new, "", &found)
         return found
     }
 
-    private static func compare(_ old: Report?, _ new: Report?, _ path: String, _ found: inout [String]) {
+    private static func compare(_ old: JSONValue?, _ new: JSONValue?, _ path: String, _ found: inout [String]) {
         guard old != new else { return }
         switch (old, new) {
         case (.object(let before), .object(let after)) where !isOtherStage(before, after):
@@ -47,11 +47,11 @@ extension Definition {
     }
 
     /// Stages with different names are compared by name, not option by option.
-    private static func isOtherStage(_ before: [Report.Entry], _ after: [Report.Entry]) -> Bool {
+    private static func isOtherStage(_ before: [JSONValue.Entry], _ after: [JSONValue.Entry]) -> Bool {
         before.count == 1 && after.count == 1 && before[0].key != after[0].key
     }
 
-    private static func spelling(_ report: Report?) -> String {
+    private static func spelling(_ report: JSONValue?) -> String {
         let text =
             switch report {
             case nil, .null?: "none"
@@ -64,7 +64,7 @@ extension Definition {
 }
 
 extension InputSpec {
-    var report: Report {
+    var report: JSONValue {
         .object(
             [
                 .init("files", .list(files.map { .text(name(of: $0)) })), .init("dedupe", dedupe?.report ?? .null),
@@ -76,8 +76,8 @@ extension InputSpec {
 }
 
 extension DedupeSpec {
-    fileprivate var report: Report {
-        let on: Report =
+    fileprivate var report: JSONValue {
+        let on: JSONValue =
             switch self.on {
             case .line: "line"
             case .fields(let paths): .list(paths.map { .text($0.description) })
@@ -87,7 +87,7 @@ extension DedupeSpec {
 }
 
 extension StageSpec {
-    var report: Report {
+    var report: JSONValue {
         .object([
             .init(name, .object(options.names.map { .init($0, options[$0]?.report ?? .null) }))
         ])
@@ -95,7 +95,7 @@ extension StageSpec {
 }
 
 extension OutputSpec {
-    var report: Report {
+    var report: JSONValue {
         .object(
             [
                 .init("directory", .text(directory)), .init("record", .text(record.rawValue)),

@@ -104,7 +104,7 @@ public enum OptionValue: Sendable, Hashable, ExpressibleByStringLiteral, Express
     public init(arrayLiteral elements: OptionValue...) { self = .list(elements) }
 
     /// The value as written in a definition.
-    public var report: Report {
+    public var report: JSONValue {
         switch self {
         case .text(let value): .text(value)
         case .integer(let value): .integer(value)

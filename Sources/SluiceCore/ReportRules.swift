@@ -5,7 +5,7 @@ package enum ReportRules {
 
     /// What is wrong with the reports of a stage's surveys and selections, which become one object in `run.json`; nil
     /// if nothing is.
-    package static func fault(in reports: [Report]) -> String? {
+    package static func fault(in reports: [JSONValue]) -> String? {
         for report in reports {
             guard case .object = report else { return "its report is not an object" }
         }
@@ -17,7 +17,7 @@ package enum ReportRules {
     }
 
     /// A key that an object in `report` has twice; many readers of JSON would lose one of the two values.
-    private static func repeatedKey(in report: Report) -> String? {
+    private static func repeatedKey(in report: JSONValue) -> String? {
         var seen: Set<String> = []
         for entry in report.entries where !seen.insert(entry.key).inserted { return entry.key }
         for value in report.entries.map(\.value) + report.elements {

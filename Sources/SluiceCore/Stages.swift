@@ -179,9 +179,9 @@ public struct SurveyMemory: Sendable, Hashable {
 public struct SurveyResult: Sendable {
     public let body: StageBody
     /// The findings and decisions, for `run.json`.
-    public let report: Report
+    public let report: JSONValue
 
-    public init(_ body: StageBody, report: Report = [:]) {
+    public init(_ body: StageBody, report: JSONValue = [:]) {
         self.body = body
         self.report = report
     }
@@ -223,7 +223,7 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
 
     /// The report of the whole selection for `run.json`, given the report of each group in ascending order of the keys.
-    func report(_ groups: GroupReports) -> Report
+    func report(_ groups: GroupReports) -> JSONValue
 }
 
 extension Selection {
@@ -311,11 +311,11 @@ public struct GroupOutcome: Sendable {
     /// given name; those of kept rows are ignored. The names `file`, `line`, `stage`, `reason` and `kept` are reserved
     /// for the ledger.
     public var measures: [(name: String, values: [Double])]
-    public var report: Report
+    public var report: JSONValue
 
     public init(
         ranks: [Int32], partners: [Int32] = [], reason: Reason, measures: [(name: String, values: [Double])] = [],
-        report: Report = [:]
+        report: JSONValue = [:]
     ) {
         self.ranks = ranks
         self.partners = partners
@@ -333,9 +333,9 @@ public struct GroupReport: Sendable {
     public let size: Int
     public let kept: Int
     /// `GroupOutcome.report`.
-    public let report: Report
+    public let report: JSONValue
 
-    public init(key: Int?, size: Int, kept: Int, report: Report) {
+    public init(key: Int?, size: Int, kept: Int, report: JSONValue) {
         self.key = key
         self.size = size
         self.kept = kept

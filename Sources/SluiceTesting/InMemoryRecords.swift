@@ -83,7 +83,7 @@ public struct InMemoryRecords: Sendable {
     // MARK: Fields
 
     private static func fields(of line: [UInt8]) throws(JSONError) -> [FieldPath: Field] {
-        let whole = try Report(json: line)
+        let whole = try JSONValue(json: line)
         var found: [FieldPath: Field] = [:]
         try collect(line, prefix: "", into: &found)
         if let turns = chat(whole) { found[.chat] = Field(kind: .chat, bytes: turns) }
@@ -102,7 +102,7 @@ public struct InMemoryRecords: Sendable {
             if !entries.contains(where: { $0.path == path }) { entries.append((path, Array(bytes[range]))) }
         }
         for (path, bytes) in entries {
-            switch try Report(json: bytes) {
+            switch try JSONValue(json: bytes) {
             case .null: found[path] = Field(kind: .null, bytes: [])
             case .text(let text): found[path] = Field(kind: .string, bytes: Array(text.utf8))
             case .object:
@@ -114,13 +114,13 @@ public struct InMemoryRecords: Sendable {
     }
 
     /// The encoded turns of a chat record; nil if it is not one.
-    private static func chat(_ record: Report) -> [UInt8]? {
+    private static func chat(_ record: JSONValue) -> [UInt8]? {
         turns(record["messages"], "role", "content", speakers: [:])
             ?? turns(record["conversations"], "from", "value", speakers: ["human": "user", "gpt": "assistant"])
     }
 
     private static func turns(
-        _ list: Report?, _ role: String, _ content: String, speakers: [String: String]
+        _ list: JSONValue?, _ role: String, _ content: String, speakers: [String: String]
     ) -> [UInt8]? {
         guard case .list(let turns)? = list else { return nil }
         var encoded: [UInt8] = []

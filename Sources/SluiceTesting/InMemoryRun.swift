@@ -20,7 +20,7 @@ public struct InMemoryRun: Sendable {
     /// The dropped records, in ascending order.
     public let losses: [Loss]
     /// The reports of each stage, body by body.
-    public let reports: [[Report]]
+    public let reports: [[JSONValue]]
     private let flow: Flow
 
     /// A column with one row per kept record; nil if no stage writes it.

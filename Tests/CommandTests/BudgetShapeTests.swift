@@ -48,7 +48,7 @@ struct BudgetShape: Sendable, CustomTestStringConvertible {
                 }
                 let what = "\(shape.name), \(threads) threads, \(budget) MiB"
                 try #require(run.outcome.status == 0, "\(what): \(run.outcome.errorText)")
-                let files = try Report(json: try readFile(space("out/run.json")))
+                let files = try JSONValue(json: try readFile(space("out/run.json")))
                 let reported = try #require(files["timing"]?["memory_peak"]?.integerValue)
                 let peak = max(reported, run.peak)
                 print("  \(what): peak \((peak + 1 << 20 - 1) >> 20) MiB")

@@ -28,7 +28,7 @@ import Testing
         try files.expectClosedAccount()
         #expect(files.keptLines.count == 20)
         for line in files.keptLines {
-            let record = try Report(json: line)
+            let record = try JSONValue(json: line)
             #expect(record["_sluice"]?["empty_text"]?.integerValue == (record["text"]?.textValue == "?" ? 1 : 0))
             #expect(record["_sluice"]?["rank"]?.integerValue != nil)
         }
@@ -40,7 +40,7 @@ import Testing
         ).run()
         try files.expectClosedAccount()
         // The score is highest for texts without words, so one of these comes first and is kept.
-        #expect(try files.keptLines.contains { try Report(json: $0)["text"]?.textValue == "?" })
+        #expect(try files.keptLines.contains { try JSONValue(json: $0)["text"]?.textValue == "?" })
     }
 
     @Test(arguments: ["all", "cluster"]) func aFieldMayBeTheScore(per: String) throws {
@@ -51,8 +51,8 @@ import Testing
             ]
         ).run()
         try files.expectClosedAccount()
-        let picks = try split(files.picks ?? []).map { try Report(json: $0) }
-        let kept = try files.keptLines.map { try Report(json: $0) }
+        let picks = try split(files.picks ?? []).map { try JSONValue(json: $0) }
+        let kept = try files.keptLines.map { try JSONValue(json: $0) }
         #expect(picks.count == 9 && kept.count == 9)
         // `picks` lists the record's own number as its score; within a group, ranks follow falling scores.
         for (pick, record) in zip(picks, kept) {
@@ -106,7 +106,7 @@ import Testing
             output: ["record: formatted"])
         let files = try space.run()
         try files.expectClosedAccount()
-        let text = try Report(json: try #require(files.keptLines.last))["text"]?.textValue
+        let text = try JSONValue(json: try #require(files.keptLines.last))["text"]?.textValue
         #expect(text == names.map { "\($0) 19" }.joined(separator: " "))
     }
 
@@ -174,7 +174,7 @@ import Testing
         ).run()
         try files.expectClosedAccount()
         for line in files.keptLines {
-            let value = try Report(json: line)["_sluice"]?[column.name]
+            let value = try JSONValue(json: line)["_sluice"]?[column.name]
             switch column.holds {
             case "bytes" where column.name == "messages": #expect(value?.elements.count == 2)
             case "bytes": #expect(value?.textValue != nil)

@@ -33,10 +33,10 @@ import Testing
         }
     }
 
-    private func compare(_ space: Workspace, _ arguments: String...) throws -> Report {
+    private func compare(_ space: Workspace, _ arguments: String...) throws -> JSONValue {
         let outcome = try space.sluice(["compare", "--json"] + arguments)
         guard outcome.status == 0 else { throw Failure(outcome.errorText) }
-        return try Report(json: outcome.output)
+        return try JSONValue(json: outcome.output)
     }
 
     private func isClose(_ a: Double?, _ b: Double) -> Bool { a.map { abs($0 - b) <= 1e-9 * max(1, abs(b)) } ?? false }

@@ -94,7 +94,7 @@ import Testing
         #expect(plain.ledger == packed.ledger && plain.quarantine == packed.quarantine)
         let names = space.names(in: "plain")
         #expect(names.contains("kept.jsonl") && !names.contains("kept.jsonl.zst"), "\(names)")
-        func kept(_ files: RunFiles) -> Report? { files.manifest["outputs"]?.elements.first }
+        func kept(_ files: RunFiles) -> JSONValue? { files.manifest["outputs"]?.elements.first }
         #expect(kept(plain)?["file"] == "kept.jsonl" && kept(plain)?["content"] == kept(packed)?["content"])
         for arguments in [["verify", "plain"], ["verify", "plain", "--rerun"], ["why", "plain", "in-1.jsonl:1"]] {
             let outcome = try space.sluice(arguments)

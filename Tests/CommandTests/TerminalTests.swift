@@ -75,7 +75,7 @@ import Testing
     @Test func theSummaryShowsCertificates() throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: (0..<200).map { #"{"a": "\#(String($0 * $0 % 997, radix: 3))"}"# })
-        func summary(_ selections: String...) throws -> (lines: [String], stages: [Report]) {
+        func summary(_ selections: String...) throws -> (lines: [String], stages: [JSONValue]) {
             try space.define(
                 stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 4}"]
                     + selections)
@@ -93,7 +93,7 @@ import Testing
                 return try #require(Double(part.dropFirst(name.count + 1)), "\(line)")
             }
         }
-        func agree(_ found: [Double], _ stage: Report?, _ keys: [String]) throws {
+        func agree(_ found: [Double], _ stage: JSONValue?, _ keys: [String]) throws {
             for (value, key) in zip(found, keys) {
                 let exact = try #require(stage?[key]?.realValue, "\(key)")
                 #expect(abs(value - exact) <= 0.00005 + 1e-9, "\(key): \(value) for \(exact)")

@@ -80,7 +80,7 @@ import Testing
         let files = try space.run()
         let radius = try #require(files.manifest["stages"]?.elements.last?["radius"]?.realValue)
         #expect(radius > 0.001)
-        let forgeries: [(String, (Report) -> Report)] = [
+        let forgeries: [(String, (JSONValue) -> JSONValue)] = [
             ("names no input", { $0.with("inputs", .list([])) }),
             ("does not match its digest", { $0.with("definition", ($0["definition"] ?? .null).with("seed", 8)) }),
             ("the lines of the inputs are", { $0.with("counts", ($0["counts"] ?? .null).with("blank_lines", 0)) }),
@@ -141,21 +141,21 @@ import Testing
     }
 }
 
-extension Report {
-    func with(_ key: String, _ value: Report) -> Report {
+extension JSONValue {
+    func with(_ key: String, _ value: JSONValue) -> JSONValue {
         .object(entries.map { $0.key == key ? .init(key, value) : $0 })
     }
 
-    func withLastStage(_ change: (Report) -> Report) -> Report {
+    func withLastStage(_ change: (JSONValue) -> JSONValue) -> JSONValue {
         var stages = self["stages"]?.elements ?? []
         stages.append(change(stages.removeLast()))
         return with("stages", .list(stages))
     }
 
     /// With new digests of itself, made as `docs/run-directory.md` describes.
-    var sealed: Report {
-        func digest(_ entries: [Entry]) -> Report {
-            let hash = Array(Report.object(entries).json.utf8).withUnsafeBytes { XXHash.hash128($0) }
+    var sealed: JSONValue {
+        func digest(_ entries: [Entry]) -> JSONValue {
+            let hash = Array(JSONValue.object(entries).json.utf8).withUnsafeBytes { XXHash.hash128($0) }
             func digits(_ value: UInt64) -> String {
                 let text = String(value, radix: 16)
                 return String(repeating: "0", count: 16 - text.count) + text

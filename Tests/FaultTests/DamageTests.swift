@@ -151,7 +151,7 @@ struct DamageTests {
             picks += String(decoding: bytes[..<count], as: UTF8.self)
         }
         let clusters = try Set(
-            picks.split(separator: "\n").map { try Report(json: Array($0.utf8))["cluster"]?.integerValue })
+            picks.split(separator: "\n").map { try JSONValue(json: Array($0.utf8))["cluster"]?.integerValue })
         #expect(clusters == [0, 1])
     }
 

@@ -115,7 +115,7 @@ struct Snapshot: Equatable, CustomStringConvertible {
     }
 
     private static func lasting(_ bytes: [UInt8]) throws -> [UInt8] {
-        Array(Report.object(try Report(json: bytes).entries.filter { $0.key != "timing" }).json.utf8)
+        Array(JSONValue.object(try JSONValue(json: bytes).entries.filter { $0.key != "timing" }).json.utf8)
     }
 
     /// Whether every file present is complete and correct, and the manifest lists no missing one.

@@ -9,7 +9,7 @@ import Testing
     private func cluster(
         _ options: OptionValues, _ vectors: [Int8], dimension: Int, hashes: [ContentHash]? = nil, size: Int = 64,
         isReversed: Bool = false
-    ) throws -> (labels: [Int64], distances: [Double], report: Report) {
+    ) throws -> (labels: [Int64], distances: [Double], report: JSONValue) {
         let stage = try ClusterStage.make(options)
         let context = context("cluster")
         guard case .survey(let reservoir) = try stage.body(context) else {

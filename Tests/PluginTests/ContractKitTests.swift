@@ -146,7 +146,7 @@ private struct AboveMean: Stage, Survey {
     func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult {
         if fault == "needs a record", summary.count == 0 { throw StageError(.invalidData, "no records") }
         var mean = summary.count == 0 ? 0 : summary.sum / summary.count
-        var report: Report = ["mean": .integer(mean)]
+        var report: JSONValue = ["mean": .integer(mean)]
         switch fault {
         case "last one wins": mean = summary.last
         case "first one wins": mean = summary.first ?? 0
@@ -257,7 +257,7 @@ private struct Best: Stage, Selection {
         return GroupOutcome(ranks: ranks, partners: partners, reason: reason, measures: [(measure, measures)])
     }
 
-    func report(_ groups: GroupReports) -> Report {
+    func report(_ groups: GroupReports) -> JSONValue {
         switch fault {
         case "a report with a key of the engine": ["groups": .integer(groups.count), "in": 1]
         case "a report with a key twice": ["groups": .integer(groups.count), "groups": 1]

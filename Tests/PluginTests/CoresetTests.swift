@@ -43,7 +43,7 @@ import Testing
     private func select(
         _ options: OptionValues, _ vectors: [Int8], hashes given: [ContentHash]? = nil, isResident: Bool = true,
         seed: UInt64 = 7
-    ) throws -> (outcome: GroupOutcome, report: Report) {
+    ) throws -> (outcome: GroupOutcome, report: JSONValue) {
         let stage = try CoresetStage.make(options)
         let count = vectors.count / dimension
         let data = TestGroup(

@@ -65,13 +65,13 @@ private struct PlainLift {
     private func filter(
         _ options: OptionValues, _ vectors: [Int8], dimension: Int, size: Int = 64, isReversed: Bool = false,
         columns: [ColumnName: Column] = [:], isResident: Bool = true
-    ) throws -> (outcome: GroupOutcome, figures: [Double], reports: [Report]) {
+    ) throws -> (outcome: GroupOutcome, figures: [Double], reports: [JSONValue]) {
         let stage = try RedundancyStage.make(options)
         let count = vectors.count / dimension
         let context = context("redundancy")
         var data = TestGroup(
             rows: hashes(count), vectors: vectors, dimension: dimension, columns: columns, isResident: isResident)
-        var reports: [Report] = []
+        var reports: [JSONValue] = []
         var figures: [Double] = []
         var body = try stage.body(context)
         if case .sequence(let parts) = body {
@@ -164,7 +164,7 @@ private struct PlainLift {
             Issue.record("no survey")
             return
         }
-        func report<S: Survey>(_ survey: S) throws -> Report {
+        func report<S: Survey>(_ survey: S) throws -> JSONValue {
             var summary = survey.makeSummary()
             try forEachBlock(vectors + vectors.prefix(160).map { $0 / 2 }, dimension: 16, size: 110) { block in
                 for record in 100..<110 { block.drop(record, reason: "test") }

@@ -55,7 +55,7 @@ private struct Chooser: Stage, Selection {
     func select(_ group: Group, quota: Int, _ context: StageContext) -> GroupOutcome {
         GroupOutcome(ranks: [], reason: "x")
     }
-    func report(_ groups: GroupReports) -> Report { [:] }
+    func report(_ groups: GroupReports) -> JSONValue { [:] }
 }
 
 @Suite struct ColumnContractTests {

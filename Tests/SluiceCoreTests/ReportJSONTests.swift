@@ -2,7 +2,7 @@ import SluiceCore
 import Testing
 
 @Suite struct ReportJSONTests {
-    private static let sample: Report = [
+    private static let sample: JSONValue = [
         "text": "a \"quoted\" \\ line\n\tend\u{1}\u{7f} é 😀 /", "whole": -42, "real": 0.1, "flag": true,
         "nothing": .null,
         "list": [1, [], [:], ["x": 2.5]], "empty": "",
@@ -16,7 +16,7 @@ import Testing
     }
 
     @Test func prettyFormIndentsByTwo() {
-        let report: Report = ["a": [1, 2], "b": [:], "c": ["d": "e"]]
+        let report: JSONValue = ["a": [1, 2], "b": [:], "c": ["d": "e"]]
         #expect(
             report.prettyJSON == """
                 {
@@ -33,8 +33,8 @@ import Testing
     }
 
     @Test func readsBackWhatItWrites() throws {
-        #expect(try Report(json: Self.sample.json) == Self.sample)
-        #expect(try Report(json: Self.sample.prettyJSON) == Self.sample)
+        #expect(try JSONValue(json: Self.sample.json) == Self.sample)
+        #expect(try JSONValue(json: Self.sample.prettyJSON) == Self.sample)
     }
 
     @Test func realsReadBackBitForBit() throws {
@@ -42,25 +42,26 @@ import Testing
         for _ in 0..<2_000 {
             let value = Double(bitPattern: generator.next())
             guard value.isFinite else { continue }
-            #expect(try Report(json: Report.real(value).json).realValue?.bitPattern == value.bitPattern)
+            #expect(try JSONValue(json: JSONValue.real(value).json).realValue?.bitPattern == value.bitPattern)
         }
         for value in [0.0, -0.0, 1, 1e300, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1e16, 1e-5] {
-            #expect(try Report(json: Report.real(value).json) == .real(value))
+            #expect(try JSONValue(json: JSONValue.real(value).json) == .real(value))
         }
     }
 
     @Test func whatIsNotFiniteIsNull() {
-        #expect(Report.list([.real(.infinity), .real(-.infinity), .real(.nan)]).json == "[null,null,null]")
+        #expect(JSONValue.list([.real(.infinity), .real(-.infinity), .real(.nan)]).json == "[null,null,null]")
     }
 
     @Test func integersKeepAllDigits() throws {
-        #expect(try Report(json: "\(Int.max)") == .integer(.max))
-        #expect(try Report(json: "\(Int.min)") == .integer(.min))
-        #expect(try Report(json: "9223372036854775808") == .real(9_223_372_036_854_775_808))
+        #expect(try JSONValue(json: "\(Int.max)") == .integer(.max))
+        #expect(try JSONValue(json: "\(Int.min)") == .integer(.min))
+        #expect(try JSONValue(json: "9223372036854775808") == .real(9_223_372_036_854_775_808))
     }
 
     @Test func escapesAreRead() throws {
-        #expect(try Report(json: #""\u0041\u00e9\ud83d\ude00\/\b\f\n\r\t\"\\""#) == .text("Aé😀/\u{8}\u{c}\n\r\t\"\\"))
+        #expect(
+            try JSONValue(json: #""\u0041\u00e9\ud83d\ude00\/\b\f\n\r\t\"\\""#) == .text("Aé😀/\u{8}\u{c}\n\r\t\"\\"))
     }
 
     @Test(arguments: [
@@ -71,12 +72,12 @@ import Testing
         "\"a\nb\"", "1 2", "{} x", "1e999", "'a'", "[1]]",
     ])
     func refusesWhatIsNoJSON(text: String) {
-        #expect(throws: JSONError.self) { try Report(json: text) }
+        #expect(throws: JSONError.self) { try JSONValue(json: text) }
     }
 
     @Test func errorsNameTheByte() {
         do throws(JSONError) {
-            _ = try Report(json: #"{"a": 1, "b": tru}"#)
+            _ = try JSONValue(json: #"{"a": 1, "b": tru}"#)
             Issue.record("no error")
         } catch {
             #expect(error.offset == 14)
@@ -84,24 +85,24 @@ import Testing
     }
 
     @Test func refusesInvalidUTF8() {
-        #expect(throws: JSONError.self) { try Report(json: [0x22, 0xFF, 0x22]) }
-        #expect(throws: JSONError.self) { try Report(json: [0x22, 0xED, 0xA0, 0x80, 0x22]) }
+        #expect(throws: JSONError.self) { try JSONValue(json: [0x22, 0xFF, 0x22]) }
+        #expect(throws: JSONError.self) { try JSONValue(json: [0x22, 0xED, 0xA0, 0x80, 0x22]) }
     }
 
     @Test func refusesBottomlessNesting() {
-        #expect(throws: JSONError.self) { try Report(json: String(repeating: "[", count: 100_000)) }
+        #expect(throws: JSONError.self) { try JSONValue(json: String(repeating: "[", count: 100_000)) }
     }
 
     @Test func readsBackRandomReports() throws {
         var generator = SplitMix64(state: 99)
         for _ in 0..<200 {
             let report = Self.random(&generator, depth: 4)
-            #expect(try Report(json: report.json) == report)
-            #expect(try Report(json: report.prettyJSON) == report)
+            #expect(try JSONValue(json: report.json) == report)
+            #expect(try JSONValue(json: report.prettyJSON) == report)
         }
     }
 
-    private static func random(_ generator: inout SplitMix64, depth: Int) -> Report {
+    private static func random(_ generator: inout SplitMix64, depth: Int) -> JSONValue {
         func text() -> String {
             var text = ""
             for _ in 0..<generator.next(below: 8) {

@@ -101,7 +101,7 @@ import Testing
         #expect(try Self.text("\(corpus.folder.path)/\(output)/ledger.jsonl.zst") == corpus.ledger, what)
     }
 
-    private func dedupe(_ result: RunResult) -> Report { result.manifest["stages"]?.elements.first ?? .null }
+    private func dedupe(_ result: RunResult) -> JSONValue { result.manifest["stages"]?.elements.first ?? .null }
 
     /// Nil: all in memory. 1 MiB: in memory or on disk, depending on the corpus; 1: on disk.
     @Test(arguments: [4, 8, 12, 16, nil], [nil, 1 << 20, 1])
@@ -120,7 +120,7 @@ import Testing
                 collisions.insert(dedupe(result)["collisions"]?.integerValue ?? -1)
             }
             // The difference between the numbers of contents and hashes, however they are found.
-            let weak = Set(try Self.hashes(of: corpus, byLine: byLine).map { DedupeHash(bits: bits)($0) })
+            let weak = Set(try Self.hashes(of: corpus, byLine: byLine).map { TruncatedHash(bits: bits)($0) })
             #expect(collisions == [corpus.distinct - weak.count])
             if let bits, bits <= 8, count > 500 { #expect(corpus.distinct - weak.count > 50) }
         }

@@ -224,7 +224,7 @@ private struct Chooser: Stage, Selection {
         return outcome
     }
 
-    func report(_ groups: GroupReports) -> Report {
+    func report(_ groups: GroupReports) -> JSONValue {
         switch lie {
         case "a report with a key of the engine": ["chosen": 2, "out": 9]
         case "a report with a key twice": ["chosen": 2, "chosen": 3]

@@ -74,7 +74,7 @@ private struct OneOfEach: Stage {
             outcome.report = ["size": .integer(group.count)]
             return outcome
         }
-        func report(_ groups: GroupReports) -> Report {
+        func report(_ groups: GroupReports) -> JSONValue {
             var (largest, sum) = (0, 0)
             for group in groups { (largest, sum) = (max(largest, group.size), sum + group.size) }
             return [

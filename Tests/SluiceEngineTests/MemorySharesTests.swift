@@ -173,7 +173,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3]) func noMoreSummariesThanThereIsRoomFor(most: Int) {
         let made = Atomic<Int>(0)
-        let spares = Spares<Int>(most: most) { made.add(1, ordering: .relaxed).newValue }
+        let spares = ObjectPool<Int>(most: most) { made.add(1, ordering: .relaxed).newValue }
         let pool = WorkerPool(threads: 8)
         defer { pool.stop() }
         let used = Atomic<Int>(0)

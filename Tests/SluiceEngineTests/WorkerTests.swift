@@ -55,8 +55,8 @@ import Testing
         _ transform: Counting, threads: Int, blocks: Int, isStopped: @escaping () -> Bool = { false }
     ) throws {
         let context = StageContext(name: "counting", seed: Seed(1), memory: 1 << 20)
-        let run = TransformRun(links: [
-            TransformRun.Link(transform, StageDeclaration(reads: [], writes: []), writesAll: false, context)
+        let run = TransformChain(links: [
+            TransformChain.Link(transform, StageDeclaration(reads: [], writes: []), writesAll: false, context)
         ])
         let pool = WorkerPool(threads: threads)
         defer { pool.stop() }

@@ -91,7 +91,7 @@ final class ColumnStore: @unchecked Sendable {
     private func load(
         _ path: String, _ type: ColumnType, _ rows: Range<Int>, _ chosen: [Int]?, of count: Int
     ) throws(IOFailure) -> Column {
-        if let chosen, type != .bytes { return try load(path, type, rows, nil, of: count).selecting(chosen) }
+        if let chosen, type != .bytes { return try load(path, type, rows, nil, of: count).gathered(chosen) }
         switch type {
         case .bytes:
             let file = try bytesColumn(path, of: count)

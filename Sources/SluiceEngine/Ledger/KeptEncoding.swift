@@ -91,7 +91,7 @@ extension Column {
             }
             bytes.append(UInt8(ascii: "]"))
         case .integers(let values): bytes.append(contentsOf: Array(String(values[row]).utf8))
-        case .reals(let values): bytes.append(contentsOf: Array(Report.real(values[row]).json.utf8))
+        case .reals(let values): bytes.append(contentsOf: Array(JSONValue.real(values[row]).json.utf8))
         }
     }
 }

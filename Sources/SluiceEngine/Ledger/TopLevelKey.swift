@@ -62,7 +62,7 @@ private struct EntryWalk {
         func isNamed(_ name: String, in bytes: UnsafeRawBufferPointer) -> Bool {
             let inner = bytes[(key.lowerBound + 1)..<(key.upperBound - 1)]
             guard inner.contains(UInt8(ascii: "\\")) else { return inner.elementsEqual(name.utf8) }
-            guard let spelled = try? Report(json: Array(bytes[key])) else { return false }
+            guard let spelled = try? JSONValue(json: Array(bytes[key])) else { return false }
             return spelled.textValue == name
         }
     }

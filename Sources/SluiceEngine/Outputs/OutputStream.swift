@@ -88,7 +88,7 @@ final class OutputStream {
     /// The ends of the pieces whose writing to disk was started after the last call of `forget`.
     private var flushes = [0]
     private static let flushBytes = 16 << 20
-    private let buffers: Spares<FrameBuffer>
+    private let buffers: ObjectPool<FrameBuffer>
 
     var lines: Int { state.lines }
     var contentBytes: Int { state.contentBytes }
@@ -98,7 +98,7 @@ final class OutputStream {
     ///   - buffers: the source of memory for full frames.
     init(
         name: String, folder: String, compression: OutputCompression, from checkpoint: State? = nil,
-        buffers: Spares<FrameBuffer>, fileSystem: FileSystem
+        buffers: ObjectPool<FrameBuffer>, fileSystem: FileSystem
     ) throws(IOFailure) {
         self.name = name
         self.compression = compression

@@ -9,9 +9,9 @@ final class Outputs: @unchecked Sendable {
     private let hasPicks: Bool
     private let folder: String
     private let fileSystem: FileSystem
-    private let compressors: Spares<FrameCompressor>
-    private let quickCompressors: Spares<FrameCompressor>
-    private let buffers: Spares<FrameBuffer>
+    private let compressors: ObjectPool<FrameCompressor>
+    private let quickCompressors: ObjectPool<FrameCompressor>
+    private let buffers: ObjectPool<FrameBuffer>
 
     var kept: OutputStream { all[0] }
     var ledger: OutputStream { all[1] }
@@ -33,7 +33,7 @@ final class Outputs: @unchecked Sendable {
         let names =
             [spec.compression.keptName, ResultFile.ledger, ResultFile.quarantine]
             + (writesPicks ? [ResultFile.picks] : [])
-        let buffers = Spares { FrameBuffer() }
+        let buffers = ObjectPool { FrameBuffer() }
         var streams: [OutputStream] = []
         for (index, name) in names.enumerated() {
             streams.append(
@@ -49,8 +49,8 @@ final class Outputs: @unchecked Sendable {
         hasPicks = writesPicks
         self.folder = folder
         self.fileSystem = fileSystem
-        compressors = Spares(most: count) { FrameCompressor(level: spec.level) }
-        quickCompressors = Spares { FrameCompressor(level: Self.sideLevel) }
+        compressors = ObjectPool(most: count) { FrameCompressor(level: spec.level) }
+        quickCompressors = ObjectPool { FrameCompressor(level: Self.sideLevel) }
     }
 
     /// Adds a parcel's lines, in order.

@@ -9,12 +9,12 @@ final class ContentPass: @unchecked Sendable {
     private let input: InputPass
     private let candidates: DuplicateStream
     private let comparison: ContentComparison
-    private let hash: DedupeHash
+    private let hash: TruncatedHash
     private var upcoming: Duplicate?
 
     /// - Parameter candidates: the records that share a hash, each with its first record.
     init(
-        _ input: InputPass, _ candidates: DuplicateStream, _ comparison: ContentComparison, _ hash: DedupeHash
+        _ input: InputPass, _ candidates: DuplicateStream, _ comparison: ContentComparison, _ hash: TruncatedHash
     ) throws(IOFailure) {
         self.input = input
         self.candidates = candidates
@@ -37,7 +37,7 @@ final class ContentPass: @unchecked Sendable {
                 .ordered { [self] in try collect($0) },
             ], limit: limit, lanes: lanes, isStopped: isStopped)
         try conveyor.run(on: pool)
-        guard upcoming == nil else { throw Deduper.astray }
+        guard upcoming == nil else { throw Deduper.inputChanged }
         return try comparison.resolve { if isStopped() { throw EngineError.stopped } }
     }
 
@@ -47,7 +47,7 @@ final class ContentPass: @unchecked Sendable {
             guard let next = upcoming else { break }
             let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
             guard next.ordinal <= ordinal.rawValue else { continue }
-            guard next.ordinal == ordinal.rawValue else { throw Deduper.astray }
+            guard next.ordinal == ordinal.rawValue else { throw Deduper.inputChanged }
             parcel.rows.append(Int32(row))
             parcel.ordinals.append(ordinal)
             parcel.groups.append(next.kept)

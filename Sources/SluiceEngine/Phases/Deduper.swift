@@ -31,7 +31,7 @@ final class Deduper: @unchecked Sendable {
 
     private var table = DedupeTable()
     private var contents: ContentTable?
-    private let hash: DedupeHash
+    private let hash: TruncatedHash
     private let room: LongRecords
     private let progress: () -> Double
     private var duplicates: DuplicateStream?
@@ -43,7 +43,7 @@ final class Deduper: @unchecked Sendable {
     /// - Parameters:
     ///   - room: the memory of the table.
     ///   - progress: the share of the input read, from 0 to 1; affects the means, never the answer.
-    init(_ means: Means, _ hash: DedupeHash, room: LongRecords, progress: @escaping () -> Double) throws(IOFailure) {
+    init(_ means: Means, _ hash: TruncatedHash, room: LongRecords, progress: @escaping () -> Double) throws(IOFailure) {
         self.hash = hash
         self.room = room
         self.progress = progress
@@ -117,7 +117,7 @@ final class Deduper: @unchecked Sendable {
         guard let first = parcel.ordinals.first else { return }
         while let next = upcoming, next.ordinal < first.rawValue {
             // A resumed run starts somewhere in the middle; after that no duplicate may be skipped.
-            guard !isAligned else { throw Self.astray }
+            guard !isAligned else { throw Self.inputChanged }
             upcoming = try duplicates?.next()
         }
         isAligned = true
@@ -139,10 +139,10 @@ final class Deduper: @unchecked Sendable {
     /// Fails if a duplicate remains that matches no record of the input.
     func close() throws {
         // A run resumed after the last record has seen no duplicates; they were checked before the stop.
-        if isAligned, upcoming != nil { throw Self.astray }
+        if isAligned, upcoming != nil { throw Self.inputChanged }
     }
 
-    static var astray: EngineError {
+    static var inputChanged: EngineError {
         EngineError(
             .data,
             "the duplicates of one reading are missing in the next: the input changed while it was read; run again when nothing writes to it"

@@ -56,7 +56,7 @@ final class DiskDedupe {
             // Once the input has been read, no long record needs its memory.
             sortMemory: run.options.dedupeBytes ?? run.shares.dedupe + run.shares.long, fileSystem: run.fileSystem)
         let input = run.inputPass(stageFields: [])
-        let hash = run.dedupeHash
+        let hash = run.truncatedHash
         let conveyor = input.conveyor(
             [
                 .parallel { parcel in
@@ -91,7 +91,7 @@ final class DiskDedupe {
         let input = run.inputPass(stageFields: [], expecting: files)
         let comparison = try ContentComparison(
             folder: folder, memory: share, fileSystem: run.fileSystem)
-        let pass = try ContentPass(input, candidates, comparison, run.dedupeHash)
+        let pass = try ContentPass(input, candidates, comparison, run.truncatedHash)
         let duplicates = try pass.run(
             on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
         return duplicates

@@ -24,7 +24,7 @@ struct GroupReportChunk: Sendable {
         bytes.append(contentsOf: text.utf8)
     }
 
-    private mutating func put(_ report: Report) {
+    private mutating func put(_ report: JSONValue) {
         switch report {
         case .null: bytes.append(0)
         case .flag(let value): bytes.append(value ? 2 : 1)
@@ -81,7 +81,7 @@ private struct GroupReportReader {
         return at < end ? String(decoding: bytes[at..<end], as: UTF8.self) : ""
     }
 
-    private mutating func report() -> Report {
+    private mutating func report() -> JSONValue {
         guard at < bytes.count else { return .null }
         let tag = bytes[at]
         at += 1
@@ -96,7 +96,7 @@ private struct GroupReportReader {
             return .object(
                 (0..<max(0, number())).map { _ in
                     let key = text()
-                    return Report.Entry(key, report())
+                    return JSONValue.Entry(key, report())
                 })
         default: return .null
         }

@@ -23,8 +23,8 @@ final class InputPass: @unchecked Sendable {
     let windowLogMax: Int
     /// 128 MiB: the window that `zstd --long` uses.
     static let largestWindowLog = 27
-    let extractors: Spares<Extractor>
-    let parcels: Spares<Parcel>
+    let extractors: ObjectPool<Extractor>
+    let parcels: ObjectPool<Parcel>
     let sources = OpenSources()
     let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
     private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
@@ -88,8 +88,8 @@ final class InputPass: @unchecked Sendable {
         self.fields = fields
         keepsFields = !stageFields.isEmpty
         let paths = fields.map { $0 == .chat ? JSONPath.chat : JSONPath($0.description) }
-        extractors = Spares { Extractor(paths) }
-        parcels = Spares { Parcel() }
+        extractors = ObjectPool { Extractor(paths) }
+        parcels = ObjectPool { Parcel() }
     }
 
     /// Checks every line of the block, hashes the good ones, and notes the faults of the others.
@@ -182,12 +182,12 @@ final class InputPass: @unchecked Sendable {
         for row in parcel.rows {
             let line = parcel.raw.bytes(of: parcel.raw.lines[Int(row)])
             if parcel.raw.isLong {
-                guard readLongKey(parcel, line, extractor) else { throw Deduper.astray }
+                guard readLongKey(parcel, line, extractor) else { throw Deduper.inputChanged }
                 continue
             }
             extractor.arena.removeAll()
             guard dedupeFields.isEmpty || extractor.json.extract(line, into: extractor.arena) == nil else {
-                throw Deduper.astray
+                throw Deduper.inputChanged
             }
             let key = self.key(line, extractor.arena, extractor, parcel)
             parcel.hashes.append(ContentComparison.mark(key))

@@ -37,7 +37,7 @@ extension Parcel {
 
 extension Column {
     /// The rows with these numbers, in that order.
-    func selecting(_ rows: [Int]) -> Column {
+    func gathered(_ rows: [Int]) -> Column {
         if rows.count == count { return self }
         switch self {
         case .bytes(let column):

@@ -33,7 +33,7 @@ final class RowPass: @unchecked Sendable {
 
     private let store: ColumnStore
     private let live: LiveRows
-    private let transforms: TransformRun
+    private let transforms: TransformChain
     private let reads: [Input]
     private let batches: RowBatches
     private let keep: [ColumnName]
@@ -53,7 +53,7 @@ final class RowPass: @unchecked Sendable {
     ///   - reads: the inputs of the transforms and the survey.
     ///   - keep: the columns that later work reads.
     init(
-        store: ColumnStore, live: LiveRows, transforms: TransformRun, reads: [Input], keep: [ColumnName],
+        store: ColumnStore, live: LiveRows, transforms: TransformChain, reads: [Input], keep: [ColumnName],
         ledger: LedgerRuns, encoder: LineEncoder, progress: ProgressMeter, observer: StageDeclaration? = nil
     ) {
         self.store = store
@@ -129,7 +129,7 @@ final class RowPass: @unchecked Sendable {
         let writes = Set(transforms.links.flatMap(\.writes).map(\.name))
         for name in keep where writes.contains(name) {
             guard let column = block[name] else { continue }
-            batch.written.append((name, column.spread(to: batch.live, of: batch.rows.count)))
+            batch.written.append((name, column.scattered(to: batch.live, of: batch.rows.count)))
         }
         progress.read(records: batch.rows.count)
     }
@@ -186,7 +186,7 @@ extension ColumnStore {
 
 extension Column {
     /// The rows at these places among `count`; other rows are empty or zero.
-    func spread(to places: [Int], of count: Int) -> Column {
+    func scattered(to places: [Int], of count: Int) -> Column {
         if places.count == count { return self }
         switch self {
         case .bytes(let column):

@@ -4,13 +4,13 @@ import SluiceIO
 /// The phases over the kept columns: transforms, surveys and selections, one after another.
 final class RowPhases {
     private let run: RunContext
-    private let keeping: FirstPass.Keeping
+    private let keeping: ReadPass.Keeping
     /// Scalar columns that the output lists for each kept record.
     private let picks: [ColumnName]
     private var selections = 0
     private var store: ColumnStore { keeping.store }
 
-    init(_ run: RunContext, _ keeping: FirstPass.Keeping, picks: [ColumnName]) {
+    init(_ run: RunContext, _ keeping: ReadPass.Keeping, picks: [ColumnName]) {
         self.run = run
         self.keeping = keeping
         self.picks = picks
@@ -39,7 +39,8 @@ final class RowPhases {
                 let leases = try run.begin(link.label, rows: store.rows, share.parts)
                 defer { leases.giveBack() }
                 let (remaining, result) = try pass.run(
-                    survey: survey, summaries: share.summaries, context: run.stage(link, memory: share.bytes), on: run.pool,
+                    survey: survey, summaries: share.summaries, context: run.stage(link, memory: share.bytes),
+                    on: run.pool,
                     limit: share.blocks, isStopped: run.isStopped)
                 live = remaining
                 findings.add(result.report, of: link.label)
@@ -59,11 +60,12 @@ final class RowPhases {
     }
 
     private func rowPass(
-        _ transforms: TransformRun, _ next: StageChain.Link?, _ first: StageChain.Link,
+        _ transforms: TransformChain, _ next: StageChain.Link?, _ first: StageChain.Link,
         _ live: LiveRows
     ) -> RowPass {
         let labels = transforms.links.map(\.label)
-        let reads = run.chain.links.filter { labels.contains($0.label) }.flatMap(\.stage.reads) + (next?.stage.reads ?? [])
+        let reads =
+            run.chain.links.filter { labels.contains($0.label) }.flatMap(\.stage.reads) + (next?.stage.reads ?? [])
         let written = store.types
         return RowPass(
             store: store, live: live, transforms: transforms,
@@ -75,7 +77,7 @@ final class RowPhases {
     }
 
     private func runTransforms(
-        _ pass: RowPass, _ transforms: TransformRun, _ link: StageChain.Link, _ beside: [MemoryShares.Part],
+        _ pass: RowPass, _ transforms: TransformChain, _ link: StageChain.Link, _ beside: [MemoryShares.Part],
         _ live: inout LiveRows
     ) throws {
         guard !transforms.links.isEmpty else { return }
@@ -89,7 +91,7 @@ final class RowPhases {
         _ selection: any Selection, _ link: StageChain.Link, _ left: [MemoryShares.Part], _ live: inout LiveRows,
         _ findings: inout RunFindings
     ) throws {
-        let leases = try run.begin(link.label, rows: live.count, left + run.shares.choosing)
+        let leases = try run.begin(link.label, left + run.shares.choosing)
         defer { leases.giveBack() }
         let before = live.count
         let retention = run.chain.retention(from: link.index, output: run.definition.output, picks: picks)
@@ -105,7 +107,7 @@ final class RowPhases {
             let phase = SelectionPhase(
                 selection, context: { [run] in run.stage(link, memory: $0) }, store: store, live: live,
                 ledger: keeping.ledger, encoder: run.encoder, folder: "\(run.work)/groups", notesRanks: writesRanks,
-                shares: run.shares, beside: left, fileSystem: run.fileSystem)
+                shares: run.shares, beside: left, fileSystem: run.fileSystem, progress: run.progress)
             var held: PhaseLeases?
             defer { held?.giveBack() }
             result = try phase.run(on: run.pool, isStopped: run.isStopped) { [run] part throws(EngineError) in

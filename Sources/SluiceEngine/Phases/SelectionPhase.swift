@@ -38,7 +38,7 @@ final class SelectionPhase: @unchecked Sendable {
         let live: LiveRows
         /// The kept rows, ascending, with their rank among the picks; empty if nothing reads the ranks.
         let ranks: [(row: Int, rank: Int32)]
-        let report: Report
+        let report: JSONValue
         let account: Account
     }
 
@@ -46,7 +46,7 @@ final class SelectionPhase: @unchecked Sendable {
         _ selection: any Selection, context: @escaping (_ memory: Int) -> StageContext, store: ColumnStore,
         live: LiveRows, ledger: LedgerRuns, encoder: LineEncoder, folder: String, notesRanks: Bool,
         shares: MemoryShares, beside: [MemoryShares.Part] = [], fileSystem: FileSystem,
-        progress: ProgressMeter = ProgressMeter()
+        progress: ProgressMeter
     ) {
         self.shares = shares
         self.beside = beside

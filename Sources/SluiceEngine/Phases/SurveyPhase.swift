@@ -22,7 +22,7 @@ extension RowPass {
         survey: S, summaries most: Int, context: StageContext, on pool: WorkerPool, limit: Int,
         isStopped: @escaping () -> Bool
     ) throws -> (live: LiveRows, result: SurveyResult) {
-        let summaries = Spares<Holder<S.Summary>>(most: most) { Holder(survey.makeSummary()) }
+        let summaries = ObjectPool<Holder<S.Summary>>(most: most) { Holder(survey.makeSummary()) }
         let live = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }

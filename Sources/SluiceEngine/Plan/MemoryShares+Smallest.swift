@@ -42,9 +42,10 @@ extension MemoryShares {
     func refusal(
         _ stage: String, _ purpose: String, needs bytes: Int, share: Int, least: Int, advice: String?
     ) -> EngineError {
-        EngineError(
+        let (needed, available) = MemorySize.describe(bytes, beside: max(0, share))
+        return EngineError(
             .resources,
-            "stage `\(stage)` needs \(MemorySize.describe(bytes))\(purpose), but its share of `memory: \(MemorySize.describe(total))` is \(MemorySize.describe(max(0, share))); the run needs at least \(MemorySize.spell(least))\(advice.map { ", or \($0)" } ?? "")"
+            "stage `\(stage)` needs \(needed)\(purpose), but its share of `memory: \(MemorySize.describe(total))` is \(available); the run needs at least \(MemorySize.spell(least))\(advice.map { ", or \($0)" } ?? "")"
         )
     }
 

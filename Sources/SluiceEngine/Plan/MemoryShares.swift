@@ -98,13 +98,6 @@ package struct MemoryShares: Sendable {
         throw refusal(least: smallest)
     }
 
-    /// For callers that only read the input and account for their other memory themselves.
-    init(reading definition: Definition, threads: Int) {
-        self.init(
-            definition, total: definition.memory, threads: threads, inputs: .max, width: 0,
-            uses: RecordCopies.Uses(), needs: [])
-    }
-
     /// The shares of a budget that may be too small: see `fits`.
     init(
         _ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, uses: RecordCopies.Uses,

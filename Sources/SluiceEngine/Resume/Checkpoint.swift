@@ -73,7 +73,7 @@ struct CheckpointFile: Sendable {
         let body = bytes.dropLast(8)
         let checksum = bytes.suffix(8).withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
         guard body.withUnsafeBytes({ XXHash.hash64($0) }) == checksum, let end = body.firstIndex(of: 0x0A),
-            let report = try? Report(json: Array(body[..<end])),
+            let report = try? JSONValue(json: Array(body[..<end])),
             var checkpoint = Checkpoint(report)
         else { throw damaged }
         var rest = body[(end + 1)...]
@@ -88,7 +88,7 @@ struct CheckpointFile: Sendable {
 }
 
 extension Checkpoint {
-    var report: Report {
+    var report: JSONValue {
         .object([
             .init("phase", .text(phase.rawValue)),
             .init("file", .integer(position.file)), .init("byte", .integer(Int(position.byte))),
@@ -129,7 +129,7 @@ extension Checkpoint {
         ])
     }
 
-    init?(_ report: Report) {
+    init?(_ report: JSONValue) {
         guard let phase = report["phase"]?.textValue.flatMap(Phase.init(rawValue:)),
             let file = report["file"]?.integerValue,
             let byte = report["byte"]?.integerValue, file >= 0, byte >= 0,
@@ -171,9 +171,9 @@ extension Checkpoint {
 }
 
 extension ContentHash {
-    fileprivate var report: [Report] { [.text(String(high)), .text(String(low))] }
+    fileprivate var report: [JSONValue] { [.text(String(high)), .text(String(low))] }
 
-    fileprivate init?(_ report: ArraySlice<Report>) {
+    fileprivate init?(_ report: ArraySlice<JSONValue>) {
         let numbers = report.compactMap { $0.textValue.flatMap { UInt64($0) } }
         guard numbers.count == 2 else { return nil }
         self.init(high: numbers[0], low: numbers[1])
@@ -181,7 +181,7 @@ extension ContentHash {
 }
 
 extension ColumnType {
-    fileprivate var report: Report {
+    fileprivate var report: JSONValue {
         switch self {
         case .bytes: "bytes"
         case .vector(let dimension): .integer(dimension)
@@ -190,7 +190,7 @@ extension ColumnType {
         }
     }
 
-    fileprivate init?(_ report: Report) {
+    fileprivate init?(_ report: JSONValue) {
         switch report {
         case .integer(let dimension): self = .vector(dimension: dimension)
         case .text("bytes"): self = .bytes
@@ -202,7 +202,7 @@ extension ColumnType {
 }
 
 extension Account {
-    var report: Report {
+    var report: JSONValue {
         .object([
             .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
             .init("unkeyed", .integer(unkeyed)), .init("collisions", .integer(collisions)),
@@ -225,7 +225,7 @@ extension Account {
         ])
     }
 
-    init?(_ report: Report) {
+    init?(_ report: JSONValue) {
         self.init()
         guard let read = report["read"]?.integerValue, let kept = report["kept"]?.integerValue,
             let blank = report["blank"]?.integerValue

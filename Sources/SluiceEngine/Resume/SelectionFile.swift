@@ -12,7 +12,7 @@ struct SelectionFile: Sendable {
         try write(result.live.bits, "live")
         try write(result.ranks.map { Int64($0.row) }, "rows")
         try write(result.ranks.map { Int64($0.rank) }, "ranks")
-        let facts: Report = [
+        let facts: JSONValue = [
             "account": result.account.report, "report": result.report, "runs": .list(runs.map { .text($0) }),
         ]
         let json = Array(facts.json.utf8)
@@ -29,7 +29,7 @@ struct SelectionFile: Sendable {
         let json = Array(bytes.prefix { $0 != 0x0A })
         let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
         guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8),
-            let facts = try? Report(json: json),
+            let facts = try? JSONValue(json: json),
             let account = facts["account"].flatMap(Account.init), let report = facts["report"],
             rows.count == ranks.count
         else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }

@@ -80,13 +80,13 @@ final class Execution {
 
     private func keeping(
         _ link: StageChain.Link, _ pending: [StageWork], _ picks: [ColumnName], _ checkpoint: Checkpoint?
-    ) throws -> FirstPass.Keeping {
+    ) throws -> ReadPass.Keeping {
         let later = pending.map(\.link.index).min() ?? link.index
         let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: run.fileSystem)
         for (number, shard) in (checkpoint?.shards ?? []).enumerated() {
             store.add(shard: number, rows: shard.rows, types: shard.types)
         }
-        return FirstPass.Keeping(
+        return ReadPass.Keeping(
             store: store,
             ledger: LedgerRuns(
                 folder: run.work, shareBytes: run.shares.ledger, adopting: checkpoint?.runs ?? [],
@@ -97,7 +97,7 @@ final class Execution {
     // MARK: The first pass
 
     private func firstPass(
-        _ transforms: TransformRun, _ wanted: [ColumnName], _ keeping: FirstPass.Keeping?, _ outputs: Outputs,
+        _ transforms: TransformChain, _ wanted: [ColumnName], _ keeping: ReadPass.Keeping?, _ outputs: Outputs,
         _ duplicates: DuplicateStream?, _ checkpoint: Checkpoint?
     ) throws -> Checkpoint {
         if let checkpoint, checkpoint.phase != .reading {
@@ -118,14 +118,14 @@ final class Execution {
             table: hasTable ? run.options.dedupeBytes ?? run.shares.largestTable : 0)
         let deduper = try run.definition.input.dedupe.map { _ in
             let inMemory: Deduper.Means = run.comparesContents ? .contents : .table
-            return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, run.dedupeHash, room: input.long) {
+            return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, run.truncatedHash, room: input.long) {
                 [progress = run.progress] in
                 let state = progress.state
                 return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
             }
         }
         deduper?.distinct = checkpoint?.distinct ?? 0
-        let pass = FirstPass(
+        let pass = ReadPass(
             input: input, deduper: deduper, transforms: transforms, readsRecord: run.chain.readsRecord,
             wanted: wanted, encoder: run.encoder, keptEncoder: run.keptEncoder, outputs: outputs, keeping: keeping,
             checkpoints: checkpoints, account: checkpoint?.account ?? Account())
@@ -145,7 +145,7 @@ final class Execution {
     // MARK: The last pass
 
     private func emit(
-        _ keeping: FirstPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ picks: [ColumnName],
+        _ keeping: ReadPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ picks: [ColumnName],
         base: Checkpoint, _ checkpoint: Checkpoint?
     ) throws {
         if checkpoint?.phase == .finishing { return }
@@ -157,7 +157,7 @@ final class Execution {
         var start = base
         start.position = checkpoint?.phase == .writing ? base.position : Checkpoint.Position()
         let input = run.inputPass(stageFields: [], from: start)
-        let pass = EmitPass(
+        let pass = WritePass(
             input: input, store: keeping.store, live: live, keptEncoder: run.keptEncoder, encoder: run.encoder,
             outputs: outputs, ledger: try keeping.ledger.merged(isStopped: run.isStopped),
             pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,

@@ -12,7 +12,7 @@ enum Manifest {
     /// The identity of a run: the definition, the content of the files that its stages name, the input and the version.
     static func identity(
         _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ fileSystem: FileSystem
-    ) -> Report {
+    ) -> JSONValue {
         let canonical = StageFiles.named(definition, chain).decidingReport
         let files = StageFiles.report(definition, chain, fileSystem: fileSystem)
         return .object(
@@ -32,7 +32,7 @@ enum Manifest {
 
     /// The conditions under which work files are usable: the identity, unchanged inputs, and the limits of blocks and
     /// shards.
-    static func workIdentity(_ identity: Report, _ catalog: InputCatalog, _ options: RunOptions) -> Report {
+    static func workIdentity(_ identity: JSONValue, _ catalog: InputCatalog, _ options: RunOptions) -> JSONValue {
         .object(
             identity.entries + [
                 .init(
@@ -48,7 +48,7 @@ enum Manifest {
             ])
     }
 
-    static func workDifferences(_ work: Report, _ plan: Report) -> [String] {
+    static func workDifferences(_ work: JSONValue, _ plan: JSONValue) -> [String] {
         let found = differences(work, plan)
         guard found.isEmpty else { return found }
         let times = zip(work["modified"]?.elements ?? [], plan["modified"]?.elements ?? [])
@@ -60,7 +60,7 @@ enum Manifest {
     }
 
     /// Differences between a planned run and an existing manifest, as phrases.
-    static func differences(_ identity: Report, _ manifest: Report) -> [String] {
+    static func differences(_ identity: JSONValue, _ manifest: JSONValue) -> [String] {
         var found: [String] = []
         if let old = manifest["sluice"], old != identity["sluice"] {
             found.append("version: \(old.textValue ?? "unknown") → \(sluiceVersion)")
@@ -71,8 +71,8 @@ enum Manifest {
             + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
     }
 
-    private static func inputDifferences(_ old: Report, _ new: Report) -> [String] {
-        func sizes(_ report: Report) -> [String: Int] {
+    private static func inputDifferences(_ old: JSONValue, _ new: JSONValue) -> [String] {
+        func sizes(_ report: JSONValue) -> [String: Int] {
             Dictionary(
                 report.elements.compactMap { file in
                     file["file"]?.textValue.map { ($0, file["bytes"]?.integerValue ?? 0) }
@@ -88,17 +88,17 @@ enum Manifest {
         }
     }
 
-    static func digest(of report: Report) -> String {
+    static func digest(of report: JSONValue) -> String {
         "xxh3-128:" + Array(report.json.utf8).withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 
     static func make(
-        identity: Report, _ run: RunContext, _ findings: RunFindings, _ outputs: Outputs, seconds: Double
-    ) throws(EngineError) -> Report {
+        identity: JSONValue, _ run: RunContext, _ findings: RunFindings, _ outputs: Outputs, seconds: Double
+    ) throws(EngineError) -> JSONValue {
         let (account, files) = (findings.account, findings.files)
-        var stages: [Report] = []
+        var stages: [JSONValue] = []
         var remaining = account.read - account.quarantined
-        func add(_ name: String, _ report: [Report.Entry]) {
+        func add(_ name: String, _ report: [JSONValue.Entry]) {
             let dropped = account.dropped(by: name)
             stages.append(
                 .object(
@@ -117,7 +117,7 @@ enum Manifest {
             if let fault = ReportRules.fault(in: own) { throw EngineError(defect: fault, stage: link.label) }
             add(link.label, own.flatMap(\.entries))
         }
-        let inputs: [Report] = run.catalog.files.enumerated().map { index, file in
+        let inputs: [JSONValue] = run.catalog.files.enumerated().map { index, file in
             .object([
                 .init("file", .text(file.name)), .init("bytes", .integer(Int(file.size))),
                 .init("lines", .integer(files[index]?.lines ?? 0)),
@@ -147,7 +147,8 @@ enum Manifest {
                             ])
                         })),
                 .init("warnings", .list(findings.warnings.map { .text($0) })),
-            ], timing: timing(
+            ],
+            timing: timing(
                 run.definition, threads: run.options.threads, budget: run.budget, seconds: seconds))
     }
 
@@ -155,14 +156,14 @@ enum Manifest {
 
     /// A manifest with digests of itself: `digest` of everything that is equal in equal runs, and one of the whole in
     /// `timing`.
-    private static func sealed(_ lasting: [Report.Entry], timing: Report) -> Report {
+    private static func sealed(_ lasting: [JSONValue.Entry], timing: JSONValue) -> JSONValue {
         let alike = lasting + [.init("digest", .text(digest(of: .object(lasting))))]
         let whole = digest(of: .object(alike + [.init("timing", timing)]))
         return .object(alike + [.init("timing", .object(timing.entries + [.init("digest", .text(whole))]))])
     }
 
     /// Differences between a manifest and its digests, as sentences; empty if they match.
-    static func sealFaults(_ manifest: Report) -> [String] {
+    static func sealFaults(_ manifest: JSONValue) -> [String] {
         let timing = manifest["timing"] ?? .null
         let lasting = manifest.entries.filter { $0.key != "timing" && $0.key != "digest" }
         let again = sealed(lasting, timing: .object(timing.entries.filter { $0.key != "digest" }))
@@ -176,13 +177,13 @@ enum Manifest {
     }
 
     /// The digest recorded with a definition: of the definition and of the content of the files that its stages name.
-    static func definitionDigest(_ definition: Report, stageFiles: [Report]) -> String {
+    static func definitionDigest(_ definition: JSONValue, stageFiles: [JSONValue]) -> String {
         digest(of: stageFiles.isEmpty ? definition : .list([definition] + stageFiles))
     }
 
     private static func timing(
         _ definition: Definition, threads: Int, budget: MemoryBudget, seconds: Double
-    ) -> Report {
+    ) -> JSONValue {
         .object([
             .init("seconds", .real((seconds * 1000).rounded() / 1000)),
             .init("threads", .integer(threads)),

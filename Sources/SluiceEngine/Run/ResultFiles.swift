@@ -33,12 +33,12 @@ struct ResultFiles {
     func isCommitted() throws(IOFailure) -> Bool { try fileSystem.status(of: manifestPath) != nil }
 
     /// Makes the new result the valid one. All other files must be in the folder, complete and flushed.
-    func commit(_ manifest: Report) throws(IOFailure) {
+    func commit(_ manifest: JSONValue) throws(IOFailure) {
         try fileSystem.write(Array(manifest.prettyJSON.utf8), to: manifestPath)
     }
 
     /// Moves a committed result to its final names and removes files of the earlier one. Also completes a stopped move.
-    func publish(_ manifest: Report) throws(IOFailure) {
+    func publish(_ manifest: JSONValue) throws(IOFailure) {
         let names = manifest.outputNames
         for name in names where try fileSystem.status(of: "\(folder)/\(name)") != nil {
             try fileSystem.rename("\(folder)/\(name)", to: "\(target)/\(name)")
@@ -55,9 +55,9 @@ struct ResultFiles {
     /// A result that a stopped process committed but did not publish, verified byte for byte; nil if there is none.
     ///
     /// - Throws: `IOFailure` with code `.corruptWorkFile` if one of its files is not as written.
-    func committed() throws -> Report? {
+    func committed() throws -> JSONValue? {
         guard try isCommitted() else { return nil }
-        guard let manifest = try? Report(json: try fileSystem.contents(of: manifestPath)),
+        guard let manifest = try? JSONValue(json: try fileSystem.contents(of: manifestPath)),
             Manifest.sealFaults(manifest).isEmpty
         else { throw IOFailure(.corruptWorkFile, path: manifestPath, found: "the result's manifest is damaged") }
         for output in manifest["outputs"]?.elements ?? [] {
@@ -73,7 +73,7 @@ struct ResultFiles {
     }
 }
 
-extension Report {
+extension JSONValue {
     /// The files listed in a manifest, without the manifest itself.
     var outputNames: [String] { (self["outputs"]?.elements ?? []).compactMap { $0["file"]?.textValue } }
 }

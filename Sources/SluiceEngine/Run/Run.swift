@@ -36,7 +36,7 @@ public struct RunOptions: Sendable {
 /// The result of a run.
 public struct RunResult: Sendable {
     /// `run.json`.
-    public let manifest: Report
+    public let manifest: JSONValue
     /// Whether the run was already complete, so that nothing was done.
     public let wasComplete: Bool
 
@@ -124,7 +124,7 @@ public final class Run {
         }
     }
 
-    private func prepare(_ directory: borrowing RunDirectory, _ identity: Report) throws -> RunDirectory.Start {
+    private func prepare(_ directory: borrowing RunDirectory, _ identity: JSONValue) throws -> RunDirectory.Start {
         do {
             let start = try directory.prepare(
                 RunDirectory.Request(

@@ -47,7 +47,7 @@ final class RunContext: Sendable {
     var fileSystem: FileSystem { options.fileSystem }
     var isStopped: @Sendable () -> Bool { options.isStopped }
     var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
-    var dedupeHash: DedupeHash { DedupeHash(bits: options.dedupeHashBits) }
+    var truncatedHash: TruncatedHash { TruncatedHash(bits: options.dedupeHashBits) }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {
         chain.context(link, memory: memory, parallel: pool.parallel, isStopped: options.isStopped)
@@ -82,11 +82,11 @@ final class RunContext: Sendable {
     }
 
     /// Takes the transforms at the beginning of `work`.
-    func takeTransforms(_ work: inout [StageWork]) -> TransformRun {
-        var run = TransformRun()
+    func takeTransforms(_ work: inout [StageWork]) -> TransformChain {
+        var run = TransformChain()
         while let first = work.first, case .transform(let transform) = first.body {
             run.links.append(
-                TransformRun.Link(
+                TransformChain.Link(
                     transform, StageDeclaration(first.link.stage), writesAll: first.isWhole,
                     stage(first.link, memory: shares.most)))
             work.removeFirst()

@@ -40,15 +40,15 @@ package struct RunDirectory: ~Copyable {
         /// Resumes a stopped run of the same plan.
         case resumed
         /// The run is already complete: this is its manifest.
-        case complete(Report)
+        case complete(JSONValue)
     }
 
     /// The identity of a run, and its options for existing files.
     struct Request {
         /// Recorded in the manifest.
-        let identity: Report
+        let identity: JSONValue
         /// The conditions under which work files are usable; recorded next to them.
-        let work: Report
+        let work: JSONValue
         var force = false
         var resume = false
         /// Whether a stopped run can be resumed.
@@ -100,7 +100,7 @@ package struct RunDirectory: ~Copyable {
         return .fresh(because: reason)
     }
 
-    private func makeWork(_ plan: Report) throws(IOFailure) {
+    private func makeWork(_ plan: JSONValue) throws(IOFailure) {
         try fileSystem.makeFolder(workPath)
         // In one step, so that a stop never leaves other files in an unmarked folder.
         _ = try fileSystem.create(markPath)
@@ -146,7 +146,7 @@ package struct RunDirectory: ~Copyable {
             "\(planPath) is missing or damaged, so the plan of the work files next to it is unknown; the run starts over"
     }
 
-    private func refuseOthers(_ names: [String], _ identity: Report) throws {
+    private func refuseOthers(_ names: [String], _ identity: JSONValue) throws {
         if names.contains(ResultFile.manifest) {
             let manifest = try report("\(path)/\(ResultFile.manifest)")
             let differences =
@@ -172,9 +172,9 @@ package struct RunDirectory: ~Copyable {
     }
 
     /// A small JSON file; nil if it is missing or incomplete.
-    private func report(_ path: String) throws(IOFailure) -> Report? {
+    private func report(_ path: String) throws(IOFailure) -> JSONValue? {
         guard try fileSystem.status(of: path) != nil else { return nil }
-        return try? Report(json: try fileSystem.contents(of: path))
+        return try? JSONValue(json: try fileSystem.contents(of: path))
     }
 
     private static func isOurs(_ name: String) -> Bool {
@@ -203,7 +203,7 @@ package struct RunDirectory: ~Copyable {
     }
 
     /// Moves the run's files to their final names.
-    func publish(_ manifest: Report) throws(IOFailure) {
+    func publish(_ manifest: JSONValue) throws(IOFailure) {
         if try !result.isCommitted() { try result.commit(manifest) }
         // The run is now finished.
         try fileSystem.remove(planPath)

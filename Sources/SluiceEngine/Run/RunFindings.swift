@@ -7,8 +7,8 @@ struct RunFindings {
     var account = Account()
     private(set) var warnings: [String] = []
     /// Reports of surveys and selections, in order.
-    private(set) var reports: [(label: String, report: Report)] = []
-    private(set) var dedupeReport: Report?
+    private(set) var reports: [(label: String, report: JSONValue)] = []
+    private(set) var dedupeReport: JSONValue?
     /// Digest and number of lines of each input file.
     var files: [Int: Checkpoint.FileFacts] = [:]
     /// The field names of a record, for messages.
@@ -16,7 +16,7 @@ struct RunFindings {
 
     init(_ run: RunContext) { self.run = run }
 
-    mutating func add(_ report: Report, of stage: String) {
+    mutating func add(_ report: JSONValue, of stage: String) {
         if report != [:] { reports.append((stage, report)) }
     }
 
@@ -57,7 +57,7 @@ struct RunFindings {
     // MARK: Warnings
 
     /// Warns about the transforms of the first pass: all distinct good records reached them.
-    mutating func warn(of transforms: TransformRun) {
+    mutating func warn(of transforms: TransformChain) {
         let reached = account.read - account.quarantined - account.dropped(by: Deduper.stage)
         warn(of: transforms, reached: reached, in: account)
     }
@@ -65,7 +65,7 @@ struct RunFindings {
     /// - Parameters:
     ///   - reached: the number of records that reached the pass.
     ///   - account: the counts of the pass.
-    mutating func warn(of transforms: TransformRun, reached: Int, in account: Account) {
+    mutating func warn(of transforms: TransformChain, reached: Int, in account: Account) {
         var remaining = reached
         for link in transforms.links {
             let dropped = account.dropped(by: link.label)

@@ -8,7 +8,7 @@ import SluiceIO
 /// result, never a mixture.
 public struct RunReader: Sendable {
     public let path: String
-    public let manifest: Report
+    public let manifest: JSONValue
     let names: [String]
     let fileSystem: FileSystem
     /// The manifest's bytes as read.
@@ -21,7 +21,7 @@ public struct RunReader: Sendable {
         let name = ResultFile.manifest
         do {
             manifestBytes = try Self.manifestBytes(path, fileSystem)
-            manifest = try Report(json: manifestBytes)
+            manifest = try JSONValue(json: manifestBytes)
         } catch let failure as IOFailure {
             let isMissing = failure.errno == ENOENT || failure.errno == ENOTDIR
             throw EngineError(
@@ -64,8 +64,8 @@ public struct RunReader: Sendable {
     public static let definitionName = ResultFile.manifest
 
     /// Differences between two manifests, except `timing` and digests of the whole, as phrases.
-    public static func differences(_ old: Report, _ new: Report) -> [String] {
-        func deciding(_ manifest: Report) -> Report {
+    public static func differences(_ old: JSONValue, _ new: JSONValue) -> [String] {
+        func deciding(_ manifest: JSONValue) -> JSONValue {
             .object(manifest.entries.filter { $0.key != "timing" && $0.key != "digest" })
         }
         return Definition.differences(from: deciding(old), to: deciding(new))
@@ -76,11 +76,11 @@ public struct RunReader: Sendable {
     /// The fate of one line of the input.
     public enum Fate: Sendable {
         /// Kept, with the stages' notes about it.
-        case kept(Report?)
+        case kept(JSONValue?)
         /// Dropped, with its line of the ledger.
-        case dropped(Report)
+        case dropped(JSONValue)
         /// Malformed, with its line of the quarantine.
-        case quarantined(Report)
+        case quarantined(JSONValue)
     }
 
     /// Finds a line in ledger, quarantine and picks by binary search over their frames: in a few milliseconds for runs
@@ -132,7 +132,7 @@ public struct RunReader: Sendable {
         return index
     }
 
-    private func find(_ ordinal: Ordinal, in name: String) throws -> Report? {
+    private func find(_ ordinal: Ordinal, in name: String) throws -> JSONValue? {
         let reader = try ZstdSeekableReader(file(name), fileSystem: fileSystem)
         let written = manifest["outputs"]?.elements.first { $0["file"]?.textValue == name }?["bytes"]?.integerValue
         guard let written, reader.contentSize == written else {
@@ -156,12 +156,12 @@ public struct RunReader: Sendable {
         }
         guard low > 0 else { return nil }
         try reader.read(frame: low - 1, into: &frame)
-        for line in frame.lines where try place(line) == ordinal { return try Report(json: Array(line)) }
+        for line in frame.lines where try place(line) == ordinal { return try JSONValue(json: Array(line)) }
         return nil
     }
 
     private func place(_ line: ArraySlice<UInt8>) throws -> Ordinal {
-        let entry = try Report(json: Array(line))
+        let entry = try JSONValue(json: Array(line))
         guard let file = entry["file"]?.textValue, let index = names.firstIndex(of: file),
             let line = entry["line"]?.integerValue
         else { throw EngineError(.data, "\(path): an entry has no valid position in the input") }

@@ -72,8 +72,8 @@ private final class PoolReading: @unchecked Sendable {
     // @unchecked: `collect` and its data belong to the ordered step; the rest is constant.
 
     private let path: String
-    private let manifest: Report
-    private let transforms: TransformRun
+    private let manifest: JSONValue
+    private let transforms: TransformChain
     private let readsRecord: Bool
     private let catalog: InputCatalog
     private let input: InputPass
@@ -107,13 +107,13 @@ private final class PoolReading: @unchecked Sendable {
             run, reading, chain, sample: sample, hasLabel: label != nil, threads, held: held, figures: figures)
         self.threads = need.threads
         let (pieces, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
-        var links: [TransformRun.Link] = []
+        var links: [TransformChain.Link] = []
         for piece in pieces {
             guard case .transform(let transform) = piece.body else { continue }
             let context = chain.context(piece.link, memory: shares.most, isStopped: isStopped)
-            links.append(TransformRun.Link(transform, StageDeclaration(piece.link.stage), writesAll: true, context))
+            links.append(TransformChain.Link(transform, StageDeclaration(piece.link.stage), writesAll: true, context))
         }
-        transforms = TransformRun(links: links)
+        transforms = TransformChain(links: links)
         readsRecord = chain.readsRecord
         input = InputPass(
             catalog: catalog, spec: definition.input,
@@ -184,7 +184,7 @@ private final class PoolReading: @unchecked Sendable {
         try transforms.apply(to: &block) { block, first, stage in parcel.takeDrops(of: block, from: first, stage: stage)
         }
         let live = block.live
-        if let column = block[.embedding] { parcel.columns.append((.embedding, column.selecting(live))) }
+        if let column = block[.embedding] { parcel.columns.append((.embedding, column.gathered(live))) }
         if let label {
             let values = block.field(label)
             parcel.columns.append(

@@ -19,7 +19,7 @@ enum StageFiles {
 
     /// `stage`, `option`, `file`, `bytes` and `content` of each; `content` is null if the path can't be read as a file,
     /// which the stage itself has to report.
-    static func report(_ definition: Definition, _ chain: StageChain, fileSystem: FileSystem) -> [Report] {
+    static func report(_ definition: Definition, _ chain: StageChain, fileSystem: FileSystem) -> [JSONValue] {
         chain.links.flatMap { link in
             type(of: link.stage).descriptor.options.flatMap { option in
                 paths(link.spec.options[option.name], option.kind).map { path in
@@ -36,7 +36,7 @@ enum StageFiles {
     }
 
     /// Files with the same name but other content, as phrases.
-    static func differences(_ old: Report, _ new: Report) -> [String] {
+    static func differences(_ old: JSONValue, _ new: JSONValue) -> [String] {
         new.elements.compactMap { file in
             let before = old.elements.first { old in ["stage", "option", "file"].allSatisfy { old[$0] == file[$0] } }
             guard let before, before["content"] != file["content"] else { return nil }

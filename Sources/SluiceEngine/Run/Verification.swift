@@ -75,7 +75,7 @@ extension RunReader {
         return (word.flatMap(OutputCompression.init(rawValue:)) ?? .zstd).keptName
     }
 
-    private func verifyInputs(_ stageFiles: [Report], _ folder: String, _ result: inout Verification) throws {
+    private func verifyInputs(_ stageFiles: [JSONValue], _ folder: String, _ result: inout Verification) throws {
         var count = 0
         for input in (manifest["inputs"]?.elements ?? []) + stageFiles.filter({ $0["content"] != .null }) {
             guard let name = input["file"]?.textValue else { continue }
@@ -97,7 +97,7 @@ extension RunReader {
         if count > 0 { result.checked.append(count == 1 ? "1 input" : "\(count) inputs") }
     }
 
-    private func verify(output: Report) -> [String] {
+    private func verify(output: JSONValue) -> [String] {
         guard let name = output["file"]?.textValue else { return ["an output without a name"] }
         var faults: [String] = []
         do throws(IOFailure) {
@@ -170,7 +170,8 @@ extension RunReader {
     }
 
     /// A stage that reports a radius writes, for each record it drops, the distance to the nearest record it keeps.
-    private func verifyCertificate(_ stage: Report, _ name: String, _ farthest: Double, _ result: inout Verification) {
+    private func verifyCertificate(_ stage: JSONValue, _ name: String, _ farthest: Double, _ result: inout Verification)
+    {
         guard let radius = stage["radius"]?.realValue ?? stage["largest_radius_of_a_group"]?.realValue else { return }
         guard radius == farthest else {
             result.faults.append("`\(name)` states a radius of \(radius), but by the ledger it is \(farthest)")

@@ -9,14 +9,14 @@ struct RunFiles {
     let quarantine: [UInt8]
     /// Nil if no stage writes picks.
     let picks: [UInt8]?
-    let manifest: Report
+    let manifest: JSONValue
 
     init(_ directory: String) throws {
         kept = try (try? readFile("\(directory)/kept.jsonl")) ?? unpacked("\(directory)/kept.jsonl.zst")
         ledger = try unpacked("\(directory)/ledger.jsonl.zst")
         quarantine = try unpacked("\(directory)/quarantine.jsonl.zst")
         picks = try? unpacked("\(directory)/picks.jsonl.zst")
-        manifest = try Report(json: try readFile("\(directory)/run.json"))
+        manifest = try JSONValue(json: try readFile("\(directory)/run.json"))
     }
 
     var keptLines: [[UInt8]] { split(kept) }
@@ -27,7 +27,7 @@ struct RunFiles {
 
     /// `run.json` without the values that may differ between two equal runs.
     var lasting: String {
-        Report.object(manifest.entries.filter { $0.key != "timing" }).prettyJSON
+        JSONValue.object(manifest.entries.filter { $0.key != "timing" }).prettyJSON
     }
 
     /// Everything that must be equal in two equal runs.

@@ -3,7 +3,7 @@ import SluiceIO
 
 /// The last pass of a run with surveys or selections: reads the input again without parsing it, and writes the kept
 /// records and the ledger of all others, in input order.
-final class EmitPass: @unchecked Sendable {
+final class WritePass: @unchecked Sendable {
     // @unchecked: only ordered steps use the cursors of rows and ledger; the rest is constant or thread-safe.
 
     private let input: InputPass
@@ -100,7 +100,7 @@ final class EmitPass: @unchecked Sendable {
         for (range, rows) in store.runs(of: parcel.storeRows, first...last) where !names.isEmpty {
             for (name, part) in try store.load(names, range, rows) {
                 if let index = columns.firstIndex(where: { $0.name == name }) {
-                    columns[index].column = columns[index].column.joined(with: part)
+                    columns[index].column = columns[index].column.appending(part)
                 } else {
                     columns.append((name, part))
                 }
@@ -186,7 +186,7 @@ extension ColumnStore {
 
 extension Column {
     /// These rows followed by those of `other`, which has the same type.
-    func joined(with other: Column) -> Column {
+    func appending(_ other: Column) -> Column {
         switch (self, other) {
         case (.bytes(var column), .bytes(let more)):
             for row in 0..<more.count { column.append(more[row]) }

@@ -5,12 +5,12 @@ import SluiceIO
 ///
 /// If no survey or selection follows, it writes the outputs itself and is the only pass. Otherwise it writes the
 /// columns read by later work, and the ledger lines of its drops, to work files.
-final class FirstPass: @unchecked Sendable {
+final class ReadPass: @unchecked Sendable {
     // @unchecked: only ordered steps use mutable state; the rest is constant or thread-safe.
 
     private let input: InputPass
     private let deduper: Deduper?
-    private let transforms: TransformRun
+    private let transforms: TransformChain
     private let readsRecord: Bool
     private let wanted: [ColumnName]
     private let encoder: LineEncoder
@@ -33,7 +33,7 @@ final class FirstPass: @unchecked Sendable {
     private var types: [ColumnName: ColumnType] = [:]
 
     init(
-        input: InputPass, deduper: Deduper?, transforms: TransformRun, readsRecord: Bool, wanted: [ColumnName],
+        input: InputPass, deduper: Deduper?, transforms: TransformChain, readsRecord: Bool, wanted: [ColumnName],
         encoder: LineEncoder, keptEncoder: KeptEncoder, outputs: Outputs,
         keeping: Keeping?, checkpoints: Checkpoints, account: Account
     ) {
@@ -104,7 +104,7 @@ final class FirstPass: @unchecked Sendable {
     private func takeColumns(of block: borrowing Block, into parcel: Parcel) {
         let live = block.live
         for name in keeping?.retention.columns ?? keptEncoder.columns {
-            if let column = block[name] { parcel.columns.append((name, column.selecting(live))) }
+            if let column = block[name] { parcel.columns.append((name, column.gathered(live))) }
         }
         if let retention = keeping?.retention {
             for path in retention.fields {
@@ -113,7 +113,7 @@ final class FirstPass: @unchecked Sendable {
                 }
             }
             if retention.keepsRecord, let lines = block.lines {
-                parcel.columns.append((FieldColumns.record, Column.bytes(lines).selecting(live)))
+                parcel.columns.append((FieldColumns.record, Column.bytes(lines).gathered(live)))
             }
 
             parcel.columns.append(

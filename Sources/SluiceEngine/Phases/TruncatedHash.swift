@@ -4,7 +4,7 @@ import SluiceCore
 /// hashes.
 ///
 /// Stages always draw by the content hash itself.
-struct DedupeHash: Sendable {
+struct TruncatedHash: Sendable {
     /// Nil for all 128.
     let bits: Int?
 

@@ -1,4 +1,4 @@
-extension Report {
+extension JSONValue {
     /// Compact JSON. Numbers read back unchanged; those that JSON can't represent (infinities, NaN) become null.
     public var json: String { text(indent: nil) }
 
@@ -107,7 +107,7 @@ package struct JSONScanner {
     package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// The value, with nothing after it.
-    package mutating func document() throws(JSONError) -> Report {
+    package mutating func document() throws(JSONError) -> JSONValue {
         let value = try value(depth: 0)
         skipBlanks()
         guard offset == bytes.count else { throw error("unexpected text after the value") }
@@ -127,19 +127,19 @@ package struct JSONScanner {
         }
     }
 
-    package mutating func value(depth: Int) throws(JSONError) -> Report {
+    package mutating func value(depth: Int) throws(JSONError) -> JSONValue {
         skipBlanks()
         guard depth <= Self.maximumDepth else { throw error("more than \(Self.maximumDepth) levels") }
         switch peek {
         case UInt8(ascii: "{"):
-            var found: [Report.Entry] = []
+            var found: [JSONValue.Entry] = []
             try entries { scanner throws(JSONError) in
                 let key = try scanner.key()
-                found.append(Report.Entry(key, try scanner.value(depth: depth + 1)))
+                found.append(JSONValue.Entry(key, try scanner.value(depth: depth + 1)))
             }
             return .object(found)
         case UInt8(ascii: "["):
-            var found: [Report] = []
+            var found: [JSONValue] = []
             try entries { scanner throws(JSONError) in found.append(try scanner.value(depth: depth + 1)) }
             return .list(found)
         case UInt8(ascii: "\""): return .text(try string())
@@ -191,7 +191,7 @@ package struct JSONScanner {
         }
     }
 
-    private mutating func word(_ word: String, _ value: Report) throws(JSONError) -> Report {
+    private mutating func word(_ word: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
         guard bytes[offset...].starts(with: word.utf8) else { throw error("no value begins like this") }
         offset += word.utf8.count
         return value
@@ -203,7 +203,7 @@ package struct JSONScanner {
         guard offset > start else { throw error("a digit is missing") }
     }
 
-    private mutating func number() throws(JSONError) -> Report {
+    private mutating func number() throws(JSONError) -> JSONValue {
         let start = offset
         _ = take("-")
         if !take("0") { try digits() }

@@ -3,7 +3,7 @@ import SluiceCore
 /// Transforms applied to a block one after another, each with its own workers.
 ///
 /// Serves one pass: workers are created when a thread first needs one, and `close()` ends them.
-struct TransformRun: Sendable {
+struct TransformChain: Sendable {
     struct Link: Sendable {
         let label: String
         private let declaration: StageDeclaration
@@ -111,12 +111,12 @@ private final class Workers<T: WorkerTransform>: WorkerSet {
 
     private let transform: T
     private let context: StageContext
-    private let spares: Spares<Result<Held, StageError>>
+    private let spares: ObjectPool<Result<Held, StageError>>
 
     init(_ transform: T, _ context: StageContext) {
         self.transform = transform
         self.context = context
-        spares = Spares {
+        spares = ObjectPool {
             do throws(StageError) {
                 return .success(Held(try transform.makeWorker(context)))
             } catch {

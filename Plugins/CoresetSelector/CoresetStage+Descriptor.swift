@@ -1,0 +1,92 @@
+public import SluiceCore
+
+extension CoresetStage {
+    public static let descriptor = Descriptor(
+        name: "coreset",
+        summary: "Keeps a few records that cover all records, with a certificate.",
+        discussion: """
+            Reads `embedding`, and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
+
+              farthest-first  the record farthest from all picks so far comes next, from a start drawn by content \
+            (Gonzalez 1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; \
+            the report states the radius, the lower bound and the factor between them. The first j picks are those of \
+            a budget of j.
+              medoids         k-means with one cluster per kept record, in two levels above 1,024; keeps the record \
+            nearest to each centre. It has the least mean distance of all methods here
+              facility-location   lazy greedy on the sum of squared distances, within a sample of `reservoir` records \
+            (65,536) of a larger group; the start costs sample squared times dimension
+              sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
+              score-first     in descending score, each record that is not within `distance` of an earlier pick, until \
+            the budget is met (DEITA, arXiv 2312.15685). The report states any shortfall
+              random          uniform by content: the records whose hash and the seed draw the smallest numbers
+              closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and \
+            mixed of arXiv 2305.09246)
+
+            rounds: composable, with farthest-first: picks within every `part` records, then farthest-first among \
+            those picks. It reads the vectors twice, where one round reads them several times up to once per pick. It \
+            needs at most twice the multiply-adds, plus those among the picks; the factor is at most 4 by \
+            construction. Use it for groups larger than memory on a slow disk: one round of 4000 picks read the \
+            vectors 10 to 17 times. A group of at most `part` records, or a budget of at least `part`, takes one \
+            round.
+
+            already: a .npy file with the vectors of records chosen earlier, one per row: int8 as `sluice vectors` \
+            writes them, or float32 or float64. They count as picks from the start, in every group, but not towards \
+            the budget. A dropped record nearest to one of them names no partner. The lower bound then holds for \
+            `keep` records in addition to them.
+
+            A budget per cluster is split by shares (by size, by the root of the size, or equally) with largest \
+            remainders: the shares sum to the budget exactly. All distances except the option `distance` are chord \
+            distances of unit vectors, 0 to 2. Groups larger than memory are read in passes, with the same result; \
+            medoids and sensitivity then need a `reservoir`, on which k-means computes the centres. Cost: group size \
+            times picks times dimension multiply-adds; `sluice plan` estimates it.
+            """,
+        options: [
+            OptionSpec(
+                "keep", .quantity, isRequired: true, help: "number or share of the stage's records to keep",
+                example: "5%"),
+            OptionSpec(
+                "per", .choice(["all", "cluster"]), default: "all",
+                help: "choose among all records, or within each cluster",
+                example: "cluster"),
+            OptionSpec(
+                "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
+                example: "medoids"),
+            OptionSpec(
+                "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
+                help: "how the budget is split among clusters", example: "square-root"),
+            OptionSpec(
+                "floor", .integer(0...Int(Int32.max)), default: 0,
+                help: "per: cluster: least number of records to keep of every cluster, or all if it has fewer",
+                example: "3"),
+            OptionSpec(
+                "trim", .quantity, default: .quantity(.count(0)),
+                help:
+                    "farthest-first: number or share of the farthest records of a group, often noise, to skip at each pick",
+                example: "1%"),
+            OptionSpec(
+                "rounds", .choice(["one", "composable"]), default: "one",
+                help: "farthest-first: one round, or picks within parts and then among those picks",
+                example: "composable"),
+            OptionSpec(
+                "part", .integer(2...Int(Int32.max)), help: "rounds: composable: records per part (65536)",
+                example: "65536"),
+            OptionSpec(
+                "already", .path, help: "farthest-first: a .npy file with the vectors of records chosen earlier",
+                example: "chosen.npy"),
+            OptionSpec(
+                "reservoir", .integer(1...16_777_216),
+                help:
+                    "medoids, sensitivity, facility-location: size of the sample of a group in which to find centres or picks (all; facility-location 65536)",
+                example: "65536"),
+            OptionSpec(
+                "score", .column(.number), help: "score-first: the column of scores, highest first",
+                example: "row_variance"),
+            OptionSpec(
+                "score_field", .text, help: "score-first: the field of the record that holds the score",
+                example: "quality"),
+            OptionSpec(
+                "distance", .real(0...2),
+                help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)",
+                example: "0.1"),
+        ])
+}

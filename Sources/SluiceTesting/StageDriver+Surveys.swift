@@ -1,0 +1,79 @@
+import SluiceCore
+import Synchronization
+
+/// How a survey is run, and its summaries are merged.
+extension StageDriver {
+    mutating func run<S: Survey>(survey: S) throws(StageError) {
+        let need = survey.memory(context)
+        if need.summary < MemoryLayout<S.Summary>.size || need.finish < 0 {
+            breach(
+                .memory,
+                "`memory` declares \(need.summary) bytes for a summary and \(need.finish) for `finish`; an empty summary already has \(MemoryLayout<S.Summary>.size)"
+            )
+        }
+        if need != survey.memory(context) { breach(.memory, "`memory` returns a different value on a second call") }
+        guard need.least <= context.memory else { throw .tooLarge(need.least, context, advice: need.advice) }
+        let blocks = blockRows
+        var total: S.Summary
+        if case .single = variation.merging {
+            total = survey.makeSummary()
+            for rows in blocks { try survey.observe(makeBlock(rows), into: &total) }
+        } else {
+            let summaries = pieces(blocks.count) { [self] piece -> Result<S.Summary, StageError> in
+                var summary = survey.makeSummary()
+                do throws(StageError) {
+                    try survey.observe(makeBlock(blocks[piece]), into: &summary)
+                    return .success(summary)
+                } catch {
+                    return .failure(error)
+                }
+            }
+            var parts: [S.Summary] = []
+            for summary in summaries { parts.append(try summary.get()) }
+            total = merged(parts, by: survey)
+        }
+        let result = try survey.finish(consume total, context)
+        if result.body.residentBytes > need.leaves {
+            breach(
+                .memory,
+                "the body that the survey returns holds \(result.body.residentBytes) bytes; `memory` declares only \(need.leaves) (`leaves`)"
+            )
+        }
+        flow.reports.append(result.report)
+        ownReports.append(result.report)
+        flow.rows = flow.live
+        checkColumns(of: result.body, isWhole: false)
+        try run(result.body)
+    }
+
+    func merged<S: Survey>(_ parts: [S.Summary], by survey: S) -> S.Summary {
+        var parts = parts
+        switch variation.merging {
+        case .single, .intoEmpty:
+            var total = survey.makeSummary()
+            for part in parts { survey.merge(part, into: &total) }
+            return total
+        case .rightToLeft:
+            var total = survey.makeSummary()
+            for part in parts.reversed() { survey.merge(part, into: &total) }
+            return total
+        case .balanced:
+            while parts.count > 1 {
+                parts = stride(from: 0, to: parts.count, by: 2).map { index in
+                    var left = parts[index]
+                    if index + 1 < parts.count { survey.merge(parts[index + 1], into: &left) }
+                    return left
+                }
+            }
+            return parts.first ?? survey.makeSummary()
+        case .shuffled(let seed):
+            var generator = SplitMix64(state: seed)
+            parts.append(contentsOf: [survey.makeSummary(), survey.makeSummary()])
+            while parts.count > 1 {
+                let part = parts.remove(at: Int(generator.next(below: UInt64(parts.count))))
+                survey.merge(part, into: &parts[Int(generator.next(below: UInt64(parts.count)))])
+            }
+            return parts[0]
+        }
+    }
+}
