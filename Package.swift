@@ -18,6 +18,8 @@ let package = Package(
         .library(name: "SluiceGeometry", targets: ["SluiceGeometry"]),
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
+        .library(name: "SluiceEngine", targets: ["SluiceEngine"]),
+        .library(name: "SluiceKit", targets: ["SluiceKit"]),
         .library(name: "SluiceCommand", targets: ["SluiceCommand"]),
     ],
     dependencies: [
@@ -47,12 +49,13 @@ let package = Package(
         plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry"]),
 
+        .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
         .target(
             name: "SluiceCommand",
             dependencies: [
-                "SluiceCore", "SluiceGeometry", "SluiceIO", "SluiceEngine", "SluicePipeline",
+                "SluiceCore", "SluiceGeometry", "SluiceIO", "SluiceEngine", "SluicePipeline", "SluiceKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ] + plugins),
+            ]),
         .executableTarget(name: "sluice", dependencies: ["SluiceCommand"]),
 
         .testTarget(name: "SluiceCoreTests", dependencies: ["SluiceCore"]),
@@ -64,10 +67,11 @@ let package = Package(
         .testTarget(
             name: "FaultTests",
             dependencies: [
-                "SluiceTesting", "SluiceEngine", "SluiceIO", "SluiceCore", "SluicePipeline", "SluiceCommand", "sluice",
+                "SluiceTesting", "SluiceEngine", "SluiceIO", "SluiceCore", "SluicePipeline", "SluiceKit", "sluice",
             ]),
-        .testTarget(name: "CompareTests", dependencies: ["SluiceCommand", "SluiceEngine", "SluicePipeline"]),
-        .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "sluice"]),
+        .testTarget(
+            name: "CompareTests", dependencies: ["SluiceCommand", "SluiceKit", "SluiceEngine", "SluicePipeline"]),
+        .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "SluiceKit", "sluice"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

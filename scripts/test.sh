@@ -18,3 +18,5 @@ clang=$(command -v clang || echo "$(dirname "$(readlink -f "$(command -v swift)"
 cd examples/custom-stage
 swift test
 swift run custom-sluice run example.yaml --force --progress none
+rm -rf ten-lines-out
+swift run ten-lines

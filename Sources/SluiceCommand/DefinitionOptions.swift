@@ -22,7 +22,10 @@ struct DefinitionOptions: ParsableArguments {
             "Read this file or pattern instead; - is standard input. Repeatable.", valueName: "file"))
     var input: [String] = []
 
-    @Option(help: ArgumentHelp("Write to this directory instead.", valueName: "directory"))
+    @Option(
+        help: ArgumentHelp(
+            "Write to this directory instead; with -, also write the kept records to standard output.",
+            valueName: "directory"))
     var output: String?
 
     @Option(help: ArgumentHelp("Memory for the whole process, such as 512MiB.", valueName: "size"))
@@ -30,6 +33,9 @@ struct DefinitionOptions: ParsableArguments {
 
     @Option(help: "Use this seed instead.")
     var seed: String?
+
+    /// Whether kept records go to standard output, too; the directory is then that of the definition.
+    var printsKept: Bool { output == "-" }
 
     /// The definition, checked.
     func definition() throws -> Definition {
@@ -52,7 +58,7 @@ struct DefinitionOptions: ParsableArguments {
             let spelling = input.map { "--input \($0)" }.joined(separator: " ")
             all.append(Override(["input", "files"], list: input, spelling: spelling))
         }
-        add(["output", "directory"], output, "output")
+        add(["output", "directory"], printsKept ? nil : output, "output")
         add(["memory"], memory, "memory")
         add(["seed"], seed, "seed")
         do throws(DefinitionErrors) {
@@ -125,7 +131,7 @@ struct ThreadOptions: ParsableArguments {
 
     /// Without `--threads`, as many as there are cores, at most 64.
     func count() throws -> Int {
-        guard let threads else { return max(1, min(64, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+        guard let threads else { return RunOptions.coreCount }
         guard (1...256).contains(threads) else {
             throw CommandFailure.usage("--threads \(threads): give a number from 1 to 256")
         }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SluiceCore
 import SluiceEngine
+import SluiceIO
 
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -80,6 +81,22 @@ struct RunCommand: ParsableCommand {
         display.stop()
         if result.wasComplete { Terminal.note("\(definition.output.directory) is already complete; nothing was done") }
         Summary.show(result, definition)
+        if source.printsKept { try printKept(result, definition.output.directory) }
+    }
+
+    /// Writes the kept records to standard output. Only a complete result is written, so a stopped run leaves nothing
+    /// half done there, and `--resume` works as always.
+    private func printKept(_ result: RunResult, _ directory: String) throws {
+        try Signals.release(directory)
+        guard let name = result.manifest["outputs"]?.elements.first?["file"]?.textValue else { return }
+        let source = try FileSystem.local.openInput("\(directory)/\(name)")
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
+        defer { buffer.deallocate() }
+        while Terminal.outputFailure == nil {
+            let count = try source.read(into: buffer)
+            guard count > 0 else { return }
+            Terminal.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
     }
 }
 

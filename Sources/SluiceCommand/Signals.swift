@@ -62,6 +62,20 @@ enum Signals {
         ualarm(0, 0)
     }
 
+    /// Leaves signals to the system, which ends the process: for work after the run, which loses nothing.
+    ///
+    /// - Throws: `CommandFailure` if there was a signal before.
+    static func release(_ directory: String) throws(CommandFailure) {
+        for number in [SIGHUP, SIGINT, SIGTERM] {
+            var handler = sigaction()
+            if sigaction(number, nil, &handler) == 0, !handler.isIgnored { signal(number, SIG_DFL) }
+        }
+        guard isStopped() else { return }
+        throw CommandFailure(
+            status: exitStatus,
+            message: "stopped after the run; \(directory) is complete, but standard output has no records")
+    }
+
     /// The message for a run that stopped in order.
     static func message(_ error: EngineError, otherwise: String = LastWords.nothingKept) -> String {
         let name =

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 public import SluiceCore
 import SluiceEngine
+import SluiceKit
 
 /// The command-line program as a library, for programs that add their own stages:
 ///

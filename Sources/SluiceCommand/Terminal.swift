@@ -13,19 +13,22 @@ enum Terminal {
 
     /// Writes a text unchanged: the control characters of the bar, JSON.
     static func write(_ text: String, to stream: Stream = .output) {
-        if stream == .output, outputFailure != nil { return }
         var text = text
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while let base = rest.baseAddress, !rest.isEmpty {
-                let count = Glibc.write(stream.rawValue, base, rest.count)
-                if count < 0 {
-                    if errno == EINTR { continue }
-                    if stream == .output { outputFailure = errno }
-                    return
-                }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        text.withUTF8 { write(UnsafeRawBufferPointer($0), to: stream) }
+    }
+
+    /// Writes bytes unchanged: the text above, kept records.
+    static func write(_ bytes: UnsafeRawBufferPointer, to stream: Stream = .output) {
+        if stream == .output, outputFailure != nil { return }
+        var rest = bytes
+        while let base = rest.baseAddress, !rest.isEmpty {
+            let count = Glibc.write(stream.rawValue, base, rest.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                if stream == .output { outputFailure = errno }
+                return
             }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
     }
 

@@ -1,5 +1,5 @@
-import SluiceCommand
 import SluiceCore
+import SluiceKit
 import Testing
 
 /// Columns from the stage that writes them to whatever names them: later stages, `annotate`, `picks`.

@@ -30,9 +30,9 @@ import Testing
         let space = try space(stages, dimensions: dimensions)
         var least: Int?
         for command in ["check", "plan", "run"] {
-            let outcome = try space.sluice(command, "run.yaml", "--memory", "120MiB", "--threads", "2")
+            let outcome = try space.sluice(command, "run.yaml", "--memory", "106MiB", "--threads", "2")
             #expect(outcome.status == 4)
-            for words in ["stage `\(stage)` needs ", ", but its share of `memory: 120 MiB` is ", "needs at least "] {
+            for words in ["stage `\(stage)` needs ", ", but its share of `memory: 106 MiB` is ", "needs at least "] {
                 #expect(outcome.errorText.contains(words), "\(outcome.errorText)")
             }
             least = try smallest(outcome.errorText)
@@ -49,7 +49,7 @@ import Testing
         #expect(timing["memory_budget"]?.integerValue == enough << 20)
         let leased = try #require(timing["memory_leased_peak"]?.integerValue)
         #expect(leased <= enough << 20 && leased > (enough - 1) << 20)
-        #expect(try #require(timing["memory_program"]?.integerValue) == 40 << 20)
+        #expect(try #require(timing["memory_program"]?.integerValue) == 28 << 20)
         #expect(try #require(timing["memory_peak"]?.integerValue) <= enough << 20)
     }
 

@@ -60,10 +60,31 @@ import Testing
         let definition = try space.sluice("run", "-")
         #expect(definition.status == 2)
         #expect(definition.errorText.contains("--input -"), "\(definition.errorText)")
-        let output = try space.sluice("run", "run.yaml", "--output", "-")
+        let output = try space.sluice("run", "run.yaml", "--set", "output.directory=-")
         #expect(output.status == 2)
         #expect(output.errorText.contains("standard output"), "\(output.errorText)")
         #expect(!space.names().contains("-"))
+    }
+
+    /// `--output -` writes the kept records of a complete run to standard output, and the run directory as always.
+    @Test(arguments: ["zstd", "none"])
+    func keptRecordsOnStandardOutput(compression: String) throws {
+        let space = try space()
+        let kept = ["--set", "output.compression=\(compression)"]
+        let whole = try space.run(kept, into: "whole")
+        for arguments in [[], ["--force"]] {
+            let run = try space.sluice(["run", "run.yaml", "--output", "-"] + kept + arguments)
+            #expect(run.status == 0 && run.output == whole.kept, "\(run.errorText)")
+            #expect(try RunFiles(space("out")).digests == whole.digests)
+            #expect(!space.names().contains("-"))
+        }
+        // Nobody reads on: no fault. A full disk: an error.
+        let closed = try shell(
+            "{ \"$S\" run run.yaml --force --output -; echo \"status $?\" >&2; } | head -c 1 > /dev/null", space)
+        #expect(!closed.errorText.contains("sluice:"), "\(closed.errorText)")
+        #expect(try shell("exec \"$S\" run run.yaml --force --output - > /dev/full", space).status == 4)
+        let bad = try space.sluice("run", "run.yaml", "--output", "-", "--set", "input.files=missing.jsonl")
+        #expect(bad.status == 2 && bad.output.isEmpty)
     }
 
     /// A ledger that is missing or empty has no answers, so `why` must not use it.

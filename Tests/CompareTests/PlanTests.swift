@@ -2,6 +2,7 @@ import Glibc
 import SluiceCommand
 import SluiceCore
 import SluiceIO
+import SluiceKit
 import Synchronization
 import Testing
 

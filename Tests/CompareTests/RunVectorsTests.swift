@@ -2,6 +2,7 @@ import Glibc
 import SluiceCommand
 import SluiceCore
 import SluiceEngine
+import SluiceKit
 import SluicePipeline
 import Testing
 

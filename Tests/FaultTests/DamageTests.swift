@@ -1,8 +1,8 @@
 import Glibc
-import SluiceCommand
 import SluiceCore
 import SluiceEngine
 import SluiceIO
+import SluiceKit
 import SluiceTesting
 import Testing
 

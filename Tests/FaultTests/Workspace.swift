@@ -1,8 +1,8 @@
 import Glibc
-import SluiceCommand
 import SluiceCore
 import SluiceEngine
 import SluiceIO
+import SluiceKit
 import Synchronization
 
 /// A folder that is removed after the test.

@@ -11,6 +11,7 @@ let package = Package(
         .target(name: "MinWords", dependencies: [.product(name: "SluiceCore", package: "Sluice")]),
         .executableTarget(
             name: "custom-sluice", dependencies: ["MinWords", .product(name: "SluiceCommand", package: "Sluice")]),
+        .executableTarget(name: "ten-lines", dependencies: [.product(name: "SluiceKit", package: "Sluice")]),
         .testTarget(
             name: "MinWordsTests",
             dependencies: [

@@ -8,7 +8,7 @@ import SluiceIO
 /// known.
 package struct MemoryShares: Sendable {
     /// The program itself: mapped code and data, stacks, memory retained by the C library.
-    package static let program = 40 << 20
+    package static let program = 28 << 20
     /// A block under way: its bytes, the data derived from them, and the frames compressed from it.
     package static let perBlock = 3 << 20
     /// Extra bytes per block for each byte of vector per row beyond 512. A block holds about 1,024 rows, and columns

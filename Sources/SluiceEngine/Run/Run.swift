@@ -1,4 +1,5 @@
 import CMalloc
+import Glibc
 public import SluiceCore
 public import SluiceIO
 
@@ -31,6 +32,9 @@ public struct RunOptions: Sendable {
     public var isStopped: @Sendable () -> Bool = { false }
 
     public init(threads: Int) { self.threads = max(1, threads) }
+
+    /// The cores of this machine, at most 64.
+    public static var coreCount: Int { max(1, min(64, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }
 
 /// The result of a run.
