@@ -41,7 +41,7 @@ let package = Package(
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
-        .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine"]),
+        .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO"]),
 
         plugin("Formatter"),
         plugin("Embedder", dependencies: ["SluiceGeometry"]),

@@ -230,10 +230,10 @@ struct ReservoirSurvey: Survey {
             "reservoir": [
                 "records": .integer(rows),
                 "capacity": .integer(stage.capacity),
-                "holds_all_records": .flag(rows == sample.seen),
-                "met_with_probability": .real(rows == sample.seen ? 1 : 1 - ClusterStage.missProbability),
+                "holds_all_records": .flag(!sample.isCut),
+                "met_with_probability": .real(sample.isCut ? 1 - ClusterStage.missProbability : 1),
                 "share_of_records_met": .real(
-                    rows == sample.seen
+                    !sample.isCut
                         ? 1 / Double(rows) : Self.shareMet(rows: rows, of: sample.seen, clusters: result.count)),
             ],
             "initial": .text(stage.initial.rawValue),

@@ -28,6 +28,8 @@ struct Reservoir: Sendable {
     private(set) var vectors: [Int8] = []
     /// Keys must be below this one to enter; nil while there is room.
     private var limit: Key?
+    /// Whether it has no room for some content that it was offered.
+    private(set) var isCut = false
 
     init(capacity: Int) { self.capacity = capacity }
 
@@ -45,13 +47,17 @@ struct Reservoir: Sendable {
 
     mutating func merge(_ other: Reservoir) {
         seen += other.seen
+        isCut = isCut || other.isCut
         for (row, key) in other.keys.enumerated() {
             add(key, other.vectors[(row * other.dimension)..<((row + 1) * other.dimension)])
         }
     }
 
     private mutating func add(_ key: Key, _ vector: ArraySlice<Int8>) {
-        if let limit, !(key < limit) { return }
+        if let limit, !(key < limit) {
+            isCut = true
+            return
+        }
         if keys.isEmpty {
             // Reserved once: a growing array briefly exists twice. Pages that are never filled take no memory.
             dimension = vector.count
@@ -64,13 +70,16 @@ struct Reservoir: Sendable {
     }
 
     /// The entries to keep, in key order: the lowest, one per content.
-    private func lowest() -> [Int] {
+    private mutating func lowest() -> [Int] {
         let order = keys.indices.sorted { keys[$0] < keys[$1] }
         var kept: [Int] = []
         kept.reserveCapacity(min(order.count, capacity))
         for index in order {
             if let last = kept.last, keys[last].hash == keys[index].hash { continue }
-            guard kept.count < capacity else { break }
+            guard kept.count < capacity else {
+                isCut = true
+                break
+            }
             kept.append(index)
         }
         return kept

@@ -18,6 +18,8 @@ public struct EmbedStage: Stage, WorkerTransform {
             Reads `text`. model `lexical`: signed hashing of words and of character 3- to 5-grams (scalar 1- to \
             3-grams for scripts without spaces), integer sums, L2, Int8. It needs no model file and gives the same \
             bytes on every machine. It captures spelling, not meaning: near duplicates are close, paraphrases are not. \
+            Symbols, punctuation, accents, case and the order of words far apart are not seen: `5 + 3` and `5 - 3` \
+            have the same vector, so a distance of 0 does not mean equal texts. \
             A text without a word gets the zero vector and 1 in the column `empty_text`. Memory: one byte per \
             dimension and record.
             """,

@@ -34,7 +34,9 @@ public struct FormatStage: Stage, Transform {
             `assistant`, which are templates too, it also writes `messages`.
 
             A record that does not fit is dropped (missing-field, empty-field, not-a-text, no-known-schema, \
-            empty-text); it never gets an empty text. Plain text becomes one message of the assistant.
+            empty-text); it never gets an empty text. Plain text becomes one message of the assistant. \
+            `messages` has the role and the text of each turn and nothing else: tool calls, names, weights, images and \
+            other fields of a turn or a record are left out.
             """,
         options: [
             OptionSpec(

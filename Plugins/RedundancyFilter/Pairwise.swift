@@ -83,6 +83,7 @@ struct PairwiseSelection: Selection {
     }
 
     private func rounded(_ value: Double) -> String {
+        guard value >= 1000 else { return String(Int(value)) }
         var (figure, exponent) = (value, 0)
         while figure >= 9.95 { (figure, exponent) = (figure / 10, exponent + 1) }
         let tenths = Int((figure * 10).rounded())

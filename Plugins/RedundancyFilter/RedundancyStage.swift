@@ -7,7 +7,8 @@ public struct RedundancyStage: Stage {
         name: "redundancy",
         summary: "Drops near duplicates or records of low variety.",
         discussion: """
-            Reads `embedding`.
+            Reads `embedding`. A distance of 0 means equal vectors, not equal texts: with the `lexical` embedder, \
+            texts that differ in symbols, accents, case or the order of words far apart have the same vector.
 
               pairwise  goes through the records in `order` and drops each one within `distance` of a record already \
             kept, which the ledger names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. \

@@ -7,8 +7,9 @@ struct CheckCommand: ParsableCommand {
         commandName: "check", abstract: "Find every mistake in a definition. Reads no data.",
         usage: "sluice check <file> [<options>]",
         discussion: """
-            Reports all mistakes and missing inputs at once, with exit status 2. Exit status 4 means that `memory` is less \
-            than the run needs.
+            Reports all mistakes of the definition at once, with exit status 2; if there are none, missing inputs and \
+            whatever else a run would refuse before it reads anything. Exit status 4 means that `memory` is less than \
+            the run needs.
             """)
 
     @OptionGroup var source: DefinitionOptions
@@ -16,8 +17,7 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let definition = try source.definition()
-        try Plan.checkInputs(definition)
-        try Plan.checkMemory(definition, registry: Environment.registry, threads: try threads.count(for: definition))
+        try Plan.check(definition, registry: Environment.registry, threads: try threads.count(for: definition))
         let stages = definition.stages.map(\.name).joined(separator: ", ")
         Terminal.line("\(source.file): OK (\(stages.isEmpty ? "no stages" : stages))")
     }

@@ -76,14 +76,17 @@ enum Signals {
             message: "stopped after the run; \(directory) is complete, but standard output has no records")
     }
 
+    static func name(_ signal: Int32) -> String {
+        switch signal {
+        case SIGTERM: "SIGTERM"
+        case SIGHUP: "SIGHUP"
+        default: "SIGINT"
+        }
+    }
+
     /// The message for a run that stopped in order.
     static func message(_ error: EngineError, otherwise: String = LastWords.nothingKept) -> String {
-        let name =
-            switch received.load(ordering: .relaxed) {
-            case SIGTERM: "SIGTERM"
-            case SIGHUP: "SIGHUP"
-            default: "SIGINT"
-            }
+        let name = name(received.load(ordering: .relaxed))
         guard error.kept != nil else { return LastWords.stopped(by: name) + otherwise }
         return Words.error(error.saying(LastWords.stopped(by: name)))
     }
@@ -106,7 +109,7 @@ enum Signals {
     private static func leave() {
         // The thread that prints the message ends the process, too.
         if hasSpoken.exchange(true, ordering: .relaxed) { return }
-        lastWords?.speak()
+        lastWords?.speak(of: received.load(ordering: .relaxed))
         _exit(exitStatus)
     }
 
@@ -119,8 +122,8 @@ enum Signals {
 
 /// The message for a run that did not stop in order.
 struct LastWords {
-    private let ifKept: UnsafeMutablePointer<CChar>?
-    private let otherwise: UnsafeMutablePointer<CChar>?
+    /// The message of each signal, if work was kept and otherwise.
+    private let words: [(signal: Int32, ifKept: UnsafeMutablePointer<CChar>?, otherwise: UnsafeMutablePointer<CChar>?)]
     /// If one of these files exists, the run can be resumed.
     private let files: [UnsafeMutablePointer<CChar>?]
 
@@ -132,19 +135,22 @@ struct LastWords {
     ///   - directory: the output directory, if a stopped run keeps work there; nil if it keeps none.
     ///   - otherwise: the message if no work was kept.
     init(directory: String?, otherwise: String = nothingKept) {
-        let words = Self.stopped(by: "a signal")
-        self.otherwise = strdup("\nsluice: \(words)\(otherwise)\n")
-        ifKept = directory.flatMap {
-            strdup("\nsluice: \(words). The work so far is in \($0); --resume continues it.\n")
+        words = [SIGINT, SIGTERM, SIGHUP].map { number in
+            let words = Self.stopped(by: Signals.name(number))
+            let ifKept = directory.flatMap {
+                strdup("\nsluice: \(words). The work so far is in \($0); --resume continues it.\n")
+            }
+            return (number, ifKept, strdup("\nsluice: \(words)\(otherwise)\n"))
         }
         files = directory.map { directory in RunDirectory.keptWork(in: directory).map { strdup($0) } } ?? []
     }
 
     /// Safe in a signal handler.
-    func speak() {
-        let isKept = ifKept != nil && files.contains { $0.map { access($0, F_OK) == 0 } ?? false }
-        guard let words = isKept ? ifKept : otherwise else { return }
-        _ = Glibc.write(2, words, strlen(words))
+    func speak(of signal: Int32) {
+        guard let words = words.first(where: { $0.signal == signal }) ?? words.first else { return }
+        let isKept = words.ifKept != nil && files.contains { $0.map { access($0, F_OK) == 0 } ?? false }
+        guard let text = isKept ? words.ifKept : words.otherwise else { return }
+        _ = Glibc.write(2, text, strlen(text))
     }
 }
 

@@ -54,10 +54,13 @@ struct VerifyCommand: ParsableCommand {
     private func repeated(_ reader: RunReader) throws -> [String] {
         let manifest = reader.manifest
         let timing = manifest["timing"]
-        if manifest["inputs"]?.elements.first?["file"]?.textValue == "-" {
-            Terminal.note("reading standard input, as the run did; it must be the same input")
-        }
         let folder = self.folder ?? timing?["folder"]?.textValue ?? "."
+        for name in manifest["inputs"]?.elements.compactMap({ $0["file"]?.textValue }) ?? [] {
+            let status = try? FileSystem.local.status(of: name.hasPrefix("/") ? name : "\(folder)/\(name)")
+            guard name == "-" || status.map({ !$0.isRegularFile && !$0.isFolder }) == true else { continue }
+            let what = name == "-" ? "standard input" : name
+            Terminal.note("reading \(Printable.name(what)), as the run did; it must be the same input")
+        }
         var template = Array("/tmp/sluice-verify-XXXXXX".utf8CString)
         if let base = getenv("TMPDIR") { template = Array("\(String(cString: base))/sluice-verify-XXXXXX".utf8CString) }
         guard mkdtemp(&template) != nil else {

@@ -36,7 +36,7 @@ struct WhyCommand: ParsableCommand {
 
     private static func words(_ fate: RunReader.Fate, of record: String, blankLines: Int) -> String {
         func place(_ entry: JSONValue?) -> String {
-            "\(entry?["file"]?.textValue ?? "?"):\(entry?["line"]?.integerValue ?? 0)"
+            "\(Printable.name(entry?["file"]?.textValue ?? "?", most: Printable.longestLine)):\(entry?["line"]?.integerValue ?? 0)"
         }
         func numbers(_ entry: JSONValue, except known: [String]) -> [String] {
             entry.entries.filter { !known.contains($0.key) }.map {
@@ -49,7 +49,7 @@ struct WhyCommand: ParsableCommand {
             let doubt =
                 blankLines == 0
                 ? "" : " (or is blank: the input has \(blankLines) blank line\(blankLines == 1 ? "" : "s"))"
-            return "\(record) was kept\(doubt)"
+            return "\(Printable.name(record, most: Printable.longestLine)) was kept\(doubt)"
         case .kept(let entry?):
             return (["\(place(entry)) was kept"] + numbers(entry, except: ["file", "line"])).joined(separator: "\n")
         case .dropped(let entry):

@@ -118,7 +118,7 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
     /// The same error, with the file and line of the record concerned before its message.
     func located(in catalog: InputCatalog) -> EngineError {
         guard let ordinal = culprit?.ordinal, catalog.files.indices.contains(ordinal.file) else { return self }
-        return saying("\(catalog.files[ordinal.file].name):\(ordinal.line): \(message)")
+        return saying("\(catalog.files[ordinal.file].shown):\(ordinal.line): \(message)")
     }
 }
 

@@ -150,5 +150,4 @@ final class NearestCentres {
     }
 
     func norm(_ row: Int) -> Int32 { norms[row] }
-    var normBase: UnsafeMutablePointer<Int32> { norms.base }
 }

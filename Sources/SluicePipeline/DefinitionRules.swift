@@ -64,7 +64,8 @@ struct DefinitionRules {
     private mutating func checkValues() {
         let (input, output, memory) = (definition.input, definition.output, definition.memory)
         if memory < Self.leastMemory {
-            let meant = memory > 0 ? "; did you mean `\(memory)MiB`?" : ""
+            // A bare number of that size was meant in MiB.
+            let meant = memory > 0 && memory < 1 << 16 ? "; did you mean `\(memory)MiB`?" : ""
             report(.memory, "`memory` is \(memory) bytes, far less than any run takes\(meant)")
         }
         if input.files.isEmpty {

@@ -6,11 +6,14 @@ import Synchronization
 ///
 /// Run again and again, with the first, the second, the third, … call failing:
 ///
-///     for n in 1... {
-///         let faulty = FaultyFileSystem(failing: n, of: [.write, .flush], with: .error(ENOSPC)) options.fileSystem =
-///         faulty.fileSystem …run, and look at what is left… if !faulty.hasFailed { break } // there was no n-th call:
-///         all have been tested
-///     }
+/// ```swift
+/// for n in 1... {
+///     let faulty = FaultyFileSystem(failing: n, of: [.write, .flush], with: .error(ENOSPC))
+///     options.fileSystem = faulty.fileSystem
+///     // Run, and look at what is left.
+///     if !faulty.hasFailed { break }  // There was no n-th call: all have been tested.
+/// }
+/// ```
 ///
 /// Calls are counted over all threads, so with several threads the n-th call may differ from run to run. With one
 /// thread a run repeats the same calls.

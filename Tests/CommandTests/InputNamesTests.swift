@@ -22,6 +22,27 @@ import Testing
         #expect(space.names(in: "out") == [])
     }
 
+    /// What a run refuses before it reads anything, `check` and `plan` refuse, too.
+    @Test func checkFindsWhatARunRefuses() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", "{\"a\":1}\n")
+        try space.define(stages: Self.selecting)
+        let cases: [([String], String)] = [
+            (["--input", "-"], "can be read only once"),
+            (["--set", "output.directory=-"], "not standard output"),
+            (["--output", "."], "is in the output directory"),
+            (["--input", "one.jsonl", "--input", "two*.jsonl"], "`one.jsonl` does not exist"),
+            (["--input", "one.jsonl", "--input", "two*.jsonl"], "`two*.jsonl` matches no file"),
+        ]
+        for (arguments, words) in cases {
+            for command in ["check", "plan", "run"] {
+                let outcome = try space.sluice([command, "run.yaml"] + arguments)
+                #expect(outcome.status == 2, "\(command) \(arguments): \(outcome.errorText)")
+                #expect(outcome.errorText.contains(words), "\(command) \(arguments): \(outcome.errorText)")
+            }
+        }
+    }
+
     @Test func aPipeThatIsNeededOnce() throws {
         let space = try Workspace()
         guard mkfifo(space("pipe"), 0o600) == 0 else { throw Failure("no pipe") }

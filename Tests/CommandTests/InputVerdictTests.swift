@@ -16,6 +16,7 @@ import Testing
         ("xz", [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00, 1, 2, 3], "xz -dc"),
         ("zlib", [0x78, 0x9C, 0xAB, 0x56, 0x4A, 0x54, 0xB2, 0x32, 0x04, 0x00], "raw zlib data"),
         ("JSON over lines", Array("{\n  \"a\": 1\n}\n".utf8), "jq -c ."),
+        ("joined JSON", Array("{\"a\":1}{\"a\":2}\n{\"a\":3}{\"a\":4}\n".utf8), "jq -c ."),
         ("HTML", Array("<!DOCTYPE html>\n<html><body>Sign in</body></html>\n".utf8), "an HTML page"),
         ("UTF-16", [0xFF, 0xFE] + encoded("{\"a\": 1}\n", .utf16LittleEndian), "iconv -f UTF-16"),
         ("UTF-16 without a mark", encoded("{\"a\": 1}\n{\"a\": 2}\n", .utf16LittleEndian), "iconv -f UTF-16"),
@@ -23,6 +24,30 @@ import Testing
         ("Python", Array("{'a': 1}\n{'a': 2}\n".utf8), "json.dumps"),
         ("text", Array("Some words.\nSome more.\n".utf8), "plain text"),
     ]
+
+    /// One of several fields that no record has makes more records duplicates than meant.
+    @Test func aFieldOfTheDedupeThatNoRecordHas() throws {
+        let space = try Workspace()
+        try space.write(
+            "in.jsonl", "{\"prompt\":\"a\",\"completion\":\"x\"}\n{\"prompt\":\"b\",\"completion\":\"x\"}\n")
+        try space.define(input: ["dedupe: {on: [promt, completion]}"])
+        let mistyped = try space.sluice("run", "run.yaml")
+        #expect(mistyped.status == 3)
+        #expect(mistyped.errorText.contains("did you mean `prompt`?"), "\(mistyped.errorText)")
+        #expect(space.names(in: "out") == [])
+        // Without a similar name it is a warning: not every file has every field.
+        try space.define(input: ["dedupe: {on: [instruction, completion]}"])
+        let files = try space.run()
+        #expect(files.count("kept") == 1)
+        let warnings = files.manifest["warnings"]?.elements.compactMap(\.textValue) ?? []
+        #expect(warnings.contains { $0.contains("no record has the field `instruction`") }, "\(warnings)")
+        // A long record lacks it, too, and one record that has it is enough.
+        let long = "{\"completion\":\"\(String(repeating: "y", count: 400_000))\"}\n"
+        try space.write("in.jsonl", try readFile(space("in.jsonl")) + Array(long.utf8))
+        #expect(try space.run(["--force"]).manifest["warnings"]?.elements.count == 1)
+        try space.write("in.jsonl", try readFile(space("in.jsonl")) + Array("{\"instruction\":\"i\"}\n".utf8))
+        #expect(try space.run(["--force"]).manifest["warnings"]?.elements.count == 0)
+    }
 
     @Test(arguments: foreign)
     func namesWhatIsNoRecords(_ foreign: (name: String, bytes: [UInt8], words: String)) throws {

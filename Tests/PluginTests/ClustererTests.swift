@@ -68,6 +68,17 @@ import Testing
         #expect(many.labels.prefix(2000) == one.labels[...])
     }
 
+    /// A reservoir holds all records if it has every content, however often each one comes.
+    @Test(arguments: [(499, false), (500, true), (501, true)]) func copiesTakeNoRoom(room: Int, holdsAll: Bool) throws {
+        let vectors = clustered(500, dimension: 16, centres: 8)
+        let made = try cluster(
+            ["clusters": 8, "reservoir": .integer(room)], vectors + vectors, dimension: 16,
+            hashes: hashes(500) + hashes(500), size: 100)
+        let report = made.report["reservoir"]
+        #expect(report?["holds_all_records"] == .flag(holdsAll))
+        #expect((report?["met_with_probability"]?.realValue == 1) == holdsAll)
+    }
+
     @Test func theSampleIsUniform() throws {
         // A record's probability of being sampled does not depend on its position: each third of the input gets its
         // share.

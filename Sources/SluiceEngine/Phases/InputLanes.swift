@@ -54,7 +54,7 @@ extension InputPass {
             }
             if isBlocked { throw long.overflow }
             guard !isChanged, !digest.differs else { throw changed(number) }
-            try Self.checkLine(reader.nextLine - 1, of: file.name)
+            try Self.checkLine(reader.nextLine - 1, of: file.shown)
             parcel.read = digest.mark
             let offset = source.fileOffset
             progress.read(bytes: Int(offset > seen ? offset - seen : 0))
@@ -94,7 +94,7 @@ extension InputPass {
     func changed(_ number: Int) -> EngineError {
         EngineError(
             .data,
-            "\(catalog.files[number].name) changed while it was read, or since the run stopped; start over when nothing writes to it",
+            "\(catalog.files[number].shown) changed while it was read, or since the run stopped; start over when nothing writes to it",
             remedies: [.restart])
     }
 
@@ -148,19 +148,20 @@ extension InputPass {
         _ file: InputCatalog.File, _ digest: FileDigest, _ gate: WindowGate
     ) throws -> any ByteSource {
         do throws(IOFailure) {
-            return try fileSystem.openInput(
-                file.path,
-                options: InputOptions(
-                    windowLogMax: windowLogMax, digest: digest, gate: gate,
-                    readAheadFrames: shares.readAhead / MemoryShares.perFrameAhead, readAheadBytes: shares.readAhead))
+            var options = InputOptions(
+                windowLogMax: windowLogMax, digest: digest, gate: gate,
+                readAheadFrames: shares.readAhead / MemoryShares.perFrameAhead, readAheadBytes: shares.readAhead)
+            options.isStopped = isStopped
+            return try fileSystem.openInput(file.path, options: options)
         } catch {
             throw engineError(error, file, nil)
         }
     }
 
     private func engineError(_ failure: IOFailure, _ file: InputCatalog.File, _ reader: BlockReader?) -> EngineError {
+        if failure.code == .stopped { return .stopped }
         var failure = failure
-        failure.path = file.path == "-" ? "standard input" : file.name
+        failure.path = file.path == "-" ? "standard input" : file.shown
         var isTooLarge = false
         if failure.code == .windowTooLarge {
             let window = failure.window ?? .max

@@ -4,7 +4,7 @@ import SluiceIO
 /// Long records, one at a time: no memory that grows with one is kept afterwards, and nothing is copied unnecessarily.
 extension InputPass {
     /// Checks the only line of a block, as `parse` does for many.
-    func parseLong(_ parcel: Parcel, _ line: RawLine, _ extractor: Extractor) {
+    func parseLong(_ parcel: Parcel, _ line: RawLine, _ extractor: Extractor) throws(EngineError) {
         let bytes = parcel.raw.bytes(of: line)
         defer { extractor.json.shrink() }
         let found: LoneFields
@@ -26,6 +26,7 @@ extension InputPass {
             parcel.hashes.append(hash(bytes, found, parcel))
         }
         guard keepsFields else { return }
+        guard UInt32(exactly: found.bytes.count) != nil else { throw FieldColumns.tooLong }
         parcel.fields = FieldTable(paths: fields)
         parcel.fields.arena = found.bytes
         parcel.fields.entries = found.places.map {
@@ -44,14 +45,20 @@ extension InputPass {
         return true
     }
 
-    private func isKeyed(_ found: LoneFields) -> Bool {
-        dedupeFields.contains { found.places[$0].kind != .missing }
+    /// Whether the record has a dedupe field; counts those that it lacks.
+    private func isKeyed(_ found: LoneFields, _ parcel: Parcel) -> Bool {
+        var missing = 0
+        for (number, field) in dedupeFields.enumerated() where found.places[field].kind == .missing {
+            parcel.account.countLacking(number)
+            missing += 1
+        }
+        return missing < dedupeFields.count
     }
 
     /// The hash of the bytes that `key` returns, without joining them.
     private func hash(_ line: UnsafeRawBufferPointer, _ found: LoneFields, _ parcel: Parcel) -> ContentHash {
         guard !dedupeFields.isEmpty else { return XXHash.hash128(line) }
-        guard isKeyed(found) else {
+        guard isKeyed(found, parcel) else {
             parcel.account.unkeyed += 1
             return XXHash.hash128(line)
         }
@@ -62,7 +69,7 @@ extension InputPass {
 
     /// Joins the content that the dedupe compares, in the parcel.
     private func appendKey(_ line: UnsafeRawBufferPointer, _ found: LoneFields, to parcel: Parcel) {
-        if dedupeFields.isEmpty || !isKeyed(found) {
+        if dedupeFields.isEmpty || !isKeyed(found, parcel) {
             if !dedupeFields.isEmpty { parcel.account.unkeyed += 1 }
             parcel.keys.reserveCapacity(parcel.keys.count + line.count)
             parcel.keys.append(contentsOf: line)

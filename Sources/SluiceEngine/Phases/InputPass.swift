@@ -18,6 +18,8 @@ final class InputPass: @unchecked Sendable {
     let dedupeFields: [Int]
     let keepsFields: Bool
     let keepsKeys: Bool
+    /// Asked while an input has no bytes to read.
+    let isStopped: @Sendable () -> Bool
     let shares: MemoryShares
     let long: LongRecords
     let windowLogMax: Int
@@ -56,8 +58,10 @@ final class InputPass: @unchecked Sendable {
         catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
         fileSystem: FileSystem, progress: ProgressMeter, shares: MemoryShares,
         from checkpoint: Checkpoint? = nil, expecting expected: [Int: Checkpoint.FileFacts] = [:],
-        replays: Bool = false, table: Int = 0, keepsKeys: Bool = false
+        replays: Bool = false, table: Int = 0, keepsKeys: Bool = false,
+        isStopped: @escaping @Sendable () -> Bool = { false }
     ) {
+        self.isStopped = isStopped
         self.shares = shares
         long = LongRecords(bytes: shares.long, table: min(table, shares.dedupe), mostTable: table, shares.copies)
         windowLogMax = min(
@@ -98,7 +102,7 @@ final class InputPass: @unchecked Sendable {
         defer { extractors.giveBack(extractor) }
         let raw = parcel.raw
         if raw.isLong, let line = raw.lines.first {
-            parseLong(parcel, line, extractor)
+            try parseLong(parcel, line, extractor)
             account(parcel)
             return
         }
@@ -167,8 +171,13 @@ final class InputPass: @unchecked Sendable {
     ) -> UnsafeRawBufferPointer {
         guard !dedupeFields.isEmpty else { return line }
         let row = arena.rows - 1
+        var missing = 0
+        for (number, field) in dedupeFields.enumerated() where arena.kind(row, field) == .missing {
+            parcel.account.countLacking(number)
+            missing += 1
+        }
         // Records that lack all dedupe fields are not duplicates of each other; compare their whole lines.
-        guard dedupeFields.contains(where: { arena.kind(row, $0) != .missing }) else {
+        guard missing < dedupeFields.count else {
             parcel.account.unkeyed += 1
             return line
         }
@@ -219,7 +228,7 @@ final class InputPass: @unchecked Sendable {
     /// - Throws: `EngineError` with code `.data`.
     func refuseFaults(_ parcel: Parcel) throws(EngineError) {
         guard spec.malformed == .fail else { return }
-        let name = catalog.files[parcel.file].name
+        let name = catalog.files[parcel.file].shown
         let long = parcel.raw.overlong.first
         if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
             throw EngineError(
@@ -240,7 +249,7 @@ final class InputPass: @unchecked Sendable {
         guard let allowed = spec.maxMalformed, !allowed.isShare else { return }
         let limit = allowed.resolve(of: 0)
         guard before + parcel.account.quarantined > limit else { return }
-        let name = catalog.files[parcel.file].name
+        let name = catalog.files[parcel.file].shown
         let index = limit - before
         let (line, message) =
             index < parcel.faults.count

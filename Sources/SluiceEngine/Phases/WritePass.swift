@@ -127,13 +127,13 @@ final class WritePass: @unchecked Sendable {
         if let next = try cursor.next() {
             throw EngineError(
                 .data,
-                "\(input.catalog.files[next.ordinal.file].name):\(next.ordinal.line): the line has disappeared since the first reading; the input changed while it was read"
+                "\(input.catalog.files[next.ordinal.file].shown):\(next.ordinal.line): the line has disappeared since the first reading; the input changed while it was read"
             )
         }
         if let next = ledger.nextOrdinal {
             throw EngineError(
                 .data,
-                "\(input.catalog.files[next.file].name):\(next.line): the line has disappeared since the first reading; the input changed while it was read"
+                "\(input.catalog.files[next.file].shown):\(next.line): the line has disappeared since the first reading; the input changed while it was read"
             )
         }
     }

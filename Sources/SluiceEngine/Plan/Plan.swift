@@ -58,9 +58,11 @@ public struct Plan: Sendable {
         _ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil
     ) throws {
         let chain = try StageChain(definition, registry: registry)
+        try RunDirectory.checkName(definition.output.directory)
         let catalog = try InputCatalog(definition.input, fileSystem: .local)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
         try catalog.checkReadings(pieces)
+        try catalog.refuseInputs(in: definition.output.directory)
         warnings = catalog.warnings
         memory = definition.memory
         smallestMemory = try chain.smallestBudget(definition, threads: fewest ?? threads)
@@ -95,18 +97,16 @@ public struct Plan: Sendable {
         disk = Disk(work: spills.bytes, outputs: kept + records * Spills.packedLedgerLine)
     }
 
-    /// Checks that all inputs exist. Reads none of them.
+    /// Checks all that a run refuses before it reads anything.
     ///
-    /// - Throws: `EngineError`: a path that does not exist, a pattern without a match, a folder.
-    public static func checkInputs(_ definition: Definition) throws {
-        _ = try InputCatalog(definition.input, fileSystem: .local)
-    }
-
-    /// Compares the declared needs of the stages with the budget. Doesn't look at the input.
-    ///
-    /// - Throws: `EngineError` for invalid options of a stage, or if the budget is too small.
-    public static func checkMemory(_ definition: Definition, registry: Registry, threads: Int) throws {
-        _ = try StageChain(definition, registry: registry).work(definition, threads: threads)
+    /// - Throws: `EngineError`: an input that is missing, is a folder, lies in the output directory or would be read
+    ///   twice although it can't; invalid options of a stage; a budget that is too small.
+    public static func check(_ definition: Definition, registry: Registry, threads: Int) throws {
+        try RunDirectory.checkName(definition.output.directory)
+        let catalog = try InputCatalog(definition.input, fileSystem: .local)
+        let (pieces, _) = try StageChain(definition, registry: registry).work(definition, threads: threads)
+        try catalog.checkReadings(pieces)
+        try catalog.refuseInputs(in: definition.output.directory)
     }
 
     /// The most threads that fit into the budget, at least 1.

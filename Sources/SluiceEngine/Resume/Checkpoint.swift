@@ -206,6 +206,7 @@ extension Account {
         .object([
             .init("read", .integer(read)), .init("kept", .integer(kept)), .init("blank", .integer(blank)),
             .init("unkeyed", .integer(unkeyed)), .init("collisions", .integer(collisions)),
+            .init("lacking", .list(lacking.map { .integer($0) })),
             .init(
                 "drops",
                 .list(
@@ -233,6 +234,9 @@ extension Account {
         (self.read, self.kept, self.blank) = (read, kept, blank)
         unkeyed = report["unkeyed"]?.integerValue ?? 0
         collisions = report["collisions"]?.integerValue ?? 0
+        for (field, count) in (report["lacking"]?.elements ?? []).enumerated() {
+            countLacking(field, count.integerValue ?? 0)
+        }
         for drop in report["drops"]?.elements ?? [] {
             let parts = drop.elements
             guard parts.count == 3, let stage = parts[0].textValue, let reason = parts[1].textValue,

@@ -8,12 +8,13 @@ final class Checkpoints: @unchecked Sendable {
 
     /// A shard of columns, and with it a checkpoint, ends at the first block end at or past this many bytes of input.
     let segmentBytes: Int
-    private let file: CheckpointFile
+    /// Nil if the run can't be resumed.
+    private let file: CheckpointFile?
     private let interval: Double
     private var last = monotonicSeconds()
 
     /// - Parameter interval: seconds between checkpoints of a pass that writes no columns.
-    init(file: CheckpointFile, segmentBytes: Int, interval: Double) {
+    init(file: CheckpointFile?, segmentBytes: Int, interval: Double) {
         self.file = file
         self.segmentBytes = segmentBytes
         self.interval = interval
@@ -22,12 +23,13 @@ final class Checkpoints: @unchecked Sendable {
     /// Whether a checkpoint is due. This depends on the clock; no result depends on it.
     var isDue: Bool {
         let now = monotonicSeconds()
-        guard now - last >= interval else { return false }
+        guard file != nil, now - last >= interval else { return false }
         last = now
         return true
     }
 
     func write(_ checkpoint: Checkpoint, _ outputs: Outputs) throws {
+        guard let file else { return }
         var checkpoint = checkpoint
         for (index, stream) in outputs.all.enumerated() {
             try stream.flush()

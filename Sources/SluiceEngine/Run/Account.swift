@@ -10,6 +10,8 @@ struct Account: Sendable, Equatable {
     var blank = 0
     /// Records that lack all dedupe fields, so that their complete lines were compared.
     var unkeyed = 0
+    /// For each dedupe field, the records that lack it; empty if none lacks any.
+    private(set) var lacking: [Int] = []
     /// Records with the hash of an earlier record but another content; only if contents are compared.
     var collisions = 0
     /// Records dropped, by stage and reason.
@@ -44,6 +46,12 @@ struct Account: Sendable, Equatable {
         faults[code, default: 0] += count
     }
 
+    /// Counts records that lack the dedupe field number `field`.
+    mutating func countLacking(_ field: Int, _ count: Int = 1) {
+        while lacking.count <= field { lacking.append(0) }
+        lacking[field] += count
+    }
+
     /// Adds lines to the counts of a file.
     mutating func countOdd(_ lines: OddLines, of file: Int) {
         guard lines != OddLines() else { return }
@@ -61,6 +69,7 @@ struct Account: Sendable, Equatable {
         blank += other.blank
         unkeyed += other.unkeyed
         collisions += other.collisions
+        for (field, count) in other.lacking.enumerated() { countLacking(field, count) }
         for (file, lines) in other.oddLines { countOdd(lines, of: file) }
         drops.merge(other.drops, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)

@@ -20,7 +20,9 @@ final class Execution {
         checkpointFile = CheckpointFile(
             path: "\(run.work)/\(RunDirectory.checkpointName)", fileSystem: run.fileSystem)
         checkpoints = Checkpoints(
-            file: checkpointFile, segmentBytes: run.options.segmentBytes, interval: run.options.checkpointSeconds)
+            // What a pipe has given is gone.
+            file: run.catalog.stream == nil ? checkpointFile : nil, segmentBytes: run.options.segmentBytes,
+            interval: run.options.checkpointSeconds)
         diskDedupe = DiskDedupe(run)
         findings = RunFindings(run)
     }

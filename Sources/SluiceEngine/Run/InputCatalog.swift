@@ -16,6 +16,9 @@ package struct InputCatalog: Sendable {
         package let modified: Int64
         /// Whether it can be read only once: standard input, a pipe, a device.
         package let isStream: Bool
+
+        /// The name as messages show it.
+        package var shown: String { Printable.name(name, most: Printable.longestLine) }
     }
 
     package let files: [File]
@@ -34,16 +37,24 @@ package struct InputCatalog: Sendable {
             return
         }
         var paths: Set<String> = []
+        var missing: [String] = []
         for pattern in input.files {
             guard pattern != "-" else {
                 throw EngineError(.definition, "standard input `-` can't be mixed with files; name one or the other")
             }
             let matches = Self.expand(pattern)
-            guard !matches.isEmpty else {
-                let what = Self.isPattern(pattern) ? "matches no file" : "does not exist"
-                throw EngineError(.definition, "input `\(Printable.name(pattern))` \(what); check the name")
+            if matches.isEmpty {
+                missing.append(
+                    "input `\(Printable.name(pattern))` \(Self.isPattern(pattern) ? "matches no file" : "does not exist")"
+                )
             }
             paths.formUnion(matches)
+        }
+        guard missing.isEmpty else {
+            let list = missing.prefix(Self.named).joined(separator: "\n")
+            let more = missing.count > Self.named ? "\nand \(missing.count - Self.named) more" : ""
+            throw EngineError(
+                .definition, "\(list)\(more); check the name\(missing.count == 1 ? "" : "s")")
         }
         var files: [File] = []
         var known: [FileIdentity: String] = [:]
@@ -127,6 +138,9 @@ package struct InputCatalog: Sendable {
         )
     }
     package var totalSize: UInt64 { files.reduce(0) { $0 + $1.size } }
+
+    /// The most missing inputs named in a message.
+    private static let named = 10
 
     static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
 

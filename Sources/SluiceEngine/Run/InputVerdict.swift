@@ -15,9 +15,8 @@ struct InputVerdict {
     private static let named = 5
 
     /// - Returns: the warnings.
-    /// - Throws: `EngineError` with code `.data` if too much of the input is malformed, or if no record has any field
-    ///   that the
-    /// dedupe compares.
+    /// - Throws: `EngineError` with code `.data` if too much of the input is malformed, if no record has any field that
+    ///   the dedupe compares, or if one of these fields seems to be a typing error.
     func warnings() throws(EngineError) -> [String] {
         try checkMalformed()
         var warnings = catalog.warnings
@@ -29,6 +28,7 @@ struct InputVerdict {
                 "\(files.count - Self.named) more input files have no records; their lines are in the quarantine")
         }
         if let warning = try unkeyed() { warnings.append(warning) }
+        warnings += try neverThere()
         return warnings
     }
 
@@ -89,7 +89,7 @@ struct InputVerdict {
         guard account.unkeyed > 0, case .fields(let paths)? = spec.dedupe?.on else { return nil }
         let names = paths.map(\.description)
         let asked = names.map { "`\(Printable.name($0))`" }.joined(separator: ", ")
-        let field = names.count == 1 ? "the field \(asked)" : "one of the fields \(asked)"
+        let field = names.count == 1 ? "the field \(asked)" : "any of the fields \(asked)"
         guard account.unkeyed < account.read - account.quarantined else {
             let near = names.compactMap { Registry.nearest(to: $0, in: fieldNames) }.first
             let guess = near.map { "; did you mean `\(Printable.name($0))`?" } ?? ""
@@ -104,6 +104,28 @@ struct InputVerdict {
             ? "1 record does not have \(field); its whole line was compared instead"
             : "\(account.unkeyed) records do not have \(field); their whole lines were compared instead"
         return "dedupe: \(found)\(fieldNames.listed)"
+    }
+
+    /// A field that no record has leaves the comparison to the others, so more records count as duplicates than meant.
+    ///
+    /// - Returns: warnings.
+    /// - Throws: if records have a field with nearly the same name.
+    private func neverThere() throws(EngineError) -> [String] {
+        guard case .fields(let paths)? = spec.dedupe?.on, account.read > account.quarantined else { return [] }
+        let records = account.read - account.quarantined
+        guard account.unkeyed < records else { return [] }
+        var warnings: [String] = []
+        for (path, lacking) in zip(paths, account.lacking) where lacking == records {
+            let name = Printable.name(path.description)
+            if let near = Registry.nearest(to: path.description, in: fieldNames) {
+                throw EngineError(
+                    .data,
+                    "no record has the field `\(name)` of `input.dedupe.on`; did you mean `\(Printable.name(near))`? If not, remove it: only the other fields would be compared"
+                )
+            }
+            warnings.append("dedupe: no record has the field `\(name)`; only the other fields were compared")
+        }
+        return warnings
     }
 }
 

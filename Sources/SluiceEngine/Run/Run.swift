@@ -78,11 +78,7 @@ public final class Run {
         self.options = options
         self.progress = progress
         catalog = try InputCatalog(definition.input, fileSystem: options.fileSystem)
-        guard Path.name(of: definition.output.directory) != "-" else {
-            throw EngineError(
-                .definition,
-                "a run writes a directory of several files, not standard output; give a name other than `-`")
-        }
+        try RunDirectory.checkName(definition.output.directory)
     }
 
     /// Runs to the end.
@@ -124,7 +120,7 @@ public final class Run {
             directory.clear(keepWork: options.keepWork)
             return RunResult(manifest: manifest, wasComplete: false)
         } catch {
-            throw failed(EngineError(any: error).located(in: catalog), start, directory)
+            throw failed(error, start, directory)
         }
     }
 
@@ -138,20 +134,23 @@ public final class Run {
             if case .fresh(let reason?) = start { options.notice(reason) }
             return start
         } catch {
+            let isRemoved = (try? directory.isRemoved(error)) ?? false
             directory.letGo()
-            throw EngineError(any: error)
+            throw isRemoved ? Self.removed(directory.path) : EngineError(any: error)
         }
+    }
+
+    private static func removed(_ directory: String) -> EngineError {
+        EngineError(.resources, "\(directory): the output directory was removed during the run")
     }
 
     /// The error of a failed run, after work that the next run can't use has been removed.
     private func failed(
-        _ failure: EngineError, _ start: RunDirectory.Start, _ directory: borrowing RunDirectory
+        _ error: any Error, _ start: RunDirectory.Start, _ directory: borrowing RunDirectory
     ) -> EngineError {
+        let failure = EngineError(any: error).located(in: catalog)
         do {
-            guard try options.fileSystem.status(of: directory.path) != nil else {
-                return EngineError(
-                    .resources, "\(directory.path): the output directory was removed during the run")
-            }
+            if try directory.isRemoved(error) { return Self.removed(directory.path) }
             if try directory.result.isCommitted() {
                 return failure.keeping(KeptWork(directory: directory.path, records: nil))
             }

@@ -78,7 +78,8 @@ final class RunContext: Sendable {
             catalog: catalog, spec: definition.input, stageFields: stageFields,
             limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
             fileSystem: options.fileSystem, progress: progress, shares: shares, from: checkpoint, expecting: expected,
-            replays: table > 0, table: table, keepsKeys: table > 0 && comparesContents)
+            replays: table > 0, table: table, keepsKeys: table > 0 && comparesContents,
+            isStopped: options.isStopped)
     }
 
     /// Takes the transforms at the beginning of `work`.

@@ -76,6 +76,14 @@ package struct RunDirectory: ~Copyable {
 
     // MARK: Before a run
 
+    static func checkName(_ path: String) throws(EngineError) {
+        guard Path.name(of: path) != "-" else {
+            throw EngineError(
+                .definition,
+                "a run writes a directory of several files, not standard output; give a name other than `-`")
+        }
+    }
+
     /// Prepares the directory: publishes a result that a stopped process committed, refuses to replace anything unless
     /// requested, and creates an empty work folder or finds one to resume from. An existing result stays in place.
     func prepare(_ request: Request) throws -> Start {
@@ -96,18 +104,19 @@ package struct RunDirectory: ~Copyable {
             try refuseOthers(names, request.identity)
         }
         if names.contains(Self.workName) { try removeWork() }
-        try makeWork(request.work)
+        try makeWork(request.adoptsWork ? request.work : nil)
         return .fresh(because: reason)
     }
 
-    private func makeWork(_ plan: JSONValue) throws(IOFailure) {
+    /// - Parameter plan: nil if nothing can resume the run, since its input can be read only once.
+    private func makeWork(_ plan: JSONValue?) throws(IOFailure) {
         try fileSystem.makeFolder(workPath)
         // In one step, so that a stop never leaves other files in an unmarked folder.
         _ = try fileSystem.create(markPath)
         try fileSystem.makeFolder(result.folder)
         try fileSystem.flushFolder(path)
         // This flushes the work folder, too.
-        try fileSystem.write(Array(plan.prettyJSON.utf8), to: planPath)
+        if let plan { try fileSystem.write(Array(plan.prettyJSON.utf8), to: planPath) }
     }
 
     private func isWorkOurs() throws(IOFailure) -> Bool {
@@ -140,7 +149,7 @@ package struct RunDirectory: ~Copyable {
     /// The reason why a resume starts over although work exists.
     private func uselessWork(_ names: [String], _ request: Request) throws(IOFailure) -> String? {
         guard names.contains(Self.workName), request.adoptsWork, try report(planPath) == nil,
-            try fileSystem.status(of: "\(workPath)/\(Self.checkpointName)") != nil
+            try hasCheckpoint()
         else { return nil }
         return
             "\(planPath) is missing or damaged, so the plan of the work files next to it is unknown; the run starts over"
@@ -158,6 +167,16 @@ package struct RunDirectory: ~Copyable {
         if try keptWork() != nil {
             throw EngineError(.definition, "\(path) holds an unfinished run.", remedies: [.resume, .restart])
         }
+        if try hasCheckpoint() {
+            throw EngineError(
+                .definition,
+                "\(path) holds an unfinished run whose plan, \(planPath), is missing or damaged; it can't be resumed.",
+                remedies: [.otherDirectory, .restart])
+        }
+    }
+
+    private func hasCheckpoint() throws(IOFailure) -> Bool {
+        try fileSystem.status(of: "\(workPath)/\(Self.checkpointName)") != nil
     }
 
     /// Refuses result files without a `run.json`.
@@ -183,12 +202,19 @@ package struct RunDirectory: ~Copyable {
 
     // MARK: After a run
 
+    /// Whether an error shows that somebody removes the directory: a file is gone that this run made, and so is the plan.
+    /// The directory itself may go last.
+    func isRemoved(_ error: any Error) throws(IOFailure) -> Bool {
+        if try fileSystem.status(of: path) == nil { return true }
+        guard let failure = error as? IOFailure, failure.errno == ENOENT, failure.path.hasPrefix("\(path)/") else {
+            return false
+        }
+        return try fileSystem.status(of: planPath) == nil
+    }
+
     /// The work from which a run that stops now, or stopped before, can resume; nil if it would start over.
     func keptWork() throws -> KeptWork? {
-        guard let plan = try report(planPath),
-            // Standard input can't be read twice.
-            plan["inputs"]?.elements.first?["file"]?.textValue != "-"
-        else { return nil }
+        guard try report(planPath) != nil else { return nil }
         let checkpoint = CheckpointFile(path: "\(workPath)/\(Self.checkpointName)", fileSystem: fileSystem)
         if try fileSystem.status(of: checkpoint.path) != nil {
             // A damaged checkpoint is reported when it is used.

@@ -94,7 +94,8 @@ public struct RunReader: Sendable {
         let index = try fileIndex(file)
         let lines = manifest["inputs"]?.elements[index]["lines"]?.integerValue ?? 0
         guard line >= 1, line <= lines else {
-            throw EngineError(.definition, "\(names[index]) has \(lines) lines; there is no line \(line)")
+            throw EngineError(
+                .definition, "\(Printable.name(names[index])) has \(lines) lines; there is no line \(line)")
         }
         do {
             let found = try fate(Ordinal(file: index, line: line))
@@ -112,7 +113,7 @@ public struct RunReader: Sendable {
         if let entry = try find(ordinal, in: ResultFile.quarantine) { return .quarantined(entry) }
         guard manifest.outputNames.contains(ResultFile.picks) else { return .kept(nil) }
         guard let entry = try find(ordinal, in: ResultFile.picks) else {
-            throw EngineError(.definition, "\(names[ordinal.file]):\(ordinal.line) is a blank line")
+            throw EngineError(.definition, "\(Printable.name(names[ordinal.file])):\(ordinal.line) is a blank line")
         }
         return .kept(entry)
     }
@@ -124,10 +125,11 @@ public struct RunReader: Sendable {
             if matches.count > 1 {
                 throw EngineError(
                     .definition,
-                    "`\(file)` may be \(matches.map { names[$0] }.joined(separator: " or ")); give more of the path")
+                    "`\(Printable.name(file))` may be \(matches.prefix(5).map { Printable.name(names[$0]) }.joined(separator: " or ")); give more of the path"
+                )
             }
-            let near = Registry.nearest(to: file, in: names).map { "; did you mean `\($0)`?" } ?? ""
-            throw EngineError(.definition, "the run did not read a file `\(file)`\(near)")
+            let near = Registry.nearest(to: file, in: names).map { "; did you mean `\(Printable.name($0))`?" } ?? ""
+            throw EngineError(.definition, "the run did not read a file `\(Printable.name(file))`\(near)")
         }
         return index
     }

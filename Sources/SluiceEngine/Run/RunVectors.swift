@@ -259,7 +259,7 @@ private final class PoolReading: @unchecked Sendable {
                 $0["file"]?.textValue == catalog.files[index].name
             }
             guard entry?["content"]?.textValue == "xxh3-128:" + hexadecimal(read.hash) else {
-                throw EngineError(.data, "\(path): input \(catalog.files[index].name) is not the file that was read")
+                throw EngineError(.data, "\(path): input \(catalog.files[index].shown) is not the file that was read")
             }
         }
         let kept = manifest["counts"]?["kept"]?.integerValue ?? 0

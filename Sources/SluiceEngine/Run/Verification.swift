@@ -83,12 +83,17 @@ extension RunReader {
                 result.unchecked.append("the input, which was standard input")
                 continue
             }
-            count += 1
             let file = name.hasPrefix("/") || folder.isEmpty ? name : "\(folder)/\(name)"
+            let shown = Printable.name(name, most: Printable.longestLine)
             do throws(IOFailure) {
+                if let status = try fileSystem.status(of: file), !status.isRegularFile, !status.isFolder {
+                    result.unchecked.append("the input \(shown), which can be read only once")
+                    continue
+                }
+                count += 1
                 let found = try fileSystem.digest(of: file).hash
                 if "xxh3-128:" + hexadecimal(found) != input["content"]?.textValue {
-                    result.faults.append("input \(name) is not the file that was read")
+                    result.faults.append("input \(shown) is not the file that was read")
                 }
             } catch {
                 result.faults.append("input \(error)")
@@ -178,13 +183,25 @@ extension RunReader {
             return
         }
         result.checked.append("the radius of `\(name)`")
-        guard let bound = stage["lower_bound"]?.realValue else { return }
-        let factor = stage["factor"]?.realValue
-        let fits = bound > 0 ? factor == radius / bound : factor == (radius == 0 ? 1 : nil)
-        if !fits || bound > radius {
-            result.faults.append("the factor of `\(name)` is not its radius divided by its lower bound")
+        let groups = (stage["per_group"]?.elements ?? []).filter { $0["lower_bound"] != nil }
+        guard stage["lower_bound"] != nil || !groups.isEmpty else { return }
+        if !([stage] + groups).allSatisfy(Self.hasItsFactor) {
+            result.faults.append("a factor of `\(name)` is not its radius divided by its lower bound")
         }
-        result.unchecked.append("the lower bound of `\(name)`")
+        let farthestGroup = groups.compactMap { $0["radius"]?.realValue }.max() ?? radius
+        if farthestGroup > radius || groups.count == stage["groups"]?.integerValue && farthestGroup != radius {
+            result.faults.append("the radii of the groups of `\(name)` do not agree with its largest radius")
+        }
+        result.unchecked.append(groups.isEmpty ? "the lower bound of `\(name)`" : "the lower bounds of `\(name)`")
+    }
+
+    /// Whether the factor of a certificate is its radius divided by its lower bound; true without one.
+    private static func hasItsFactor(_ certificate: JSONValue) -> Bool {
+        guard let bound = certificate["lower_bound"]?.realValue, let radius = certificate["radius"]?.realValue else {
+            return true
+        }
+        let factor = certificate["factor"]?.realValue
+        return bound <= radius && (bound > 0 ? factor == radius / bound : factor == (radius == 0 ? 1 : nil))
     }
 }
 

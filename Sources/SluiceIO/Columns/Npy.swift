@@ -193,8 +193,6 @@ public final class NpyReader<Element: NpyElement>: Sendable {
     }
 
     /// Reads `numbers.count / width` rows, starting at `row`.
-    ///
-    /// - Throws: `.wrongColumn` if a value is not finite.
     public func read(row: Int, into numbers: UnsafeMutableBufferPointer<Element>) throws(IOFailure) {
         precondition(width > 0 && numbers.count % width == 0, "only whole rows can be read")
         precondition(row >= 0 && row + numbers.count / width <= rows, "row out of range")
@@ -202,12 +200,6 @@ public final class NpyReader<Element: NpyElement>: Sendable {
         let bytes = UnsafeMutableRawBufferPointer(numbers)
         guard try file.read(into: bytes, at: at) == bytes.count else {
             throw WorkFooter.broken(path, at, "it was truncated while being read")
-        }
-        guard Element.npyType.isFloat else { return }
-        for (i, number) in numbers.enumerated() where !isFinite(number) {
-            throw IOFailure(
-                .wrongColumn, path: path, offset: at + UInt64(i * Element.npyType.size),
-                found: "row \(row + i / width), column \(i % width) is \(number), not a finite number")
         }
     }
 
@@ -238,15 +230,6 @@ public final class NpyReader<Element: NpyElement>: Sendable {
             try read(row: row, into: part)
             try body(row, UnsafeBufferPointer(part))
             row += count
-        }
-    }
-
-    @inline(__always)
-    private func isFinite(_ number: Element) -> Bool {
-        switch number {
-        case let float as Float: float.isFinite
-        case let double as Double: double.isFinite
-        default: true
         }
     }
 }

@@ -19,6 +19,8 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
         public static let locked = Code("locked")
         /// The stream ends inside a frame or member.
         public static let truncatedStream = Code("truncatedStream")
+        /// The caller asked to stop while a read waited for bytes.
+        public static let stopped = Code("stopped")
         public static let corruptStream = Code("corruptStream")
         /// A zstd frame needs more memory than allowed.
         public static let windowTooLarge = Code("windowTooLarge")
@@ -28,7 +30,7 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
         public static let malformedArray = Code("malformedArray")
         /// One of our files has a wrong header, footer or checksum.
         public static let corruptWorkFile = Code("corruptWorkFile")
-        /// A column file with another type or shape than expected, or with values that aren't finite.
+        /// A column file with another type or shape than expected.
         public static let wrongColumn = Code("wrongColumn")
     }
 

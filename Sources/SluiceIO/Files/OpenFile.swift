@@ -21,6 +21,16 @@ public struct OpenFile: ~Copyable, Sendable {
 
     deinit { if owned { close(descriptor) } }
 
+    /// Whether a read would return at once: with bytes, the end of the stream, or an error.
+    ///
+    /// - Parameter milliseconds: how long to wait for that.
+    func hasBytes(within milliseconds: Int32) -> Bool {
+        var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        let ready = poll(&state, 1, milliseconds)
+        // What can't be polled is read: then the read tells what is wrong.
+        return ready > 0 || ready < 0 && errno != EINTR
+    }
+
     /// Reads up to `buffer.count` bytes; 0 at the end.
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
         let (limit, _) = try fileSystem.allow(.read, path)

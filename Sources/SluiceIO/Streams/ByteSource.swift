@@ -60,6 +60,9 @@ public struct InputOptions: Sendable {
     public var readAheadFrames: Int
     /// The most bytes for frames read ahead, in both forms.
     public var readAheadBytes: Int
+    /// Asked while a pipe or terminal has no bytes to read; if it returns true, the read fails with `.stopped`. Nil if
+    /// such a read may wait for ever.
+    public var isStopped: (@Sendable () -> Bool)?
 
     public init(
         windowLogMax: Int = 27, bufferBytes: Int = 256 << 10, digest: FileDigest? = nil, gate: WindowGate? = nil,
@@ -84,6 +87,7 @@ extension FileSystem {
     public func openInput(_ path: String, options: InputOptions = InputOptions()) throws(IOFailure) -> any ByteSource {
         let input = RawInput(
             file: try openForReading(path), capacity: options.bufferBytes, range: nil, digest: options.digest)
+        if let isStopped = options.isStopped, try !input.file.status().isRegularFile { input.isStopped = isStopped }
         return try makeSource(input, options: options, named: path)
     }
 
@@ -152,6 +156,8 @@ final class RawInput {
     /// The file position of `end`.
     private var position: UInt64
     private(set) var atEnd = false
+    /// Asked while there are no bytes to read; nil if a read may wait for ever.
+    var isStopped: (@Sendable () -> Bool)?
 
     var path: String { file.path }
     var available: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer[start..<end]) }
@@ -192,12 +198,21 @@ final class RawInput {
                 room == 0
                 ? 0 : try file.read(into: UnsafeMutableRawBufferPointer(rebasing: target[..<room]), at: position)
         } else {
+            try waitForBytes()
             got = try file.read(into: target)
         }
         if got == 0 { atEnd = true }
         digest?.update(UnsafeRawBufferPointer(rebasing: target[..<got]))
         position += UInt64(got)
         return got
+    }
+
+    /// Waits until a read would not wait.
+    private func waitForBytes() throws(IOFailure) {
+        guard let isStopped else { return }
+        while !file.hasBytes(within: 100) {
+            if isStopped() { throw IOFailure(.stopped, path: path, found: "reading was stopped") }
+        }
     }
 
     func usedDirectly() { start = 0; end = 0 }

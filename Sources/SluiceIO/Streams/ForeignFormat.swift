@@ -1,7 +1,7 @@
 /// The format of a file without JSON records, recognised by its first bytes.
 public enum ForeignFormat: String, Sendable, CaseIterable {
     case parquet, arrow, avro, bzip2, xz, lz4, zlib, zip, sevenZip = "7z", tar, sqlite, pdf, gitLFS = "git-lfs", utf16
-    case html, xml, prettyJSON = "pretty-json", python, csv, tsv, text, binary
+    case html, xml, prettyJSON = "pretty-json", joinedJSON = "joined-json", python, csv, tsv, text, binary
 
     /// Guesses the format from the first bytes of the unpacked content; 4 KiB are enough. Nil if there are none.
     ///
@@ -51,6 +51,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         if lower.hasPrefix("<?xml") || lower.hasPrefix("<!--") { return .xml }
         if first.hasPrefix("{'") || first.hasPrefix("{\"") && first.contains(": None") { return .python }
         if first.hasPrefix("{") || first.hasPrefix("[") {
+            if first.contains("}{") || first.contains("} {") { return .joinedJSON }
             // A document that spans several lines has an incomplete first line.
             let end = first.reversed().first { !$0.isWhitespace }
             return end.map { "{[,:".contains($0) } == true ? .prettyJSON : .text
@@ -84,6 +85,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         case .html: "an HTML page"
         case .xml: "XML"
         case .prettyJSON: "JSON over several lines"
+        case .joinedJSON: "several records on a line"
         case .python: "Python dictionaries"
         case .csv: "CSV"
         case .tsv: "tab-separated text"
@@ -109,7 +111,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
         case .gitLFS: "fetch the file with `git lfs pull`"
         case .utf16: "convert it first: `iconv -f UTF-16 -t UTF-8 \(file) > data.jsonl`"
         case .html: "look at it: servers send such a page instead of a file that is missing or needs a login"
-        case .prettyJSON: "put each record on one line: `jq -c . \(file) > data.jsonl`"
+        case .prettyJSON, .joinedJSON: "put each record on one line: `jq -c . \(file) > data.jsonl`"
         case .python: "write it with `json.dumps`"
         case .text: "wrap each text in an object: `jq -cR '{text: .}' \(file) > data.jsonl`"
         case .arrow, .avro, .sqlite, .pdf, .xml, .binary: "convert it to JSON Lines first"
