@@ -25,10 +25,12 @@ public struct Registry: Sendable {
     public var names: [String] { stages.keys.sorted() }
 
     /// The known name nearest to `name`, if near enough that `name` may be a typing error.
-    public static func nearest(to name: String, in known: [String]) -> String? {
+    ///
+    /// - Parameter most: the most letters that may differ; nil for a third of them, at least two.
+    public static func nearest(to name: String, in known: [String], within most: Int? = nil) -> String? {
         let best = known.map { (distance: editDistance(name, $0), name: $0) }
             .min { ($0.distance, $0.name) < ($1.distance, $1.name) }
-        guard let best, best.distance <= max(2, name.count / 3) else { return nil }
+        guard let best, best.distance <= most ?? max(2, name.count / 3) else { return nil }
         return best.name
     }
 

@@ -35,6 +35,9 @@ import Testing
         #expect(mistyped.status == 3)
         #expect(mistyped.errorText.contains("did you mean `prompt`?"), "\(mistyped.errorText)")
         #expect(space.names(in: "out") == [])
+        // A similar name that is compared, too, is no mistake: schemas differ.
+        try space.define(input: ["dedupe: {on: [prompts, prompt]}"])
+        #expect(try space.run(into: "schemas").count("kept") == 2)
         // Without a similar name it is a warning: not every file has every field.
         try space.define(input: ["dedupe: {on: [instruction, completion]}"])
         let files = try space.run()

@@ -117,7 +117,9 @@ struct InputVerdict {
         var warnings: [String] = []
         for (path, lacking) in zip(paths, account.lacking) where lacking == records {
             let name = Printable.name(path.description)
-            if let near = Registry.nearest(to: path.description, in: fieldNames) {
+            let others = fieldNames.filter { other in !paths.contains { $0.description == other } }
+            // At most a third of the letters: short names are often different fields.
+            if let near = Registry.nearest(to: path.description, in: others, within: path.description.count / 3) {
                 throw EngineError(
                     .data,
                     "no record has the field `\(name)` of `input.dedupe.on`; did you mean `\(Printable.name(near))`? If not, remove it: only the other fields would be compared"
