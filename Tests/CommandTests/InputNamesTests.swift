@@ -54,6 +54,26 @@ import Testing
         #expect(try RunFiles(space("out")).count("kept") == 2)
     }
 
+    /// A line end in a name does not break a message in two.
+    @Test func aNameOfTwoLines() throws {
+        let space = try Workspace()
+        try space.write("x\ny.jsonl", "{\"a\":1}\n{bad\n")
+        try space.define(files: "x*.jsonl", input: ["malformed: fail"])
+        let failed = try space.sluice("run", "run.yaml", "--progress", "none")
+        #expect(failed.status == 3 && failed.errorText.split(separator: "\n").count == 1, "\(failed.errorText)")
+        try space.define(files: "x*.jsonl")
+        _ = try space.run()
+        for line in 1...2 {
+            let why = try space.sluice("why", "out", "x\ny.jsonl:\(line)")
+            #expect(why.status == 0 && why.outputText.split(separator: "\n").count == 1, "\(why.outputText)")
+        }
+        let beyond = try space.sluice("why", "out", "x\ny.jsonl:9")
+        #expect(beyond.status == 2 && beyond.errorText.split(separator: "\n").count == 1, "\(beyond.errorText)")
+        try space.write("x\ny.jsonl", "{\"a\":2}\n")
+        let verify = try space.sluice("verify", "out")
+        #expect(verify.status == 3 && verify.errorText.split(separator: "\n").count == 2, "\(verify.errorText)")
+    }
+
     @Test func oneFileBySeveralNames() throws {
         let space = try Workspace()
         try space.write("b.jsonl", "{\"a\": 1}\n{\"a\": 2}\n")

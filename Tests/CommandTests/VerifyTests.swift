@@ -115,7 +115,52 @@ import Testing
         #expect(try space.sluice("verify", "out").status == 0, "the seal is made as the program makes it")
     }
 
-    // MARK: Standard input
+    /// Each group has a certificate of its own.
+    @Test func aForgedBoundOfAGroupIsFound() throws {
+        let space = try space()
+        try space.define(
+            input: ["dedupe: {on: a}"],
+            stages: [
+                #"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 3}",
+                "coreset: {keep: 9, per: cluster}",
+            ])
+        let files = try space.run()
+        let good = try space.sluice("verify", "out")
+        #expect(good.status == 0 && good.outputText.contains("the lower bounds of `coreset`"), "\(good.outputText)")
+        for (key, words) in [("lower_bound", "divided by its lower bound"), ("radius", "the radii of the groups")] {
+            let forged = files.manifest.withLastStage { stage in
+                let groups = stage["per_group"]?.elements ?? []
+                let value = key == "radius" ? 1.9 : (groups[0]["radius"]?.realValue ?? 0) / 3
+                var first = groups[0].with(key, .real(value))
+                if key == "radius", let bound = first["lower_bound"]?.realValue {
+                    first = first.with("factor", .real(value / bound))
+                }
+                return stage.with("per_group", .list([first] + groups.dropFirst()))
+            }
+            try writeFile(space("out/run.json"), Array(forged.sealed.prettyJSON.utf8))
+            let outcome = try space.sluice("verify", "out")
+            #expect(outcome.status == 3 && outcome.errorText.contains(words), "\(outcome.errorText)")
+        }
+    }
+
+    // MARK: Standard input and pipes
+
+    /// Nobody writes to the pipe any more, so reading it again would wait for ever.
+    @Test func aPipeIsNotReadAgain() throws {
+        let space = try space()
+        guard mkfifo(space("pipe"), 0o600) == 0 else { throw Failure("no pipe") }
+        try space.define(files: "pipe")
+        let run = try Program.run(
+            ["-c", #"(printf '{"a":1}\n{"a":2}\n' > pipe) & timeout 60 "$0" run run.yaml"#, Program.path],
+            program: "/bin/sh", in: space.path)
+        #expect(run.status == 0, "\(run.errorText)")
+        let outcome = try Program.run(
+            ["-c", #"timeout 60 "$0" verify out"#, Program.path], program: "/bin/sh", in: space.path)
+        #expect(outcome.status == 0, "\(outcome.errorText)")
+        #expect(
+            outcome.outputText.contains("not checked: the input pipe, which can be read only once"),
+            "\(outcome.outputText)")
+    }
 
     @Test func standardInputIsNotSaidToVerify() throws {
         let space = try space()

@@ -157,6 +157,37 @@ struct KillTests {
         #expect(again.status == 0, "\(again.error)")
     }
 
+    /// What a named pipe has given is gone, too: no message promises to continue, and a resume starts over.
+    @Test func aStoppedPipeStartsOver() throws {
+        let work = try Workspace()
+        let yaml = "sluice: 1\ninput: {files: [\(work("pipe"))]}\noutput: {directory: out}\n"
+        try FileSystem.local.write(Array(yaml.utf8), to: work("run.yaml"))
+        #expect(mkfifo(work("pipe"), 0o600) == 0)
+        let arguments = [
+            "run", work("run.yaml"), "--output", work("out"), "--progress", "none", "--block-bytes", "10",
+            "--checkpoint-seconds", "0",
+        ]
+        let process = try Process(arguments)
+        let writer = open(work("pipe"), O_WRONLY)
+        for number in 0..<100 { _ = "{\"first\": \(number)}\n".withCString { Glibc.write(writer, $0, strlen($0)) } }
+        let kept = work("out/work/result/kept.jsonl.zst.partial")
+        process.wait { access(kept, F_OK) == 0 }
+        process.send(SIGTERM)
+        let stopped = try process.wait()
+        // Else the next run would wait for more from this writer.
+        close(writer)
+        #expect(stopped.status == 143, "\(stopped.error)")
+        #expect(stopped.error.contains("before anything was kept"), "\(stopped.error)")
+        #expect(access(work("out/work"), F_OK) != 0)
+
+        let again = try Process(arguments + ["--resume"])
+        let other = open(work("pipe"), O_WRONLY)
+        for number in 0..<7 { _ = "{\"second\": \(number)}\n".withCString { Glibc.write(other, $0, strlen($0)) } }
+        close(other)
+        let outcome = try again.wait()
+        #expect(outcome.status == 0 && outcome.error.contains("read 7 = kept 7"), "\(outcome.error)")
+    }
+
     /// `timeout` signals a process and its group, so that two signals arrive microseconds apart; some users press
     /// Ctrl-C twice.
     @Test(arguments: [0, 20, 100, 1_000, 10_000, 100_000, 450_000])
@@ -221,6 +252,10 @@ struct KillTests {
         let (whole, _) = try scene.undisturbed()
         _ = try #require(try scene.stopped(SIGKILL))
         unlink(scene.work("out/work/plan.json"))
+        // Without being asked to, a run throws no work away.
+        let refused = try Process.run(scene.arguments("out", []))
+        #expect(refused.status == 2 && refused.error.contains("plan.json"), "\(refused.error)")
+        #expect(refused.error.contains("--force"), "\(refused.error)")
         let outcome = try Process.run(scene.arguments("out", ["--resume"]))
         #expect(outcome.status == 0, "\(outcome.error)")
         #expect(outcome.error.contains("plan.json is missing or damaged"), "\(outcome.error)")

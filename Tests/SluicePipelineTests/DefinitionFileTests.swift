@@ -261,6 +261,10 @@ private func stage(_ line: String) -> String {
             "2:9: `memory` is 512 bytes, far less than any run takes; did you mean `512MiB`?"
         ),
         (
+            "sluice: 1\nmemory: 512KiB\ninput: {files: a}\noutput: {directory: o}\n",
+            "2:9: `memory` is 524288 bytes, far less than any run takes"
+        ),
+        (
             "sluice: 1\nseed: -1\ninput: {files: a}\noutput: {directory: o}\n",
             "2:7: `seed` must be a whole number from 0 to 18446744073709551615, not `-1`"
         ),

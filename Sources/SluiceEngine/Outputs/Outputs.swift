@@ -78,14 +78,26 @@ final class Outputs: @unchecked Sendable {
         add(parcel.picks, parcel.account.kept, to: picks)
     }
 
-    func compress(_ parcel: Parcel) {
+    /// The last steps of a pass: compress what was assembled, append it in order, write the checkpoint that is due.
+    func steps(of input: InputPass, _ checkpoints: Checkpoints) -> [Conveyor<Parcel>.Step] {
+        [
+            .parallel { [self] in compress($0) },
+            .ordered { [self] parcel in
+                try append(parcel)
+                if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, self) }
+                input.giveBack(parcel)
+            },
+        ]
+    }
+
+    private func compress(_ parcel: Parcel) {
         for frame in parcel.frames {
             let spares = frame.stream === kept ? compressors : quickCompressors
             spares.using { frame.buffer.compress(with: $0) }
         }
     }
 
-    func append(_ parcel: Parcel) throws {
+    private func append(_ parcel: Parcel) throws {
         if kept.compression == .uncompressed { try parcel.withKept { try kept.append(lines: $0) } }
         for frame in parcel.frames {
             try frame.stream.append(frame.buffer)

@@ -61,13 +61,7 @@ final class ReadPass: @unchecked Sendable {
                 },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
-                .parallel { [outputs] in outputs.compress($0) },
-                .ordered { [self] parcel in
-                    try outputs.append(parcel)
-                    if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
-                    input.giveBack(parcel)
-                },
-            ], limit: limit, lanes: lanes, isStopped: isStopped)
+            ] + outputs.steps(of: input, checkpoints), limit: limit, lanes: lanes, isStopped: isStopped)
         try transforms.closing { try conveyor.run(on: pool) }
         try deduper?.close()
         try endShard()

@@ -55,13 +55,7 @@ final class WritePass: @unchecked Sendable {
                     checkpoint.streams = outputs.assembled
                     parcel.checkpoint = checkpoint
                 },
-                .parallel { [outputs] in outputs.compress($0) },
-                .ordered { [self] parcel in
-                    try outputs.append(parcel)
-                    if let checkpoint = parcel.checkpoint { try checkpoints.write(checkpoint, outputs) }
-                    input.giveBack(parcel)
-                },
-            ], limit: limit, lanes: lanes, isStopped: isStopped)
+            ] + outputs.steps(of: input, checkpoints), limit: limit, lanes: lanes, isStopped: isStopped)
         try conveyor.run(on: pool)
     }
 

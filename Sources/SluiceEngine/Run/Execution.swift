@@ -52,10 +52,10 @@ final class Execution {
             writesPicks: !picks.isEmpty, from: checkpoint?.streams, fileSystem: run.fileSystem)
         let keeping = try pending.first.map { try self.keeping($0.link, pending, picks, checkpoint) }
         let wanted = run.chain.wanted(from: 0, output: run.definition.output, unfinished: severalPieces)
-        var base = try firstPass(transforms, wanted, keeping, outputs, duplicates, checkpoint)
+        var base = try read(transforms, wanted, keeping, outputs, duplicates, checkpoint)
         if let keeping {
             let live = try RowPhases(run, keeping, picks: picks).process(pending, &findings)
-            try emit(keeping, live, outputs, picks, base: base, checkpoint)
+            try write(keeping, live, outputs, picks, base: base, checkpoint)
         }
         findings.account.kept = outputs.kept.lines
         try findings.judgeResult()
@@ -96,9 +96,9 @@ final class Execution {
             retention: run.chain.retention(from: later, output: run.definition.output, picks: picks))
     }
 
-    // MARK: The first pass
+    // MARK: Reading
 
-    private func firstPass(
+    private func read(
         _ transforms: TransformChain, _ wanted: [ColumnName], _ keeping: ReadPass.Keeping?, _ outputs: Outputs,
         _ duplicates: DuplicateStream?, _ checkpoint: Checkpoint?
     ) throws -> Checkpoint {
@@ -144,9 +144,9 @@ final class Execution {
         return done
     }
 
-    // MARK: The last pass
+    // MARK: Writing
 
-    private func emit(
+    private func write(
         _ keeping: ReadPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ picks: [ColumnName],
         base: Checkpoint, _ checkpoint: Checkpoint?
     ) throws {

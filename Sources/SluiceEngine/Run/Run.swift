@@ -110,7 +110,7 @@ public final class Run {
         do {
             let context = RunContext(
                 definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
-                RunContext.Means(progress: progress, shares: shares, budget: budget, pool: pool),
+                RunContext.Resources(progress: progress, shares: shares, budget: budget, pool: pool),
                 work: directory.workPath)
             let execution = Execution(context, pieces, output: directory.result.folder)
             let outputs = try execution.process()

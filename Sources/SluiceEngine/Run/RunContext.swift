@@ -2,7 +2,7 @@ import CMalloc
 import SluiceCore
 import SluiceIO
 
-/// What every phase of a run uses: the definition, its stages and inputs, and the means of the run.
+/// What every phase of a run uses: the definition, its stages and inputs, and the resources of the run.
 final class RunContext: Sendable {
     let definition: Definition
     let chain: StageChain
@@ -18,8 +18,8 @@ final class RunContext: Sendable {
     let keptEncoder: KeptEncoder
     private let numbers: PhaseNumbers
 
-    /// The means of a run, beside what is to be done.
-    struct Means {
+    /// What a run works with.
+    struct Resources {
         let progress: ProgressMeter
         let shares: MemoryShares
         let budget: MemoryBudget
@@ -28,16 +28,16 @@ final class RunContext: Sendable {
 
     init(
         _ definition: Definition, chain: StageChain, pieces: [StageWork], catalog: InputCatalog, options: RunOptions,
-        _ means: Means, work: String
+        _ resources: Resources, work: String
     ) {
         self.definition = definition
         self.chain = chain
         self.catalog = catalog
         self.options = options
-        progress = means.progress
-        shares = means.shares
-        budget = means.budget
-        pool = means.pool
+        progress = resources.progress
+        shares = resources.shares
+        budget = resources.budget
+        pool = resources.pool
         self.work = work
         numbers = PhaseNumbers(pieces)
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
