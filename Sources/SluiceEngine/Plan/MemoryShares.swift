@@ -128,9 +128,9 @@ package struct MemoryShares: Sendable {
             + (isDeduped ? Self.leastDedupe : 0) + (keeps ? Self.leastLedger : 0)
         // Minimums come first; each part then gets a share of the remainder.
         let beyond = max(0, room - leastReading)
-        // More blocks mean more reading ahead.
+        // Blocks come first: with four, as many as a frame takes, two threads that compress are no faster than one.
         let most = max(4, 2 * threads + 2)
-        blocks = min(most, 4 + beyond / 4 / readingBlock)
+        blocks = min(most, 4 + beyond / 2 / readingBlock)
         streams = max(1, min(threads, inputs, 1 + beyond / 8 / (Self.perStream + Self.leastWindow)))
         // With few threads the others never wait for unpacking.
         let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
