@@ -34,7 +34,10 @@ extension CoresetStage {
             the budget. A dropped record nearest to one of them names no partner. The lower bound then holds for \
             `keep` records in addition to them.
 
-            A budget per cluster is split by shares (by size, by the root of the size, or equally) with largest \
+            per: a label that is a field of the record is compared as it is spelled; records without the field form a \
+            group of their own. The report counts named groups that fell short of their quota.
+
+            A budget per group is split by shares (by size, by the root of the size, or equally) with largest \
             remainders: the shares sum to the budget exactly. All distances except the option `distance` are chord \
             distances of unit vectors, 0 to 2. Groups larger than memory are read in passes, with the same result; \
             medoids and sensitivity then need a `reservoir`, on which k-means computes the centres. Cost: group size \
@@ -45,19 +48,25 @@ extension CoresetStage {
                 "keep", .quantity, isRequired: true, help: "number or share of the stage's records to keep",
                 example: "5%"),
             OptionSpec(
-                "per", .choice(["all", "cluster"]), default: "all",
-                help: "choose among all records, or within each cluster",
+                "per", .either([.choice(["all"]), .label]), default: "all",
+                help:
+                    "choose among all records (all), or within each group of equal values of a column (`cluster`) or a field of the record (`ability`)",
                 example: "cluster"),
             OptionSpec(
                 "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
                 example: "medoids"),
             OptionSpec(
                 "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
-                help: "how the budget is split among clusters", example: "square-root"),
+                help: "how the budget is split among groups", example: "square-root"),
             OptionSpec(
                 "floor", .integer(0...Int(Int32.max)), default: 0,
-                help: "per: cluster: least number of records to keep of every cluster, or all if it has fewer",
+                help: "with per: least number of records to keep of every group, or all if it has fewer",
                 example: "3"),
+            OptionSpec(
+                "quota", .map(.either([.quantity, .choice(Shares.allCases.map(\.rawValue))])),
+                help:
+                    "with per: budgets of groups by label, as counts or shares of the group; `rest`, for all other groups, is such a quantity for each of them, or how they share the rest of `keep`",
+                example: "{ethics: 64, creative-writing: 5%, rest: equal}"),
             OptionSpec(
                 "trim", .quantity, default: .quantity(.count(0)),
                 help:

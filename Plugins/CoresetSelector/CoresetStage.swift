@@ -12,10 +12,11 @@ public struct CoresetStage: Stage, Selection {
     private static let readingsSaved = 8.0
 
     private let keep: Quantity
-    private let isPerCluster: Bool
+    private let per: Per
     private let method: Method
     private let shares: Shares
     private let floor: Int
+    private let quota: LabelQuotas?
     private let trim: Quantity
     private let part: Int?
     private let already: EarlierFile?
@@ -28,7 +29,7 @@ public struct CoresetStage: Stage, Selection {
 
     public init(options: OptionValues) throws(StageError) {
         keep = try options.quantity("keep")
-        isPerCluster = try options.text("per") == "cluster"
+        per = Per(try options.text("per"))
         guard let method = Method(rawValue: try options.text("method")) else {
             throw .option("method", "unknown method `\(try options.text("method"))`")
         }
@@ -37,6 +38,21 @@ public struct CoresetStage: Stage, Selection {
         }
         (self.method, self.shares) = (method, shares)
         floor = try options.integer("floor")
+        if let entries = options["quota"] == nil ? nil : try options.map("quota") {
+            if let label = LabelQuotas.invalidLabel(in: entries) {
+                throw .option(
+                    "quota", "`quota`: `\(label)` must be a count or a percentage; only `rest` may name a rule")
+            }
+            if let label = entries.keys.sorted().first(where: { $0.utf8.count > GroupKey.longestLabel }) {
+                throw .option(
+                    "quota",
+                    "`quota`: the name that begins with `\(label.prefix(20))` has more than \(GroupKey.longestLabel) bytes; such groups can't be named"
+                )
+            }
+            quota = LabelQuotas(entries, shares)
+        } else {
+            quota = nil
+        }
         trim = try options.quantity("trim")
         let isComposable = try options.text("rounds") == "composable"
         part = isComposable ? (options["part"] == nil ? Self.defaultPart : try options.integer("part")) : nil
@@ -50,10 +66,16 @@ public struct CoresetStage: Stage, Selection {
         guard !keep.isZero else {
             throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
         }
-        if shares != .proportional, !isPerCluster {
-            throw .option("shares", "`shares` splits a budget among clusters; add `per: cluster`")
+        if per == .all {
+            if shares != .proportional {
+                throw .option("shares", "`shares` splits a budget among groups; add `per`, such as `per: cluster`")
+            }
+            if floor > 0 { throw .option("floor", "`floor` is about groups; add `per`, such as `per: cluster`") }
+            if quota != nil { throw .option("quota", "`quota` names groups; add `per` with their column or field") }
         }
-        if floor > 0, !isPerCluster { throw .option("floor", "`floor` is about clusters; add `per: cluster`") }
+        if floor > 0, quota != nil {
+            throw .option("floor", "`floor` and `quota` exclude each other; remove one of them")
+        }
         try Self.checkCompany(of: method, options, isComposable: isComposable, trims: !trim.isZero)
     }
 
@@ -86,7 +108,7 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public var reads: [Input] {
-        [.column(.embedding, .vector)] + (isPerCluster ? [.column(.cluster, .integer)] : [])
+        [.column(.embedding, .vector)] + per.reads
             + (score.map { [.column($0, .number)] } ?? []) + (scoreField.map { [.field($0)] } ?? [])
     }
     public var writes: [ColumnSpec] {
@@ -107,14 +129,15 @@ public struct CoresetStage: Stage, Selection {
     /// The vectors of `already`.
     public var residentBytes: Int { earlier?.bytes ?? 0 }
 
-    public var grouping: Grouping { isPerCluster ? .by(.cluster) : .all }
+    public var grouping: Grouping { per.grouping }
     public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
     /// If too many records are close together, `score-first` can't meet its budget.
     public var mayKeepFewerThanQuota: Bool { method == .scoreFirst }
 
     private var scoreColumn: ColumnName? { score ?? scoreField.map { _ in .score } }
 
-    public func quotas(for sizes: [Int]) throws(StageError) -> [Int] {
+    public func quotas(for groups: Groups) throws(StageError) -> [Int] {
+        let sizes = groups.sizes
         let total = sizes.reduce(0, +)
         let budget = keep.resolve(of: total)
         guard budget <= total || total == 0 else {
@@ -123,11 +146,12 @@ public struct CoresetStage: Stage, Selection {
                 "`keep` asks for \(budget) records but only \(total) reach the stage; lower it, or give a percentage")
         }
         guard total > 0 else { return sizes }
-        guard let quotas = shares.part(budget, among: sizes, floor: floor) else {
+        guard let quotas = try quota?.split(budget, among: groups) ?? shares.part(budget, among: sizes, floor: floor)
+        else {
             let least = sizes.reduce(0) { $0 + min($1, floor) }
             throw StageError(
                 .invalidData,
-                "`floor: \(floor)` needs \(least) records of \(sizes.count) clusters but `keep` allows \(budget) in all; lower `floor` or raise `keep`"
+                "`floor: \(floor)` needs \(least) records of \(sizes.count) groups but `keep` allows \(budget) in all; lower `floor` or raise `keep`"
             )
         }
         if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir {
@@ -264,8 +288,9 @@ public struct CoresetStage: Stage, Selection {
         if let part { entries += [JSONValue.Entry("rounds", "composable"), JSONValue.Entry("part", .integer(part))] }
         if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
         if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }
-        guard isPerCluster else { return .object(entries + (groups.first?.report.entries ?? [])) }
-        entries.append(JSONValue.Entry("shares", .text(shares.rawValue)))
+        guard per != .all else { return .object(entries + (groups.first?.report.entries ?? [])) }
+        entries.append(JSONValue.Entry("shares", quota?.restReport ?? .text(shares.rawValue)))
+        if let quota { entries.append(JSONValue.Entry("quota_not_met", quota.shortfall(groups))) }
         if floor > 0 { entries.append(JSONValue.Entry("floor", .integer(floor))) }
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
@@ -275,7 +300,7 @@ public struct CoresetStage: Stage, Selection {
         let list = groups.listed.map { group in
             JSONValue.object(
                 [
-                    JSONValue.Entry("key", group.key.map { .integer($0) } ?? .null),
+                    JSONValue.Entry("key", group.key.report),
                     JSONValue.Entry("records", .integer(group.size)), JSONValue.Entry("kept", .integer(group.kept)),
                 ] + group.report.entries)
         }
@@ -349,13 +374,15 @@ public struct Coreset: StageSpecConvertible {
     public let stageSpec: StageSpec
 
     public init(
-        keep: Quantity, per: String? = nil, method: String? = nil, shares: String? = nil, floor: Int? = nil,
+        keep: Quantity, per: String? = nil, quota: [String: OptionValue]? = nil, method: String? = nil,
+        shares: String? = nil, floor: Int? = nil,
         trim: Quantity? = nil, rounds: String? = nil, part: Int? = nil, already: String? = nil, reservoir: Int? = nil,
         score: String? = nil, scoreField: String? = nil, distance: Double? = nil
     ) {
         var options = OptionValues()
         options["keep"] = .quantity(keep)
         options["per"] = per.map { .text($0) }
+        options["quota"] = quota.map { .map($0) }
         options["method"] = method.map { .text($0) }
         options["shares"] = shares.map { .text($0) }
         options["floor"] = floor.map { .integer($0) }

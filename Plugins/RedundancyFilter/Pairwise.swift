@@ -39,10 +39,30 @@ struct PairwiseSelection: Selection {
         }
     }
 
+    /// The groups within which records are compared.
+    enum Per: Sendable, Hashable {
+        case all
+        case cluster
+        /// By a column of integers or bytes, or by a field of the record.
+        case label(String)
+
+        init(_ name: String) {
+            self = name == "all" ? .all : name == ColumnName.cluster.name ? .cluster : .label(name)
+        }
+
+        var reads: [Input] {
+            switch self {
+            case .all: []
+            case .cluster: [.column(.cluster, .integer)]
+            case .label(let name): [.label(name)]
+            }
+        }
+    }
+
     /// Cosine distance, 1 - cosine; half the square of the chord distance.
     let distance: Double
     let order: Order
-    let isPerCluster: Bool
+    let per: Per
     /// Whether dropped records still drop others.
     var countsDropped = false
     /// Number of neighbouring clusters that a record is compared with.
@@ -51,12 +71,18 @@ struct PairwiseSelection: Selection {
     /// Rows gathered at a time if the order differs from the input's.
     private static let batch = 4096
 
-    var grouping: Grouping { isPerCluster && neighbours == 0 ? .by(.cluster) : .all }
+    var grouping: Grouping {
+        switch per {
+        case .all: .all
+        case .cluster: neighbours == 0 ? .by(.cluster) : .all
+        case .label(let name): .label(name)
+        }
+    }
     var columns: [ColumnName] {
         [.embedding] + (order.column.map { [$0] } ?? []) + (neighbours > 0 ? [.cluster] : [])
     }
 
-    func quotas(for sizes: [Int]) throws(StageError) -> [Int] { sizes }
+    func quotas(for groups: Groups) -> [Int] { groups.sizes }
 
     /// The compared vectors, twice; a batch; and the outcome.
     func memory(rows: Int, _ context: StageContext) -> Int {
@@ -70,7 +96,7 @@ struct PairwiseSelection: Selection {
         let dimension = context.dimension(of: .embedding) ?? 0
         // With neighbours all clusters form one group; assume the number that `clusters: auto` makes.
         let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
-        guard rows > 0, groups > 1, isPerCluster else {
+        guard rows > 0, groups > 1, per != .all else {
             return [
                 "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds if nothing is dropped"
             ]
@@ -78,7 +104,7 @@ struct PairwiseSelection: Selection {
         let size = Double(rows) / Double(groups)
         let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
         return [
-            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds if nothing is dropped and the \(groups) clusters are of equal size"
+            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds if nothing is dropped and the \(groups) groups are of equal size"
         ]
     }
 

@@ -12,7 +12,7 @@ public struct RedundancyStage: Stage {
 
               pairwise  goes through the records in `order` and drops each one within `distance` of a record already \
             kept, which the ledger names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. \
-            With per: cluster only pairs within a cluster are compared; with `neighbours` also pairs with that many of \
+            With `per` only pairs within a cluster or a label are compared; with `neighbours` also pairs with that many of \
             the next nearest clusters, to find duplicates across a border. The report counts the records whose near \
             duplicates may be in yet another cluster; if it is 0, the result is that of comparing all pairs. Cost: \
             records times kept records compared times dimension.
@@ -55,8 +55,10 @@ public struct RedundancyStage: Stage {
                     "pairwise, semdedup: processing order: `ordinal` (input order), `rank` (pick order of a selection), `hard` (farthest from the cluster's centre first), `easy` (nearest first), or a column of scores, highest first (ordinal; semdedup hard)",
                 example: "rank"),
             OptionSpec(
-                "per", .choice(["all", "cluster"]),
-                help: "pairwise: which records are compared (all; semdedup always cluster)", example: "cluster"),
+                "per", .either([.choice(["all"]), .label]),
+                help:
+                    "pairwise: compare all records (all), or only those with equal values of a column (`cluster`) or a field of the record (all; semdedup always cluster)",
+                example: "cluster"),
             OptionSpec(
                 "neighbours", .integer(0...65_535),
                 help: "pairwise per: cluster, semdedup: number of neighbouring clusters to compare with too (0)",
@@ -88,18 +90,19 @@ public struct RedundancyStage: Stage {
                 case "easy": .easy
                 case let column: .score(ColumnName(column))
                 }
-            if isTransitive, options["per"] == "all" {
+            if isTransitive, options["per"] != nil, options["per"] != "cluster" {
                 throw .option("per", "`semdedup` works within clusters; remove `per`")
             }
-            let isPerCluster = isTransitive || options["per"] == "cluster"
+            let per: PairwiseSelection.Per =
+                isTransitive ? .cluster : options["per"] == nil ? .all : PairwiseSelection.Per(try options.text("per"))
             let neighbours = options["neighbours"] == nil ? 0 : try options.integer("neighbours")
-            if neighbours > 0, !isPerCluster {
+            if neighbours > 0, per != .cluster {
                 throw .option("neighbours", "`neighbours` counts clusters; add `per: cluster`")
             }
             method = .pairwise(
                 PairwiseSelection(
                     distance: options["distance"] == nil ? 0.05 : try options.real("distance"), order: order,
-                    isPerCluster: isPerCluster, countsDropped: isTransitive, neighbours: neighbours))
+                    per: per, countsDropped: isTransitive, neighbours: neighbours))
             return
         }
         let keep = options["keep"] == nil ? Quantity.percent(20) : try options.quantity("keep")
@@ -126,7 +129,7 @@ public struct RedundancyStage: Stage {
         case .pairwise(let selection):
             return [.column(.embedding, .vector)]
                 + (selection.order.column.map { [.column($0, selection.order.kind)] } ?? [])
-                + (selection.isPerCluster ? [.column(.cluster, .integer)] : [])
+                + selection.per.reads
         }
     }
 

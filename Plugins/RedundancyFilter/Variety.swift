@@ -124,10 +124,10 @@ struct TopShareSelection: Selection {
     var grouping: Grouping { .all }
     var columns: [ColumnName] { [column] }
 
-    func quotas(for sizes: [Int]) throws(StageError) -> [Int] {
-        guard let total = sizes.first else { return [] }
+    func quotas(for groups: Groups) throws(StageError) -> [Int] {
+        guard let total = groups.first?.size else { return [] }
         let budget = keep.resolve(of: total)
-        guard total > 0 else { return sizes }
+        guard total > 0 else { return groups.sizes }
         guard budget <= total else {
             throw StageError(
                 .invalidData,

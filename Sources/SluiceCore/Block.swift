@@ -71,12 +71,12 @@ public struct Block: ~Copyable, Sendable {
     /// A declared JSON field of every record. An undeclared one is missing in every record.
     public func field(_ path: FieldPath) -> FieldColumn {
         if declared?.gives(path) ?? true, let fields, let index = fields.paths.firstIndex(of: path) {
-            return FieldColumn(table: fields, index: index)
+            return FieldColumn(fields, index: index)
         }
         var empty = FieldTable(paths: [path])
         empty.entries = [FieldTable.Entry](
             repeating: FieldTable.Entry(offset: 0, length: 0, kind: .missing), count: count)
-        return FieldColumn(table: empty, index: 0)
+        return FieldColumn(empty, index: 0)
     }
 
     /// The lines of the records, byte for byte; nil unless a stage declares that it reads `.record`.

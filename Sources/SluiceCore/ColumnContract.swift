@@ -137,7 +137,7 @@ public enum ColumnContract {
         of stage: any Stage, called label: String, options: OptionValues, after written: [Written]
     ) -> [Breach] {
         var breaches: [Breach] = []
-        for case .column(let column, let kind) in stage.reads {
+        for case .column(let column, let kind) in stage.reads.map({ $0.resolved(after: written.map(\.spec)) }) {
             let option = type(of: stage).descriptor.option(naming: column, in: options)
             let reader = option.map { "\(label): `\($0)`" } ?? label
             let breach: Breach
@@ -226,13 +226,41 @@ public enum ColumnContract {
         }
         for selection in body.selections {
             for name in selection.columns { check(name, [.vector, .number], "asks for") }
-            if case .by(let name) = selection.grouping { check(name, .integer, "groups by") }
+            switch selection.grouping {
+            case .all: break
+            case .by(let name): check(name, [.integer, .bytes], "groups by")
+            case .label(let name):
+                guard !stage.reads.contains(.label(name)) else { break }
+                report(
+                    .reads,
+                    "the selection of \(label) groups by the label `\(name)`, which the stage does not declare in `reads`"
+                )
+            }
+            if let name = selection.weights { check(name, .integer, "weighs groups by") }
         }
-        if isWhole, body.isSelectionAlone {
-            for spec in stage.writes where spec.name != .rank {
+        let outcome = body.selections.flatMap(\.outcomeColumns)
+        for spec in outcome {
+            guard stage.writes.contains(spec) else {
                 report(
                     .writes,
-                    "\(label) declares that it writes `\(spec.name)`, and a selection writes `rank` and nothing else")
+                    "the selection of \(label) writes `\(spec.name)` as \(spec.type.words), which the stage does not declare in `writes`"
+                )
+                continue
+            }
+            guard spec.name != .rank, ColumnKind.number.accepts(spec.type) else {
+                report(
+                    .writes,
+                    "the selection of \(label) writes `\(spec.name)` as \(spec.type.words); its columns besides `rank` hold integers or reals"
+                )
+                continue
+            }
+        }
+        if isWhole, body.isSelectionAlone {
+            for spec in stage.writes where spec.name != .rank && !outcome.contains(spec) {
+                report(
+                    .writes,
+                    "\(label) declares that it writes `\(spec.name)`, and its selection writes only `rank` and its `outcomeColumns`"
+                )
             }
         }
         for spec in stage.writes where spec.name == .rank && !body.selections.isEmpty && spec.type != .integer {

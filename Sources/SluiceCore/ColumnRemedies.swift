@@ -54,10 +54,28 @@ extension OptionSpec {
     /// The value that the example spells; for a list, a list with the example as its only entry.
     package var exampleValue: OptionValue? {
         if let value = kind.value(spelled: example) { return value }
-        guard case .list(let element) = kind else { return nil }
-        let inner = example.hasPrefix("[") && example.hasSuffix("]") ? String(example.dropFirst().dropLast()) : example
-        let entries = inner.split(separator: ",").map { $0.drop { $0 == " " } }
-        let values = entries.compactMap { element.value(spelled: String($0)) }
-        return values.count == entries.count && !values.isEmpty ? .list(values) : nil
+        switch kind {
+        case .list(let element):
+            let entries = entries(between: "[", "]") ?? [example]
+            let values = entries.compactMap { element.value(spelled: $0) }
+            return values.count == entries.count && !values.isEmpty ? .list(values) : nil
+        case .map(let element):
+            guard let entries = entries(between: "{", "}") else { return nil }
+            var values: [String: OptionValue] = [:]
+            for entry in entries {
+                guard let colon = entry.firstIndex(of: ":") else { return nil }
+                let spelled = String(entry[entry.index(after: colon)...].drop { $0 == " " })
+                guard let value = element.value(spelled: spelled) else { return nil }
+                values[String(entry[..<colon])] = value
+            }
+            return .map(values)
+        default: return nil
+        }
+    }
+
+    /// The parts of the example between commas; nil if it is not in these brackets.
+    private func entries(between start: String, _ end: String) -> [String]? {
+        guard example.hasPrefix(start), example.hasSuffix(end) else { return nil }
+        return example.dropFirst().dropLast().split(separator: ",").map { String($0.drop { $0 == " " }) }
     }
 }

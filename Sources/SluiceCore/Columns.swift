@@ -60,6 +60,9 @@ public enum Input: Sendable, Hashable, CustomStringConvertible {
     case column(ColumnName, ColumnKind)
     /// A field of the JSON object.
     case field(FieldPath)
+    /// The label by which a selection groups: the column of this name, of integers or bytes, if an earlier stage
+    /// writes one, else the field of the record. See `Grouping.label`.
+    case label(String)
     /// The whole line, byte for byte.
     case record
 
@@ -67,6 +70,7 @@ public enum Input: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .column(let name, _): name.name
         case .field(let path): "field \(path)"
+        case .label(let name): "label \(name)"
         case .record: "the whole record"
         }
     }

@@ -56,6 +56,9 @@ public indirect enum OptionKind: Sendable, Hashable {
     case path
     /// The name of a column that an earlier stage writes; the stage declares it in its `reads`.
     case column(ColumnKind)
+    /// The name of a column of integers or bytes that an earlier stage writes, or of a field; the stage declares it in
+    /// its `reads` as `.label`.
+    case label
     case integer(ClosedRange<Int>)
     case real(ClosedRange<Double>)
     case flag
@@ -66,6 +69,8 @@ public indirect enum OptionKind: Sendable, Hashable {
     /// One of these words.
     case choice([String])
     case list(OptionKind)
+    /// Values of this kind by name: `{ethics: 64, rest: 5%}`.
+    case map(OptionKind)
     /// The first of these kinds that accepts the value.
     case either([OptionKind])
 
@@ -75,6 +80,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         case .text: return "text"
         case .path: return "path"
         case .column(let kind): return "name of a column of \(kind.words)"
+        case .label: return "name of a column of integers or bytes, or of a field"
         case .integer(let range):
             if range.upperBound == .max {
                 return range.lowerBound == .min ? "whole number" : "whole number from \(range.lowerBound)"
@@ -89,6 +95,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         case .size: return "size such as 64MiB"
         case .choice(let words): return words.count == 1 ? words[0] : "one of " + words.joined(separator: ", ")
         case .list(let kind): return "list of \(kind.description)"
+        case .map(let kind): return "map from names to \(kind.description)"
         case .either(let kinds): return kinds.map(\.description).joined(separator: ", or ")
         }
     }
@@ -96,8 +103,8 @@ public indirect enum OptionKind: Sendable, Hashable {
     /// Whether a value may be the name of a column.
     package var namesColumns: Bool {
         switch self {
-        case .column: true
-        case .list(let kind): kind.namesColumns
+        case .column, .label: true
+        case .list(let kind), .map(let kind): kind.namesColumns
         case .either(let kinds): kinds.contains(where: \.namesColumns)
         default: false
         }

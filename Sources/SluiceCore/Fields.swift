@@ -90,6 +90,11 @@ public struct FieldColumn: Sendable {
     let table: FieldTable
     let index: Int
 
+    package init(_ table: FieldTable, index: Int) {
+        self.table = table
+        self.index = index
+    }
+
     public subscript(row: Int) -> FieldValue {
         let entry = table.entries[row * table.paths.count + index]
         let bytes = table.arena[Int(entry.offset)..<(Int(entry.offset) + Int(entry.length))]

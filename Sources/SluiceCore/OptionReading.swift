@@ -5,7 +5,7 @@ extension OptionKind {
     /// requires it, so that definitions in YAML and in Swift give equal values.
     public func normalized(_ value: OptionValue) -> OptionValue? {
         switch (self, value) {
-        case (.text, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
+        case (.text, .text), (.label, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
         case (.column, .text(let name)): return ColumnName(name).fault == nil ? value : nil
         case (.integer(let range), .integer(let number)): return range.contains(number) ? value : nil
         case (.real(let range), .real(let number)): return range.contains(number) ? value : nil
@@ -19,6 +19,9 @@ extension OptionKind {
         case (.list(let kind), .list(let values)):
             let normal = values.compactMap { kind.normalized($0) }
             return normal.count == values.count ? .list(normal) : nil
+        case (.map(let kind), .map(let values)):
+            let normal = values.compactMapValues { kind.normalized($0) }
+            return normal.count == values.count ? .map(normal) : nil
         case (.either(let kinds), _):
             for kind in kinds {
                 if let normal = kind.normalized(value) { return normal }
@@ -33,17 +36,18 @@ extension OptionKind {
         switch (self, value) {
         case (.path, .text(let path)): path.utf8.contains(0)
         case (.list(let kind), .list(let values)): values.contains { kind.endsPathEarly($0) }
+        case (.map(let kind), .map(let values)): values.values.contains { kind.endsPathEarly($0) }
         case (.either(let kinds), _): kinds.first { $0.normalized(value) != nil }?.endsPathEarly(value) ?? false
         default: false
         }
     }
 
-    /// The value of this kind that `text` spells; nil if there is none. Lists can't be spelled as text.
+    /// The value of this kind that `text` spells; nil if there is none. Lists and maps can't be spelled as text.
     ///
     /// - Parameter quoted: whether the text was quoted: `"5"` is not a number.
     public func value(spelled text: String, quoted: Bool = false) -> OptionValue? {
         switch self {
-        case .text, .path: return .text(text)
+        case .text, .path, .label: return .text(text)
         case .integer:
             guard !quoted, let number = Self.integer(text) else { return nil }
             return normalized(.integer(number))
@@ -54,7 +58,7 @@ extension OptionKind {
             return normalized(.real(number))
         case .flag: return quoted ? nil : text == "true" ? .flag(true) : text == "false" ? .flag(false) : nil
         case .quantity, .size, .choice, .column: return normalized(.text(text))
-        case .list: return nil
+        case .list, .map: return nil
         case .either(let kinds):
             for kind in kinds {
                 if let value = kind.value(spelled: text, quoted: quoted) { return value }
@@ -74,7 +78,7 @@ extension OptionKind {
     package var phrase: String {
         switch self {
         case .text, .flag, .choice: description
-        case .column: "the \(description)"
+        case .column, .label: "the \(description)"
         case .either(let kinds): kinds.map(\.phrase).joined(separator: ", or ")
         default: "a \(description)"
         }

@@ -88,7 +88,7 @@ public struct Quantity: Sendable, Hashable, CustomStringConvertible {
 
 /// The value of an option.
 public enum OptionValue: Sendable, Hashable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
-    ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral
+    ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
     case text(String)
     case integer(Int)
@@ -96,12 +96,17 @@ public enum OptionValue: Sendable, Hashable, ExpressibleByStringLiteral, Express
     case flag(Bool)
     case quantity(Quantity)
     case list([OptionValue])
+    /// Values by name; their order has no meaning.
+    case map([String: OptionValue])
 
     public init(stringLiteral value: String) { self = .text(value) }
     public init(integerLiteral value: Int) { self = .integer(value) }
     public init(floatLiteral value: Double) { self = .real(value) }
     public init(booleanLiteral value: Bool) { self = .flag(value) }
     public init(arrayLiteral elements: OptionValue...) { self = .list(elements) }
+    public init(dictionaryLiteral elements: (String, OptionValue)...) {
+        self = .map(Dictionary(elements) { _, last in last })
+    }
 
     /// The value as written in a definition.
     public var report: JSONValue {
@@ -112,6 +117,7 @@ public enum OptionValue: Sendable, Hashable, ExpressibleByStringLiteral, Express
         case .flag(let value): .flag(value)
         case .quantity(let value): .text(value.description)
         case .list(let values): .list(values.map(\.report))
+        case .map(let values): .object(values.sorted { $0.key < $1.key }.map { .init($0.key, $0.value.report) })
         }
     }
 }
@@ -166,6 +172,12 @@ public struct OptionValues: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     public func texts(_ name: String) throws(StageError) -> [String] {
         guard case .list(let values) = values[name] else { throw missing(name, "a list of texts") }
         return values.compactMap { if case .text(let value) = $0 { value } else { nil } }
+    }
+
+    /// The values of a map by name, each in the normal form of the option's kind.
+    public func map(_ name: String) throws(StageError) -> [String: OptionValue] {
+        guard case .map(let values) = values[name] else { throw missing(name, "a map") }
+        return values
     }
 
     private func missing(_ name: String, _ kind: String) -> StageError {

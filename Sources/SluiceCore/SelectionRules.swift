@@ -17,15 +17,14 @@ extension GroupOutcome {
     ///
     /// - Parameters:
     ///   - name: how messages name the group.
-    ///   - mayKeepFewer: `Selection.mayKeepFewerThanQuota`.
-    package func fault(rows: Int, quota: Int, mayKeepFewer: Bool, name: String) -> String? {
+    package func fault(of selection: any Selection, rows: Int, quota: Int, name: String) -> String? {
         guard ranks.count == rows else { return "`ranks` has \(ranks.count) rows for \(name) of \(rows) records" }
         let kept = ranks.count { $0 >= 0 }
         guard isDense(kept) else {
             return
                 "the ranks of the kept records of \(name) are not 0 to \(kept - 1), each once, with -1 for the others"
         }
-        if kept > quota || (kept < quota && quota < rows && !mayKeepFewer) {
+        if kept > quota || (kept < quota && quota < rows && !selection.mayKeepFewerThanQuota) {
             return "\(name) keeps \(kept) records where its quota is \(quota) of \(rows)"
         }
         for (measure, values) in measures where values.count != rows {
@@ -34,7 +33,25 @@ extension GroupOutcome {
         for (measure, _) in measures where Measure.isReserved(measure) {
             return "a measure is named `\(measure)`, which is reserved: every line of the ledger has that key"
         }
-        return partners.isEmpty ? nil : partnerFault(rows, name)
+        return columnFault(selection.outcomeColumns, rows, name) ?? (partners.isEmpty ? nil : partnerFault(rows, name))
+    }
+
+    private func columnFault(_ declared: [ColumnSpec], _ rows: Int, _ name: String) -> String? {
+        for (column, values) in columns {
+            guard let spec = declared.first(where: { $0.name == column }) else {
+                return "the outcome of \(name) has the column `\(column)`, which `outcomeColumns` does not declare"
+            }
+            guard values.type == spec.type else {
+                return "the column `\(column)` of \(name) holds \(values.type.words), not \(spec.type.words)"
+            }
+            guard values.count == rows else {
+                return "the column `\(column)` has \(values.count) rows for \(name) of \(rows) records"
+            }
+        }
+        for spec in declared where columns.count(where: { $0.name == spec.name }) != 1 {
+            return "the outcome of \(name) must have the column `\(spec.name)` once"
+        }
+        return nil
     }
 
     private func isDense(_ kept: Int) -> Bool {

@@ -19,9 +19,19 @@ package struct StageDeclaration: Sendable {
         reads: [Input], writes: [ColumnSpec], givesEverything: Bool = false, noting asked: AskedInputs? = nil
     ) {
         self.writes = writes
-        columns = Set(writes.map(\.name)).union(
-            reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } })
-        fields = Set(reads.compactMap { if case .field(let path) = $0 { path } else { nil } })
+        var columns = Set(writes.map(\.name))
+        var fields: Set<FieldPath> = []
+        for input in reads {
+            switch input {
+            case .column(let name, _): columns.insert(name)
+            case .field(let path): fields.insert(path)
+            case .label(let name):
+                columns.insert(ColumnName(name))
+                fields.insert(FieldPath(name))
+            case .record: break
+            }
+        }
+        (self.columns, self.fields) = (columns, fields)
         readsRecord = reads.contains(.record)
         self.givesEverything = givesEverything
         self.asked = asked

@@ -191,18 +191,26 @@ public struct SurveyResult: Sendable {
 ///
 /// Groups are independent: several may be processed at the same time, or one after the other if memory is short.
 public protocol Selection: HoldsMemory, PlanNotes, Sendable {
-    /// How the records are split into groups. The stage's `reads` must declare the column, as `.integer`.
+    /// How the records are split into groups. The stage's `reads` must declare the column or label.
     var grouping: Grouping { get }
+
+    /// A column of integers from 0, such as counts of tokens, whose sum in each group `quotas` gets; nil for none. The
+    /// stage's `reads` must declare it, as `.integer`.
+    var weights: ColumnName? { get }
 
     /// The columns that `select` gets: vectors, integers or reals. Each is declared in the stage's `reads` or written
     /// by an earlier part of the stage's body.
     var columns: [ColumnName] { get }
 
-    /// How many records each group keeps, from 0 to its size, given the sizes of the groups in ascending order of their
-    /// keys. No group is empty. If no record reached the stage, there may be no groups.
+    /// Columns of integers or reals that the selection writes besides `rank`. The stage declares them in `writes`, too.
+    var outcomeColumns: [ColumnSpec] { get }
+
+    /// How many records each group keeps, from 0 to its size, given the label, size and weight of each group: in
+    /// ascending order of their keys, or of their labels byte by byte, the group without a label first. No group is
+    /// empty. If no record reached the stage, there may be no groups.
     ///
-    /// If a rule and not a budget decides how many stay, return the sizes.
-    func quotas(for sizes: [Int]) throws(StageError) -> [Int]
+    /// If a rule and not a budget decides how many stay, return `groups.sizes`.
+    func quotas(for groups: Groups) throws(StageError) -> [Int]
 
     /// Whether the selection may keep fewer records than a quota below the group's size, for example because of a
     /// minimum distance. If it is false, keeping fewer ends the run with a `.fault`.
@@ -227,24 +235,19 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
 }
 
 extension Selection {
+    public var weights: ColumnName? { nil }
+    public var outcomeColumns: [ColumnSpec] { [] }
     public var mayKeepFewerThanQuota: Bool { false }
-}
-
-/// How a selection splits the records into groups.
-public enum Grouping: Sendable, Hashable {
-    case all
-    /// By the value of an integer column, such as `cluster`.
-    case by(ColumnName)
 }
 
 /// The records from which a selection chooses. Rows are in ordinal order; a column is read on access.
 public struct Group: Sendable {
-    /// The value of the grouping column; nil if the group is all records.
-    public let key: Int?
+    /// What the records of the group have in common.
+    public let key: GroupKey
     public let count: Int
     private let data: any GroupData
 
-    public init(key: Int?, count: Int, data: any GroupData) {
+    public init(key: GroupKey, count: Int, data: any GroupData) {
         self.key = key
         self.count = count
         self.data = data
@@ -311,6 +314,9 @@ public struct GroupOutcome: Sendable {
     /// given name; those of kept rows are ignored. The names `file`, `line`, `stage`, `reason` and `kept` are reserved
     /// for the ledger.
     public var measures: [(name: String, values: [Double])]
+    /// The columns of `Selection.outcomeColumns`, each with one value for each row of the group; those of dropped rows
+    /// are ignored.
+    public var columns: [(name: ColumnName, column: Column)] = []
     public var report: JSONValue
 
     public init(
@@ -327,15 +333,14 @@ public struct GroupOutcome: Sendable {
 
 /// The result of a selection in one group, for `Selection.report(_:)`.
 public struct GroupReport: Sendable {
-    /// The value of the grouping column; nil if the group is all records.
-    public let key: Int?
+    public let key: GroupKey
     /// Records that reached the selection.
     public let size: Int
     public let kept: Int
     /// `GroupOutcome.report`.
     public let report: JSONValue
 
-    public init(key: Int?, size: Int, kept: Int, report: JSONValue) {
+    public init(key: GroupKey, size: Int, kept: Int, report: JSONValue) {
         self.key = key
         self.size = size
         self.kept = kept

@@ -361,6 +361,8 @@ struct DefinitionReader {
             guard let nodes = node.overrideElements else { return nil }
             let values = nodes.compactMap { value($0, kind) }
             return values.count == nodes.count ? .list(values) : nil
+        case (.map(let kind), .map(let entries)): return map(entries, kind)
+        case (.map(let kind), .scalar): return node.overrideEntries.flatMap { map($0, kind) }
         case (_, .scalar(let text, let quoted)):
             // On the command line an empty text is a value; in a file it needs quotes.
             if node.isNull, !(node.isOverride && text.isEmpty && kind == .text) { return nil }
@@ -370,10 +372,22 @@ struct DefinitionReader {
         }
     }
 
-    /// The wrong node: the first wrong entry of a list, or the node itself.
+    private func map(_ entries: [YAMLNode.Entry], _ kind: OptionKind) -> OptionValue? {
+        var values: [String: OptionValue] = [:]
+        for entry in entries {
+            guard let value = value(entry.value, kind) else { return nil }
+            values[entry.key] = value
+        }
+        return .map(values)
+    }
+
+    /// The wrong node: the first wrong entry of a list or a map, or the node itself.
     private func culprit(_ node: YAMLNode, _ kind: OptionKind) -> YAMLNode {
-        guard case .list(let kind) = kind, case .list(let nodes) = node.value else { return node }
-        return nodes.first { value($0, kind) == nil } ?? node
+        switch (kind, node.value) {
+        case (.list(let kind), .list(let nodes)): nodes.first { value($0, kind) == nil } ?? node
+        case (.map(let kind), .map(let entries)): entries.first { value($0.value, kind) == nil }?.value ?? node
+        default: node
+        }
     }
 
     private func hint(_ node: YAMLNode, _ kind: OptionKind) -> String? {
@@ -384,6 +398,7 @@ struct DefinitionReader {
             if node.isNull { return "leave the option out, or give it a value" }
             if quoted, kind.value(spelled: text) != nil { return "write it without quotes" }
             if case .list(let kind) = kind, kind.value(spelled: text) != nil { return "write [\(text)]" }
+            if case .map(let kind) = kind { return kind.hint(for: text) }
             return kind.hint(for: text)
         }
     }

@@ -6,7 +6,7 @@ extension StageDriver {
     mutating func run(_ selection: any Selection) throws(StageError) {
         let groups = try groupRows(selection)
         let sizes = groups.map(\.rows.count)
-        let quotas = try selection.quotas(for: sizes)
+        let quotas = try selection.quotas(for: try groupList(selection, groups))
         if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes) {
             breach(.selection, fault)
             throw StageError(.fault, "the quotas of the selection are invalid")
@@ -29,14 +29,12 @@ extension StageDriver {
         var reports: [GroupReport] = []
         var kept: [Int] = []
         var ranks: [(Int, Cell)] = []
+        var own: [ColumnName: [(Int, Cell)]] = [:]
         for (index, result) in outcomes.enumerated() {
             guard let result else { continue }
             let outcome = try result.get()
             let (key, rows) = groups[index]
-            let name = key.map { "the group \($0)" } ?? "the group"
-            if let fault = outcome.fault(
-                rows: rows.count, quota: quotas[index], mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
-            {
+            if let fault = outcome.fault(of: selection, rows: rows.count, quota: quotas[index], name: key.name) {
                 breach(.selection, fault)
                 throw StageError(.fault, "the outcome of the selection is invalid")
             }
@@ -48,6 +46,9 @@ extension StageDriver {
                 guard rank < 0 else {
                     kept.append(rows[row])
                     ranks.append((rows[row], .integer(Int64(rank))))
+                    for (name, column) in outcome.columns {
+                        own[name, default: []].append((rows[row], Cell(column, row)))
+                    }
                     continue
                 }
                 let measures = JSONValue.object(outcome.measures.map { .init($0.name, .real($0.values[row])) }).json
@@ -58,6 +59,9 @@ extension StageDriver {
         }
         flow.live = kept.sorted()
         if stage.writes.contains(ColumnSpec(.rank, .integer)) { write(.rank, .integer, ranks) }
+        for spec in selection.outcomeColumns where stage.writes.contains(spec) {
+            write(spec.name, spec.type, own[spec.name] ?? [])
+        }
         blankTheDead()
         flow.reports.append(.list(reports.map(\.report)))
         let report = selection.report(GroupReports(reports))
@@ -78,20 +82,56 @@ extension StageDriver {
         }
     }
 
-    mutating func groupRows(_ selection: any Selection) throws(StageError) -> [(key: Int?, rows: [Int])] {
-        guard case .by(let name) = selection.grouping else { return [(nil, flow.live)] }
-        guard case .integers(let keys)? = column(name, flow.live) else {
-            breach(.selection, "the selection groups by `\(name)`, which is not a column of integers")
-            throw StageError(.fault, "the records can't be grouped")
+    /// The groups as a run would form them, in its order.
+    mutating func groupRows(_ selection: any Selection) throws(StageError) -> [(key: GroupKey, rows: [Int])] {
+        let keys: [GroupKey]
+        switch selection.grouping {
+        case .all: return [(.all, flow.live)]
+        case .by(let name): keys = try self.keys(of: name)
+        case .label(let name) where flow.columns[ColumnName(name)] != nil: keys = try self.keys(of: ColumnName(name))
+        case .label(let name):
+            let field = FieldColumn(flow.records.table([(FieldPath(name), false)], rows: flow.live), index: 0)
+            keys = flow.live.indices.map { row in
+                field[row].label.map { .label(String(decoding: $0, as: UTF8.self)) } ?? .unlabelled
+            }
         }
         // A run never has an empty group here; this checks that a stage could handle one.
-        guard !flow.live.isEmpty else { return [(0, [])] }
-        return Dictionary(grouping: zip(flow.live, keys), by: \.1).sorted { $0.key < $1.key }
-            .map { (Int($0.key), $0.value.map(\.0)) }
+        guard !flow.live.isEmpty else { return [(.number(0), [])] }
+        return Dictionary(grouping: zip(flow.live, keys), by: \.1).sorted { $0.key.precedes($1.key) }
+            .map { ($0.key, $0.value.map(\.0)) }
+    }
+
+    private mutating func keys(of name: ColumnName) throws(StageError) -> [GroupKey] {
+        switch column(name, flow.live) {
+        case .integers(let values)?: return values.map { .number(Int($0)) }
+        case .bytes(let values)?:
+            return (0..<values.count).map { .label(String(decoding: values[$0], as: UTF8.self)) }
+        default:
+            breach(.selection, "the selection groups by `\(name)`, which is not a column of integers or bytes")
+            throw StageError(.fault, "the records can't be grouped")
+        }
+    }
+
+    private mutating func groupList(
+        _ selection: any Selection, _ groups: [(key: GroupKey, rows: [Int])]
+    ) throws(StageError) -> Groups {
+        var list: [Groups.Element] = []
+        for (key, rows) in groups {
+            var weight: Int?
+            if let name = selection.weights {
+                guard case .integers(let values)? = column(name, rows) else {
+                    breach(.selection, "the selection weighs groups by `\(name)`, which is not a column of integers")
+                    throw StageError(.fault, "the groups can't be weighed")
+                }
+                weight = values.reduce(0) { $0 + Int($1) }
+            }
+            list.append(Groups.Element(key: key, size: rows.count, weight: weight))
+        }
+        return Groups(list)
     }
 
     func outcome(
-        of selection: any Selection, _ group: (key: Int?, rows: [Int]), _ quota: Int
+        of selection: any Selection, _ group: (key: GroupKey, rows: [Int]), _ quota: Int
     ) -> (result: Result<GroupOutcome, StageError>, keepsState: Bool) {
         var columns: [ColumnName: Column] = [:]
         for (name, isScrambled) in visibleColumns
@@ -117,8 +157,21 @@ extension StageDriver {
 
     func isEqual(_ a: GroupOutcome, _ b: GroupOutcome) -> Bool {
         a.ranks == b.ranks && a.partners == b.partners && a.reason == b.reason && a.report.json == b.report.json
+            && a.columns.elementsEqual(b.columns) { $0.name == $1.name && $0.column == $1.column }
             && a.measures.elementsEqual(b.measures) {
                 $0.name == $1.name && $0.values.map(\.bitPattern) == $1.values.map(\.bitPattern)
             }
+    }
+}
+
+extension GroupKey {
+    /// The order of groups in a run: numbers, or labels byte by byte after the records without one.
+    fileprivate func precedes(_ other: GroupKey) -> Bool {
+        switch (self, other) {
+        case (.number(let a), .number(let b)): a < b
+        case (.label(let a), .label(let b)): a.utf8.lexicographicallyPrecedes(b.utf8)
+        case (.unlabelled, .label): true
+        default: false
+        }
     }
 }

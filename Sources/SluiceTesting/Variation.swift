@@ -55,6 +55,15 @@ enum Cell: Sendable, Hashable {
     case integer(Int64)
     case real(UInt64)
 
+    /// One row of a column of numbers; of other columns an empty value.
+    init(_ column: Column, _ row: Int) {
+        switch column {
+        case .integers(let values): self = .integer(values[row])
+        case .reals(let values): self = .real(values[row].bitPattern)
+        case .bytes, .vectors: self = .bytes([])
+        }
+    }
+
     static func cells(of column: Column) -> [Cell] {
         switch column {
         case .bytes(let column): (0..<column.count).map { .bytes(Array(column[$0])) }

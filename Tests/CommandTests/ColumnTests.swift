@@ -125,6 +125,8 @@ import Testing
         ("redundancy", "order", "redundancy: {per: cluster, order: COLUMN}"),
         ("coreset", "score", "coreset: {keep: 5, method: score-first, score: COLUMN}"),
         ("coreset", "score", "coreset: {keep: 5, method: score-first, score: COLUMN, per: cluster}"),
+        ("coreset", "per", "coreset: {keep: 5, per: COLUMN}"),
+        ("redundancy", "per", "redundancy: {per: COLUMN}"),
     ]
 
     @Test func theListOfOptionsIsWhole() {
@@ -149,7 +151,8 @@ import Testing
             ])
         let check = try space.sluice("check", "run.yaml")
         let plan = try space.sluice("plan", "run.yaml")
-        if ["integers", "reals"].contains(column.holds) {
+        let taken = option.name == "per" ? ["integers", "bytes"] : ["integers", "reals"]
+        if taken.contains(column.holds) {
             #expect(check.status == 0 && plan.status == 0, "\(check.errorText)")
             try space.run().expectClosedAccount()
             return
@@ -159,7 +162,7 @@ import Testing
             #expect(outcome.errorText.contains("run.yaml:9:"), "the option's place: \(outcome.errorText)")
             #expect(
                 outcome.errorText.contains(
-                    "stage 4 `\(option.stage)`: `\(option.name)` reads `\(column.name)`, which holds \(column.holds); it takes integers or reals, such as `empty_text`, `cluster`, `cluster_distance`"
+                    "stage 4 `\(option.stage)`: `\(option.name)` reads `\(column.name)`, which holds \(column.holds); it takes \(option.name == "per" ? "bytes or integers, such as `text`" : "integers or reals, such as `empty_text`, `cluster`, `cluster_distance`")"
                 ), "\(outcome.errorText)")
         }
         #expect(!space.names().contains("out"))

@@ -74,7 +74,9 @@ enum Corpus {
             case 1 where lines.count > 3: lines.append(lines[lines.count - 2])
             case 2 where number % 3 == 0: lines.append(#"{"prompt": "cut off"#)
             case 3 where number % 5 == 0: lines.append("")
-            default: lines.append(#"{"prompt":"\#(text(30))","completion":"\#(text(60)) \#(number)"}"#)
+            default:
+                lines.append(
+                    #"{"prompt":"\#(text(30))","completion":"\#(text(60)) \#(number)","source":"s\#(number % 4)"}"#)
             }
         }
         return lines
@@ -146,7 +148,7 @@ enum Case: String, CaseIterable {
     case spill
     /// A weak hash, so that contents are compared: on disk, and most candidates differ.
     case compare
-    /// Surveys, selections, ledger runs, ranks.
+    /// Surveys, selections by label and by cluster, ledger runs, ranks.
     case select
 
     var dedupeBytes: Int? { self == .spill || self == .compare ? 1 : nil }
@@ -170,7 +172,7 @@ enum Case: String, CaseIterable {
             stages:
               - format: {template: auto}
               - embed: {model: lexical, dimensions: \(dimensions)}
-              - redundancy: {method: pairwise, distance: 0.3}
+              - redundancy: {method: pairwise, distance: 0.3, per: source}
               - cluster: {clusters: 4, reservoir: 200}
               - coreset: {keep: 40%, per: cluster}
 

@@ -17,7 +17,7 @@ import Testing
         case 6: #"{"question":"Why \#(index)?","answer":null,"prompt":""}"#
         default:
             #"{"prompt":"What is \#(index) plus \#(index * index)? 数学","completion":"It is \#(index + index * index).","#
-                + #""instruction":"Add \#(index)","output":"\#(index)"}"#
+                + #""instruction":"Add \#(index)","output":"\#(index)","kind":"k\#(index % 3)"}"#
         }
     }
 
@@ -67,6 +67,8 @@ import Testing
             ["keep": 4, "method": "facility-location", "reservoir": 11],
             ["keep": 20, "method": "score-first", "score": "cluster_distance", "distance": 0.4],
             ["keep": 6, "method": "score-first", "score_field": "x"],
+            ["keep": 12, "per": "kind", "quota": ["k1": 2, "rest": "equal"]],
+            ["keep": 12, "per": "text", "shares": "equal"],
         ] as [OptionValues])
     func coresetKeepsTheContract(options: OptionValues) {
         #expect(check(CoresetStage.self, options, after: [StageSpec("cluster", ["clusters": 4])]) == [])
@@ -84,6 +86,7 @@ import Testing
             ["method": "lift"], ["method": "lift", "components": "paper", "keep": "15%"], ["method": "leverage"],
             ["method": "pairwise"], ["method": "pairwise", "distance": 0.5],
             ["method": "pairwise", "distance": 0.5, "per": "cluster"],
+            ["method": "pairwise", "distance": 0.5, "per": "kind"],
             ["method": "pairwise", "distance": 0.5, "order": "rank"], ["method": "lift", "keep": 5],
             ["method": "pairwise", "distance": 0.5, "per": "cluster", "neighbours": 2],
             ["method": "semdedup", "distance": 0.5],

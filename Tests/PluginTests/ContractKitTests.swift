@@ -205,8 +205,9 @@ private struct Best: Stage, Selection {
     let grouping = Grouping.by("label")
     var columns: [ColumnName] { ["embedding"] }
 
-    func quotas(for sizes: [Int]) -> [Int] {
-        switch fault {
+    func quotas(for groups: Groups) -> [Int] {
+        let sizes = groups.sizes
+        return switch fault {
         case "quota beyond the size": sizes.map { $0 + 1 }
         case "one quota too few": sizes.dropLast()
         default: sizes.map { min($0, keep.resolve(of: $0)) }
@@ -393,7 +394,8 @@ private struct BadlyDescribed: Stage, Transform {
                 "merging into an empty summary loses something") == true)
         #expect(
             check(Best.self, ["fault": "writes more than ranks"]).first?.message
-                == "the stage declares that it writes `top_rank`, and a selection writes `rank` and nothing else")
+                == "the stage declares that it writes `top_rank`, and its selection writes only `rank` and its `outcomeColumns`"
+        )
         #expect(
             check(AboveMean.self, ["fault": "counts threads"]).map(\.description) == [
                 "threads: with 2 threads and blocks of 7 in another order the report differs: [1].threads: 1 → 2"

@@ -48,7 +48,7 @@ import Testing
         let count = vectors.count / dimension
         let data = TestGroup(
             rows: given ?? hashes(count), vectors: vectors, dimension: dimension, isResident: isResident)
-        let quota = try stage.quotas(for: [count])[0]
+        let quota = try stage.quotas(for: Groups(sizes: [count]))[0]
         let outcome = try stage.select(data.group(), quota: quota, context("coreset", seed: seed))
         #expect(outcome.ranks.count { $0 >= 0 } == quota)
         #expect(outcome.ranks.filter { $0 >= 0 }.sorted() == (0..<Int32(quota)).map { $0 })
@@ -56,7 +56,7 @@ import Testing
             #expect((outcome.partners[row] < 0) == (outcome.ranks[row] >= 0))
             if outcome.partners[row] >= 0 { #expect(outcome.ranks[Int(outcome.partners[row])] >= 0) }
         }
-        let report = stage.report([GroupReport(key: nil, size: count, kept: quota, report: outcome.report)])
+        let report = stage.report([GroupReport(key: .all, size: count, kept: quota, report: outcome.report)])
         return (outcome, report)
     }
 
@@ -167,7 +167,7 @@ import Testing
     @Test func budgets() throws {
         let sizes = [3, 5, 2]
         func quotas(_ keep: Quantity) throws -> [Int] {
-            try CoresetStage.make(["keep": .quantity(keep), "per": "cluster"]).quotas(for: sizes)
+            try CoresetStage.make(["keep": .quantity(keep), "per": "cluster"]).quotas(for: Groups(sizes: sizes))
         }
         #expect(try quotas(.count(10)) == sizes)
         #expect(try quotas(.percent(50)).reduce(0, +) == 5)
@@ -176,7 +176,7 @@ import Testing
         #expect(
             over?.message == "`keep` asks for 11 records but only 10 reach the stage; lower it, or give a percentage")
         #expect(stageError { _ = try quotas(.count(0)) }?.option == "keep")
-        #expect(try CoresetStage.make(["keep": 5]).quotas(for: []) == [])
+        #expect(try CoresetStage.make(["keep": 5]).quotas(for: Groups(sizes: [])) == [])
         #expect(stageError { _ = try CoresetStage.make(["keep": 5, "shares": "equal"]) }?.option == "shares")
         #expect(stageError { _ = try CoresetStage.make(["keep": 5, "trim": 5, "method": "random"]) }?.option == "trim")
     }
@@ -184,15 +184,16 @@ import Testing
     @Test func emptyGroupsQuotasOfNoneAndEqualPoints() throws {
         let stage = try CoresetStage.make(["keep": 1, "per": "cluster"])
         let data = TestGroup(rows: hashes(4), vectors: [Int8](repeating: 3, count: 4 * dimension), dimension: dimension)
-        let none = try stage.select(data.group(key: 3), quota: 0, context("coreset"))
+        let none = try stage.select(data.group(key: .number(3)), quota: 0, context("coreset"))
         #expect(none.ranks == [-1, -1, -1, -1])
         #expect(none.partners.isEmpty)
         let all = try select(["keep": 4], data.vectors)
         #expect(all.report["radius"]?.realValue == 0)
         #expect(all.report["factor"]?.realValue == 1)
         let groups = [
-            GroupReport(key: 0, size: 4, kept: 2, report: try select(["keep": 2], data.vectors).outcome.report),
-            GroupReport(key: 3, size: 4, kept: 0, report: none.report),
+            GroupReport(
+                key: .number(0), size: 4, kept: 2, report: try select(["keep": 2], data.vectors).outcome.report),
+            GroupReport(key: .number(3), size: 4, kept: 0, report: none.report),
         ]
         let report = stage.report(GroupReports(groups))
         #expect(report["kept"]?.integerValue == 2)
@@ -389,8 +390,8 @@ import Testing
             }
         }
         let stage = try CoresetStage.make(["keep": 5, "per": "cluster", "floor": 3])
-        let error = stageError { _ = try stage.quotas(for: [10, 2, 10]) }
-        #expect(error?.message.contains("`floor: 3` needs 8 records of 3 clusters but `keep` allows 5") == true)
+        let error = stageError { _ = try stage.quotas(for: Groups(sizes: [10, 2, 10])) }
+        #expect(error?.message.contains("`floor: 3` needs 8 records of 3 groups but `keep` allows 5") == true)
     }
 
     @Test func optionsOfAnotherMethodAreErrors() {

@@ -89,10 +89,10 @@ private struct PlainLift {
             body = parts[1]
         }
         guard case .selection(let selection) = body else { throw StageError(.fault, "no selection") }
-        let quota = try selection.quotas(for: [count])[0]
+        let quota = try selection.quotas(for: Groups(sizes: [count]))[0]
         let outcome = try selection.select(data.group(), quota: quota, context)
         let kept = outcome.ranks.count { $0 >= 0 }
-        reports.append(selection.report([GroupReport(key: nil, size: count, kept: kept, report: outcome.report)]))
+        reports.append(selection.report([GroupReport(key: .all, size: count, kept: kept, report: outcome.report)]))
         return (outcome, figures, reports)
     }
 
@@ -350,8 +350,8 @@ private struct PlainLift {
             var body = try stage.body(context("redundancy"))
             if case .sequence(let parts) = body { body = parts[1] }
             guard case .selection(let selection) = body else { continue }
-            #expect(try selection.quotas(for: [0]) == [0])
-            #expect(try selection.quotas(for: []) == [])
+            #expect(try selection.quotas(for: Groups(sizes: [0])) == [0])
+            #expect(try selection.quotas(for: Groups(sizes: [])) == [])
         }
     }
 

@@ -33,7 +33,7 @@ struct TestGroup: GroupData {
     var columns: [ColumnName: Column] = [:]
     var isResident = true
 
-    func group(key: Int? = nil) -> Group { Group(key: key, count: rows.count, data: self) }
+    func group(key: GroupKey = .all) -> Group { Group(key: key, count: rows.count, data: self) }
     func hashes() throws(StageError) -> [ContentHash] { rows }
     func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
         TestVectors(values: vectors, dimension: dimension, isResident: isResident)

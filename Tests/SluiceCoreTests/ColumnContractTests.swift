@@ -50,7 +50,7 @@ private struct Chooser: Stage, Selection {
     var writes: [ColumnSpec] { names("writes").map { ColumnSpec($0, .integer) } }
     var grouping: Grouping { (try? options.text("groups")).map { .by(ColumnName($0)) } ?? .all }
     var columns: [ColumnName] { names("asks") }
-    func quotas(for sizes: [Int]) -> [Int] { sizes }
+    func quotas(for groups: Groups) -> [Int] { groups.sizes }
     func memory(rows: Int, _ context: StageContext) -> Int { 0 }
     func select(_ group: Group, quota: Int, _ context: StageContext) -> GroupOutcome {
         GroupOutcome(ranks: [], reason: "x")
@@ -161,7 +161,7 @@ private struct Chooser: Stage, Selection {
         #expect(
             try breaches(["by": "score", "asks": ["score", "secret"], "groups": "score"]) == [
                 "the selection of stage `chooser` asks for the column `secret`, which the stage does not declare in `reads`",
-                "the selection of stage `chooser` groups by the column `score`, which may hold reals by its `reads`; it must hold integers",
+                "the selection of stage `chooser` groups by the column `score`, which may hold reals by its `reads`; it must hold bytes or integers",
             ])
         let stage = try Chooser(options: ["by": "score", "writes": ["rank", "top_rank"]])
         func writes(_ body: StageBody, isWhole: Bool = true) -> [String] {
@@ -169,7 +169,7 @@ private struct Chooser: Stage, Selection {
         }
         #expect(
             writes(.sequence([.selection(stage)])) == [
-                "stage `chooser` declares that it writes `top_rank`, and a selection writes `rank` and nothing else"
+                "stage `chooser` declares that it writes `top_rank`, and its selection writes only `rank` and its `outcomeColumns`"
             ])
         // Another step of the stage may write it.
         #expect(writes(.selection(stage), isWhole: false).isEmpty)

@@ -83,8 +83,20 @@ import Testing
         ("a report with a key twice inside", "its report has the key `a` twice"),
         ("a report that is a number", "its report is not an object"),
         ("groups by what it does not declare", "groups by the column `hidden`, which the stage does not declare"),
-        ("groups by reals", "groups by the column `real`, which may hold reals by its `reads`; it must hold integers"),
+        (
+            "groups by reals",
+            "groups by the column `real`, which may hold reals by its `reads`; it must hold bytes or integers"
+        ),
         ("asks for what it does not declare", "asks for the column `hidden`, which the stage does not declare"),
+        ("groups by a label that it does not declare", "groups by the label `n`, which the stage does not declare"),
+        ("weighs by reals", "weighs groups by the column `real`, which may hold reals by its `reads`; it must hold"),
+        ("declares a column too many", "declares that it writes `gain`, and its selection writes only `rank` and its"),
+        ("writes an undeclared column", "writes `loss` as reals, which the stage does not declare in `writes`"),
+        ("leaves a column out", "the outcome of the group must have the column `gain` once"),
+        ("writes a column twice", "the outcome of the group must have the column `gain` once"),
+        ("writes another type", "the column `gain` of the group holds integers, not reals"),
+        ("writes too few rows", "the column `gain` has 5 rows for the group of 6 records"),
+        ("writes another column", "the outcome of the group has the column `loss`, which `outcomeColumns` does not"),
         ("asks for bytes", "asks for the column `bytes`, which may hold bytes by its `reads`"),
     ])
     func aSelectionDoesWhatItDeclares(lie: String, message: String) throws {
@@ -161,12 +173,21 @@ private struct Chooser: Stage, Selection {
 
     var reads: [Input] {
         [.column("number", .integer), .column("vector", .vector)]
-            + (lie == "groups by reals" ? [.column("real", .real)] : [])
+            + (["groups by reals", "weighs by reals"].contains(lie) ? [.column("real", .real)] : [])
             + (lie == "asks for bytes" ? [.column("bytes", .bytes)] : [])
     }
-    let writes = [ColumnSpec(.rank, .integer)]
+    let writes = [ColumnSpec(.rank, .integer), ColumnSpec("gain", .real)]
+    var outcomeColumns: [ColumnSpec] {
+        switch lie {
+        case "declares a column too many": []
+        case "writes an undeclared column": [ColumnSpec("gain", .real), ColumnSpec("loss", .real)]
+        default: [ColumnSpec("gain", .real)]
+        }
+    }
+    var weights: ColumnName? { lie == "weighs by reals" ? "real" : "number" }
     var grouping: Grouping {
         switch lie {
+        case "groups by a label that it does not declare": .label("n")
         case "groups by what it does not declare": .by("hidden")
         case "groups by reals": .by("real")
         default: .all
@@ -181,8 +202,11 @@ private struct Chooser: Stage, Selection {
         }
     }
 
-    func quotas(for sizes: [Int]) -> [Int] {
-        switch lie {
+    func quotas(for groups: Groups) -> [Int] {
+        let sizes = groups.sizes
+        // The numbers of all lines, in every honest run.
+        guard groups.map(\.weight) == [21] else { return [] }
+        return switch lie {
         case "a quota beyond the size": sizes.map { $0 + 1 }
         case "two quotas": [1, 1]
         default: sizes.map { min($0, 2) }
@@ -207,7 +231,13 @@ private struct Chooser: Stage, Selection {
             throw StageError(.invalidData, "the columns are not what was written")
         }
         var outcome = GroupOutcome(ranks: [0, 1, -1, -1, -1, -1], reason: "not-chosen")
+        outcome.columns = [("gain", .reals([6, 5, 4, 3, 2, 1]))]
         switch lie {
+        case "leaves a column out": outcome.columns = []
+        case "writes a column twice": outcome.columns += outcome.columns
+        case "writes another type": outcome.columns = [("gain", .integers([6, 5, 4, 3, 2, 1]))]
+        case "writes too few rows": outcome.columns = [("gain", .reals([6, 5, 4, 3, 2]))]
+        case "writes another column": outcome.columns.append(("loss", .reals([6, 5, 4, 3, 2, 1])))
         case "too few ranks": outcome.ranks.removeLast()
         case "too many ranks": outcome.ranks.append(-1)
         case "equal ranks": outcome.ranks[1] = 0

@@ -9,7 +9,7 @@ import Testing
     private static let groups = 150_000
     private static let records = 200_000
 
-    @Test func groupsWithoutNumberAreChosenFrom() throws {
+    @Test(arguments: ["number", "n", "name"]) func groupsWithoutNumberAreChosenFrom(per: String) throws {
         let folder = try TemporaryFolder()
         let input = try FileSystem.local.create("\(folder.path)/in.jsonl")
         // Groups come in any order; the first 50,000 have two records each, far from each other.
@@ -18,7 +18,7 @@ import Testing
         try Array(lines.utf8).withUnsafeBytes { try input.write($0) }
         var definition = Definition(
             memory: 110 << 20, input: InputSpec(files: ["\(folder.path)/in.jsonl"]),
-            stages: [StageSpec("one-of-each", [:])],
+            stages: [StageSpec("one-of-each", ["per": .text(per)])],
             output: OutputSpec(directory: "\(folder.path)/out"))
         definition.input.maxRecord = 1000
         let result = try Run(definition, registry: Registry([OneOfEach.self]), options: RunOptions(threads: 2)).run()
@@ -42,12 +42,19 @@ import Testing
 
 /// Keeps the first record of each value of `n`.
 private struct OneOfEach: Stage {
-    static let descriptor = Descriptor(name: "one-of-each", summary: "Keeps one record of each number.", options: [])
-    init(options: OptionValues) throws(StageError) {}
-    let reads: [Input] = [.field("n")]
-    let writes = [ColumnSpec("number", .integer), ColumnSpec(.rank, .integer)]
+    static let descriptor = Descriptor(
+        name: "one-of-each", summary: "Keeps one record of each number.",
+        options: [
+            OptionSpec(
+                "per", .choice(["number", "name", "n"]), default: "number",
+                help: "A column of integers or bytes that it writes, or the field.")
+        ])
+    let per: String
+    init(options: OptionValues) throws(StageError) { per = try options.text("per") }
+    var reads: [Input] { [.field("n")] + (per == "n" ? [.label("n")] : []) }
+    let writes = [ColumnSpec("number", .integer), ColumnSpec("name", .bytes), ColumnSpec(.rank, .integer)]
     func body(_ context: StageContext) throws(StageError) -> StageBody {
-        .sequence([.transform(Numbers()), .selection(First())])
+        .sequence([.transform(Numbers()), .selection(First(grouping: per == "n" ? .label("n") : .by(ColumnName(per))))])
     }
 
     struct Numbers: Transform {
@@ -60,13 +67,18 @@ private struct OneOfEach: Stage {
                         guard case .json(let digits) = field[row] else { return -1 }
                         return digits.reduce(0) { 10 * $0 + Int64($1 - 48) }
                     }))
+            var names = BytesColumn()
+            for row in 0..<block.count {
+                if case .json(let digits) = field[row] { names.append(digits) } else { names.append([]) }
+            }
+            block.write("name", .bytes(names))
         }
     }
 
     struct First: Selection {
-        var grouping: Grouping { .by("number") }
+        let grouping: Grouping
         var columns: [ColumnName] { [] }
-        func quotas(for sizes: [Int]) -> [Int] { sizes.map { _ in 1 } }
+        func quotas(for groups: Groups) -> [Int] { groups.sizes.map { _ in 1 } }
         func memory(rows: Int, _ context: StageContext) -> Int { 16 * rows }
         func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
             var outcome = GroupOutcome(ranks: [Int32](repeating: -1, count: group.count), reason: "not-first")

@@ -89,7 +89,7 @@ private struct Watcher: Stage {
         let seen: Seen?
         var grouping: Grouping { grouped ? .by("number") : .all }
         var columns: [ColumnName] { [] }
-        func quotas(for sizes: [Int]) -> [Int] { sizes }
+        func quotas(for groups: Groups) -> [Int] { groups.sizes }
         func memory(rows: Int, _ context: StageContext) -> Int { 16 * rows }
 
         private func note() {

@@ -405,6 +405,19 @@ private func stage(_ line: String) -> String {
             "redundancy: {fields: [a, [b]]}",
             "6:30: option `fields` of stage `redundancy` must be a list of text, not a list"
         ),
+        (
+            "redundancy: {weights: {a: 1, b: x}}",
+            "6:37: option `weights` of stage `redundancy` must be a map from names to count or percentage, not `x`"
+        ),
+        (
+            "redundancy: {weights: {a: 1, b: 0.5}}",
+            "6:37: option `weights` of stage `redundancy` must be a map from names to count or percentage, not `0.5`; write 50% for that share"
+        ),
+        (
+            "redundancy: {weights: [1]}",
+            "6:27: option `weights` of stage `redundancy` must be a map from names to count or percentage, not a list"
+        ),
+        ("redundancy: {weights: {a: 1, a: 2}}", "6:34: duplicate key `a`; remove one"),
         ("redundancy: {[a]: 1}", "6:18: a key must be a word; put a text with braces in quotes"),
     ])
     func aMistakeInAStageIsNamedWithItsPlace(line: String, problem: String) {
@@ -493,7 +506,9 @@ private func stage(_ line: String) -> String {
             set: [
                 "input.files=a.zst,b.zst", "stages.coreset.keep=1%", "seed=7", "output.directory=x", "output.level=9",
                 "stages.3.clusters=auto", "input.dedupe={on: [a, b]}", "stages.redundancy.fields=[p, \"q,r\"]",
-                "stages.format.template={prompt}", "output.annotate=cluster,rank", "memory=1GiB",
+                "stages.redundancy.weights={a: 1, b: 5%}", "stages.redundancy.weights.c=2",
+                "stages.format.template={prompt}",
+                "output.annotate=cluster,rank", "memory=1GiB",
             ])
         #expect(definition.input.files == ["a.zst", "b.zst"])
         #expect(definition.input.dedupe == .fields(["a", "b"]))
@@ -501,6 +516,10 @@ private func stage(_ line: String) -> String {
         #expect(definition.stages[2].options["clusters"] == "auto")
         #expect(definition.stages[3].options["keep"] == .quantity(Quantity("1%")!))
         #expect(definition.stages[4].options["fields"] == ["p", "q,r"])
+        let weights = OptionValue.map([
+            "a": .quantity(.count(1)), "b": .quantity(.percent(5)), "c": .quantity(.count(2)),
+        ])
+        #expect(definition.stages[4].options["weights"] == weights)
         #expect(definition.seed == 7 && definition.memory == 1 << 30)
         #expect(definition.output == OutputSpec(directory: "x", annotate: [.cluster, .rank], level: 9))
     }

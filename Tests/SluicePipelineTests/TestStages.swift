@@ -76,6 +76,7 @@ struct InertRedundancy: InertStage {
             OptionSpec("cache", .size, default: "64MiB", help: "Size."),
             OptionSpec("fields", .list(.text), default: [], help: "Texts."),
             OptionSpec("stopwords", .path, help: "A file."),
+            OptionSpec("weights", .map(.quantity), help: "Weights."),
         ])
     let options: OptionValues
     let reads: [Input] = [.column(.embedding, .vector)]

@@ -26,7 +26,7 @@ extension StageChain {
     func retention(from index: Int, output: OutputSpec, picks: [ColumnName]) -> ColumnRetention {
         ColumnRetention(
             columns: wanted(from: index, output: output) + picks,
-            inputs: links.filter { $0.index >= index }.flatMap(\.stage.reads))
+            inputs: links.filter { $0.index >= index }.flatMap(\.reads))
     }
 }
 

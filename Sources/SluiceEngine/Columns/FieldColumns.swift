@@ -25,7 +25,8 @@ enum FieldColumns {
                 switch input {
                 case .field(let path): name(path)
                 case .record: record
-                case .column: nil
+                // Labels have been resolved.
+                case .column, .label: nil
                 }
             if let name, !names.contains(name) { names.append(name) }
         }

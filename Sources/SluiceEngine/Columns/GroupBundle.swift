@@ -5,7 +5,8 @@ import SluiceIO
 struct GroupBundle: Sendable {
     /// One group of the bundle.
     struct Member: Sendable {
-        let key: Int?
+        /// Its index in the table.
+        let group: Int
         /// Its rows in the bundle.
         let rows: Range<Int>
     }
@@ -35,7 +36,7 @@ struct GroupBundle: Sendable {
         var start = 0
         for group in section.groups {
             let end = start + groups.table.sizes[group]
-            members.append(Member(key: groups.table.key(group), rows: start..<end))
+            members.append(Member(group: group, rows: start..<end))
             start = end
         }
         self.members = members

@@ -1,8 +1,10 @@
-/// The groups of a selection: their keys, ascending, and their numbers of rows.
+/// The groups of a selection: their keys, ascending, their numbers of rows and their weights.
 struct GroupTable: Sendable {
     /// Empty if all records form one group.
     private(set) var keys: [Int64] = []
     private(set) var sizes: [Int] = []
+    /// Empty if the selection names no weights.
+    private(set) var weights: [Int] = []
 
     /// One group of all records; no group if there are no records.
     init(all rows: Int) { sizes = rows > 0 ? [rows] : [] }
@@ -14,7 +16,25 @@ struct GroupTable: Sendable {
 
     var count: Int { sizes.count }
 
-    func key(_ group: Int) -> Int? { keys.isEmpty ? nil : Int(keys[group]) }
+    /// The group of a key.
+    func index(of key: Int64) -> Int? {
+        if keys.isEmpty { return sizes.isEmpty ? nil : 0 }
+        var (low, high) = (0, keys.count)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if keys[middle] < key { low = middle + 1 } else { high = middle }
+        }
+        return low < keys.count && keys[low] == key ? low : nil
+    }
+
+    mutating func weigh() { weights = [Int](repeating: 0, count: count) }
+
+    /// - Returns: whether the sum stays within an `Int`.
+    mutating func add(_ weight: Int64, to group: Int) -> Bool {
+        let (sum, overflows) = weights[group].addingReportingOverflow(Int(weight))
+        weights[group] = sum
+        return !overflows
+    }
 
     /// Bytes of a table of this many groups, including the quotas.
     static func bytes(_ groups: Int) -> Int { groups * 24 }

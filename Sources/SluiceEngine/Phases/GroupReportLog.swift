@@ -8,8 +8,6 @@ struct GroupReportChunk: Sendable {
 
     mutating func append(_ report: GroupReport) {
         count += 1
-        put(report.key == nil ? 0 : 1)
-        put(report.key ?? 0)
         put(report.size)
         put(report.kept)
         put(report.report)
@@ -59,11 +57,10 @@ private struct GroupReportReader {
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    mutating func next() -> GroupReport? {
+    /// The next report; its key is in the table of groups.
+    mutating func next() -> (size: Int, kept: Int, report: JSONValue)? {
         guard at < bytes.count else { return nil }
-        let hasKey = number() == 1
-        let (key, size, kept) = (number(), number(), number())
-        return GroupReport(key: hasKey ? key : nil, size: size, kept: kept, report: report())
+        return (number(), number(), report())
     }
 
     private mutating func number() -> Int {
@@ -152,13 +149,17 @@ final class GroupReportLog: @unchecked Sendable {
         size += UInt64(bytes.count)
     }
 
-    var reports: GroupReports {
+    /// - Parameter key: the key of the group whose report was appended at an index.
+    func reports(_ key: @escaping @Sendable (Int) -> GroupKey) -> GroupReports {
         GroupReports(count: count) { [self] in
-            var chunk = 0
+            var (chunk, index) = (0, 0)
             var reader = GroupReportReader([])
             return AnyIterator {
                 while true {
-                    if let report = reader.next() { return report }
+                    if let (size, kept, report) = reader.next() {
+                        defer { index += 1 }
+                        return GroupReport(key: key(index), size: size, kept: kept, report: report)
+                    }
                     guard chunk <= self.chunks.count, let bytes = self.bytes(of: chunk) else { return nil }
                     chunk += 1
                     reader = GroupReportReader(bytes)

@@ -159,7 +159,7 @@ extension ColumnStore {
             switch input {
             case .column(let name, _): if !columns.contains(name) { columns.append(name) }
             case .field(let path): if !paths.contains(path) { paths.append(path) }
-            case .record: break
+            case .record, .label: break
             }
         }
         func bytes(_ name: ColumnName) throws -> BytesColumn {

@@ -65,7 +65,7 @@ final class RowPhases {
     ) -> RowPass {
         let labels = transforms.links.map(\.label)
         let reads =
-            run.chain.links.filter { labels.contains($0.label) }.flatMap(\.stage.reads) + (next?.stage.reads ?? [])
+            run.chain.links.filter { labels.contains($0.label) }.flatMap(\.reads) + (next?.reads ?? [])
         let written = store.types
         return RowPass(
             store: store, live: live, transforms: transforms,
@@ -95,18 +95,19 @@ final class RowPhases {
         defer { leases.giveBack() }
         let before = live.count
         let retention = run.chain.retention(from: link.index, output: run.definition.output, picks: picks)
-        let writesRanks = link.stage.writes.contains { $0.name == .rank } && retention.columns.contains(.rank)
+        let own = [.rank] + selection.outcomeColumns.map(\.name)
+        let writes = link.stage.writes.filter { own.contains($0.name) && retention.columns.contains($0.name) }
         let done = SelectionFile(path: "\(run.work)/selection-\(selections)", fileSystem: run.fileSystem)
         selections += 1
         let result: SelectionPhase.Result
-        if let known = try done.read(rows: store.rows) {
+        if let known = try done.read(rows: store.rows, writes: writes) {
             result = known.result
             keeping.ledger.adopt(known.runs)
         } else {
             let runsBefore = try keeping.ledger.flush()
             let phase = SelectionPhase(
                 selection, context: { [run] in run.stage(link, memory: $0) }, store: store, live: live,
-                ledger: keeping.ledger, encoder: run.encoder, folder: "\(run.work)/groups", notesRanks: writesRanks,
+                ledger: keeping.ledger, encoder: run.encoder, folder: "\(run.work)/groups", writes: writes,
                 shares: run.shares, beside: left, fileSystem: run.fileSystem, progress: run.progress)
             var held: PhaseLeases?
             defer { held?.giveBack() }
@@ -121,9 +122,7 @@ final class RowPhases {
         findings.account.add(result.account)
         findings.add(result.report, of: link.label)
         findings.warn(stage: link.label, before: before, after: live.count)
-        if writesRanks {
-            try store.writeRanks(result.ranks)
-        }
+        try store.write(result.columns)
     }
 
     // MARK: Memory
@@ -141,29 +140,5 @@ final class RowPhases {
     /// Results of surveys for work not done yet.
     private func left(_ work: [StageWork]) -> [MemoryShares.Part] {
         MemoryShares.left(work.reduce(0) { $0 + ($1.isLeft ? $1.body.residentBytes : 0) })
-    }
-}
-
-extension ColumnStore {
-    /// Writes the ranks of the picks as a column, -1 for dropped rows.
-    ///
-    /// - Parameter ranks: ascending by row.
-    fileprivate func writeRanks(_ ranks: [(row: Int, rank: Int32)]) throws {
-        var next = 0
-        for shard in shards {
-            let writer = writer(shard: shard.number)
-            var start = shard.rows.lowerBound
-            while start < shard.rows.upperBound {
-                let end = min(start + 65_536, shard.rows.upperBound)
-                var values = [Int64](repeating: -1, count: end - start)
-                while next < ranks.count, ranks[next].row < end {
-                    values[ranks[next].row - start] = Int64(ranks[next].rank)
-                    next += 1
-                }
-                try writer.append([(.rank, .integers(values))])
-                start = end
-            }
-            add(shard: shard.number, rows: try writer.commit(), types: [.rank: .integer])
-        }
     }
 }

@@ -4,14 +4,14 @@ import SluiceCore
 struct SelectionBooks {
     private let name: String
     private let encoder: LineEncoder
-    private let notesRanks: Bool
     /// Ledger lines, their ends, and their ordinals.
     private(set) var lines: [UInt8] = []
     private(set) var ends: [Int] = []
     private(set) var dropped: [UInt64] = []
-    /// Dropped rows of the store, and kept rows if their ranks are needed.
+    /// Dropped rows of the store.
     private(set) var leaving: [Int] = []
-    private(set) var staying: [(row: Int, rank: Int32)] = []
+    /// Kept rows, if their columns are needed.
+    private(set) var staying: SelectionColumns
     private(set) var account = Account()
     private(set) var reports = GroupReportChunk()
 
@@ -21,15 +21,17 @@ struct SelectionBooks {
     /// Whether the collected rows should be handed over.
     private var isFull: Bool { leaving.count >= Self.most || staying.count >= Self.most }
 
-    /// - Parameter name: the stage's name.
-    init(_ name: String, encoder: LineEncoder, notesRanks: Bool) {
+    /// - Parameters:
+    ///   - name: the stage's name.
+    ///   - writes: the columns of the selection that anything reads.
+    init(_ name: String, encoder: LineEncoder, writes: [ColumnSpec]) {
         self.name = name
         self.encoder = encoder
-        self.notesRanks = notesRanks
+        staying = SelectionColumns(writes)
     }
 
     mutating func add(
-        _ outcome: GroupOutcome, key: Int?, rows: ArraySlice<Int64>, ordinals: ArraySlice<Int64>,
+        _ outcome: GroupOutcome, key: GroupKey, rows: ArraySlice<Int64>, ordinals: ArraySlice<Int64>,
         handOver: (SelectionBooks) throws -> Void
     ) throws {
         let count = rows.count
@@ -39,7 +41,7 @@ struct SelectionBooks {
             if isFull { try empty(handOver) }
             guard outcome.ranks[row] < 0 else {
                 kept += 1
-                if notesRanks { staying.append((number, outcome.ranks[row])) }
+                staying.append(row: number, outcome, place: row)
                 continue
             }
             let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
@@ -63,6 +65,6 @@ struct SelectionBooks {
         ends.removeAll(keepingCapacity: true)
         dropped.removeAll(keepingCapacity: true)
         leaving.removeAll(keepingCapacity: true)
-        staying.removeAll(keepingCapacity: true)
+        staying.removeAll()
     }
 }

@@ -3,7 +3,7 @@ import SluiceIO
 
 /// Runs a selection: groups the live rows, lets it select in each group, and books the dropped rows.
 final class SelectionPhase: @unchecked Sendable {
-    // @unchecked: `remaining`, `ranks`, `failure`, `account` and `chunks` are only accessed with `monitor` locked; only
+    // @unchecked: `remaining`, `columns`, `failure`, `account` and `chunks` are only accessed with `monitor` locked; only
     // the thread that calls `run` uses `part` and `lease`.
 
     private let selection: any Selection
@@ -20,11 +20,12 @@ final class SelectionPhase: @unchecked Sendable {
 
     private let monitor = Monitor()
     private var remaining: LiveRows
-    private let notesRanks: Bool
     private let shares: MemoryShares
     /// Memory held at the same time.
     private let beside: [MemoryShares.Part]
-    private var ranks: [(row: Int, rank: Int32)] = []
+    /// The columns of the selection that anything reads.
+    private let writes: [ColumnSpec]
+    private var columns: SelectionColumns
     private var failure: (any Error)?
     private let reports: GroupReportLog
     /// Reports of sections whose turn in the log has not come yet.
@@ -36,15 +37,15 @@ final class SelectionPhase: @unchecked Sendable {
     struct Result {
         /// The kept rows.
         let live: LiveRows
-        /// The kept rows, ascending, with their rank among the picks; empty if nothing reads the ranks.
-        let ranks: [(row: Int, rank: Int32)]
+        /// What the selection writes, in ascending order of the kept rows.
+        let columns: SelectionColumns
         let report: JSONValue
         let account: Account
     }
 
     init(
         _ selection: any Selection, context: @escaping (_ memory: Int) -> StageContext, store: ColumnStore,
-        live: LiveRows, ledger: LedgerRuns, encoder: LineEncoder, folder: String, notesRanks: Bool,
+        live: LiveRows, ledger: LedgerRuns, encoder: LineEncoder, folder: String, writes: [ColumnSpec],
         shares: MemoryShares, beside: [MemoryShares.Part] = [], fileSystem: FileSystem,
         progress: ProgressMeter
     ) {
@@ -56,7 +57,8 @@ final class SelectionPhase: @unchecked Sendable {
         self.store = store
         self.live = live
         remaining = live
-        self.notesRanks = notesRanks
+        self.writes = writes
+        columns = SelectionColumns(writes)
         self.ledger = ledger
         self.encoder = encoder
         self.folder = folder
@@ -66,21 +68,24 @@ final class SelectionPhase: @unchecked Sendable {
     }
 
     /// - Parameter lease: leases memory for the phase in place of its previous lease; called again as more becomes
-    ///   known of
-    /// the groups.
+    ///   known of the groups.
     func run(
         on pool: WorkerPool, isStopped: @escaping () -> Bool,
         lease: @escaping (MemoryShares.Part) throws(EngineError) -> Void
     ) throws -> Result {
         self.lease = lease
         defer { self.lease = nil }
-        let table = try countGroups(isStopped)
-        let quotas = try quotas(for: table)
+        let rows = GroupCensus(selection: selection, store: store, live: live, isStopped: isStopped) {
+            try self.need($0, $1)
+        }
+        let census = try named { try rows.take() }
+        let table = census.table
+        let quotas = try quotas(for: census)
         let types = try columnTypes(isEmpty: table.count == 0)
-        let most = notesRanks ? zip(quotas, table.sizes).reduce(0) { $0 + min($1.0, $1.1) } : 0
-        ranks.reserveCapacity(most)
-        let work = try cut(table, types, threads: pool.width, ranks: most)
-        let groups = try gather(work, types, isStopped)
+        let most = writes.isEmpty ? 0 : zip(quotas, table.sizes).reduce(0) { $0 + min($1.0, $1.1) }
+        columns.reserve(most)
+        let work = try cut(census, types, threads: pool.width, kept: most)
+        let groups = try gather(work, types, rows)
         defer {
             try? groups.remove()
             try? fileSystem.remove("\(folder).reports")
@@ -90,7 +95,7 @@ final class SelectionPhase: @unchecked Sendable {
         for batch in work.batches {
             pool.run(batch.count) { piece in
                 if isStopped() { return }
-                choose(groups, batch.lowerBound + piece, quotas, isStopped)
+                choose(groups, census, batch.lowerBound + piece, quotas, isStopped)
             }
             if isStopped() { throw EngineError.stopped }
             if let failure { throw failure }
@@ -98,19 +103,17 @@ final class SelectionPhase: @unchecked Sendable {
                 if let chunk = chunks.removeValue(forKey: section) { try reports.append(chunk) }
             }
         }
-        ranks.sort { $0.row < $1.row }
-        let report = selection.report(reports.reports)
+        columns.sort()
+        let report = selection.report(reports.reports(census.key))
         if let failure = reports.failure { throw EngineError(failure) }
         if let fault = ReportRules.fault(in: [report]) { throw self.fault(fault) }
-        return Result(live: remaining, ranks: ranks, report: report, account: account)
+        return Result(live: remaining, columns: columns, report: report, account: account)
     }
 
     // MARK: Memory
 
     /// Smallest buffer for reading rows in passes.
     private static let leastResident = 1 << 20
-    /// A row's rank, kept until the selection is written.
-    private static let perRank = MemoryLayout<(row: Int, rank: Int32)>.stride
     /// Memory of a stage for each group while it divides its budget among the groups.
     private static let perQuota = 48
 
@@ -140,13 +143,20 @@ final class SelectionPhase: @unchecked Sendable {
         EngineError(defect: what, stage: context.name)
     }
 
-    private func quotas(for table: GroupTable) throws -> [Int] {
+    /// Names the stage in an error about its data.
+    private func named<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as EngineError where error.code == .data {
+            throw EngineError(.data, "stage `\(context.name)`: \(error.message)")
+        }
+    }
+
+    private func quotas(for census: GroupCensus.Result) throws -> [Int] {
+        let table = census.table
         try need(
-            GroupTable.bytes(table.count) + table.count * Self.perQuota,
-            " to divide its budget among \(table.count) groups")
+            census.size + table.count * Self.perQuota, " to divide its budget among \(table.count) groups")
         let quotas: [Int]
         do throws(StageError) {
-            quotas = try selection.quotas(for: table.sizes)
+            quotas = try selection.quotas(for: census.groups)
         } catch {
             throw EngineError(error, stage: context.name)
         }
@@ -171,36 +181,9 @@ final class SelectionPhase: @unchecked Sendable {
         return GroupStore.types(types)
     }
 
-    private func forEachRange(
-        _ columns: [ColumnName], _ isStopped: () -> Bool, _ body: (Range<Int>, [Int]) throws -> Void
-    ) throws {
-        let batches = RowBatches(store, columns: columns)
-        for shard in store.shards {
-            var start = shard.rows.lowerBound
-            while start < shard.rows.upperBound {
-                if isStopped() { throw EngineError.stopped }
-                let rows = try batches.batch(from: start, in: shard).rows
-                try body(rows, live.local(rows))
-                start = rows.upperBound
-            }
-        }
-    }
-
-    private func countGroups(_ isStopped: () -> Bool) throws -> GroupTable {
-        guard case .by(let column) = selection.grouping else { return GroupTable(all: live.count) }
-        var counter = try GroupCounter { [self] bytes, groups in
-            try need(bytes + Self.leastResident, " for a table of \(groups) groups")
-        }
-        try forEachRange([column], isStopped) { range, rows in
-            let keys = try store.integers(column, range)
-            for row in rows { try counter.add(keys[row]) }
-        }
-        return try counter.table()
-    }
-
     /// Groups in sections, which are processed one after another or in parallel.
     private struct Work {
-        let table: GroupTable
+        let census: GroupCensus.Result
         let sections: [GroupStore.Section]
         /// Sections that fit into the share of memory together.
         var batches: [Range<Int>] = []
@@ -209,12 +192,13 @@ final class SelectionPhase: @unchecked Sendable {
 
     /// Small groups share a section: reading each one separately would take longer than selecting in it.
     ///
-    /// - Parameter ranks: the most ranks to be kept.
+    /// - Parameter kept: the most rows for which columns are written.
     private func cut(
-        _ table: GroupTable, _ types: [ColumnName: ColumnType], threads: Int, ranks: Int
+        _ census: GroupCensus.Result, _ types: [ColumnName: ColumnType], threads: Int, kept: Int
     ) throws -> Work {
+        let table = census.table
         let rowBytes = GroupStore.rowBytes(types)
-        let held = GroupTable.bytes(table.count) + ranks * Self.perRank
+        let held = census.size + kept * SelectionColumns.perRow(writes)
         let rows = table.sizes.max() ?? 0
         // The largest group determines the lease; so bundles never need more than that and a MiB.
         let least = Self.bytes(of: selection, rows: rows, context)
@@ -235,9 +219,10 @@ final class SelectionPhase: @unchecked Sendable {
             sections.map { need(of: $0) + ($0.groups.count > 1 ? $0.rows.count * rowBytes : Self.leastResident) }
             .max() ?? 0
         try self.need(
-            held + max(buffers + MemoryShares.perBlock, widest), " for \(table.count) groups in \(sections.count) parts"
+            held + max(buffers + MemoryShares.perBlock + census.longest, widest),
+            " for \(table.count) groups in \(sections.count) parts"
         )
-        var work = Work(table: table, sections: sections, bufferBytes: buffers)
+        var work = Work(census: census, sections: sections, bufferBytes: buffers)
         let room = part.bytes - held
         var (start, bytes) = (0, 0)
         for (index, section) in sections.enumerated() {
@@ -253,22 +238,25 @@ final class SelectionPhase: @unchecked Sendable {
     }
 
     private func gather(
-        _ work: Work, _ types: [ColumnName: ColumnType], _ isStopped: () -> Bool
+        _ work: Work, _ types: [ColumnName: ColumnType], _ source: GroupCensus
     ) throws -> GroupStore {
         let groups = try GroupStore(
-            table: work.table, sections: work.sections, types: types, folder: folder, bufferBytes: work.bufferBytes,
+            table: work.census.table, sections: work.sections, types: types, folder: folder,
+            bufferBytes: work.bufferBytes,
             fileSystem: fileSystem)
         var names = [ColumnStore.ordinal, ColumnStore.hashHigh, ColumnStore.hashLow]
         names += Set(selection.columns).subtracting(names).sorted()
-        try forEachRange(names, isStopped) { range, rows in
+        let keys = work.census.keys
+        // The batches are bounded by all the bytes that are read.
+        try source.forEachRange(names + (keys.source.column.map { [$0] } ?? [])) { range, rows in
             var target = [Int32](repeating: -1, count: range.count)
             var columns = try store.load(names, range)
-            if case .by(let column) = selection.grouping {
-                let keys = try store.integers(column, range)
-                for row in rows { target[row] = groups.section(of: keys[row]) }
-                columns.append((GroupStore.key, .integers(keys)))
-            } else {
+            if keys.source == .all {
                 for row in rows { target[row] = 0 }
+            } else {
+                let numbers = try keys.keys(in: store, range, rows)
+                for row in rows { target[row] = groups.section(of: numbers[row]) }
+                columns.append((GroupStore.key, .integers(numbers)))
             }
             columns.append((GroupStore.rowNumber, .integers(range.map { Int64($0) })))
             try groups.append(columns, sections: target)
@@ -279,58 +267,19 @@ final class SelectionPhase: @unchecked Sendable {
 
     // MARK: One section
 
-    private struct Data: GroupData {
-        let groups: GroupStore
-        let rows: Range<Int>
-        let residentBytes: Int
-
-        func hashes() throws(StageError) -> [ContentHash] {
-            let (high, low) = (try numbers(GroupStore.hashHigh), try numbers(GroupStore.hashLow))
-            return zip(high, low).map {
-                ContentHash(high: UInt64(bitPattern: $0), low: UInt64(bitPattern: $1))
-            }
-        }
-
-        func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
-            guard case .vector? = groups.type(of: name) else {
-                throw .missingColumn(name, "vectors", found: groups.type(of: name))
-            }
-            do throws(IOFailure) {
-                return try groups.vectors(name, rows, residentBytes: residentBytes)
-            } catch {
-                throw StageError(.io, error.description)
-            }
-        }
-
-        func values(_ name: ColumnName) throws(StageError) -> Column {
-            switch groups.type(of: name) {
-            case .integer: return .integers(try numbers(name))
-            case .real:
-                do throws(IOFailure) { return .reals(try groups.reals(name, rows)) } catch {
-                    throw StageError(.io, error.description)
-                }
-            case let other: throw .missingColumn(name, "integers or reals", found: other)
-            }
-        }
-
-        private func numbers(_ name: ColumnName) throws(StageError) -> [Int64] {
-            do throws(IOFailure) { return try groups.integers(name, rows) } catch {
-                throw StageError(.io, error.description)
-            }
-        }
-    }
-
-    private func choose(_ groups: GroupStore, _ number: Int, _ quotas: [Int], _ isStopped: () -> Bool) {
+    private func choose(
+        _ groups: GroupStore, _ census: GroupCensus.Result, _ number: Int, _ quotas: [Int], _ isStopped: () -> Bool
+    ) {
         do {
             let section = groups.sections[number]
-            var books = SelectionBooks(context.name, encoder: encoder, notesRanks: notesRanks)
+            var books = SelectionBooks(context.name, encoder: encoder, writes: writes)
             if section.groups.count == 1 {
                 let count = section.rows.count
-                let data = Data(
+                let data = GroupStoreData(
                     groups: groups, rows: section.rows,
                     residentBytes: max(
                         Self.leastResident, min(shares.resident, context.memory - fixedBytes(count))))
-                let key = groups.table.key(section.groups.lowerBound)
+                let key = census.key(section.groups.lowerBound)
                 let outcome = try choose(
                     Group(key: key, count: count, data: data), quota: quotas[section.groups.lowerBound])
                 try books.add(
@@ -339,13 +288,14 @@ final class SelectionPhase: @unchecked Sendable {
                 progress.read(records: count)
             } else {
                 let bundle = try GroupBundle(groups, section, columns: selection.columns)
-                for (group, member) in zip(section.groups, bundle.members) {
+                for member in bundle.members {
                     if isStopped() { return }
+                    let key = census.key(member.group)
                     let outcome = try choose(
-                        Group(key: member.key, count: member.rows.count, data: bundle.data(member)),
-                        quota: quotas[group])
+                        Group(key: key, count: member.rows.count, data: bundle.data(member)),
+                        quota: quotas[member.group])
                     try books.add(
-                        outcome, key: member.key, rows: bundle.rowNumbers[member.rows],
+                        outcome, key: key, rows: bundle.rowNumbers[member.rows],
                         ordinals: bundle.ordinals[member.rows], handOver: take)
                     progress.read(records: member.rows.count)
                 }
@@ -365,7 +315,7 @@ final class SelectionPhase: @unchecked Sendable {
         try ledger.add(books.lines, ends: books.ends, ordinals: books.dropped)
         monitor.locked {
             for row in books.leaving { remaining.remove(row) }
-            ranks += books.staying
+            columns.append(books.staying)
         }
     }
 
@@ -376,10 +326,7 @@ final class SelectionPhase: @unchecked Sendable {
         } catch {
             throw EngineError(error, stage: context.name)
         }
-        let name = group.key.map { "group \($0)" } ?? "the group"
-        if let fault = outcome.fault(
-            rows: group.count, quota: quota, mayKeepFewer: selection.mayKeepFewerThanQuota, name: name)
-        {
+        if let fault = outcome.fault(of: selection, rows: group.count, quota: quota, name: group.key.name) {
             throw self.fault(fault)
         }
         return outcome

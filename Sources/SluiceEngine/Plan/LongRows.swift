@@ -35,7 +35,7 @@ struct LongRows {
     /// Ask for all pieces, one after the other.
     mutating func add(_ piece: StageWork, growth: Int) -> Int {
         place += 1
-        let reads = piece.link.stage.reads
+        let reads = piece.link.reads
         switch piece.body {
         case .transform:
             let written = Writer(
@@ -90,7 +90,7 @@ struct LongRows {
             switch input {
             case .column(let name, _): if let writer = columns[name] { writers.insert(writer) }
             case .field(let path): if !fields.contains(path) { fields.append(path) }
-            case .record: break
+            case .record, .label: break
             }
         }
         return RecordCopies.copies(of: fields) + (inputs.contains(.record) ? 1 : 0)

@@ -82,10 +82,10 @@ public struct Plan: Sendable {
         if let first = later.map(\.link.index).min() {
             let wanted = Set(chain.wanted(from: first, output: definition.output))
             let columns = chain.written.filter { wanted.contains($0.name) }
-            let fields = FieldColumns.names(for: chain.links.filter { $0.index >= first }.flatMap(\.stage.reads))
+            let fields = chain.links.filter { $0.index >= first }.flatMap(\.reads).filter { !$0.isColumn }
             // Ordinal and content hash of each record are always kept.
             width = 24 + columns.reduce(0) { $0 + $1.type.width }
-            workColumns = columns.map(\.name.name) + fields.map(\.name)
+            workColumns = columns.map(\.name.name) + Set(fields.map(\.description)).sorted()
         } else {
             width = nil
             workColumns = []
@@ -144,7 +144,12 @@ public struct Plan: Sendable {
     /// The number of groups requested from the stage that writes the column, by an option named like the column in the
     /// plural; otherwise a number that balances the count and the size of groups.
     fileprivate static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
-        guard case .by(let column) = grouping else { return 1 }
+        let column: ColumnName
+        switch grouping {
+        case .all: return 1
+        case .by(let name): column = name
+        case .label(let name): column = ColumnName(name)
+        }
         let writer = chain.links.last { $0.stage.writes.contains { $0.name == column } }
         if case .integer(let count)? = writer?.spec.options["\(column)s"] { return max(1, min(count, records)) }
         var groups = 1

@@ -9,6 +9,8 @@ package struct StageChain: Sendable {
         package let label: String
         package let spec: StageSpec
         package let stage: any Stage
+        /// The inputs of the stage, each label resolved to a column or a field.
+        package let reads: [Input]
         /// A seed of the stage's own.
         package let seed: Seed
     }
@@ -33,9 +35,11 @@ package struct StageChain: Sendable {
             let label = occurrence == 0 ? spec.name : "\(spec.name)#\(occurrence + 1)"
             do throws(StageError) {
                 let stage = try type.init(options: type.descriptor.fillingDefaults(in: spec.options))
+                let written = links.flatMap(\.stage.writes)
                 links.append(
                     Link(
                         index: index, label: label, spec: spec, stage: stage,
+                        reads: stage.reads.map { $0.resolved(after: written) },
                         seed: Seed(definition.seed).derived(for: spec.name, index: occurrence)))
             } catch {
                 throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(
@@ -53,7 +57,7 @@ package struct StageChain: Sendable {
     package var fields: [FieldPath] {
         var paths: Set<FieldPath> = []
         for link in links {
-            for case .field(let path) in link.stage.reads { paths.insert(path) }
+            for case .field(let path) in link.reads { paths.insert(path) }
         }
         return paths.sorted()
     }
@@ -63,7 +67,7 @@ package struct StageChain: Sendable {
         links.filter { $0.index < index }.flatMap(\.stage.writes)
     }
 
-    package var readsRecord: Bool { links.contains { $0.stage.reads.contains(.record) } }
+    package var readsRecord: Bool { links.contains { $0.reads.contains(.record) } }
 
     /// The columns that may still be read after the work of stage `index`: by later stages, by the remaining steps of
     /// the stages in `unfinished` (nil is stage `index`), and by the output.
@@ -71,7 +75,7 @@ package struct StageChain: Sendable {
         var names = Set(output.columns)
         let unfinished = unfinished ?? [index]
         for link in links where link.index >= index {
-            for case .column(let name, _) in link.stage.reads { names.insert(name) }
+            for case .column(let name, _) in link.reads { names.insert(name) }
             if unfinished.contains(link.index) { names.formUnion(link.stage.writes.map(\.name)) }
         }
         return names.sorted()

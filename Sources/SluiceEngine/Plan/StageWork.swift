@@ -167,7 +167,7 @@ extension StageChain {
         }
         uses.keeps = true
         let wanted = wanted(from: later, output: definition.output)
-        let inputs = links.filter { $0.index >= later }.flatMap(\.stage.reads)
+        let inputs = links.filter { $0.index >= later }.flatMap(\.reads)
         let fields = inputs.compactMap { if case .field(let path) = $0 { path } else { nil } }
         uses.keptColumns =
             leading.filter { $0.link.stage.writes.contains { $0.type == .bytes && wanted.contains($0.name) } }

@@ -10,8 +10,10 @@ struct SelectionFile: Sendable {
     /// Writes the dropped and the kept rows, then the facts: if the facts exist, the rest is complete.
     func write(_ result: SelectionPhase.Result, runs: [String]) throws {
         try write(result.live.bits, "live")
-        try write(result.ranks.map { Int64($0.row) }, "rows")
-        try write(result.ranks.map { Int64($0.rank) }, "ranks")
+        try write(result.columns.rows.map(Int64.init), "rows")
+        for (spec, values) in zip(result.columns.specs, result.columns.values) {
+            try write(values, "column-\(spec.name)")
+        }
         let facts: JSONValue = [
             "account": result.account.report, "report": result.report, "runs": .list(runs.map { .text($0) }),
         ]
@@ -23,20 +25,23 @@ struct SelectionFile: Sendable {
         bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
     }
 
-    func read(rows count: Int) throws -> (result: SelectionPhase.Result, runs: [String])? {
+    /// - Parameter writes: the columns that `write` was given.
+    func read(rows count: Int, writes: [ColumnSpec]) throws -> (result: SelectionPhase.Result, runs: [String])? {
         guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
         let bytes = try fileSystem.contents(of: "\(path).json")
         let json = Array(bytes.prefix { $0 != 0x0A })
-        let (rows, ranks) = (try numbers("rows"), try numbers("ranks"))
+        let rows = try numbers("rows")
+        let values = try writes.map { try numbers("column-\($0.name)") }
         guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8),
             let facts = try? JSONValue(json: json),
             let account = facts["account"].flatMap(Account.init), let report = facts["report"],
-            rows.count == ranks.count
+            values.allSatisfy({ $0.count == rows.count })
         else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }
         return (
             SelectionPhase.Result(
                 live: LiveRows(rows: count, bits: try numbers("live")),
-                ranks: zip(rows, ranks).map { (Int($0), Int32($1)) }, report: report, account: account),
+                columns: SelectionColumns(writes, rows: rows.map { Int($0) }, values: values), report: report,
+                account: account),
             (facts["runs"]?.elements ?? []).compactMap(\.textValue)
         )
     }
