@@ -295,6 +295,12 @@ public struct CoresetStage: Stage, Selection {
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
 
+    public func warnings(_ groups: GroupReports) -> [String] {
+        let unknown = quota?.labelsWithoutRecords(groups) ?? []
+        guard !unknown.isEmpty else { return [] }
+        return ["`quota` names \(unknown.map { "`\($0)`" }.joined(separator: ", ")), which no record has"]
+    }
+
     /// The listed groups.
     private static func listed(_ groups: GroupReports) -> [JSONValue.Entry] {
         let list = groups.listed.map { group in
@@ -366,34 +372,5 @@ private struct GroupSums {
                 "radius, lower_bound and factor of a group describe that group alone: how well its own picks cover its records"
             ),
         ]
-    }
-}
-
-/// `coreset` in a definition written in Swift.
-public struct Coreset: StageSpecConvertible {
-    public let stageSpec: StageSpec
-
-    public init(
-        keep: Quantity, per: String? = nil, quota: [String: OptionValue]? = nil, method: String? = nil,
-        shares: String? = nil, floor: Int? = nil,
-        trim: Quantity? = nil, rounds: String? = nil, part: Int? = nil, already: String? = nil, reservoir: Int? = nil,
-        score: String? = nil, scoreField: String? = nil, distance: Double? = nil
-    ) {
-        var options = OptionValues()
-        options["keep"] = .quantity(keep)
-        options["per"] = per.map { .text($0) }
-        options["quota"] = quota.map { .map($0) }
-        options["method"] = method.map { .text($0) }
-        options["shares"] = shares.map { .text($0) }
-        options["floor"] = floor.map { .integer($0) }
-        options["trim"] = trim.map { .quantity($0) }
-        options["rounds"] = rounds.map { .text($0) }
-        options["part"] = part.map { .integer($0) }
-        options["already"] = already.map { .text($0) }
-        options["reservoir"] = reservoir.map { .integer($0) }
-        options["score"] = score.map { .text($0) }
-        options["score_field"] = scoreField.map { .text($0) }
-        options["distance"] = distance.map { .real($0) }
-        stageSpec = StageSpec("coreset", options)
     }
 }

@@ -75,6 +75,13 @@ struct LabelQuotas: Sendable {
         return zip(quotas, others).map { $0 + $1 }
     }
 
+    /// The named labels that no group has, sorted.
+    func labelsWithoutRecords(_ groups: GroupReports) -> [String] {
+        var unknown = Set(named.keys)
+        for group in groups { if let label = group.key.label { unknown.remove(label) } }
+        return unknown.sorted()
+    }
+
     /// The named groups that kept fewer records than their quota, with both numbers; labels that no record has keep 0.
     func shortfall(_ groups: GroupReports) -> JSONValue {
         var kept: [String: (size: Int, kept: Int)] = [:]

@@ -134,72 +134,93 @@ public struct FormatStage: Stage, Transform {
 
     public func apply(to block: inout Block) throws(StageError) {
         let columns = paths.map { block.field($0) }
-        var text = BytesColumn()
-        var messages: BytesColumn? =
-            writes.count > 1 && block.isWanted(.messages) ? BytesColumn() : nil
-        text.reserve(rows: block.count, bytes: room(for: block, columns))
-        if block.count == 1 { messages?.reserve(rows: 1, bytes: room(for: block, columns)) }
-
+        var made = Made(messages: writes.count > 1 && block.isWanted(.messages) ? BytesColumn() : nil)
+        made.text.reserve(rows: block.count, bytes: room(for: block, columns))
+        if block.count == 1 { made.messages?.reserve(rows: 1, bytes: room(for: block, columns)) }
         switch layout {
-        case .schemas(let schemas, let style):
-            let places = schemas.map { schema in schema.paths.map { paths.firstIndex(of: $0)! } }
-            for record in 0..<block.count {
-                guard block.isLive(record) else {
-                    text.append([])
-                    messages?.append([])
-                    continue
-                }
-                switch exchange(record, columns, schemas, places) {
-                case .success(let exchange):
-                    text.appendRow { exchange.write(style, to: &$0) }
-                    messages?.appendRow { exchange.writeMessages(to: &$0) }
-                case .failure(let misfit):
-                    text.append([])
-                    messages?.append([])
-                    block.drop(record, reason: misfit.reason, measures: misfit.measures)
-                }
-            }
-
+        case .schemas(let schemas, let style): apply(schemas, style, to: &block, columns, &made)
         case .template(let template, let user, let assistant):
-            let parts = [template, user, assistant].compactMap { $0 }
-            let places = parts.map { part in part.fields.map { paths.firstIndex(of: $0.path)! } }
-            var values = parts.map { [ArraySlice<UInt8>?](repeating: nil, count: $0.fields.count) }
-            for record in 0..<block.count {
-                var misfit: Misfit?
-                if block.isLive(record) {
-                    scan: for part in parts.indices {
-                        for (index, field) in parts[part].fields.enumerated() {
-                            switch Self.value(columns[places[part][index]][record], field) {
-                            case .success(let value): values[part][index] = value
-                            case .failure(let found):
-                                misfit = found
-                                break scan
-                            }
-                        }
-                    }
-                    if misfit == nil, values.contains(where: { $0.allSatisfy { $0 == nil } }) {
-                        misfit = Misfit("empty-text")
-                    }
-                    if let misfit { block.drop(record, reason: misfit.reason, measures: misfit.measures) }
-                }
-                guard block.isLive(record) else {
-                    text.append([])
-                    messages?.append([])
-                    continue
-                }
-                text.appendRow { template.write(values[0], to: &$0) }
-                if messages != nil, let user, let assistant {
-                    var request: [UInt8] = [], response: [UInt8] = []
-                    user.write(values[1], to: &request)
-                    assistant.write(values[2], to: &response)
-                    messages?.appendRow {
-                        Exchange.request(request[...], context: nil, response: response[...]).writeMessages(to: &$0)
-                    }
+            apply(template, user: user, assistant: assistant, to: &block, columns, &made)
+        }
+        block.write(.text, .bytes(made.text))
+        if let messages = made.messages { block.write(.messages, .bytes(messages)) }
+    }
+
+    /// The columns of a block as they are made.
+    private struct Made {
+        var text = BytesColumn()
+        var messages: BytesColumn?
+
+        init(messages: BytesColumn?) { self.messages = messages }
+
+        /// The row of a record that has been dropped.
+        mutating func skip() {
+            text.append([])
+            messages?.append([])
+        }
+    }
+
+    private func apply(
+        _ schemas: [Schema], _ style: Style, to block: inout Block, _ columns: [FieldColumn], _ made: inout Made
+    ) {
+        let places = schemas.map { schema in schema.paths.compactMap { paths.firstIndex(of: $0) } }
+        for record in 0..<block.count {
+            guard block.isLive(record) else {
+                made.skip()
+                continue
+            }
+            switch exchange(record, columns, schemas, places) {
+            case .success(let exchange):
+                made.text.appendRow { exchange.write(style, to: &$0) }
+                made.messages?.appendRow { exchange.writeMessages(to: &$0) }
+            case .failure(let misfit):
+                made.skip()
+                block.drop(record, reason: misfit.reason, measures: misfit.measures)
+            }
+        }
+    }
+
+    private func apply(
+        _ template: Template, user: Template?, assistant: Template?, to block: inout Block, _ columns: [FieldColumn],
+        _ made: inout Made
+    ) {
+        let parts = [template, user, assistant].compactMap { $0 }
+        let places = parts.map { part in part.fields.compactMap { paths.firstIndex(of: $0.path) } }
+        var values = parts.map { [ArraySlice<UInt8>?](repeating: nil, count: $0.fields.count) }
+        for record in 0..<block.count {
+            if block.isLive(record), let misfit = Self.fill(&values, of: parts, record, columns, places) {
+                block.drop(record, reason: misfit.reason, measures: misfit.measures)
+            }
+            guard block.isLive(record) else {
+                made.skip()
+                continue
+            }
+            made.text.appendRow { template.write(values[0], to: &$0) }
+            if made.messages != nil, let user, let assistant {
+                var request: [UInt8] = [], response: [UInt8] = []
+                user.write(values[1], to: &request)
+                assistant.write(values[2], to: &response)
+                made.messages?.appendRow {
+                    Exchange.request(request[...], context: nil, response: response[...]).writeMessages(to: &$0)
                 }
             }
         }
-        block.write(.text, .bytes(text))
-        if let messages { block.write(.messages, .bytes(messages)) }
+    }
+
+    /// Looks up the fields of every part of a template; returns why the record does not fit, or nil.
+    private static func fill(
+        _ values: inout [[ArraySlice<UInt8>?]], of parts: [Template], _ record: Int, _ columns: [FieldColumn],
+        _ places: [[Int]]
+    ) -> Misfit? {
+        for part in parts.indices {
+            for (index, field) in parts[part].fields.enumerated() {
+                switch value(columns[places[part][index]][record], field) {
+                case .success(let value): values[part][index] = value
+                case .failure(let found): return found
+                }
+            }
+        }
+        return values.contains { $0.allSatisfy { $0 == nil } } ? Misfit("empty-text") : nil
     }
 
     /// Bytes to reserve for the texts of a block. A record alone in its block may be very long: reserve room for its

@@ -41,83 +41,86 @@ struct Template: Sendable {
 
     /// - Parameter option: the option the template was given as, for messages.
     init(_ text: String, option: String) throws(StageError) {
-        let scalars = Array(text.unicodeScalars)
-        var pieces: [Piece] = []
-        var literal: [UInt8] = []
-        var place = 0
-
-        func fail(at index: Int, _ message: String) -> StageError {
-            .option(option, "`\(option)`, character \(index + 1): \(message)")
-        }
-        func endLiteral() {
-            guard !literal.isEmpty else { return }
-            pieces.append(.literal(literal))
-            literal = []
-        }
-        func endLine() {
-            endLiteral()
-            switch pieces.first {
-            case nil: lines.append(.blank)
-            case .field(let index)? where pieces.count == 1 && fields[index].isOptional: lines.append(.lone(index))
-            default: lines.append(.pieces(pieces))
-            }
-            pieces = []
-        }
-
+        let tokens = try Self.tokens(of: text, option: option)
         // The required fields must be known before the first line is closed.
-        var found: [Field] = []
+        for case .field(let path, let isOptional) in tokens {
+            if let index = fields.firstIndex(where: { $0.path == path }) {
+                fields[index] = Field(path: path, isOptional: fields[index].isOptional && isOptional)
+            } else {
+                fields.append(Field(path: path, isOptional: isOptional))
+            }
+        }
+        guard !fields.isEmpty else {
+            throw .option(
+                option, "`\(option)` names no field, so every record would get the same text; write fields as `{name}`")
+        }
+        for line in tokens.split(separator: .lineEnd, omittingEmptySubsequences: false) {
+            lines.append(self.line(of: line))
+        }
+    }
+
+    private enum Token: Equatable {
+        case literal(Unicode.Scalar)
+        case lineEnd
+        case field(FieldPath, isOptional: Bool)
+    }
+
+    private static func tokens(of text: String, option: String) throws(StageError) -> [Token] {
+        let scalars = Array(text.unicodeScalars)
+        var tokens: [Token] = []
+        var place = 0
+        func fail(_ message: String) -> StageError {
+            .option(option, "`\(option)`, character \(place + 1): \(message)")
+        }
         while place < scalars.count {
-            let next = place + 1 < scalars.count ? scalars[place + 1] : nil
-            switch scalars[place] {
-            case "{" where next == "{", "}" where next == "}": place += 2
-            case "}":
-                throw fail(at: place, "unmatched `}`; write `}}` for a literal brace")
+            let scalar = scalars[place]
+            let isDoubled = place + 1 < scalars.count && scalars[place + 1] == scalar
+            switch scalar {
+            case "{" where isDoubled, "}" where isDoubled:
+                tokens.append(.literal(scalar))
+                place += 2
+            case "}": throw fail("unmatched `}`; write `}}` for a literal brace")
             case "{":
                 guard let end = scalars[place...].firstIndex(of: "}") else {
-                    throw fail(at: place, "`{` is never closed; write `{{` for a literal brace")
+                    throw fail("`{` is never closed; write `{{` for a literal brace")
                 }
                 var name = String(String.UnicodeScalarView(scalars[(place + 1)..<end]))
                 let isOptional = name.hasSuffix("?")
                 if isOptional { name.removeLast() }
                 guard !name.isEmpty, !name.unicodeScalars.contains("{") else {
-                    throw fail(
-                        at: place, "the braces must contain a field's name, such as `{instruction}` or `{input?}`"
-                    )
+                    throw fail("the braces must contain a field's name, such as `{instruction}` or `{input?}`")
                 }
-                let path = FieldPath(name)
-                if let index = found.firstIndex(where: { $0.path == path }) {
-                    found[index] = Field(path: path, isOptional: found[index].isOptional && isOptional)
-                } else {
-                    found.append(Field(path: path, isOptional: isOptional))
-                }
+                tokens.append(.field(FieldPath(name), isOptional: isOptional))
                 place = end + 1
-            default: place += 1
-            }
-        }
-        fields = found
-
-        place = 0
-        while place < scalars.count {
-            switch scalars[place] {
-            case "{" where scalars[place + 1] != "{":
-                let end = scalars[place...].firstIndex(of: "}")!
-                var name = String(String.UnicodeScalarView(scalars[(place + 1)..<end]))
-                if name.hasSuffix("?") { name.removeLast() }
-                endLiteral()
-                pieces.append(.field(fields.firstIndex { $0.path == FieldPath(name) }!))
-                place = end + 1
-            case "\n":
-                endLine()
+            default:
+                tokens.append(scalar == "\n" ? .lineEnd : .literal(scalar))
                 place += 1
-            case let scalar:
-                literal.append(contentsOf: String(scalar).utf8)
-                place += scalar == "{" || scalar == "}" ? 2 : 1
             }
         }
-        endLine()
-        guard !fields.isEmpty else {
-            throw .option(
-                option, "`\(option)` names no field, so every record would get the same text; write fields as `{name}`")
+        return tokens
+    }
+
+    private func line(of tokens: ArraySlice<Token>) -> Line {
+        var pieces: [Piece] = []
+        var literal: [UInt8] = []
+        func endLiteral() {
+            if !literal.isEmpty { pieces.append(.literal(literal)) }
+            literal = []
+        }
+        for token in tokens {
+            switch token {
+            case .literal(let scalar): literal.append(contentsOf: String(scalar).utf8)
+            case .field(let path, _):
+                endLiteral()
+                if let index = fields.firstIndex(where: { $0.path == path }) { pieces.append(.field(index)) }
+            case .lineEnd: break
+            }
+        }
+        endLiteral()
+        switch pieces.first {
+        case nil: return .blank
+        case .field(let index)? where pieces.count == 1 && fields[index].isOptional: return .lone(index)
+        default: return .pieces(pieces)
         }
     }
 

@@ -30,8 +30,20 @@ public protocol Stage: Sendable {
     /// The columns that the stage writes, with their types. It must write all of them and no others.
     var writes: [ColumnSpec] { get }
 
+    /// What determines the stage's results besides its options and the files that they name, by name: the version of a
+    /// model runtime, the digest of a command. None by default.
+    ///
+    /// Asked once when a run begins, before anything is read. `run.json` lists it, and it is part of the digest of the
+    /// definition: with other values, a run is another run, which neither resumes the work of this one nor takes its
+    /// result for its own.
+    func identity() throws(StageError) -> [String: String]
+
     /// The work to do. May be called more than once, each time with equal results.
     func body(_ context: StageContext) throws(StageError) -> StageBody
+}
+
+extension Stage {
+    public func identity() throws(StageError) -> [String: String] { [:] }
 }
 
 extension Stage where Self: WorkerTransform {
@@ -180,10 +192,13 @@ public struct SurveyResult: Sendable {
     public let body: StageBody
     /// The findings and decisions, for `run.json`.
     public let report: JSONValue
+    /// What a person should know, one sentence each; see `Selection.warnings(_:)`.
+    public let warnings: [String]
 
-    public init(_ body: StageBody, report: JSONValue = [:]) {
+    public init(_ body: StageBody, report: JSONValue = [:], warnings: [String] = []) {
         self.body = body
         self.report = report
+        self.warnings = warnings
     }
 }
 
@@ -232,11 +247,16 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
 
     /// The report of the whole selection for `run.json`, given the report of each group in ascending order of the keys.
     func report(_ groups: GroupReports) -> JSONValue
+
+    /// What a person should know of the result, one sentence each, such as a label without any record. Shown at the end
+    /// of the run, with the stage's name before it, and listed in `run.json`.
+    func warnings(_ groups: GroupReports) -> [String]
 }
 
 extension Selection {
     public var weights: ColumnName? { nil }
     public var outcomeColumns: [ColumnSpec] { [] }
+    public func warnings(_ groups: GroupReports) -> [String] { [] }
     public var mayKeepFewerThanQuota: Bool { false }
 }
 

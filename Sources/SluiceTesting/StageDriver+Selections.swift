@@ -5,6 +5,46 @@ import Synchronization
 extension StageDriver {
     mutating func run(_ selection: any Selection) throws(StageError) {
         let groups = try groupRows(selection)
+        let quotas = try quotas(of: selection, groups)
+        let outcomes = try outcomes(of: selection, groups, quotas)
+        var reports: [GroupReport] = []
+        var kept = Kept()
+        for (index, outcome) in outcomes.enumerated() {
+            let (key, rows) = groups[index]
+            if let fault = outcome.fault(of: selection, rows: rows.count, quota: quotas[index], name: key.name) {
+                breach(.selection, fault)
+                throw StageError(.fault, "the outcome of the selection is invalid")
+            }
+            book(outcome, rows, &kept)
+            reports.append(
+                GroupReport(
+                    key: key, size: rows.count, kept: outcome.ranks.count { $0 >= 0 }, report: outcome.report))
+        }
+        flow.live = kept.rows.sorted()
+        if stage.writes.contains(ColumnSpec(.rank, .integer)) { write(.rank, .integer, kept.ranks) }
+        for spec in selection.outcomeColumns where stage.writes.contains(spec) {
+            write(spec.name, spec.type, kept.own[spec.name] ?? [])
+        }
+        blankTheDead()
+        flow.reports.append(.list(reports.map(\.report)))
+        let all = GroupReports(reports)
+        let report = selection.report(all)
+        flow.reports.append(report)
+        let warnings = selection.warnings(all)
+        if !warnings.isEmpty { flow.reports.append(.list(warnings.map { .text($0) })) }
+        ownReports.append(report)
+    }
+
+    /// The kept rows of all groups, and what the selection writes for them.
+    private struct Kept {
+        var rows: [Int] = []
+        var ranks: [(Int, Cell)] = []
+        var own: [ColumnName: [(Int, Cell)]] = [:]
+    }
+
+    private mutating func quotas(
+        of selection: any Selection, _ groups: [(key: GroupKey, rows: [Int])]
+    ) throws(StageError) -> [Int] {
         let sizes = groups.map(\.rows.count)
         let quotas = try selection.quotas(for: try groupList(selection, groups))
         if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes) {
@@ -14,7 +54,13 @@ extension StageDriver {
         checkMemory(of: selection, sizes)
         let need = selection.memory(rows: sizes.max() ?? 0, context)
         guard need <= context.memory else { throw .tooLarge(need, context, advice: nil) }
+        return quotas
+    }
 
+    /// The outcome of each group; the variation decides in which order and on how many threads they are made.
+    private mutating func outcomes(
+        of selection: any Selection, _ groups: [(key: GroupKey, rows: [Int])], _ quotas: [Int]
+    ) throws(StageError) -> [GroupOutcome] {
         let order = variation.order(groups.count)
         let shuffled = pieces(groups.count) { [self] piece in
             outcome(of: selection, groups[order[piece]], quotas[order[piece]])
@@ -23,50 +69,29 @@ extension StageDriver {
             breach(
                 .repeats, "`select` gives a different result for an equal group on a second call; it keeps state")
         }
-        var outcomes: [Result<GroupOutcome, StageError>?] = Array(repeating: nil, count: groups.count)
-        for (piece, outcome) in shuffled.enumerated() { outcomes[order[piece]] = outcome.result }
+        var outcomes: [GroupOutcome] = []
+        for (_, made) in zip(order, shuffled).sorted(by: { $0.0 < $1.0 }) { outcomes.append(try made.result.get()) }
+        return outcomes
+    }
 
-        var reports: [GroupReport] = []
-        var kept: [Int] = []
-        var ranks: [(Int, Cell)] = []
-        var own: [ColumnName: [(Int, Cell)]] = [:]
-        for (index, result) in outcomes.enumerated() {
-            guard let result else { continue }
-            let outcome = try result.get()
-            let (key, rows) = groups[index]
-            if let fault = outcome.fault(of: selection, rows: rows.count, quota: quotas[index], name: key.name) {
-                breach(.selection, fault)
-                throw StageError(.fault, "the outcome of the selection is invalid")
-            }
-            if outcome.ranks.contains(-1) { check(outcome.reason) }
-            for (name, values) in outcome.measures { for value in values { check(name, .real(value)) } }
-            let keptCount = outcome.ranks.count { $0 >= 0 }
-            reports.append(GroupReport(key: key, size: rows.count, kept: keptCount, report: outcome.report))
-            for (row, rank) in zip(rows.indices, outcome.ranks) {
-                guard rank < 0 else {
-                    kept.append(rows[row])
-                    ranks.append((rows[row], .integer(Int64(rank))))
-                    for (name, column) in outcome.columns {
-                        own[name, default: []].append((rows[row], Cell(column, row)))
-                    }
-                    continue
+    /// Notes the kept rows of a group, and the losses of the others.
+    private mutating func book(_ outcome: GroupOutcome, _ rows: [Int], _ kept: inout Kept) {
+        if outcome.ranks.contains(-1) { check(outcome.reason) }
+        for (name, values) in outcome.measures { for value in values { check(name, .real(value)) } }
+        for (row, rank) in zip(rows.indices, outcome.ranks) {
+            guard rank < 0 else {
+                kept.rows.append(rows[row])
+                kept.ranks.append((rows[row], .integer(Int64(rank))))
+                for (name, column) in outcome.columns {
+                    kept.own[name, default: []].append((rows[row], Cell(column, row)))
                 }
-                let measures = JSONValue.object(outcome.measures.map { .init($0.name, .real($0.values[row])) }).json
-                let partner =
-                    outcome.partners.isEmpty || outcome.partners[row] < 0 ? nil : rows[Int(outcome.partners[row])]
-                flow.losses[rows[row]] = Loss(reason: outcome.reason, measures: measures, partner: partner)
+                continue
             }
+            let measures = JSONValue.object(outcome.measures.map { .init($0.name, .real($0.values[row])) }).json
+            let partner =
+                outcome.partners.isEmpty || outcome.partners[row] < 0 ? nil : rows[Int(outcome.partners[row])]
+            flow.losses[rows[row]] = Loss(reason: outcome.reason, measures: measures, partner: partner)
         }
-        flow.live = kept.sorted()
-        if stage.writes.contains(ColumnSpec(.rank, .integer)) { write(.rank, .integer, ranks) }
-        for spec in selection.outcomeColumns where stage.writes.contains(spec) {
-            write(spec.name, spec.type, own[spec.name] ?? [])
-        }
-        blankTheDead()
-        flow.reports.append(.list(reports.map(\.report)))
-        let report = selection.report(GroupReports(reports))
-        flow.reports.append(report)
-        ownReports.append(report)
     }
 
     mutating func checkMemory(of selection: any Selection, _ sizes: [Int]) {

@@ -40,6 +40,7 @@ extension StageDriver {
             )
         }
         flow.reports.append(result.report)
+        if !result.warnings.isEmpty { flow.reports.append(.list(result.warnings.map { .text($0) })) }
         ownReports.append(result.report)
         flow.rows = flow.live
         checkColumns(of: result.body, isWhole: false)

@@ -91,6 +91,8 @@ import Testing
         #expect(
             short == [#"{"label":"3","quota":"500","kept":100}"#, #"{"label":"nobody","quota":"5","kept":0}"#],
             "\(short)")
+        #expect(
+            files.manifest["warnings"]?.json == #"["stage `coreset`: `quota` names `nobody`, which no record has"]"#)
         let keys = (report["per_group"]?.elements ?? []).compactMap { $0["key"] }
         #expect(keys.first == .null && keys.dropFirst().map(\.textValue).contains("éthique \"x\""), "\(keys)")
     }

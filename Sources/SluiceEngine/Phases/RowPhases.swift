@@ -44,6 +44,7 @@ final class RowPhases {
                     limit: share.blocks, isStopped: run.isStopped)
                 live = remaining
                 findings.add(result.report, of: link.label)
+                findings.warn(stage: link.label, result.warnings)
                 pending = try StageWork.left(result.body, by: link) + pending
             case .selection(let selection)?:
                 try runTransforms(pass, transforms, first.link, beside, &live)
@@ -121,6 +122,7 @@ final class RowPhases {
         live = result.live
         findings.account.add(result.account)
         findings.add(result.report, of: link.label)
+        findings.warn(stage: link.label, result.warnings)
         findings.warn(stage: link.label, before: before, after: live.count)
         try store.write(result.columns)
     }

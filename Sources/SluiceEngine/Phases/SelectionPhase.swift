@@ -40,6 +40,7 @@ final class SelectionPhase: @unchecked Sendable {
         /// What the selection writes, in ascending order of the kept rows.
         let columns: SelectionColumns
         let report: JSONValue
+        let warnings: [String]
         let account: Account
     }
 
@@ -104,10 +105,12 @@ final class SelectionPhase: @unchecked Sendable {
             }
         }
         columns.sort()
-        let report = selection.report(reports.reports(census.key))
+        let groupReports = reports.reports(census.key)
+        let report = selection.report(groupReports)
+        let warnings = selection.warnings(groupReports)
         if let failure = reports.failure { throw EngineError(failure) }
         if let fault = ReportRules.fault(in: [report]) { throw self.fault(fault) }
-        return Result(live: remaining, columns: columns, report: report, account: account)
+        return Result(live: remaining, columns: columns, report: report, warnings: warnings, account: account)
     }
 
     // MARK: Memory

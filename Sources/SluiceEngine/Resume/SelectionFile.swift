@@ -15,7 +15,8 @@ struct SelectionFile: Sendable {
             try write(values, "column-\(spec.name)")
         }
         let facts: JSONValue = [
-            "account": result.account.report, "report": result.report, "runs": .list(runs.map { .text($0) }),
+            "account": result.account.report, "report": result.report,
+            "warnings": .list(result.warnings.map { .text($0) }), "runs": .list(runs.map { .text($0) }),
         ]
         let json = Array(facts.json.utf8)
         try fileSystem.write(json + [0x0A] + Array(Self.checksum(json).utf8), to: "\(path).json")
@@ -41,7 +42,7 @@ struct SelectionFile: Sendable {
             SelectionPhase.Result(
                 live: LiveRows(rows: count, bits: try numbers("live")),
                 columns: SelectionColumns(writes, rows: rows.map { Int($0) }, values: values), report: report,
-                account: account),
+                warnings: (facts["warnings"]?.elements ?? []).compactMap(\.textValue), account: account),
             (facts["runs"]?.elements ?? []).compactMap(\.textValue)
         )
     }

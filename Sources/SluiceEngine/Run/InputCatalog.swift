@@ -21,7 +21,7 @@ package struct InputCatalog: Sendable {
         package var shown: String { Printable.name(name, most: Printable.longestLine) }
     }
 
-    package let files: [File]
+    package private(set) var files: [File] = []
     /// Other names of those files, which are not read.
     private var otherNames: [(path: String, name: String)] = []
     /// Warnings about the files, known before they are read.
@@ -36,57 +36,11 @@ package struct InputCatalog: Sendable {
             files = [File(path: "-", name: "-", size: 0, modified: 0, isStream: true)]
             return
         }
-        var paths: Set<String> = []
-        var missing: [String] = []
-        for pattern in input.files {
-            guard pattern != "-" else {
-                throw EngineError(.definition, "standard input `-` can't be mixed with files; name one or the other")
-            }
-            let matches = Self.expand(pattern)
-            if matches.isEmpty {
-                missing.append(
-                    "input `\(Printable.name(pattern))` \(Self.isPattern(pattern) ? "matches no file" : "does not exist")"
-                )
-            }
-            paths.formUnion(matches)
-        }
-        guard missing.isEmpty else {
-            let list = missing.prefix(Self.named).joined(separator: "\n")
-            let more = missing.count > Self.named ? "\nand \(missing.count - Self.named) more" : ""
-            throw EngineError(
-                .definition, "\(list)\(more); check the name\(missing.count == 1 ? "" : "s")")
-        }
-        var files: [File] = []
         var known: [FileIdentity: String] = [:]
-        let named = paths.map { (path: $0, name: input.name(of: $0)) }
+        let named = try Self.paths(of: input).map { (path: $0, name: input.name(of: $0)) }
         for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
             do throws(IOFailure) {
-                guard let status = try fileSystem.status(of: path) else {
-                    throw IOFailure(.cannotOpen, path: path, found: "there is no such file", advice: "Check the name.")
-                }
-                guard !status.isFolder else {
-                    throw IOFailure(
-                        .cannotRead, path: path, found: "it is a folder",
-                        advice: "Name the files in it, for instance by adding `/*.jsonl.zst` to its name.")
-                }
-                let identity = FileIdentity(device: status.device, inode: status.inode)
-                if let first = known[identity] {
-                    warnings.append(
-                        "\(Printable.name(name)) is the same file as \(Printable.name(first)); it is read once, as \(Printable.name(first))"
-                    )
-                    otherNames.append((path, name))
-                    continue
-                }
-                known[identity] = name
-                guard access(path, R_OK) == 0 else {
-                    throw IOFailure(
-                        .cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
-                }
-                files.append(
-                    File(
-                        path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified,
-                        isStream: !status.isRegularFile)
-                )
+                try add(path, name, &known, fileSystem)
             } catch {
                 throw EngineError(error)
             }
@@ -95,7 +49,59 @@ package struct InputCatalog: Sendable {
             throw EngineError(
                 .definition, "\(files.count) input files are too many; join them into at most \(Ordinal.maximumFiles)")
         }
-        self.files = files
+    }
+
+    /// The files that the patterns match.
+    private static func paths(of input: InputSpec) throws(EngineError) -> Set<String> {
+        var paths: Set<String> = []
+        var missing: [String] = []
+        for pattern in input.files {
+            guard pattern != "-" else {
+                throw EngineError(.definition, "standard input `-` can't be mixed with files; name one or the other")
+            }
+            let matches = expand(pattern)
+            if matches.isEmpty {
+                missing.append(
+                    "input `\(Printable.name(pattern))` \(isPattern(pattern) ? "matches no file" : "does not exist")")
+            }
+            paths.formUnion(matches)
+        }
+        guard missing.isEmpty else {
+            let list = missing.prefix(named).joined(separator: "\n")
+            let more = missing.count > named ? "\nand \(missing.count - named) more" : ""
+            throw EngineError(.definition, "\(list)\(more); check the name\(missing.count == 1 ? "" : "s")")
+        }
+        return paths
+    }
+
+    /// Adds a file, or notes that it is a known one under another name.
+    private mutating func add(
+        _ path: String, _ name: String, _ known: inout [FileIdentity: String], _ fileSystem: FileSystem
+    ) throws(IOFailure) {
+        guard let status = try fileSystem.status(of: path) else {
+            throw IOFailure(.cannotOpen, path: path, found: "there is no such file", advice: "Check the name.")
+        }
+        guard !status.isFolder else {
+            throw IOFailure(
+                .cannotRead, path: path, found: "it is a folder",
+                advice: "Name the files in it, for instance by adding `/*.jsonl.zst` to its name.")
+        }
+        let identity = FileIdentity(device: status.device, inode: status.inode)
+        if let first = known[identity] {
+            warnings.append(
+                "\(Printable.name(name)) is the same file as \(Printable.name(first)); it is read once, as \(Printable.name(first))"
+            )
+            otherNames.append((path, name))
+            return
+        }
+        known[identity] = name
+        guard access(path, R_OK) == 0 else {
+            throw IOFailure(.cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
+        }
+        files.append(
+            File(
+                path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified,
+                isStream: !status.isRegularFile))
     }
 
     /// Refuses inputs in the output directory, however they are named: a run must not replace its own input, nor read

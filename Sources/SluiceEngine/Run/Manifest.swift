@@ -9,25 +9,28 @@ public let sluiceVersion = "0.1.0"
 ///
 /// Everything that may differ between two equal runs is under `timing`.
 enum Manifest {
-    /// The identity of a run: the definition, the content of the files that its stages name, the input and the version.
+    /// The identity of a run: the definition, the content of the files that its stages name, what the stages report
+    /// of themselves, the input and the version.
     static func identity(
         _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ fileSystem: FileSystem
-    ) -> JSONValue {
+    ) throws(EngineError) -> JSONValue {
         let canonical = StageFiles.named(definition, chain).decidingReport
         let files = StageFiles.report(definition, chain, fileSystem: fileSystem)
+        let stages = try StageIdentities.report(chain)
         return .object(
             [
                 .init("sluice", .text(sluiceVersion)),
                 .init("definition", canonical),
-                .init("definition_digest", .text(definitionDigest(canonical, stageFiles: files))),
-            ] + (files.isEmpty ? [] : [.init("stage_files", .list(files))]) + [
-                .init(
-                    "inputs",
-                    .list(
-                        catalog.files.map { file in
-                            .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
-                        }))
-            ])
+                .init("definition_digest", .text(definitionDigest(canonical, files + stages))),
+            ] + (files.isEmpty ? [] : [.init("stage_files", .list(files))])
+                + (stages.isEmpty ? [] : [.init("stage_identities", .list(stages))]) + [
+                    .init(
+                        "inputs",
+                        .list(
+                            catalog.files.map { file in
+                                .object([.init("file", .text(file.name)), .init("bytes", .integer(Int(file.size)))])
+                            }))
+                ])
     }
 
     /// The conditions under which work files are usable: the identity, unchanged inputs, and the limits of blocks and
@@ -68,6 +71,8 @@ enum Manifest {
         return found
             + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
             + StageFiles.differences(manifest["stage_files"] ?? .list([]), identity["stage_files"] ?? .list([]))
+            + StageIdentities.differences(
+                manifest["stage_identities"] ?? .list([]), identity["stage_identities"] ?? .list([]))
             + inputDifferences(manifest["inputs"] ?? .list([]), identity["inputs"] ?? .list([]))
     }
 
@@ -176,9 +181,10 @@ enum Manifest {
         return []
     }
 
-    /// The digest recorded with a definition: of the definition and of the content of the files that its stages name.
-    static func definitionDigest(_ definition: JSONValue, stageFiles: [JSONValue]) -> String {
-        digest(of: stageFiles.isEmpty ? definition : .list([definition] + stageFiles))
+    /// The digest recorded with a definition: of the definition, of the files that its stages name, and of what the
+    /// stages report of themselves.
+    static func definitionDigest(_ definition: JSONValue, _ stages: [JSONValue]) -> String {
+        digest(of: stages.isEmpty ? definition : .list([definition] + stages))
     }
 
     private static func timing(

@@ -101,7 +101,7 @@ public final class Run {
         defer { leases.giveBack() }
         try catalog.refuseInputs(in: definition.output.directory)
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
-        let identity = Manifest.identity(definition, chain, catalog, options.fileSystem)
+        let identity = try Manifest.identity(definition, chain, catalog, options.fileSystem)
         let start = try prepare(directory, identity)
         if case .complete(let manifest) = start {
             directory.clear(keepWork: options.keepWork || directory.hasUnfinishedRun)

@@ -74,6 +74,11 @@ struct RunFindings {
         }
     }
 
+    /// Warnings of the stage itself.
+    mutating func warn(stage: String, _ sentences: [String]) {
+        warnings += sentences.map { Printable.message("stage `\(stage)`: \($0)") }
+    }
+
     /// A stage that drops everything, or only drops records but dropped none, is rarely configured as intended.
     mutating func warn(stage: String, before: Int, after: Int) {
         guard before > 0 else { return }

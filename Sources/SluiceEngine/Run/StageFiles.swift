@@ -60,6 +60,7 @@ enum StageFiles {
         switch (kind, value) {
         case (.path, .text(let path)): .text(name(path))
         case (.list(let kind), .list(let values)): .list(values.map { renamed($0, kind, name) })
+        case (.map(let kind), .map(let values)): .map(values.mapValues { renamed($0, kind, name) })
         case (.either(let kinds), _):
             kinds.first { $0.normalized(value) != nil }.map { renamed(value, $0, name) } ?? value
         default: value

@@ -25,7 +25,8 @@ extension RunReader {
         guard result.faults.isEmpty else { return result }
         result.faults = Manifest.sealFaults(manifest)
         let stageFiles = manifest["stage_files"]?.elements ?? []
-        let digest = Manifest.definitionDigest(manifest["definition"] ?? .null, stageFiles: stageFiles)
+        let digest = Manifest.definitionDigest(
+            manifest["definition"] ?? .null, stageFiles + (manifest["stage_identities"]?.elements ?? []))
         if digest != manifest["definition_digest"]?.textValue {
             result.faults.append("the definition in \(ResultFile.manifest) does not match its digest")
         }
