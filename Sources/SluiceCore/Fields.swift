@@ -3,13 +3,23 @@
 /// Where an object names a field twice, the first one counts.
 public struct FieldPath: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
     public let description: String
+    /// A field of the record may have the same name as `chat`.
+    private let isChat: Bool
 
-    public init(_ path: String) { description = path }
-    public init(stringLiteral value: String) { description = value }
-    public static func < (a: FieldPath, b: FieldPath) -> Bool { a.description < b.description }
+    public init(_ path: String) { self.init(path, isChat: false) }
+    public init(stringLiteral value: String) { self.init(value, isChat: false) }
+
+    private init(_ description: String, isChat: Bool) {
+        self.description = description
+        self.isChat = isChat
+    }
+
+    public static func < (a: FieldPath, b: FieldPath) -> Bool {
+        a.description != b.description ? a.description < b.description : !a.isChat && b.isChat
+    }
 
     /// The turns of a chat record: `messages` of role and content, or ShareGPT's `conversations` of from and value.
-    public static let chat = FieldPath("<chat>")
+    public static let chat = FieldPath("<chat>", isChat: true)
 }
 
 /// The value of a field in one record.

@@ -93,7 +93,7 @@ import Testing
 
     /// Names of fields become part of file names.
     @Test func aFieldMayHaveAnyName() throws {
-        let names = ["../q", "a/b", String(repeating: "long", count: 100), "_row", "ordinal", "ä%2f"]
+        let names = ["../q", "a/b", String(repeating: "long", count: 100), "_row", "ordinal", "ä%2f", "<chat>"]
         let space = try space(stages: [])
         try space.write(
             "in.jsonl",

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import SluiceCore
 import SluiceIO
@@ -18,7 +19,7 @@ import Testing
         ["--threads", "1"], ["--threads", "4", "--block-bytes", "4096"], ["--threads", "8", "--memory", "1GiB"],
     ]
 
-    @Test(arguments: ["quickstart.yaml", "ltd.yaml", "lift.yaml"])
+    @Test(arguments: ["quickstart.yaml", "ltd.yaml", "lift.yaml", "doit.yaml"])
     func runsAsItStands(_ recipe: String) throws {
         let space = try Workspace()
         let files = try run(recipe, [], in: space, into: "out")
@@ -32,6 +33,22 @@ import Testing
             let again = try run(recipe, variation, in: space, into: "out\(number)")
             #expect(again.digests == files.digests, "\(variation)")
         }
+    }
+
+    /// Every ability has the budget of the mixture, counted by another parser.
+    @Test func theMixtureHasItsBudgets() throws {
+        let files = try run("doit.yaml", [], in: try Workspace(), into: "out")
+        try files.expectClosedAccount()
+        var counts: [String: Int] = [:]
+        for line in files.keptLines {
+            let record = try JSONSerialization.jsonObject(with: Data(line)) as? [String: Any]
+            counts[record?["ability"] as? String ?? "none", default: 0] += 1
+        }
+        #expect(counts.removeValue(forKey: "ethics") == 6 && counts.removeValue(forKey: "role-play") == 6)
+        #expect(counts.removeValue(forKey: "creative writing") == 100)
+        // 888 for seven abilities.
+        #expect(counts.values.sorted() == [126, 127, 127, 127, 127, 127, 127])
+        #expect(files.manifest["stages"]?.elements.last?["quota_not_met"]?.elements.isEmpty == true)
     }
 
     /// The budget is met exactly, as a share of the records that reach the stage (rounded half to even) and as a

@@ -7,7 +7,10 @@ enum FieldColumns {
     private static let prefix = "_field "
     static let record: ColumnName = "_record"
 
+    private static let chat: ColumnName = "_chat"
+
     static func name(_ path: FieldPath) -> ColumnName {
+        if path == .chat { return chat }
         let name = escaped(path.description)
         guard name.utf8.count > longest else { return ColumnName(prefix + name) }
         let hash = Array(name.utf8).withUnsafeBytes { XXHash.hash128($0) }
