@@ -12,7 +12,7 @@ public struct CoresetStage: Stage, Selection {
     private static let readingsSaved = 8.0
 
     private let keep: Quantity
-    private let per: Per
+    public let grouping: Grouping
     private let method: Method
     private let shares: Shares
     private let floor: Int
@@ -29,7 +29,7 @@ public struct CoresetStage: Stage, Selection {
 
     public init(options: OptionValues) throws(StageError) {
         keep = try options.quantity("keep")
-        per = Per(try options.text("per"))
+        grouping = Grouping(per: try options.text("per"))
         guard let method = Method(rawValue: try options.text("method")) else {
             throw .option("method", "unknown method `\(try options.text("method"))`")
         }
@@ -66,7 +66,7 @@ public struct CoresetStage: Stage, Selection {
         guard !keep.isZero else {
             throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
         }
-        if per == .all {
+        if grouping == .all {
             if shares != .proportional {
                 throw .option("shares", "`shares` splits a budget among groups; add `per`, such as `per: cluster`")
             }
@@ -108,7 +108,7 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public var reads: [Input] {
-        [.column(.embedding, .vector)] + per.reads
+        [.column(.embedding, .vector)] + grouping.reads
             + (score.map { [.column($0, .number)] } ?? []) + (scoreField.map { [.field($0)] } ?? [])
     }
     public var writes: [ColumnSpec] {
@@ -129,7 +129,6 @@ public struct CoresetStage: Stage, Selection {
     /// The vectors of `already`.
     public var residentBytes: Int { earlier?.bytes ?? 0 }
 
-    public var grouping: Grouping { per.grouping }
     public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
     /// If too many records are close together, `score-first` can't meet its budget.
     public var mayKeepFewerThanQuota: Bool { method == .scoreFirst }
@@ -288,7 +287,7 @@ public struct CoresetStage: Stage, Selection {
         if let part { entries += [JSONValue.Entry("rounds", "composable"), JSONValue.Entry("part", .integer(part))] }
         if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
         if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }
-        guard per != .all else { return .object(entries + (groups.first?.report.entries ?? [])) }
+        guard grouping != .all else { return .object(entries + (groups.first?.report.entries ?? [])) }
         entries.append(JSONValue.Entry("shares", quota?.restReport ?? .text(shares.rawValue)))
         if let quota { entries.append(JSONValue.Entry("quota_not_met", quota.shortfall(groups))) }
         if floor > 0 { entries.append(JSONValue.Entry("floor", .integer(floor))) }

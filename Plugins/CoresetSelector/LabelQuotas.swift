@@ -97,31 +97,3 @@ struct LabelQuotas: Sendable {
             })
     }
 }
-
-/// How `per` forms groups.
-enum Per: Sendable, Equatable {
-    case all
-    case cluster
-    /// By a column of integers or bytes, or by a field of the record.
-    case label(String)
-
-    init(_ name: String) {
-        self = name == "all" ? .all : name == ColumnName.cluster.name ? .cluster : .label(name)
-    }
-
-    var grouping: Grouping {
-        switch self {
-        case .all: .all
-        case .cluster: .by(.cluster)
-        case .label(let name): .label(name)
-        }
-    }
-
-    var reads: [Input] {
-        switch self {
-        case .all: []
-        case .cluster: [.column(.cluster, .integer)]
-        case .label(let name): [.label(name)]
-        }
-    }
-}

@@ -39,30 +39,11 @@ struct PairwiseSelection: Selection {
         }
     }
 
-    /// The groups within which records are compared.
-    enum Per: Sendable, Hashable {
-        case all
-        case cluster
-        /// By a column of integers or bytes, or by a field of the record.
-        case label(String)
-
-        init(_ name: String) {
-            self = name == "all" ? .all : name == ColumnName.cluster.name ? .cluster : .label(name)
-        }
-
-        var reads: [Input] {
-            switch self {
-            case .all: []
-            case .cluster: [.column(.cluster, .integer)]
-            case .label(let name): [.label(name)]
-            }
-        }
-    }
-
     /// Cosine distance, 1 - cosine; half the square of the chord distance.
     let distance: Double
     let order: Order
-    let per: Per
+    /// The groups within which records are compared, apart from `neighbours`.
+    let per: Grouping
     /// Whether dropped records still drop others.
     var countsDropped = false
     /// Number of neighbouring clusters that a record is compared with.
@@ -71,13 +52,8 @@ struct PairwiseSelection: Selection {
     /// Rows gathered at a time if the order differs from the input's.
     private static let batch = 4096
 
-    var grouping: Grouping {
-        switch per {
-        case .all: .all
-        case .cluster: neighbours == 0 ? .by(.cluster) : .all
-        case .label(let name): .label(name)
-        }
-    }
+    /// Neighbouring clusters are compared with, so then all clusters form one group.
+    var grouping: Grouping { neighbours > 0 ? .all : per }
     var columns: [ColumnName] {
         [.embedding] + (order.column.map { [$0] } ?? []) + (neighbours > 0 ? [.cluster] : [])
     }

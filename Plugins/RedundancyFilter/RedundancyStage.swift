@@ -93,10 +93,10 @@ public struct RedundancyStage: Stage {
             if isTransitive, options["per"] != nil, options["per"] != "cluster" {
                 throw .option("per", "`semdedup` works within clusters; remove `per`")
             }
-            let per: PairwiseSelection.Per =
-                isTransitive ? .cluster : options["per"] == nil ? .all : PairwiseSelection.Per(try options.text("per"))
+            let per: Grouping =
+                isTransitive ? .by(.cluster) : options["per"] == nil ? .all : Grouping(per: try options.text("per"))
             let neighbours = options["neighbours"] == nil ? 0 : try options.integer("neighbours")
-            if neighbours > 0, per != .cluster {
+            if neighbours > 0, per != .by(.cluster) {
                 throw .option("neighbours", "`neighbours` counts clusters; add `per: cluster`")
             }
             method = .pairwise(
@@ -129,7 +129,7 @@ public struct RedundancyStage: Stage {
         case .pairwise(let selection):
             return [.column(.embedding, .vector)]
                 + (selection.order.column.map { [.column($0, selection.order.kind)] } ?? [])
-                + selection.per.reads
+                + (selection.neighbours > 0 ? [.column(.cluster, .integer)] : selection.per.reads)
         }
     }
 

@@ -12,6 +12,22 @@ public enum Grouping: Sendable, Hashable {
     /// string "3" are one label, and a list is one label, not several. Records without the field, or with `null`, form
     /// a group without a label.
     case label(String)
+
+    /// The grouping that an option such as `per` names: `all`, `cluster`, or the name of a column or a field.
+    ///
+    /// `cluster` is always the column, so that a definition without a stage that writes it is refused at once.
+    public init(per name: String) {
+        self = name == "all" ? .all : name == ColumnName.cluster.name ? .by(.cluster) : .label(name)
+    }
+
+    /// The input that a stage with this grouping must declare in its `reads`; none if all records are one group.
+    public var reads: [Input] {
+        switch self {
+        case .all: []
+        case .by(let name): [.column(name, [.integer, .bytes])]
+        case .label(let name): [.label(name)]
+        }
+    }
 }
 
 /// What the records of a group have in common.

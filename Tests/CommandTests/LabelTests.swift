@@ -173,7 +173,8 @@ import Testing
     // MARK: Mistakes
 
     @Test(arguments: [
-        ("abilty", "name a field that the records have"), ("clusters", "did you mean the column `cluster`?"),
+        ("abilty", "; did you mean `ability`?"), ("clusters", "; did you mean the column `cluster`?"),
+        ("topic", "; a record has the fields id, text"),
     ])
     func aFieldThatNoRecordHasIsRefused(field: String, advice: String) throws {
         for stage in ["coreset: {keep: 5, per: \(field)}", "redundancy: {per: \(field)}"] {
@@ -182,7 +183,7 @@ import Testing
             #expect(outcome.status == 3)
             #expect(
                 outcome.errorText.contains(
-                    "it groups by the field `\(field)`, which none of the 600 records that reach it has; \(advice)"),
+                    "it groups by the field `\(field)`, which none of the 600 records that reach it has\(advice)"),
                 "\(outcome.errorText)")
         }
     }

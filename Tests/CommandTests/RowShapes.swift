@@ -29,6 +29,10 @@ extension BudgetShape {
                 #"format: {template: "{prompt} {prompt} {prompt} {prompt}"}"#,
             ], output: ["record: formatted"]
         ) { try pairs($0, 4, bytes: 6 * megabyte) },
+        BudgetShape(
+            name: "records of 6 MB, grouped by a field of that length",
+            stages: [formatted, vectors, "redundancy: {per: prompt}", "coreset: {keep: 100%, per: prompt}"]
+        ) { try pairs($0, 6, bytes: 6 * megabyte) },
         // Six bytes each in the record and in messages, but one in the columns by which the rows are divided.
         BudgetShape(
             name: "records of 100 kB of control characters, messages made after a selection", threads: [1, 8],
@@ -76,6 +80,11 @@ extension BudgetShape {
                 "redundancy: {method: pairwise, distance: 0.05}",
             ], isLarge: true, hasLargeGroups: true
         ) { try tiny($0, 300_000) },
+        BudgetShape(
+            name: "a label for each of 700,000 records", threads: [1, 2],
+            stages: ["format: {template: auto}", vectors, "coreset: {keep: 100%, per: text}"], isLarge: true,
+            hasLargeGroups: true
+        ) { try tiny($0, 700_000) },
         BudgetShape(
             name: "a million tiny records in one group", threads: [2, 64],
             stages: ["format: {template: auto}", vectors, "coreset: {keep: 20}"], isLarge: true, hasLargeGroups: true

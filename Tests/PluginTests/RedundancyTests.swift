@@ -363,7 +363,9 @@ private struct PlainLift {
         #expect(lift.writes == [ColumnSpec("row_variance", .real)])
         let pairwise = try RedundancyStage.make(["order": "rank", "per": "cluster"])
         #expect(
-            pairwise.reads == [.column(.embedding, .vector), .column(.rank, .integer), .column(.cluster, .integer)])
+            pairwise.reads == [
+                .column(.embedding, .vector), .column(.rank, .integer), .column(.cluster, [.integer, .bytes]),
+            ])
         #expect(pairwise.writes.isEmpty)
         #expect(try RedundancyStage.make().reads == [.column(.embedding, .vector)])
     }

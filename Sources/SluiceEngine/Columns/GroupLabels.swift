@@ -2,7 +2,7 @@ import Glibc
 import SluiceCore
 import SluiceIO
 
-/// The labels of a selection's groups, each once, in ascending order byte by byte. Memory: their bytes, at most 69 for
+/// The labels of a selection's groups, each once, in ascending order byte by byte. Memory: their bytes, at most 67 for
 /// each, and eight more.
 struct GroupLabels: Sendable {
     private var bytes: [UInt8] = []

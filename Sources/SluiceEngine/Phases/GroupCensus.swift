@@ -7,6 +7,8 @@ struct GroupCensus {
     let selection: any Selection
     let store: ColumnStore
     let live: LiveRows
+    /// The field names of a record, for messages.
+    let fieldNames: [String]
     let isStopped: () -> Bool
     /// Ensures that this many bytes are leased, for a purpose that starts with a space.
     let need: (_ bytes: Int, _ purpose: String) throws -> Void
@@ -63,8 +65,15 @@ struct GroupCensus {
 
     /// A field that no record has is a mistyped one: all records would be one group.
     private func nothing(has path: FieldPath) -> EngineError {
-        let near = Registry.nearest(to: path.description, in: store.types.keys.filter { !$0.isReserved }.map(\.name))
-        let hint = near.map { "; did you mean the column `\($0)`?" } ?? "; name a field that the records have"
+        let columns = store.types.keys.filter { !$0.isReserved }.map(\.name)
+        let hint =
+            if let near = Registry.nearest(to: path.description, in: fieldNames) {
+                "; did you mean `\(Printable.name(near))`?"
+            } else if let near = Registry.nearest(to: path.description, in: columns.sorted()) {
+                "; did you mean the column `\(near)`?"
+            } else {
+                fieldNames.listed
+            }
         return EngineError(
             .data,
             "it groups by the field `\(Printable.name(path.description))`, which none of the \(live.count) records that reach it has\(hint)"

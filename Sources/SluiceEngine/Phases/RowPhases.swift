@@ -110,6 +110,7 @@ final class RowPhases {
                 selection, context: { [run] in run.stage(link, memory: $0) }, store: store, live: live,
                 ledger: keeping.ledger, encoder: run.encoder, folder: "\(run.work)/groups", writes: writes,
                 shares: run.shares, beside: left, fileSystem: run.fileSystem, progress: run.progress)
+            phase.fieldNames = findings.fieldNames
             var held: PhaseLeases?
             defer { held?.giveBack() }
             result = try phase.run(on: run.pool, isStopped: run.isStopped) { [run] part throws(EngineError) in

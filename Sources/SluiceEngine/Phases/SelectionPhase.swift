@@ -34,6 +34,9 @@ final class SelectionPhase: @unchecked Sendable {
     private var lease: ((MemoryShares.Part) throws(EngineError) -> Void)?
     private var account = Account()
 
+    /// The field names of a record, for messages.
+    var fieldNames: [String] = []
+
     struct Result {
         /// The kept rows.
         let live: LiveRows
@@ -76,7 +79,9 @@ final class SelectionPhase: @unchecked Sendable {
     ) throws -> Result {
         self.lease = lease
         defer { self.lease = nil }
-        let rows = GroupCensus(selection: selection, store: store, live: live, isStopped: isStopped) {
+        let rows = GroupCensus(
+            selection: selection, store: store, live: live, fieldNames: fieldNames, isStopped: isStopped
+        ) {
             try self.need($0, $1)
         }
         let census = try named { try rows.take() }
