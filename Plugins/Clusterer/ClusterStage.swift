@@ -202,13 +202,12 @@ struct ReservoirSurvey: Survey {
 
     func merge(_ other: Reservoir, into summary: inout Reservoir) { summary.merge(other) }
 
-    func finish(_ summary: consuming Reservoir, _ context: StageContext) throws(StageError) -> SurveyResult {
+    func finish(_ summary: consuming Reservoir, _ context: StageContext) throws(StageError) -> SurveyResult<Centres> {
         var sample = consume summary
         sample.settle()
         let rows = sample.keys.count
         guard rows > 0 else {
-            return SurveyResult(
-                .transform(NearestCentre(centres: nil, dimension: 1)), report: ["records": 0, "clusters": 0])
+            return SurveyResult(Centres(), report: ["records": 0, "clusters": 0])
         }
         let (wanted, reason) = number(records: sample.seen, sample: rows)
         let result = sample.vectors.withVectors(dimension: sample.dimension) { view in
@@ -246,8 +245,11 @@ struct ReservoirSurvey: Survey {
                 "empty": .integer(sizes.count { $0 == 0 }),
             ],
         ]
-        return SurveyResult(
-            .transform(NearestCentre(centres: result.centroids, dimension: sample.dimension)), report: report)
+        return SurveyResult(Centres(values: result.centroids, dimension: sample.dimension), report: report)
+    }
+
+    func makeBody(_ outcome: Centres, _ context: StageContext) throws(StageError) -> StageBody {
+        .transform(NearestCentre(outcome))
     }
 
     /// The least share of the records that a cluster needs to be sampled with the stated probability; 0 if the
@@ -278,6 +280,27 @@ struct ReservoirSurvey: Survey {
     }
 }
 
+/// The centres of all clusters, row-major; empty if no record reached the stage.
+struct Centres: ByteCodable, Sendable {
+    private(set) var values: [Int8] = []
+    private(set) var dimension = 0
+
+    init(values: [Int8] = [], dimension: Int = 0) { (self.values, self.dimension) = (values, dimension) }
+
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(dimension)
+        bytes.write(values)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        dimension = try bytes.read()
+        values = try bytes.read()
+        guard values.isEmpty || (dimension > 0 && values.count.isMultiple(of: dimension)) else {
+            throw ByteReader.damaged("\(values.count) numbers are no vectors of \(dimension) dimensions")
+        }
+    }
+}
+
 /// Assigns every record to its nearest centre.
 struct NearestCentre: Transform {
     private let assigner: Assigner?
@@ -287,8 +310,10 @@ struct NearestCentre: Transform {
 
     var residentBytes: Int { assigner.map { Self.bytes(centres: $0.count, dimension: $0.dimension) } ?? 0 }
 
-    init(centres: [Int8]?, dimension: Int) {
-        assigner = centres?.withVectors(dimension: dimension) { Assigner(centres: $0) }
+    init(_ centres: Centres) {
+        assigner =
+            centres.values.isEmpty
+            ? nil : centres.values.withVectors(dimension: centres.dimension) { Assigner(centres: $0) }
     }
 
     func apply(to block: inout Block) throws(StageError) {

@@ -7,7 +7,7 @@ import SluiceCore
 /// threads, and merging is exact. Of equal contents the lowest ordinal counts. Memory: at most `capacity · 5/4 + 1024`
 /// entries of `dimension + 40` bytes.
 struct Reservoir: Sendable {
-    struct Key: Sendable, Comparable {
+    struct Key: Sendable, Comparable, ByteCodable {
         let draw: UInt64
         let hash: ContentHash
         let ordinal: UInt64
@@ -111,5 +111,42 @@ struct Reservoir: Sendable {
         for index in lowest { settled += vectors[(index * dimension)..<((index + 1) * dimension)] }
         keys = lowest.map { keys[$0] }
         vectors = settled
+    }
+}
+
+extension Reservoir.Key {
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(draw)
+        bytes.write(hash)
+        bytes.write(ordinal)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        (draw, hash, ordinal) = (try bytes.read(), try bytes.read(), try bytes.read())
+    }
+}
+
+extension Reservoir: ByteCodable {
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(capacity)
+        bytes.write(dimension)
+        bytes.write(seen)
+        bytes.write(isCut)
+        bytes.write(limit)
+        bytes.write(keys)
+        bytes.write(vectors)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        capacity = try bytes.read()
+        dimension = try bytes.read()
+        seen = try bytes.read()
+        isCut = try bytes.read()
+        limit = try bytes.read()
+        keys = try bytes.read()
+        vectors = try bytes.read()
+        guard capacity > 0, dimension >= 0, seen >= keys.count,
+            keys.count.multipliedReportingOverflow(by: dimension) == (vectors.count, false)
+        else { throw ByteReader.damaged("a reservoir of \(keys.count) records has \(vectors.count) numbers") }
     }
 }

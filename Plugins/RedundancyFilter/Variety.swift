@@ -60,15 +60,16 @@ struct MomentsSurvey: Survey {
         summary = moments
     }
 
-    func finish(_ summary: consuming Moments?, _ context: StageContext) throws(StageError) -> SurveyResult {
+    func finish(_ summary: consuming Moments?, _ context: StageContext) throws(StageError) -> SurveyResult<RowVariance?>
+    {
         guard let moments = summary, moments.count > 0 else {
-            return SurveyResult(.transform(FigureTransform(figure: nil, column: column)), report: ["records": 0])
+            return SurveyResult(nil, report: ["records": 0])
         }
         let figure = RowVariance(
             moments: moments, measure: measure, components: components, explained: explained, parallel: context.parallel
         )
         return SurveyResult(
-            .transform(FigureTransform(figure: figure, column: column)),
+            figure,
             report: [
                 "records": .integer(moments.count),
                 "dimensions": .integer(moments.dimension),
@@ -76,6 +77,10 @@ struct MomentsSurvey: Survey {
                 "explained": .real(Self.explained(figure.eigenvalues, by: figure.components)),
                 "effective_rank": .real(Self.effectiveRank(figure.eigenvalues)),
             ])
+    }
+
+    func makeBody(_ outcome: RowVariance?, _ context: StageContext) throws(StageError) -> StageBody {
+        .transform(FigureTransform(figure: outcome, column: column))
     }
 
     static func explained(_ eigenvalues: [Double], by components: Int) -> Double {

@@ -135,8 +135,13 @@ extension PlanNotes {
 }
 
 /// Sees every record once, builds a summary, and turns it into the next body.
+///
+/// What it learns can be written as bytes and read again (`ByteCodable`): the summaries of parts of the input may be made
+/// by different processes, and what follows from them is learned once and kept over a stop.
 public protocol Survey: HoldsMemory, PlanNotes, Sendable {
-    associatedtype Summary: Sendable
+    associatedtype Summary: ByteCodable & Sendable
+    /// What the survey learns from all records, and all that the next body is made from.
+    associatedtype Outcome: ByteCodable & Sendable
 
     /// The memory that the survey needs. Asked before anything is read; a run without room for it is refused.
     ///
@@ -159,9 +164,13 @@ public protocol Survey: HoldsMemory, PlanNotes, Sendable {
     /// result. Integer sums, minima and sets qualify; floating-point sums do not.
     func merge(_ other: Summary, into summary: inout Summary)
 
-    /// Turns the summary of all records into the next body. May consume the summary: the engine keeps no copy. Called
-    /// once per process, even if no record reached the stage; a resumed run surveys again and calls it again.
-    func finish(_ summary: consuming Summary, _ context: StageContext) throws(StageError) -> SurveyResult
+    /// Learns from the summary of all records. May consume the summary: the engine keeps no copy. Called once in a run,
+    /// even if no record reached the stage; a run that is resumed after it uses the outcome kept on disk.
+    func finish(_ summary: consuming Summary, _ context: StageContext) throws(StageError) -> SurveyResult<Outcome>
+
+    /// Makes the next body from what was learned. Called in every process that needs the body, so it should be quick, and
+    /// must give equal bodies for equal outcomes.
+    func makeBody(_ outcome: Outcome, _ context: StageContext) throws(StageError) -> StageBody
 }
 
 /// Memory that a survey declares, in bytes.
@@ -187,16 +196,16 @@ public struct SurveyMemory: Sendable, Hashable {
     public var least: Int { summary + max(finish, leaves) }
 }
 
-/// The result of a survey: the next body and a report.
-public struct SurveyResult: Sendable {
-    public let body: StageBody
+/// The result of a survey: what was learned, and a report.
+public struct SurveyResult<Outcome: Sendable>: Sendable {
+    public let outcome: Outcome
     /// The findings and decisions, for `run.json`.
     public let report: JSONValue
     /// What a person should know, one sentence each; see `Selection.warnings(_:)`.
     public let warnings: [String]
 
-    public init(_ body: StageBody, report: JSONValue = [:], warnings: [String] = []) {
-        self.body = body
+    public init(_ outcome: Outcome, report: JSONValue = [:], warnings: [String] = []) {
+        self.outcome = outcome
         self.report = report
         self.warnings = warnings
     }

@@ -53,6 +53,11 @@ final class Buffer<Element: BitwiseCopyable>: @unchecked Sendable {
         self.count = count
     }
 
+    convenience init(_ values: [Element]) {
+        self.init(values.count)
+        for (index, value) in values.enumerated() { base[index] = value }
+    }
+
     convenience init(_ count: Int, repeating value: Element) {
         self.init(count)
         base.update(repeating: value, count: count)

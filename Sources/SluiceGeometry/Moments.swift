@@ -121,3 +121,22 @@ public struct Moments: Sendable {
         return result
     }
 }
+
+extension Moments: ByteCodable {
+    public func write(to bytes: inout ByteWriter) {
+        bytes.write(dimension)
+        bytes.write(count)
+        bytes.write(sums)
+        bytes.write(products)
+    }
+
+    public init(from bytes: inout ByteReader) throws(StageError) {
+        dimension = try bytes.read()
+        count = try bytes.read()
+        sums = try bytes.read()
+        products = try bytes.read()
+        guard dimension == sums.count, dimension * dimension == products.count, count >= 0 else {
+            throw ByteReader.damaged("\(products.count) sums of products are none of \(dimension) dimensions")
+        }
+    }
+}

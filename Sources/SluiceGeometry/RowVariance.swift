@@ -127,3 +127,28 @@ public struct RowVariance: Sendable {
         ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
     }
 }
+
+extension RowVariance: ByteCodable {
+    public func write(to bytes: inout ByteWriter) {
+        bytes.write(dimension)
+        bytes.write(components)
+        bytes.write(eigenvalues)
+        bytes.write(measure.isLeverage)
+        bytes.write(weights.array)
+        bytes.write(offsets.array)
+    }
+
+    public init(from bytes: inout ByteReader) throws(StageError) {
+        dimension = try bytes.read()
+        components = try bytes.read()
+        eigenvalues = try bytes.read()
+        measure = try bytes.read(Bool.self) ? .leverage : .rowVariance
+        let (weights, offsets) = (try bytes.read([Double].self), try bytes.read([Double].self))
+        guard dimension > 0, (1...dimension).contains(components), eigenvalues.count == dimension,
+            offsets.count == (components + 7) / 8 * 8, weights.count == dimension * offsets.count
+        else { throw ByteReader.damaged("\(weights.count) weights are none of \(dimension) dimensions") }
+        width = offsets.count
+        self.weights = Buffer(weights)
+        self.offsets = Buffer(offsets)
+    }
+}

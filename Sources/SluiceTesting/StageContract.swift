@@ -9,7 +9,7 @@ public import SluiceCore
 /// ```
 ///
 /// The stage runs in memory many times: with 1, 2 and 8 threads; with blocks of 1, 7 and all records; in shuffled
-/// order; with summaries merged in several trees; after earlier drops; with undeclared inputs absent, present and
+/// order; with summaries merged in several trees, written as bytes and read again; after earlier drops; with undeclared inputs absent, present and
 /// exchanged between records; with other file and line numbers; with vectors resident and in chunks; with less and more
 /// memory; and with no records at all. Every result must equal the first one, bit for bit.
 ///
@@ -194,6 +194,9 @@ struct ContractChecker {
                 "with summaries of 3 records \(words) (sums of floating-point numbers depend on their order: sum integers)"
             )
         }
+        compare(
+            run(fresh(), flow, Variation(blockLimit: 3, merging: .balanced, passesBytes: true)), expected, .bytes,
+            "when summaries are written as bytes and read again (`ByteCodable`)")
         let single = Variation(blockLimit: 3, order: .shuffled(3), merging: .single)
         compare(run(fresh(), flow, single), expected, .merges, "with one summary that observes shuffled blocks")
     }

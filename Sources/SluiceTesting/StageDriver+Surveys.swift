@@ -29,22 +29,29 @@ extension StageDriver {
                 }
             }
             var parts: [S.Summary] = []
-            for summary in summaries { parts.append(try summary.get()) }
+            for summary in summaries { parts.append(try passed(summary.get())) }
             total = merged(parts, by: survey)
         }
-        let result = try survey.finish(consume total, context)
-        if result.body.residentBytes > need.leaves {
+        let result = try survey.finish(passed(consume total), context)
+        // The engine, too, makes the body from bytes: another process may have learned.
+        let body = try survey.makeBody(S.Outcome(decoding: result.outcome.encoded), context)
+        if body.residentBytes > need.leaves {
             breach(
                 .memory,
-                "the body that the survey returns holds \(result.body.residentBytes) bytes; `memory` declares only \(need.leaves) (`leaves`)"
+                "the body that the survey returns holds \(body.residentBytes) bytes; `memory` declares only \(need.leaves) (`leaves`)"
             )
         }
         flow.reports.append(result.report)
         if !result.warnings.isEmpty { flow.reports.append(.list(result.warnings.map { .text($0) })) }
         ownReports.append(result.report)
         flow.rows = flow.live
-        checkColumns(of: result.body, isWhole: false)
-        try run(result.body)
+        checkColumns(of: body, isWhole: false)
+        try run(body)
+    }
+
+    /// The summary as a task on another machine would have it.
+    private func passed<Summary: ByteCodable>(_ summary: consuming Summary) throws(StageError) -> Summary {
+        variation.passesBytes ? try Summary(decoding: summary.encoded) : summary
     }
 
     func merged<S: Survey>(_ parts: [S.Summary], by survey: S) -> S.Summary {

@@ -32,6 +32,8 @@ struct Variation: Sendable {
     var order = Order.ascending
     var presence = Presence.declared
     var merging = Merging.single
+    /// Whether each summary is written as bytes and read again before it is merged, and after.
+    var passesBytes = false
     var addsEmptyBlocks = false
     /// Rows per chunk of vectors; nil for resident vectors.
     var chunkRows: Int?

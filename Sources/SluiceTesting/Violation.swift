@@ -18,6 +18,8 @@ public struct Violation: Sendable, Hashable, CustomStringConvertible {
         public static let blocks = Rule("blocks")
         /// Summaries merge in any tree and order to the same result.
         public static let merges = Rule("merges")
+        /// Summaries and outcomes that were written as bytes and read again give the same result.
+        public static let bytes = Rule("bytes")
         /// The stage reads only what it declares, and only of live records.
         public static let reads = Rule("reads")
         /// The stage writes all that it declares, in the declared type, and nothing else.

@@ -99,12 +99,30 @@ private struct AboveMean: Stage, Survey {
         name: "above-mean", summary: "Drops prompts longer than the mean.",
         options: [OptionSpec("fault", .text, default: "", help: "What to do wrong.")])
 
-    struct Summary: Sendable {
+    struct Summary: Sendable, ByteCodable {
         var count = 0
         var sum = 0
         var real = 0.0
         var last = 0
         var first: Int?
+        var isForgetful = false
+
+        init() {}
+
+        func write(to bytes: inout ByteWriter) {
+            bytes.write(isForgetful)
+            bytes.write(count)
+            bytes.write(isForgetful ? 0 : sum)
+            bytes.write(real)
+            bytes.write(last)
+            bytes.write(first)
+        }
+
+        init(from bytes: inout ByteReader) throws(StageError) {
+            isForgetful = try bytes.read()
+            (count, sum, real) = (try bytes.read(), try bytes.read(), try bytes.read())
+            (last, first) = (try bytes.read(), try bytes.read())
+        }
     }
 
     let fault: String
@@ -118,7 +136,11 @@ private struct AboveMean: Stage, Survey {
         SurveyMemory(summary: fault == "declares nothing" ? 0 : MemoryLayout<Summary>.size, finish: 0)
     }
 
-    func makeSummary() -> Summary { Summary() }
+    func makeSummary() -> Summary {
+        var summary = Summary()
+        summary.isForgetful = fault == "forgets to write"
+        return summary
+    }
 
     func observe(_ block: borrowing Block, into summary: inout Summary) {
         let prompts = block.field("prompt")
@@ -143,7 +165,7 @@ private struct AboveMean: Stage, Survey {
         if fault == "counts merges" { summary.sum += 100 }
     }
 
-    func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult {
+    func finish(_ summary: Summary, _ context: StageContext) throws(StageError) -> SurveyResult<Int> {
         if fault == "needs a record", summary.count == 0 { throw StageError(.invalidData, "no records") }
         var mean = summary.count == 0 ? 0 : summary.sum / summary.count
         var report: JSONValue = ["mean": .integer(mean)]
@@ -155,7 +177,11 @@ private struct AboveMean: Stage, Survey {
         case "bends to memory": report = ["memory": .integer(context.memory)]
         default: break
         }
-        return SurveyResult(.transform(Cut(least: mean)), report: report)
+        return SurveyResult(mean, report: report)
+    }
+
+    func makeBody(_ outcome: Int, _ context: StageContext) -> StageBody {
+        .transform(Cut(least: outcome))
     }
 
     struct Cut: Transform {
@@ -353,6 +379,7 @@ private struct BadlyDescribed: Stage, Transform {
         ("last one wins", .merges), ("first one wins", .merges), ("sums reals", .merges), ("counts threads", .threads),
         ("bends to memory", .memory), ("declares nothing", .memory), ("needs a record", .empty),
         ("forgets to merge", .merges),
+        ("forgets to write", .bytes),
     ])
     func aBrokenSurveyIsCaught(fault: String, rule: Violation.Rule) {
         let violations = check(AboveMean.self, ["fault": .text(fault)])

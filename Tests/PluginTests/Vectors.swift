@@ -105,8 +105,8 @@ func survey(
     _ survey: any Survey, _ vectors: [Int8], dimension: Int, hashes: [ContentHash]? = nil, size: Int,
     isReversed: Bool = false,
     _ context: StageContext
-) throws -> SurveyResult {
-    func run<S: Survey>(_ survey: S) throws -> SurveyResult {
+) throws -> (body: StageBody, report: JSONValue) {
+    func run<S: Survey>(_ survey: S) throws -> (body: StageBody, report: JSONValue) {
         var parts: [S.Summary] = []
         try forEachBlock(vectors, dimension: dimension, hashes: hashes, size: size) { block in
             var summary = survey.makeSummary()
@@ -123,7 +123,8 @@ func survey(
             }
             parts = next
         }
-        return try survey.finish(parts.first ?? survey.makeSummary(), context)
+        let result = try survey.finish(parts.first ?? survey.makeSummary(), context)
+        return (try survey.makeBody(S.Outcome(decoding: result.outcome.encoded), context), result.report)
     }
     return try run(survey)
 }

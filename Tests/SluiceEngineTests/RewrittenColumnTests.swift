@@ -90,7 +90,8 @@ private struct Sum: Stage, Survey {
         for record in block.live { summary += values[record] }
     }
     func merge(_ other: Int64, into summary: inout Int64) { summary += other }
-    func finish(_ summary: consuming Int64, _ context: StageContext) -> SurveyResult {
-        SurveyResult(.sequence([]), report: ["sum": .integer(Int(summary))])
+    func finish(_ summary: consuming Int64, _ context: StageContext) -> SurveyResult<Bool> {
+        SurveyResult(true, report: ["sum": .integer(Int(summary))])
     }
+    func makeBody(_ outcome: Bool, _ context: StageContext) -> StageBody { .sequence([]) }
 }

@@ -38,14 +38,14 @@ final class RowPhases {
                     beside: beside + pass.longest())
                 let leases = try run.begin(link.label, rows: store.rows, share.parts)
                 defer { leases.giveBack() }
-                let (remaining, result) = try pass.run(
-                    survey: survey, summaries: share.summaries, context: run.stage(link, memory: share.bytes),
-                    on: run.pool,
+                let context = run.stage(link, memory: share.bytes)
+                let (remaining, learned) = try pass.run(
+                    survey: survey, summaries: share.summaries, context: context, on: run.pool,
                     limit: share.blocks, isStopped: run.isStopped)
                 live = remaining
-                findings.add(result.report, of: link.label)
-                findings.warn(stage: link.label, result.warnings)
-                pending = try StageWork.left(result.body, by: link) + pending
+                findings.add(learned.report, of: link.label)
+                findings.warn(stage: link.label, learned.warnings)
+                pending = try StageWork.left(learned.body(survey, context), by: link) + pending
             case .selection(let selection)?:
                 try runTransforms(pass, transforms, first.link, beside, &live)
                 try keeping.ledger.begin("choice-\(selections)")

@@ -21,7 +21,7 @@ extension RowPass {
     func run<S: Survey>(
         survey: S, summaries most: Int, context: StageContext, on pool: WorkerPool, limit: Int,
         isStopped: @escaping () -> Bool
-    ) throws -> (live: LiveRows, result: SurveyResult) {
+    ) throws -> (live: LiveRows, learned: Learned) {
         let summaries = ObjectPool<Holder<S.Summary>>(most: most) { Holder(survey.makeSummary()) }
         let live = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
@@ -38,13 +38,6 @@ extension RowPass {
         // The first summary absorbs the others, and each is freed once merged: there is never an extra summary.
         var total = holders.popLast()?.take() ?? survey.makeSummary()
         while let summary = holders.popLast()?.take() { survey.merge(summary, into: &total) }
-        let result: SurveyResult
-        do throws(StageError) {
-            result = try survey.finish(consume total, context)
-        } catch {
-            throw EngineError(error, stage: context.name)
-        }
-        if let fault = ReportRules.fault(in: [result.report]) { throw EngineError(defect: fault, stage: context.name) }
-        return (live, result)
+        return (live, try Learned(survey, consume total, context))
     }
 }

@@ -1,0 +1,41 @@
+import SluiceCore
+import SluiceIO
+
+/// What a survey learned, as bytes: what a later process makes the next body from.
+struct Learned: Sendable {
+    /// The outcome.
+    let bytes: [UInt8]
+    let report: JSONValue
+    let warnings: [String]
+
+    init(bytes: [UInt8], report: JSONValue, warnings: [String]) {
+        (self.bytes, self.report, self.warnings) = (bytes, report, warnings)
+    }
+
+    /// Lets a survey learn from the summary of all records.
+    init<S: Survey>(_ survey: S, _ summary: consuming S.Summary, _ context: StageContext) throws(EngineError) {
+        do throws(StageError) {
+            let result = try survey.finish(summary, context)
+            (bytes, report, warnings) = (result.outcome.encoded, result.report, result.warnings)
+        } catch {
+            throw EngineError(error, stage: context.name)
+        }
+        if let fault = ReportRules.fault(in: [report]) { throw EngineError(defect: fault, stage: context.name) }
+    }
+
+    /// The next body. Always made from the bytes, also in the process that learned, so that no body depends on which
+    /// process makes it.
+    func body(_ survey: some Survey, _ context: StageContext) throws(EngineError) -> StageBody {
+        do throws(StageError) {
+            return try Self.body(survey, bytes, context)
+        } catch {
+            throw EngineError(error, stage: context.name)
+        }
+    }
+
+    private static func body<S: Survey>(
+        _ survey: S, _ bytes: [UInt8], _ context: StageContext
+    ) throws(StageError) -> StageBody {
+        try survey.makeBody(S.Outcome(decoding: bytes), context)
+    }
+}
