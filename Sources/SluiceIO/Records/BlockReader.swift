@@ -34,8 +34,8 @@ public final class BlockReader {
     var carryEnd = 0
     private var started = false
     private(set) var sourceEnded = false
-    var line: UInt64
-    var byte: UInt64
+    var line: UInt64 = 1
+    var byte: UInt64 = 0
     /// Whether the carry buffer starts with a part of a long line, which had to wait.
     var isLineBegun = false
     /// The length of the line end after the last overlong line.
@@ -48,19 +48,10 @@ public final class BlockReader {
     /// Bytes read at a time, at most.
     let chunk = 128 << 10
 
-    /// - Parameters:
-    ///   - firstLine: the number of the first line.
-    ///   - firstByte: the offset of the source in the unpacked file.
-    ///   - continuing: whether the source is a later part of a file: then it has no byte order mark and isn't an array.
-    public init(
-        _ source: any ByteSource, limits: FramingLimits = FramingLimits(), firstLine: UInt64 = 1,
-        firstByte: UInt64 = 0, continuing: Bool = false
-    ) {
+    /// - Parameter source: a file, or a range of one; see `FileSystem.openRange`.
+    public init(_ source: any ByteSource, limits: FramingLimits = FramingLimits()) {
         self.source = source
         self.limits = limits
-        line = firstLine
-        byte = firstByte
-        started = continuing
         carry = .allocate(byteCount: chunk, alignment: 64)
     }
 
@@ -117,8 +108,7 @@ public final class BlockReader {
     // MARK: Start of the file
 
     private func start() throws(IOFailure) {
-        // Enough for the first two tokens; if white space before them is longer, the file is read as lines.
-        while carryEnd < 4096, !sourceEnded {
+        while carryEnd < Self.layoutBytes, !sourceEnded {
             do throws(IOFailure) { try pull() } catch {
                 // The bytes before the fault are good; the fault is reported when the reader gets there.
                 sourceFailure = error
@@ -127,23 +117,37 @@ public final class BlockReader {
             if source.isWaiting { return }
         }
         started = true
-        var at = 0
-        if carryEnd >= 3, carry[0] == 0xEF, carry[1] == 0xBB, carry[2] == 0xBF { at = 3 }
-        carryStart = at
-        byte += UInt64(at)
-        var tokens: [UInt8] = []
-        while at < carryEnd, tokens.count < 2 {
-            if !isBlank(carry[at]) && carry[at] != 0x0A { tokens.append(carry[at]) }
-            at += 1
+        byte = source.firstByte
+        // A later part of a file has no byte order mark, and an array isn't cut into parts.
+        guard byte == 0 else { return }
+        let beginning = UnsafeRawBufferPointer(rebasing: carry[..<carryEnd])
+        carryStart = Self.markBytes(beginning)
+        byte = UInt64(carryStart)
+        layout = Self.layout(of: beginning, path: source.path)
+    }
+
+    /// The bytes at the beginning of a file that decide its layout: enough for the first two tokens. If white space
+    /// before them is longer, the file is read as lines.
+    static let layoutBytes = 4096
+
+    /// The layout of a file that begins with these bytes.
+    static func layout(of beginning: UnsafeRawBufferPointer, path: String) -> RecordLayout {
+        let tokens = beginning.prefix(layoutBytes).dropFirst(markBytes(beginning)).lazy.filter {
+            !isBlank($0) && $0 != 0x0A
+        }.prefix(2)
+        guard tokens.first == UInt8(ascii: "[") else { return .lines }
+        if let second = tokens.dropFirst().first, second == UInt8(ascii: "{") || second == UInt8(ascii: "]") {
+            return .array
         }
-        guard tokens.first == UInt8(ascii: "[") else { return }
-        if tokens.count > 1, tokens[1] == UInt8(ascii: "{") || tokens[1] == UInt8(ascii: "]") {
-            layout = .array
-        } else if [".json", ".json.zst", ".json.gz"].contains(where: {
-            source.path.utf8.suffix($0.utf8.count).elementsEqual($0.utf8)
-        }) {
-            layout = .array
+        let isDocument = [".json", ".json.zst", ".json.gz"].contains {
+            path.utf8.suffix($0.utf8.count).elementsEqual($0.utf8)
         }
+        return isDocument ? .array : .lines
+    }
+
+    /// The size of the byte order mark, if there is one.
+    private static func markBytes(_ beginning: UnsafeRawBufferPointer) -> Int {
+        beginning.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     }
 
     /// Reads more bytes into the carry buffer.
@@ -162,12 +166,12 @@ public final class BlockReader {
     func isBlank(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
         var at = start
         while at < end {
-            if !isBlank(base.load(fromByteOffset: at, as: UInt8.self)) { return false }
+            if !Self.isBlank(base.load(fromByteOffset: at, as: UInt8.self)) { return false }
             at += 1
         }
         return true
     }
 
     @inline(__always)
-    func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
+    static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
 }

@@ -3,6 +3,11 @@ import CZstd
 /// The compression of a file, recognised by its first bytes.
 public enum StreamFormat: String, Sendable {
     case plain, gzip, zstd
+
+    /// - Parameter start: the first bytes of the file, at least 4 if it has them.
+    init(start: [UInt8]) {
+        self = isZstd(start) ? .zstd : start.starts(with: [0x1F, 0x8B]) ? .gzip : .plain
+    }
 }
 
 /// A stream of bytes, unpacked if the file is compressed.
@@ -14,6 +19,9 @@ public protocol ByteSource: AnyObject {
     var format: StreamFormat { get }
     /// The bytes of the file on disk used up so far; for progress.
     var fileOffset: UInt64 { get }
+    /// The offset in the unpacked file of the first byte that `read` returns; known once it has returned bytes or the
+    /// stream has ended. Above 0 for a later part of a file.
+    var firstByte: UInt64 { get }
 
     /// Fills `buffer` from its start, with at least one byte unless the stream has ended.
     ///
@@ -31,6 +39,7 @@ public protocol ByteSource: AnyObject {
 }
 
 extension ByteSource {
+    public var firstByte: UInt64 { 0 }
     public var isWaiting: Bool { false }
     public func unpackAhead() -> Bool { false }
 }
@@ -105,7 +114,8 @@ extension FileSystem {
     {
         try input.fill(atLeast: 4)
         let start = Array(input.available.prefix(8))
-        if isZstd(start) {
+        let format = StreamFormat(start: start)
+        if format == .zstd {
             if input.range == nil, options.readAheadFrames > 1, try input.file.status().isRegularFile,
                 let ahead = try FrameReadAhead(path, options: options, fileSystem: input.file.fileSystem)
             {
@@ -113,7 +123,7 @@ extension FileSystem {
             }
             return try ZstdSource(input, options: options)
         }
-        if start.starts(with: [0x1F, 0x8B]) { return try GzipSource(input) }
+        if format == .gzip { return try GzipSource(input) }
         for (ending, name) in [(".zst", "zstd"), (".zstd", "zstd"), (".gz", "gzip")]
         where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && input.range == nil {
             guard !start.isEmpty else {

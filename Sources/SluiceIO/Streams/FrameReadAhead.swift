@@ -32,8 +32,10 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     private var offsetInCurrent = 0
     private var readFailure: IOFailure?
     /// The part of the file that the digest has seen.
-    private var digested: UInt64 = 0
-    private let size: UInt64
+    private var digested: UInt64
+    /// The part of the file to be read, and the unpacked bytes of the file before it.
+    private let range: Range<UInt64>
+    private let produced: UInt64
     private var fallback: ZstdSource?
 
     /// The largest content of a frame that is read ahead.
@@ -41,12 +43,18 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     /// A file with more frames is read plainly: the list of frames would take more than 4 MiB.
     private static let mostFrames = 64 << 10
 
+    /// - Parameters:
+    ///   - range: complete frames of the file and what is between them; nil for all of it.
+    ///   - produced: the unpacked bytes of the file before the range.
     /// - Returns: nil if read-ahead would not pay: too few frames, frames that are too large or state no size, or
     ///   frames that need more than `options.readAheadBytes`.
-    init?(_ path: String, options: InputOptions, fileSystem: FileSystem) throws(IOFailure) {
+    init?(
+        _ path: String, _ range: Range<UInt64>? = nil, produced: UInt64 = 0, options: InputOptions,
+        fileSystem: FileSystem
+    ) throws(IOFailure) {
         let count = options.readAheadFrames
         // Leave a damaged file to a plain source, which returns the good bytes before it reports the error.
-        guard let frames = try? fileSystem.zstdFrames(of: path, atMost: Self.mostFrames) else { return nil }
+        guard let frames = try? fileSystem.zstdFrames(of: path, in: range, atMost: Self.mostFrames) else { return nil }
         guard count > 1, frames.count >= 2 * count,
             frames.allSatisfy({ ($0.contentSize ?? .max) <= Self.largestFrame && $0.size <= 2 * Self.largestFrame })
         else { return nil }
@@ -57,13 +65,16 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         self.options = options
         self.fileSystem = fileSystem
         file = try fileSystem.openForReading(path)
-        size = try file.status().size
+        let size = try file.status().size
+        self.range = range ?? 0..<size
+        self.produced = produced
+        digested = range?.lowerBound ?? 0
         options.digest?.reset()
         slots = (0..<count).map { _ in Slot() }
     }
 
     var fileOffset: UInt64 {
-        monitor.locked { current < frames.count ? frames[current].offset : size }
+        monitor.locked { current < frames.count ? frames[current].offset : range.upperBound }
     }
 
     var isWaiting: Bool { fallback?.isWaiting ?? false }
@@ -188,7 +199,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
 
     /// The digest also covers what follows the last frame, such as a seek table.
     private func end() throws(IOFailure) -> Int {
-        try digestGap(to: size)
+        try digestGap(to: range.upperBound)
         return 0
     }
 
@@ -198,8 +209,8 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         var plain = options
         plain.digest = nil
         let input = RawInput(
-            file: try fileSystem.openForReading(path), capacity: options.bufferBytes, range: start..<size)
-        let before = frames[..<current].reduce(0) { $0 + ($1.contentSize ?? 0) }
+            file: try fileSystem.openForReading(path), capacity: options.bufferBytes, range: start..<range.upperBound)
+        let before = frames[..<current].reduce(produced) { $0 + ($1.contentSize ?? 0) }
         let source = try ZstdSource(input, options: plain, produced: before)
         monitor.locked { fallback = source }
         return try source.read(into: buffer)

@@ -176,13 +176,17 @@ extension FileSystem {
     /// Reads only headers of frames and blocks, so it reads three bytes per block (128 KiB of content) and stores only
     /// the list. The contents of blocks aren't checked.
     ///
-    /// - Parameter most: if there are more frames, the result is nil.
+    /// - Parameters:
+    ///   - range: a part of the file that begins and ends between frames; nil for all of it.
+    ///   - most: if there are more frames, the result is nil.
     /// - Throws: `.truncatedStream`, `.corruptStream`, or `.notCompressed` if it isn't a zstd file.
-    func zstdFrames(of path: String, atMost most: Int) throws(IOFailure) -> [ZstdFrame]? {
+    func zstdFrames(
+        of path: String, in range: Range<UInt64>? = nil, atMost most: Int
+    ) throws(IOFailure) -> [ZstdFrame]? {
         let file = try openForReading(path)
-        let size = try file.status().size
+        let size = try min(file.status().size, range?.upperBound ?? .max)
         var frames: [ZstdFrame] = []
-        var offset: UInt64 = 0
+        var offset = range?.lowerBound ?? 0
         var bytes = InlineArray<18, UInt8>(repeating: 0)
 
         func ends(_ at: UInt64, _ part: String) -> IOFailure {
