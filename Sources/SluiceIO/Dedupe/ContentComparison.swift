@@ -44,32 +44,48 @@ public final class ContentComparison {
     /// - Parameter pause: called often; an error that it throws ends the comparison.
     /// - Returns: the duplicates and the collisions, ordered by ordinal.
     public func resolve(_ pause: () throws -> Void = {}) throws -> DuplicateStream {
-        var group: (UInt64, ContentHash)?
-        var firsts = Firsts()
-        try contents.merge(pause) { key, content in
-            if group.map({ $0 != (key.group, key.mark) }) ?? true {
-                group = (key.group, key.mark)
-                firsts.removeAll()
-            }
-            if let kept = firsts.find(content) {
-                try decisions.append(Triple(a: key.ordinal, b: kept, c: 0))
-            } else {
-                firsts.append(key.ordinal, content)
-                if key.ordinal != key.group { try decisions.append(Triple(a: key.ordinal, b: key.ordinal, c: 0)) }
+        var ending: (any Error)?
+        do throws(IOFailure) {
+            return try resolve(isStopped: {
+                do { try pause() } catch { ending = error }
+                return ending != nil
+            })
+        } catch { throw ending ?? error }
+    }
+
+    private func resolve(isStopped: () -> Bool) throws(IOFailure) -> DuplicateStream {
+        var equal = EqualContents()
+        try contents.merge(isStopped: isStopped) { key, content throws(IOFailure) in
+            if let found = equal.take(key, isFirst: key.ordinal == key.group, content) {
+                try decisions.append(Triple(a: found.ordinal, b: found.kept, c: 0))
             }
         }
         let path = "\(folder)/duplicates"
         var writer = try WorkFileWriter(path, header: Triple.header, fileSystem: fileSystem)
-        do throws(MergeFailure<IOFailure>) {
-            try decisions.merge { triple throws(IOFailure) in try writer.append(triple) }
-        } catch {
-            switch error {
-            case .io(let failure), .body(let failure): throw failure
-            }
-        }
+        try decisions.merge { triple throws(IOFailure) in try writer.append(triple) }
         try writer.finish()
         try fileSystem.removeTree("\(folder)/contents")
         return try DuplicateStream(path, fileSystem: fileSystem)
+    }
+}
+
+/// Compares contents that come ordered by key, each with the earlier ones of its group that share the second hash.
+struct EqualContents {
+    private var group: (UInt64, ContentHash)?
+    private var firsts = Firsts()
+
+    /// Takes the next content.
+    ///
+    /// - Parameter isFirst: whether it is the first record of its group.
+    /// - Returns: a duplicate of an earlier record, or a collision; nil for the first record of the group.
+    mutating func take(_ key: ContentKey, isFirst: Bool, _ content: UnsafeRawBufferPointer) -> Duplicate? {
+        if group.map({ $0 != (key.group, key.mark) }) ?? true {
+            group = (key.group, key.mark)
+            firsts.removeAll()
+        }
+        if let kept = firsts.find(content) { return Duplicate(ordinal: key.ordinal, kept: kept) }
+        firsts.append(key.ordinal, content)
+        return isFirst ? nil : Duplicate(ordinal: key.ordinal, kept: key.ordinal)
     }
 }
 

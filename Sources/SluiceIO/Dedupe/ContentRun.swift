@@ -13,18 +13,17 @@ private enum ContentLayout {
     static let bufferBytes = 16 << 10
 }
 
-/// Writes a run of contents in the order of their keys.
-struct ContentRunWriter: ~Copyable {
-    private var file: WorkFileWriter
+/// Writes contents in the order of their keys, as a run or as sections of a file.
+struct ContentRunWriter<Output: WorkOutput & ~Copyable>: ~Copyable {
+    private var file: Output
     private let compressor: FrameCompressor
     private let frameBytes: Int
     private let plain: Scratch
     private let packed: Scratch
     private var used = 0
 
-    init(_ path: String, frameBytes: Int, compressor: FrameCompressor, fileSystem: FileSystem) throws(IOFailure) {
-        file = try WorkFileWriter(
-            path, header: ContentLayout.header, bufferBytes: ContentLayout.bufferBytes, fileSystem: fileSystem)
+    init(_ file: consuming Output, frameBytes: Int, compressor: FrameCompressor) {
+        self.file = file
         self.compressor = compressor
         self.frameBytes = frameBytes
         plain = Scratch(ContentLayout.beforeFrame + frameBytes)
@@ -47,7 +46,7 @@ struct ContentRunWriter: ~Copyable {
         file.add(items: 1)
     }
 
-    private mutating func endFrame() throws(IOFailure) {
+    fileprivate mutating func endFrame() throws(IOFailure) {
         guard used > 0 else { return }
         packed.grow(to: FrameCompressor.bound(used), keeping: 0)
         let content = UnsafeRawBufferPointer(
@@ -60,15 +59,38 @@ struct ContentRunWriter: ~Copyable {
         used = 0
     }
 
+}
+
+extension ContentRunWriter where Output == WorkFileWriter {
+    init(_ path: String, frameBytes: Int, compressor: FrameCompressor, fileSystem: FileSystem) throws(IOFailure) {
+        let file = try WorkFileWriter(
+            path, header: ContentLayout.header, bufferBytes: ContentLayout.bufferBytes, fileSystem: fileSystem)
+        self.init(file, frameBytes: frameBytes, compressor: compressor)
+    }
+
     consuming func finish() throws(IOFailure) {
         try endFrame()
         try file.finish()
     }
 }
 
-/// Reads a run of contents; unpacks a frame when its first content is requested.
+extension ContentRunWriter where Output == SectionFileWriter {
+    /// Ends sections until this one is being written.
+    mutating func begin(section: Int) throws(IOFailure) {
+        guard section > file.section else { return }
+        try endFrame()
+        try file.begin(section: section)
+    }
+
+    consuming func finish() throws(IOFailure) {
+        try endFrame()
+        try file.finish()
+    }
+}
+
+/// Reads a run or section of contents; unpacks a frame when its first content is requested.
 final class ContentRunReader: MergeSource {
-    private let file: WorkFileReader
+    private let file: any WorkInput
     /// The key of the next content; nil at the end, once the file's checksum has been verified.
     private(set) var head: ContentKey?
     private let frame = Scratch(0)
@@ -78,10 +100,15 @@ final class ContentRunReader: MergeSource {
     /// The sizes of the next frame, unpacked and packed; nil once the frame has been unpacked.
     private var waiting: (plain: Int, packed: Int)?
 
-    init(_ path: String, fileSystem: FileSystem) throws(IOFailure) {
-        file = try WorkFileReader(
-            path, header: ContentLayout.header, bufferBytes: ContentLayout.bufferBytes, fileSystem: fileSystem)
+    init(_ file: any WorkInput) throws(IOFailure) {
+        self.file = file
         try advance()
+    }
+
+    convenience init(_ path: String, fileSystem: FileSystem) throws(IOFailure) {
+        try self.init(
+            WorkFileReader(
+                path, header: ContentLayout.header, bufferBytes: ContentLayout.bufferBytes, fileSystem: fileSystem))
     }
 
     /// The content whose key is `head`, valid until `advance()`.

@@ -26,8 +26,6 @@ final class ContentSorter {
     private let fanIn: Int
     private var runs: [String] = []
     private var made = 0
-    /// Contents between two calls of `pause`: a few milliseconds of work, unless they are large.
-    private static let untilPause = 1024
 
     /// - Parameters:
     ///   - folder: a folder used for the runs only; created if missing.
@@ -40,7 +38,7 @@ final class ContentSorter {
         pending = Scratch(memory / 2)
         // Sorting needs half as much on top.
         mostEntries = max(64, memory / 4 / (MemoryLayout<Entry>.stride * 3 / 2))
-        fanIn = max(2, memory * 3 / 4 / (frameBytes + 24 << 10))
+        fanIn = MergeLimits.fanIn(memory: memory * 3 / 4, perSource: frameBytes + 24 << 10)
         try fileSystem.makeFolder(folder)
     }
 
@@ -79,14 +77,15 @@ final class ContentSorter {
 
     /// Passes all contents to `body` in key order, then removes the runs. A content is valid while `body` runs.
     ///
-    /// - Parameter pause: called often; an error that it throws ends the merge.
+    /// - Parameter isStopped: asked often.
+    /// - Throws: `.stopped` if asked to stop.
     func merge(
-        _ pause: () throws -> Void, _ body: (ContentKey, UnsafeRawBufferPointer) throws -> Void
-    ) throws {
+        isStopped: () -> Bool, _ body: (ContentKey, UnsafeRawBufferPointer) throws(IOFailure) -> Void
+    ) throws(IOFailure) {
         if runs.isEmpty {
             entries.sort()
             for (number, entry) in entries.enumerated() {
-                if number % Self.untilPause == 0 { try pause() }
+                if number % ContentMerge.untilCheck == 0 { try MergeLimits.check(isStopped, folder) }
                 try body(entry.key, content(of: entry))
             }
             entries = []
@@ -95,55 +94,10 @@ final class ContentSorter {
         try spill()
         entries = []
         pending.release()
-        while runs.count > fanIn {
-            let some = Array(runs.prefix(fanIn))
-            let path = nextName()
-            var writer = try ContentRunWriter(
-                path, frameBytes: frameBytes, compressor: compressor, fileSystem: fileSystem)
-            var merger = try ContentMerger(some, fileSystem: fileSystem)
-            while let (key, content) = try merger.next() {
-                if merger.count % Self.untilPause == 0 { try pause() }
-                try writer.append(key, content)
-            }
-            try writer.finish()
-            for name in some { try fileSystem.remove(name) }
-            runs.removeFirst(some.count)
-            runs.append(path)
-        }
-        var merger = try ContentMerger(runs, fileSystem: fileSystem)
-        while let (key, content) = try merger.next() {
-            if merger.count % Self.untilPause == 0 { try pause() }
-            try body(key, content)
-        }
-        for name in runs { try fileSystem.remove(name) }
+        let merge = ContentMerge(
+            fanIn: fanIn, frameBytes: frameBytes, compressor: compressor, fileSystem: fileSystem)
+        let sources = runs.map { ContentMerge.Source.run($0) }
         runs = []
-    }
-}
-
-/// Merges runs of contents.
-private struct ContentMerger {
-    private var heap: MergeHeap<ContentRunReader>
-    private let unpacker = FrameUnpacker()
-    /// The run of the content returned last.
-    private var given: ContentRunReader?
-    /// The number of contents returned.
-    private(set) var count = 0
-
-    init(_ paths: [String], fileSystem: FileSystem) throws(IOFailure) {
-        var runs: [ContentRunReader] = []
-        for path in paths { runs.append(try ContentRunReader(path, fileSystem: fileSystem)) }
-        heap = MergeHeap(runs)
-    }
-
-    /// - Returns: a content that is valid until the next call; nil at the end.
-    mutating func next() throws(IOFailure) -> (ContentKey, UnsafeRawBufferPointer)? {
-        if let given {
-            try given.advance()
-            heap.settle()
-        }
-        given = heap.first
-        guard let run = given, let key = run.head else { return nil }
-        count += 1
-        return (key, try run.content(unpacker))
+        try merge(sources, newRun: { nextName() }, isStopped: isStopped, body)
     }
 }

@@ -87,58 +87,53 @@ public final class DedupeSpill {
             let sorter = TripleSorter(stem: path, memory: half, fileSystem: fileSystem)
             let reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
             while let triple = try reader.nextTriple() { try sorter.append(triple) }
-            var first: Triple?
-            var isAlone = true
-            do throws(MergeFailure<IOFailure>) {
-                try sorter.merge { triple throws(IOFailure) in
-                    if let kept = first, kept.a == triple.a, kept.b == triple.b {
-                        if withFirsts, isAlone { try duplicates.append(Triple(a: kept.c, b: kept.c, c: 0)) }
-                        isAlone = false
-                        try duplicates.append(Triple(a: triple.c, b: kept.c, c: 0))
-                    } else {
-                        first = triple
-                        isAlone = true
-                    }
-                }
-            } catch {
-                sorter.removeRuns()
-                switch error {
-                case .io(let failure), .body(let failure): throw failure
-                }
+            var repeated = RepeatedHashes(withFirsts: withFirsts)
+            try sorter.merge { triple throws(IOFailure) in
+                try repeated.take(triple) { pair throws(IOFailure) in try duplicates.append(pair) }
             }
             try fileSystem.remove(path)
         }
         // Ordered on disk, so that reading them takes only one buffer.
         let path = "\(folder)/\(name)"
         var writer = try WorkFileWriter(path, header: Triple.header, fileSystem: fileSystem)
-        do throws(MergeFailure<IOFailure>) {
-            try duplicates.merge { triple throws(IOFailure) in try writer.append(triple) }
-        } catch {
-            duplicates.removeRuns()
-            switch error {
-            case .io(let failure), .body(let failure): throw failure
-            }
-        }
+        try duplicates.merge { triple throws(IOFailure) in try writer.append(triple) }
         try writer.finish()
         return try DuplicateStream(path, fileSystem: fileSystem)
     }
 }
 
-/// Duplicates ordered by ordinal, read from a file on demand.
+/// Duplicates ordered by ordinal, read from one file, or from files of a `DedupeShuffle`, on demand.
 public final class DuplicateStream {
-    private let reader: WorkFileReader
+    private enum Source {
+        case file(WorkFileReader)
+        case merge(RowMerge)
+    }
+
+    private let source: Source
+
     /// The total number of duplicates.
-    public var count: UInt64 { reader.count }
+    public var count: UInt64 {
+        switch source {
+        case .file(let reader): reader.count
+        case .merge(let merge): merge.count
+        }
+    }
 
     /// Opens `duplicates` or `candidates`, as written by `DedupeSpill` or `ContentComparison`.
     public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
-        reader = try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem)
+        source = .file(try WorkFileReader(path, header: Triple.header, fileSystem: fileSystem))
     }
+
+    init(_ merge: RowMerge) { source = .merge(merge) }
 
     /// - Returns: `nil` at the end, once the checksum has been verified.
     public func next() throws(IOFailure) -> Duplicate? {
-        guard let triple = try reader.nextTriple() else { return nil }
-        return Duplicate(ordinal: triple.a, kept: triple.b)
+        let triple =
+            switch source {
+            case .file(let reader): try reader.nextTriple()
+            case .merge(let merge): try merge.next()
+            }
+        return triple.map { Duplicate(ordinal: $0.a, kept: $0.b) }
     }
 }
 

@@ -43,3 +43,16 @@ struct MergeHeap<Source: MergeSource> {
         return x < y
     }
 }
+
+/// How many files a merge opens, and how often it asks whether to stop.
+enum MergeLimits {
+    /// Many systems allow a process 1024 open files; several merges may run at a time.
+    private static let mostFiles = 256
+    static let rowsUntilCheck: UInt64 = 4096
+
+    static func fanIn(memory: Int, perSource: Int) -> Int { min(mostFiles, max(2, memory / perSource)) }
+
+    static func check(_ isStopped: () -> Bool, _ path: String) throws(IOFailure) {
+        if isStopped() { throw IOFailure(.stopped, path: path, found: "the work was stopped") }
+    }
+}

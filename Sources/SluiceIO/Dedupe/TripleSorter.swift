@@ -58,58 +58,41 @@ final class TripleSorter {
         return "\(stem).run\(made)"
     }
 
-    /// Passes all triples to `body` in order, then removes the runs.
-    func merge<E: Error>(_ body: (Triple) throws(E) -> Void) throws(MergeFailure<E>) {
+    /// Passes all triples to `body` in order. Removes the runs, also if it fails.
+    func merge(_ body: (Triple) throws(IOFailure) -> Void) throws(IOFailure) {
+        defer { removeRuns() }
         if runs.isEmpty {
             pending.sort()
-            for triple in pending {
-                do throws(E) { try body(triple) } catch { throw .body(error) }
-            }
+            for triple in pending { try body(triple) }
             pending = []
             return
         }
-        do throws(IOFailure) {
-            if !pending.isEmpty { try spill() }
-            pending = []
-            let fanIn = max(2, memory / bufferBytes - 1)
-            while runs.count > fanIn {
-                let some = Array(runs.prefix(fanIn))
-                let path = nextName()
-                var writer = try WorkFileWriter(
-                    path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
-                let merger = try RunMerger(some, bufferBytes: bufferBytes, fileSystem: fileSystem)
-                while let triple = try merger.next() { try writer.append(triple) }
-                try writer.finish()
-                for name in some { try fileSystem.remove(name) }
-                runs.removeFirst(some.count)
-                runs.append(path)
-            }
-        } catch { throw .io(error) }
-        let merger: RunMerger
-        do throws(IOFailure) {
-            merger = try RunMerger(runs, bufferBytes: bufferBytes, fileSystem: fileSystem)
-        } catch { throw .io(error) }
-        while true {
-            let triple: Triple?
-            do throws(IOFailure) { triple = try merger.next() } catch { throw .io(error) }
-            guard let triple else { break }
-            do throws(E) { try body(triple) } catch { throw .body(error) }
+        if !pending.isEmpty { try spill() }
+        pending = []
+        let fanIn = MergeLimits.fanIn(memory: memory - bufferBytes, perSource: bufferBytes)
+        while runs.count > fanIn {
+            let some = Array(runs.prefix(fanIn))
+            let path = nextName()
+            var writer = try WorkFileWriter(
+                path, header: Triple.header, bufferBytes: bufferBytes, fileSystem: fileSystem)
+            let merger = try RunMerger(some, bufferBytes: bufferBytes, fileSystem: fileSystem)
+            while let triple = try merger.next() { try writer.append(triple) }
+            try writer.finish()
+            for name in some { try fileSystem.remove(name) }
+            runs.removeFirst(some.count)
+            runs.append(path)
         }
-        do throws(IOFailure) { for name in runs { try fileSystem.remove(name) } } catch { throw .io(error) }
+        let merger = try RunMerger(runs, bufferBytes: bufferBytes, fileSystem: fileSystem)
+        while let triple = try merger.next() { try body(triple) }
+        for name in runs { try fileSystem.remove(name) }
         runs = []
     }
 
     /// Removes any run files that are left.
-    func removeRuns() {
+    private func removeRuns() {
         for name in runs { try? fileSystem.remove(name) }
         runs = []
     }
-}
-
-/// The error that ended a merge early: from the files or from the body.
-enum MergeFailure<Body: Error>: Error {
-    case io(IOFailure)
-    case body(Body)
 }
 
 extension WorkFileWriter {

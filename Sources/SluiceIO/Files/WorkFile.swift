@@ -38,8 +38,25 @@ struct WorkFooter {
     }
 }
 
+/// Takes the items of a work file, as bytes.
+protocol WorkOutput: ~Copyable {
+    mutating func append(_ bytes: UnsafeRawBufferPointer) throws(IOFailure)
+    mutating func add(items: Int)
+}
+
+/// Returns the items of a work file, as bytes.
+protocol WorkInput: AnyObject {
+    var path: String { get }
+    /// Bytes of items still to be read.
+    var remaining: UInt64 { get }
+    /// Whether all items have been read and verified.
+    func isAtEnd() throws(IOFailure) -> Bool
+    /// The next bytes, valid until the next call.
+    func next(_ count: Int) throws(IOFailure) -> UnsafeRawBufferPointer
+}
+
 /// Writes a work file: a header, items, a footer. `finish()` gives the complete file its name.
-struct WorkFileWriter: ~Copyable {
+struct WorkFileWriter: ~Copyable, WorkOutput {
     private var file: AtomicFile
     private let memory: Scratch
     private var buffer: UnsafeMutableRawBufferPointer { memory.bytes }
@@ -87,7 +104,7 @@ struct WorkFileWriter: ~Copyable {
 }
 
 /// Reads a work file sequentially and verifies its checksum on the way.
-final class WorkFileReader {
+final class WorkFileReader: WorkInput {
     private let file: OpenFile
     private let memory: Scratch
     private var buffer: UnsafeMutableRawBufferPointer { memory.bytes }

@@ -22,6 +22,14 @@ public enum XXHash {
     public static func hash64(_ bytes: UnsafeRawBufferPointer) -> UInt64 { XXH3_64bits(bytes.baseAddress, bytes.count) }
 }
 
+extension XXHash {
+    /// 64 bits, an independent hash for each seed.
+    @inline(__always)
+    static func hash64(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
+        XXH3_64bits_withSeed(bytes.baseAddress, bytes.count, seed)
+    }
+}
+
 /// XXH3 of bytes added in pieces; their sizes don't matter. The 64-bit and the 128-bit hash are unrelated.
 public struct XXHashStream: ~Copyable {
     private let state: OpaquePointer
