@@ -37,9 +37,8 @@ final class TripleSorter {
 
     func append(_ triple: Triple) throws(IOFailure) {
         if pending.count == capacity { try spill() }
-        if pending.isEmpty { pending.reserveCapacity(min(capacity, 4096)) }
-        // Doubling could exceed the budget by half, so the last step stops at the capacity.
-        if pending.count == pending.capacity { pending.reserveCapacity(min(capacity, pending.count * 2)) }
+        // Reserved at once: unused room takes no memory from the system, and growth would need room for two copies.
+        if pending.capacity == 0 { pending.reserveCapacity(capacity) }
         pending.append(triple)
     }
 

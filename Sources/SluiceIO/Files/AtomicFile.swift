@@ -12,16 +12,27 @@ public struct AtomicFile: ~Copyable, Sendable {
     let fileSystem: FileSystem
     private var committed = false
 
-    /// Makes the names of temporary files unique within the process.
     private static let counter = Atomic<UInt64>(0)
+
+    /// Random bits, since processes on several machines that share a folder may have the same number.
+    private static let process: String = {
+        var bits: UInt32 = 0
+        // Without random bits, the process's number must do.
+        _ = getentropy(&bits, MemoryLayout<UInt32>.size)
+        return "\(getpid())-\(String(bits, radix: 16))"
+    }()
+
+    /// A temporary name that no other call returns, in this process or another.
+    static func temporaryName(for path: String) -> String {
+        "\(path).\(process)-\(counter.add(1, ordering: .relaxed).newValue)\(temporarySuffix)"
+    }
 
     /// The suffix of temporary names. Files with it that remain after a crash may be removed.
     public static let temporarySuffix = ".partial"
 
     public init(_ path: String, fileSystem: FileSystem = .local) throws(IOFailure) {
         self.path = path
-        let number = Self.counter.add(1, ordering: .relaxed).newValue
-        temporaryPath = "\(path).\(getpid())-\(number)\(Self.temporarySuffix)"
+        temporaryPath = Self.temporaryName(for: path)
         file = try fileSystem.create(temporaryPath)
         self.fileSystem = fileSystem
     }

@@ -35,14 +35,15 @@ public struct DedupeShuffle: Sendable {
     public let buckets: Int
     /// The budget of a task, in bytes.
     public let memory: Int
-    /// A folder for temporary files. Tasks of several processes may use it, but not of several machines.
+    /// A folder for temporary files, best on a local disk. Any number of tasks may share it. A killed task may leave
+    /// folders with the suffix of temporary files in it.
     public let scratch: String
     let fileSystem: FileSystem
 
     /// - Parameters:
     ///   - parts: at least 1.
-    ///   - buckets: at least 1. A bucket is resolved fastest if its hashes, 24 bytes each, take no more than half of
-    ///     `memory`; otherwise pieces of work go through disk once more.
+    ///   - buckets: at least 1. A bucket is read by one task, whatever its size; so their number decides how many tasks
+    ///     can work at a time.
     ///   - memory: at least 512 KiB.
     public init(
         plan: ContentHash, parts: Int, buckets: Int, memory: Int, scratch: String, fileSystem: FileSystem = .local

@@ -1,18 +1,13 @@
-import Glibc
-import Synchronization
-
 /// A folder for the temporary files of one piece of work, removed with it.
 final class ScratchFolder {
     let path: String
     private let fileSystem: FileSystem
     private var files = 0
     private var isMade = false
-    private static let counter = Atomic<UInt64>(0)
 
-    /// - Parameter parent: a folder that no other machine uses at the same time; created if missing.
+    /// - Parameter parent: a folder for temporary files of any process; created if missing.
     init(in parent: String, fileSystem: FileSystem) {
-        let number = Self.counter.add(1, ordering: .relaxed).newValue
-        path = "\(parent)/\(getpid())-\(number)\(AtomicFile.temporarySuffix)"
+        path = AtomicFile.temporaryName(for: "\(parent)/shuffle")
         self.fileSystem = fileSystem
     }
 
