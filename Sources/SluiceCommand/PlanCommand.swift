@@ -15,6 +15,9 @@ struct PlanCommand: ParsableCommand {
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
+    @Flag(help: "List the tasks of the run as JSON: what each reads, writes and takes.")
+    var tasks = false
+
     @Option(help: "Estimate costs and disk for this many records.")
     var records: Int?
 
@@ -23,6 +26,11 @@ struct PlanCommand: ParsableCommand {
             throw CommandFailure.usage("--records \(records): give a number from 1 to 10^12")
         }
         let definition = try source.definition()
+        if tasks {
+            let options = RunOptions(threads: try threads.count(for: definition))
+            let list = try TaskRun.list(definition, registry: Environment.registry, options: options)
+            return Terminal.line(list.json)
+        }
         let plan = try Plan(
             definition, registry: Environment.registry, threads: try threads.count(for: definition),
             fewest: threads.fewest, records: records)

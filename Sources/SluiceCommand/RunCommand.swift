@@ -25,6 +25,9 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Continue the stopped run in the output directory.")
     var resume = false
 
+    @Flag(help: "Prepare the output directory, list the tasks as JSON, and end: see `sluice task --help`.")
+    var prepare = false
+
     @Flag(help: "Keep the work files (columns as .npy) in the output directory.")
     var keepWork = false
 
@@ -36,6 +39,9 @@ struct RunCommand: ParsableCommand {
 
     @Option(help: .hidden)
     var segmentBytes: Int?
+
+    @Option(help: .hidden)
+    var partBytes: Int?
 
     @Option(help: .hidden)
     var checkpointSeconds: Double?
@@ -54,11 +60,19 @@ struct RunCommand: ParsableCommand {
         options.resume = resume
         if let blockBytes { options.blockBytes = blockBytes }
         if let segmentBytes { options.segmentBytes = segmentBytes }
+        if let partBytes { options.partBytes = partBytes }
         if let checkpointSeconds { options.checkpointSeconds = checkpointSeconds }
         options.dedupeBytes = dedupeBytes
         options.dedupeHashBits = dedupeHashBits
         options.isStopped = Signals.isStopped
         options.notice = { Terminal.note("note: \($0)") }
+        if prepare {
+            let run = try TaskRun.prepare(definition, registry: Environment.registry, options: options)
+            if run.tasks.isEmpty {
+                Terminal.note("\(definition.output.directory) is already complete; nothing is left")
+            }
+            return Terminal.line(run.tasks.json)
+        }
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)
         Signals.install(

@@ -133,7 +133,7 @@ struct Sluice: ParsableCommand {
             """),
         version: "sluice \(sluiceVersion)",
         subcommands: [
-            RunCommand.self, CheckCommand.self, PlanCommand.self, StagesCommand.self, WhyCommand.self,
+            RunCommand.self, CheckCommand.self, PlanCommand.self, TaskCommand.self, StagesCommand.self, WhyCommand.self,
             VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
 

@@ -96,7 +96,10 @@ import Testing
     @Test(arguments: [
         ("runn", "there is no command `runn`; did you mean `run`?"),
         ("verfiy", "there is no command `verfiy`; did you mean `verify`?"),
-        ("deduplicate", "there is no command `deduplicate`; known commands are run, check, plan, stages, why, verify"),
+        (
+            "deduplicate",
+            "there is no command `deduplicate`; known commands are run, check, plan, task, stages, why, verify"
+        ),
     ])
     func nearestCommandName(_ name: String, message: String) throws {
         let outcome = try Workspace().sluice(name, "run.yaml", "--force")

@@ -15,19 +15,35 @@ final class ColumnStore: @unchecked Sendable {
     static let hashHigh: ColumnName = "_hash_high"
     static let hashLow: ColumnName = "_hash_low"
 
+    /// The name of a shard: the part of the input that it comes from, and its number within that part.
+    struct ShardID: Sendable, Hashable {
+        let part: Int
+        let index: Int
+
+        var name: String { "\(part)-\(index)" }
+    }
+
     struct Shard: Sendable {
+        let id: ShardID
+        /// Its index in the store.
         let number: Int
         let rows: Range<Int>
+        fileprivate(set) var columns: [ColumnName: Stored]
+    }
+
+    /// A column of a shard.
+    struct Stored: Sendable {
+        let type: ColumnType
+        /// The round of work that wrote it; 0 is the reading of the input. Each round writes files of its own, so that one
+        /// that is stopped and done again finds what it read.
+        let round: Int
     }
 
     let folder: String
     private let fileSystem: FileSystem
     private(set) var types: [ColumnName: ColumnType] = [:]
     private(set) var shards: [Shard] = []
-    /// Columns written by the first pass. They never change: a resumed run starts from them again.
-    private var firstColumns: Set<ColumnName> = []
-    /// Those of them that a later pass rewrote, in files of their own.
-    private var replaced: Set<ColumnName> = []
+    private var replaced: [String] = []
     private let opened = Monitor()
     private var readers: [String: any Sendable] = [:]
     /// Well below 1,024, the default limit of open files per process.
@@ -40,35 +56,49 @@ final class ColumnStore: @unchecked Sendable {
     }
 
     /// The shards as a checkpoint records them.
-    var checkpoint: [Checkpoint.Shard] { shards.map { Checkpoint.Shard(rows: $0.rows.count, types: types) } }
+    var checkpoint: [Checkpoint.Shard] {
+        shards.map { Checkpoint.Shard(part: $0.id.part, rows: $0.rows.count, types: types) }
+    }
 
     var rows: Int { shards.last?.rows.upperBound ?? 0 }
 
-    /// A writer for the next shard, or for new columns of shard `number`.
-    func writer(shard number: Int) -> ShardWriter {
-        let kept = number < shards.count ? firstColumns : []
-        return ShardWriter(fileSystem: fileSystem) { [self] name in path(name, number, isLater: kept.contains(name)) }
+    /// The next shard of a part.
+    func next(of part: Int) -> ShardID {
+        ShardID(part: part, index: shards.last.map { $0.id.part == part ? $0.id.index + 1 : 0 } ?? 0)
+    }
+
+    /// A writer for a new shard, or for columns that a later round adds to one.
+    func writer(_ shard: ShardID, round: Int = 0) -> ShardWriter {
+        ShardWriter(fileSystem: fileSystem) { [self] name in path(name, shard, round) }
     }
 
     /// Adds a finished shard.
-    func add(shard number: Int, rows count: Int, types: [ColumnName: ColumnType]) {
-        if number == shards.count {
-            shards.append(Shard(number: number, rows: rows..<(rows + count)))
-            firstColumns.formUnion(types.keys)
-        } else {
-            replaced.formUnion(firstColumns.intersection(types.keys))
-        }
-        self.types.merge(types) { _, new in new }
-        // An open file may be an old column that the new one has replaced.
-        opened.locked { readers = [:] }
+    func add(_ id: ShardID, rows count: Int, types: [ColumnName: ColumnType]) {
+        shards.append(Shard(id: id, number: shards.count, rows: rows..<(rows + count), columns: [:]))
+        add(types, to: shards.count - 1, round: 0)
     }
 
-    /// - Parameter isLater: whether a later pass rewrites a column of the first pass. No stage's column has a `+` in
-    ///   its name.
-    private func path(_ name: ColumnName, _ shard: Int, isLater: Bool) -> String {
-        let digits = String(shard)
-        let padded = String(repeating: "0", count: max(0, 5 - digits.utf8.count)) + digits
-        return "\(folder)/\(name.name)\(isLater ? "+" : "").\(padded).npy"
+    /// Adds columns to a shard, or replaces those of these names.
+    func add(_ types: [ColumnName: ColumnType], to shard: Int, round: Int) {
+        for (name, type) in types {
+            // What the reading wrote stays: work that goes on from the end of the reading starts with it.
+            if let old = shards[shard].columns[name], old.round > 0, old.round != round {
+                replaced.append(path(name, shards[shard].id, old.round))
+            }
+            shards[shard].columns[name] = Stored(type: type, round: round)
+        }
+        self.types.merge(types) { _, new in new }
+    }
+
+    /// Removes the files of columns that later rounds have replaced.
+    func removeReplaced() throws(IOFailure) {
+        for path in replaced { try fileSystem.remove(path) }
+        replaced = []
+    }
+
+    /// - Parameter round: no stage's column has a `+` in its name.
+    private func path(_ name: ColumnName, _ shard: ShardID, _ round: Int) -> String {
+        "\(folder)/\(name.name)\(round > 0 ? "+\(round)" : "").\(shard.name).npy"
     }
 
     /// Columns of a range of rows within one shard.
@@ -81,9 +111,9 @@ final class ColumnStore: @unchecked Sendable {
         let local = (rows.lowerBound - shard.rows.lowerBound)..<(rows.upperBound - shard.rows.lowerBound)
         var result: [(name: ColumnName, column: Column)] = []
         for name in names {
-            guard let type = types[name] else { continue }
-            let path = path(name, shard.number, isLater: replaced.contains(name))
-            result.append((name, try load(path, type, local, chosen, of: shard.rows.count)))
+            guard let stored = shard.columns[name] else { continue }
+            let path = path(name, shard.id, stored.round)
+            result.append((name, try load(path, stored.type, local, chosen, of: shard.rows.count)))
         }
         return result
     }
@@ -126,9 +156,9 @@ final class ColumnStore: @unchecked Sendable {
     /// The files of bytes columns, for those names that the store has.
     func bytesColumns(_ names: [ColumnName], _ shard: Shard) throws(IOFailure) -> [BytesColumnFile] {
         var files: [BytesColumnFile] = []
-        for name in names where types[name] == .bytes {
-            let path = path(name, shard.number, isLater: replaced.contains(name))
-            files.append(try bytesColumn(path, of: shard.rows.count))
+        for name in names {
+            guard let stored = shard.columns[name], stored.type == .bytes else { continue }
+            files.append(try bytesColumn(path(name, shard.id, stored.round), of: shard.rows.count))
         }
         return files
     }

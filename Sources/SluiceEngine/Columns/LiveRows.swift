@@ -24,6 +24,18 @@ struct LiveRows: Sendable {
         count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
     }
 
+    /// The rows of a range, counted from its start.
+    func slice(_ range: Range<Int>) -> LiveRows {
+        var result = LiveRows(rows: range.count)
+        for row in range where !self[row] { result.remove(row - range.lowerBound) }
+        return result
+    }
+
+    /// Removes the rows of the range from `start` that `slice` lacks.
+    mutating func keep(_ slice: LiveRows, from start: Int) {
+        for row in 0..<slice.rows where !slice[row] { remove(start + row) }
+    }
+
     /// One bit per row, for a work file.
     var bits: [Int64] { words.map { Int64(bitPattern: $0) } }
 

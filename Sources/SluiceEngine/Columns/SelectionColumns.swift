@@ -101,20 +101,27 @@ extension Array where Element == (name: ColumnName, column: Column) {
 }
 
 extension ColumnStore {
+    /// Adds columns that are on disk for all shards.
+    func adopt(_ columns: [ColumnSpec], round: Int) {
+        let types = Dictionary(uniqueKeysWithValues: columns.map { ($0.name, $0.type) })
+        for shard in shards { add(types, to: shard.number, round: round) }
+    }
+
     /// Writes the columns of a selection.
-    func write(_ columns: SelectionColumns) throws {
+    func write(_ columns: SelectionColumns, round: Int) throws {
         guard !columns.specs.isEmpty else { return }
         let types = Dictionary(uniqueKeysWithValues: columns.specs.map { ($0.name, $0.type) })
         var next = 0
         for shard in shards {
-            let writer = writer(shard: shard.number)
+            let writer = writer(shard.id, round: round)
             var start = shard.rows.lowerBound
             while start < shard.rows.upperBound {
                 let end = Swift.min(start + 65_536, shard.rows.upperBound)
                 try writer.append(columns.columns(start..<end, next: &next))
                 start = end
             }
-            add(shard: shard.number, rows: try writer.commit(), types: types)
+            _ = try writer.commit()
+            add(types, to: shard.number, round: round)
         }
     }
 }

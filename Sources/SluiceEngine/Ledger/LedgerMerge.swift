@@ -20,6 +20,7 @@ final class LedgerMerge {
     private var entries: [[UInt8]]
     /// A binary heap by ordinal.
     private var heap: [Head] = []
+    private var end = Ordinal(rawValue: .max)
 
     init(_ runs: [String], fileSystem: FileSystem) throws {
         let decompressor = FrameDecompressor()
@@ -32,8 +33,18 @@ final class LedgerMerge {
         }
     }
 
+    /// Restricts the merge to lines of a range of ordinals, such as those of a part of the input.
+    convenience init(_ runs: [String], in range: Range<Ordinal>, fileSystem: FileSystem) throws {
+        try self.init(runs, fileSystem: fileSystem)
+        while let next = nextOrdinal, next < range.lowerBound { try advance() }
+        end = range.upperBound
+    }
+
     /// The ordinal of the next line; nil at the end.
-    var nextOrdinal: Ordinal? { heap.first.map { Ordinal(rawValue: $0.ordinal) } }
+    var nextOrdinal: Ordinal? {
+        guard let next = heap.first.map({ Ordinal(rawValue: $0.ordinal) }), next < end else { return nil }
+        return next
+    }
 
     /// Appends the next line to `lines` and moves past it.
     func takeLine(into lines: inout [UInt8]) throws {

@@ -26,6 +26,8 @@ final class LedgerRuns: @unchecked Sendable {
     private var runs: [String] = []
     private var phase = "reading"
     private var nextNumber = 0
+    /// How many of `runs` belong to earlier phases or were returned by `cut`.
+    private var cutRuns = 0
 
     /// - Parameter runs: runs of a stopped run that are still valid.
     init(folder: String, shareBytes: Int, adopting runs: [String] = [], fileSystem: FileSystem) {
@@ -46,6 +48,7 @@ final class LedgerRuns: @unchecked Sendable {
     func begin(_ phase: String) throws {
         try monitor.locked {
             try writeRun()
+            cutRuns = runs.count
             self.phase = phase
             nextNumber = numberAfter(runs)
         }
@@ -66,10 +69,20 @@ final class LedgerRuns: @unchecked Sendable {
         }
     }
 
+    /// Writes the collected lines; returns the runs of this phase that no earlier call returned.
+    func cut() throws -> [String] {
+        try monitor.locked {
+            try writeRun()
+            defer { cutRuns = runs.count }
+            return Array(runs[cutRuns...])
+        }
+    }
+
     /// Adds the runs written by a stopped run's selection.
     func adopt(_ more: [String]) {
         monitor.locked {
             runs += more.filter { !runs.contains($0) }
+            cutRuns = runs.count
             nextNumber = max(nextNumber, numberAfter(runs))
         }
     }
@@ -114,7 +127,9 @@ final class LedgerRuns: @unchecked Sendable {
     /// All lines in input order. No lines can be added afterwards.
     ///
     /// The runs are not changed: a run stopped before the end of the last pass needs them again.
-    func merged(isStopped: () -> Bool = { false }) throws -> LedgerMerge {
+    ///
+    /// - Parameter range: the ordinals of the lines that are wanted; nil for all.
+    func merged(in range: Range<Ordinal>? = nil, isStopped: () -> Bool = { false }) throws -> LedgerMerge {
         try monitor.locked {
             try writeRun()
             bytes = []
@@ -124,11 +139,12 @@ final class LedgerRuns: @unchecked Sendable {
             while paths.count > fanIn {
                 // The first runs are merged into one, which is in turn merged later.
                 let take = min(fanIn, paths.count - fanIn + 1)
-                let path = "\(folder)/ledger-merged-\(number).run"
+                let path = "\(folder)/ledger-\(phase)-merged-\(number).run"
                 try merge(Array(paths[..<take]), to: path, isStopped)
                 paths = Array(paths[take...]) + [path]
                 number += 1
             }
+            if let range { return try LedgerMerge(paths, in: range, fileSystem: fileSystem) }
             return try LedgerMerge(paths, fileSystem: fileSystem)
         }
     }

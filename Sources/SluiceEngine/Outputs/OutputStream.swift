@@ -53,8 +53,8 @@ extension OutputCompression {
 
 /// One JSON Lines file of the run directory: zstd, written in frames, or uncompressed lines.
 ///
-/// A frame ends at the first line end at or past `frameBytes` of its content, so the file's content, compressed or not,
-/// depends only on its lines. Frames are compressed in parallel and appended in order. The file ends with a seek table
+/// A frame ends at the first line end at or past `frameBytes` of its content, and where a part of the input ends, so the
+/// file's content, compressed or not, depends only on its lines and the parts. Frames are compressed in parallel and appended in order. The file ends with a seek table
 /// (zstd's seekable format), so a reader finds a line without reading all of them; `zstd -dc` skips it. Without
 /// compression a parcel's lines are written directly, without a copy.
 ///
@@ -247,6 +247,14 @@ final class OutputStream {
         state.pending.append(contentsOf: rest)
     }
 
+    /// Makes a frame of the lines that wait for one, if there are any.
+    func endFrame(to full: inout [Frame]) {
+        guard !state.pending.isEmpty else { return }
+        let buffer = buffers.take()
+        swap(&buffer.content, &state.pending)
+        full.append(Frame(stream: self, buffer: buffer))
+    }
+
     /// Appends lines added before, uncompressed.
     func append(lines pieces: [UnsafeRawBufferPointer]) throws(IOFailure) {
         try file?.write(pieces, at: UInt64(state.fileBytes))
@@ -302,6 +310,46 @@ final class OutputStream {
         guard flushes.count > 3 else { return }
         file?.forget(UInt64(flushes[0])..<UInt64(flushes[1]))
         flushes.removeFirst()
+    }
+
+    /// What a finished file holds.
+    var facts: OutputFacts { OutputFacts(lines: state.lines, bytes: state.contentBytes, digest: contentDigest) }
+
+    /// Appends the frames, or the uncompressed lines, of a file that another stream has finished.
+    ///
+    /// Cost: reads the file twice, since its content is unpacked, to check it and for the digest of all of them.
+    ///
+    /// - Throws: `IOFailure` with code `.corruptWorkFile` if it doesn't hold what `facts` say.
+    func append(contentsOf path: String, _ facts: OutputFacts) throws(IOFailure) {
+        let size = Int(try fileSystem.openForReading(path).status().size)
+        var end = facts.bytes
+        if compression == .zstd {
+            let sizes = try frameSizes(of: path).filter { $0.content > 0 }
+            end = sizes.reduce(0) { $0 + Int($1.compressed) }
+            frames += sizes
+        }
+        guard end <= size else { throw Self.damaged(path, "it is shorter than what was written") }
+        try appendBytes(of: path, end)
+        let content = try ContentFacts(of: path, fileSystem: fileSystem) { [self] in digest.update($0) }
+        guard OutputFacts(lines: content.lines, bytes: content.bytes, digest: content.hash) == facts else {
+            throw Self.damaged(path, "it differs from what was written")
+        }
+        state.lines += facts.lines
+        state.contentBytes += facts.bytes
+    }
+
+    private func appendBytes(of path: String, _ end: Int) throws(IOFailure) {
+        let source = try fileSystem.openForReading(path)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var at = 0
+        while at < end {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, end - at)])
+            let count = try source.read(into: part, at: UInt64(at))
+            guard count > 0 else { throw Self.damaged(path, "it has become shorter") }
+            try write(UnsafeRawBufferPointer(rebasing: part[..<count]))
+            at += count
+        }
     }
 
     /// Returns once all appended bytes are on disk.

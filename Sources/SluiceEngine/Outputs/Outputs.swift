@@ -53,6 +53,11 @@ final class Outputs: @unchecked Sendable {
         quickCompressors = ObjectPool { FrameCompressor(level: Self.sideLevel) }
     }
 
+    /// Ends the frame of every output, before the first lines of another part of the input.
+    func endFrames(before parcel: Parcel) {
+        for stream in all { stream.endFrame(to: &parcel.frames) }
+    }
+
     /// Adds a parcel's lines, in order.
     func assemble(_ parcel: Parcel) {
         if parcel.raw.isLong, kept.compression == .zstd {

@@ -8,25 +8,27 @@ final class ContentPass: @unchecked Sendable {
 
     private let input: InputPass
     private let candidates: DuplicateStream
-    private let comparison: ContentComparison
     private let hash: TruncatedHash
+    private let found: Found
     private var upcoming: Duplicate?
+
+    /// Takes the content of a record, its second hash, and the first record with the same hash.
+    typealias Found = (
+        _ group: UInt64, _ mark: ContentHash, _ ordinal: UInt64, _ content: UnsafeRawBufferPointer
+    ) throws -> Void
 
     /// - Parameter candidates: the records that share a hash, each with its first record.
     init(
-        _ input: InputPass, _ candidates: DuplicateStream, _ comparison: ContentComparison, _ hash: TruncatedHash
+        _ input: InputPass, _ candidates: DuplicateStream, _ hash: TruncatedHash, found: @escaping Found
     ) throws(IOFailure) {
         self.input = input
         self.candidates = candidates
-        self.comparison = comparison
         self.hash = hash
+        self.found = found
         upcoming = try candidates.next()
     }
 
-    /// - Returns: the duplicates, and the records that share only the hash with an earlier one.
-    func run(
-        on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool
-    ) throws -> DuplicateStream {
+    func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
         let conveyor = input.conveyor(
             [
                 .ordered { [self] in try choose($0) },
@@ -38,7 +40,6 @@ final class ContentPass: @unchecked Sendable {
             ], limit: limit, lanes: lanes, isStopped: isStopped)
         try conveyor.run(on: pool)
         guard upcoming == nil else { throw Deduper.inputChanged }
-        return try comparison.resolve { if isStopped() { throw EngineError.stopped } }
     }
 
     /// Finds the lines of a block that share their hash with another line.
@@ -60,8 +61,7 @@ final class ContentPass: @unchecked Sendable {
         for record in parcel.ordinals.indices {
             let mark = hash(parcel.hashes[record])
             try parcel.key(record) { key in
-                try comparison.append(
-                    group: parcel.groups[record], mark: mark, parcel.ordinals[record].rawValue, key)
+                try found(parcel.groups[record], mark, parcel.ordinals[record].rawValue, key)
             }
         }
         input.giveBack(parcel)

@@ -55,7 +55,7 @@ final class DiskDedupe {
             folder: folder, memory: share,
             // Once the input has been read, no long record needs its memory.
             sortMemory: run.options.dedupeBytes ?? run.shares.dedupe + run.shares.long, fileSystem: run.fileSystem)
-        let input = run.inputPass(stageFields: [])
+        let input = run.inputPass(InputPass.Request())
         let hash = run.truncatedHash
         let conveyor = input.conveyor(
             [
@@ -88,12 +88,13 @@ final class DiskDedupe {
     private func compareContents(_ candidates: DuplicateStream) throws -> DuplicateStream {
         let leases = try run.begin("comparing", bytes: Int(run.catalog.totalSize), run.shares.comparing)
         defer { leases.giveBack() }
-        let input = run.inputPass(stageFields: [], expecting: files)
+        let input = run.inputPass(InputPass.Request(expected: files))
         let comparison = try ContentComparison(
             folder: folder, memory: share, fileSystem: run.fileSystem)
-        let pass = try ContentPass(input, candidates, comparison, run.truncatedHash)
-        let duplicates = try pass.run(
-            on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
-        return duplicates
+        let pass = try ContentPass(input, candidates, run.truncatedHash) { group, mark, ordinal, content in
+            try comparison.append(group: group, mark: mark, ordinal, content)
+        }
+        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
+        return try comparison.resolve { [run] in if run.isStopped() { throw EngineError.stopped } }
     }
 }

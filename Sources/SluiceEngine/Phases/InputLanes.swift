@@ -4,9 +4,12 @@ import Synchronization
 
 /// How the input of a pass is read: a lane for each file.
 extension InputPass {
-    /// A lane for a conveyor: the blocks of file `number`.
-    private func lane(_ number: Int) throws -> Conveyor<Parcel>.Lane? {
-        guard number < catalog.files.count else { return nil }
+    /// A lane for a conveyor: the blocks of a file.
+    ///
+    /// - Parameter index: counted from the first file of the pass.
+    private func lane(_ index: Int) throws -> Conveyor<Parcel>.Lane? {
+        let number = files.lowerBound + index
+        guard number < files.upperBound else { return nil }
         if number < start.file, !replays { return { _ in .end } }
         let file = catalog.files[number]
         // The part of the file that the stopped run read must be unchanged.
@@ -76,7 +79,7 @@ extension InputPass {
     /// are unchanged.
     func checkSkippedFiles(isStopped: () -> Bool) throws {
         guard !replays else { return }
-        for number in 0..<min(start.file, catalog.files.count) {
+        for number in files.lowerBound..<max(files.lowerBound, min(start.file, files.upperBound)) {
             let file = catalog.files[number]
             do {
                 let found = try fileSystem.digest(of: file.path) { count in

@@ -9,8 +9,11 @@ final class InputPass: @unchecked Sendable {
     // @unchecked: all stored properties are constant or thread-safe; a parcel is used by one thread at a time.
 
     let catalog: InputCatalog
+    /// The files to read.
+    let files: Range<Int>
+    private let parts: InputParts
     let spec: InputSpec
-    let limits: FramingLimits
+    private(set) var limits: FramingLimits
     let fileSystem: FileSystem
     let progress: ProgressMeter
     /// Fields to extract: those of the stages, then the dedupe's fields that no stage reads.
@@ -48,41 +51,51 @@ final class InputPass: @unchecked Sendable {
         }
     }
 
-    /// - Parameters:
-    ///   - stageFields: the fields in the parcels for the stages.
-    ///   - shares: the memory of the pass for reading.
-    ///   - table: the most memory of a table that finds duplicates in this pass, part of which it shares with long
-    ///     records; 0 without a table.
-    ///   - keepsKeys: whether parcels keep the contents that the dedupe compares.
+    /// What a pass reads, and from where.
+    struct Request {
+        /// The fields in the parcels for the stages.
+        var stageFields: [FieldPath] = []
+        /// Where the stopped run was, if there was one.
+        var checkpoint: Checkpoint?
+        /// The facts about files found by an earlier reading.
+        var expected: [Int: Checkpoint.FileFacts] = [:]
+        /// The most memory of a table that finds duplicates in this pass, part of which it shares with long records; 0
+        /// without one. The blocks before the checkpoint are then read again, since a table is not kept on disk.
+        var table = 0
+        /// The files to read; nil for all.
+        var files: Range<Int>?
+    }
+
+    /// - Parameter shares: the memory of the pass for reading.
     init(
-        catalog: InputCatalog, spec: InputSpec, stageFields: [FieldPath], limits: FramingLimits,
-        fileSystem: FileSystem, progress: ProgressMeter, shares: MemoryShares,
-        from checkpoint: Checkpoint? = nil, expecting expected: [Int: Checkpoint.FileFacts] = [:],
-        replays: Bool = false, table: Int = 0, keepsKeys: Bool = false,
-        isStopped: @escaping @Sendable () -> Bool = { false }
+        _ catalog: InputCatalog, _ spec: InputSpec, _ options: RunOptions, _ shares: MemoryShares,
+        _ progress: ProgressMeter, _ request: Request
     ) {
-        self.isStopped = isStopped
+        self.catalog = catalog
+        self.spec = spec
         self.shares = shares
+        self.progress = progress
+        files = request.files ?? 0..<catalog.files.count
+        parts = InputParts(catalog, bytes: options.partBytes)
+        fileSystem = options.fileSystem
+        isStopped = options.isStopped
+        let table = request.table
         long = LongRecords(bytes: shares.long, table: min(table, shares.dedupe), mostTable: table, shares.copies)
         windowLogMax = min(
             Self.largestWindowLog, max(20, Int.bitWidth - 1 - max(1, shares.window).leadingZeroBitCount))
-        start = checkpoint?.position ?? Checkpoint.Position()
-        self.replays = replays
-        let known = checkpoint?.files ?? [:]
-        self.expected = expected.merging(known) { first, _ in first }
+        start = request.checkpoint?.position ?? Checkpoint.Position()
+        replays = table > 0
+        keepsKeys = table > 0 && spec.dedupe?.verify == .bytes
+        let known = request.checkpoint?.files ?? [:]
+        expected = request.expected.merging(known) { first, _ in first }
         digests.withLock { $0 = known }
-        if let names = checkpoint?.fieldNames, !names.isEmpty {
+        if let names = request.checkpoint?.fieldNames, !names.isEmpty {
             firstFields.withLock { $0 = (Ordinal(rawValue: 0), names) }
         }
-        self.catalog = catalog
-        self.spec = spec
-        var limits = limits
+        limits = FramingLimits(blockBytes: options.blockBytes, maxRecord: spec.maxRecord)
         limits.longRecord = min(limits.longRecord, LongRecords.threshold)
-        self.limits = limits
-        self.fileSystem = fileSystem
-        self.progress = progress
+        let stageFields = request.stageFields
         var fields = stageFields
-        self.keepsKeys = keepsKeys
         if case .fields(let paths) = spec.dedupe?.on {
             for path in paths where !fields.contains(path) { fields.append(path) }
             dedupeFields = paths.compactMap { fields.firstIndex(of: $0) }
@@ -218,6 +231,9 @@ final class InputPass: @unchecked Sendable {
             first = (ordinal, names)
         }
     }
+
+    /// Where the pass begins among the parts.
+    var partBorders: PartBorders { PartBorders(parts, at: max(start.file, files.lowerBound)) }
 
     /// The field names of the first good record that has any near its beginning, for messages.
     var fieldNames: [String] { firstFields.withLock { $0.names } }

@@ -39,3 +39,15 @@ struct Learned: Sendable {
         try survey.makeBody(S.Outcome(decoding: bytes), context)
     }
 }
+
+extension Learned: ByteCodable {
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(self.bytes)
+        bytes.write(report.json)
+        bytes.write(warnings)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        self.init(bytes: try bytes.read(), report: try bytes.readReport(), warnings: try bytes.read())
+    }
+}

@@ -28,6 +28,7 @@ final class ReadPass: @unchecked Sendable {
 
     private let checkpoints: Checkpoints
     private(set) var account: Account
+    private var parts: PartBorders
     private var shard: ShardWriter?
     private var shardBytes = 0
     private var types: [ColumnName: ColumnType] = [:]
@@ -48,6 +49,7 @@ final class ReadPass: @unchecked Sendable {
         self.keeping = keeping
         self.checkpoints = checkpoints
         self.account = account
+        parts = input.partBorders
     }
 
     func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
@@ -152,6 +154,11 @@ final class ReadPass: @unchecked Sendable {
 
     private func collect(_ parcel: Parcel) throws {
         if parcel.isReplay { return }
+        if parts.isCrossed(by: parcel.file) {
+            try endShard()
+            outputs.endFrames(before: parcel)
+            parts.cross(to: parcel.file)
+        }
         if let keeping {
             try keeping.ledger.add(parcel.ledger, ends: parcel.ledgerEnds, ordinals: parcel.ledgerOrdinals)
             parcel.ledger.removeAll(keepingCapacity: true)
@@ -181,7 +188,7 @@ final class ReadPass: @unchecked Sendable {
     private func keep(_ parcel: Parcel, in store: ColumnStore) throws {
         // Of a block with no live record a stage may have written nothing.
         guard !parcel.rows.isEmpty else { return }
-        let writer = shard ?? store.writer(shard: store.shards.count)
+        let writer = shard ?? store.writer(store.next(of: parts.current))
         shard = writer
         for (name, column) in parcel.columns { types[name] = column.type }
         try writer.append(parcel.columns)
@@ -191,7 +198,7 @@ final class ReadPass: @unchecked Sendable {
         shardBytes = 0
         guard let keeping, let writer = shard else { return }
         let rows = try writer.commit()
-        keeping.store.add(shard: keeping.store.shards.count, rows: rows, types: types)
+        keeping.store.add(keeping.store.next(of: parts.current), rows: rows, types: types)
         shard = nil
     }
 }

@@ -3,6 +3,9 @@ import SluiceIO
 
 /// A pass over the rows of a column store that are still in: transforms write new columns and drop rows, a survey
 /// observes.
+///
+/// A shard is done when its new columns, its ledger lines and then its state are on disk. A pass that was stopped goes on
+/// with the others, and a survey observes the shards that are done without their transforms running again.
 final class RowPass: @unchecked Sendable {
     // @unchecked: only the ordered step uses `remaining`, `account` and the writer; the rest is constant or
     // thread-safe.
@@ -10,8 +13,9 @@ final class RowPass: @unchecked Sendable {
     /// A batch of rows.
     private final class Batch {
         let rows: Range<Int>
-        let shard: Int
-        let endsShard: Bool
+        let shard: ColumnStore.Shard
+        /// Whether a stopped pass has done the transforms.
+        let isDone: Bool
         /// Whether it is a single record larger than a batch may be.
         let isLong: Bool
         /// Live rows, counted from the start of `rows`.
@@ -23,52 +27,79 @@ final class RowPass: @unchecked Sendable {
         var ends: [Int] = []
         var ordinals: [UInt64] = []
 
-        init(rows: Range<Int>, shard: Int, endsShard: Bool, isLong: Bool) {
-            self.rows = rows
-            self.isLong = isLong
+        init(_ batch: RowBatches.Batch, of shard: ColumnStore.Shard, isDone: Bool) {
+            rows = batch.rows
+            isLong = batch.isLong
             self.shard = shard
-            self.endsShard = endsShard
+            self.isDone = isDone
         }
+
+        var endsShard: Bool { rows.upperBound == shard.rows.upperBound }
     }
 
     private let store: ColumnStore
+    /// The rows that were in when the pass began, and in shards that are done those that still are.
     private let live: LiveRows
-    private let transforms: TransformChain
-    private let reads: [Input]
+    private let work: Work
+    private let files: RoundFiles
     private let batches: RowBatches
-    private let keep: [ColumnName]
     private let ledger: LedgerRuns
     private let encoder: LineEncoder
     private let progress: ProgressMeter
-    /// The declaration of the stage that observes every block after the transforms.
-    private let observer: StageDeclaration?
+    /// The shards whose transforms are done.
+    private let done: Set<Int>
+    /// The counts of all shards.
     private(set) var account = Account()
-    private var remaining: LiveRows
+    private(set) var remaining: LiveRows
     private var writer: ShardWriter?
-    /// The shards whose new columns are on disk, and their numbers of rows.
-    private var written: [(shard: Int, rows: Int)] = []
+    /// The counts and the columns of the shard under way.
+    private var shardAccount = Account()
     private var types: [ColumnName: ColumnType] = [:]
+    /// The columns of the shards done by this pass.
+    private var written: [(shard: Int, types: [ColumnName: ColumnType])] = []
 
-    /// - Parameters:
-    ///   - reads: the inputs of the transforms and the survey.
-    ///   - keep: the columns that later work reads.
+    /// What is done with the rows.
+    struct Work {
+        let transforms: TransformChain
+        /// The inputs of the transforms.
+        let reads: [Input]
+        /// The columns that later work reads.
+        let keep: [ColumnName]
+        /// The stage that observes every block after the transforms, and its inputs.
+        var observer: (declaration: StageDeclaration, reads: [Input])?
+    }
+
+    /// Adopts the shards that a stopped pass has done.
     init(
-        store: ColumnStore, live: LiveRows, transforms: TransformChain, reads: [Input], keep: [ColumnName],
-        ledger: LedgerRuns, encoder: LineEncoder, progress: ProgressMeter, observer: StageDeclaration? = nil
-    ) {
+        _ work: Work, store: ColumnStore, live: LiveRows, ledger: LedgerRuns, files: RoundFiles, _ run: RunContext
+    ) throws {
         self.store = store
+        self.work = work
+        self.files = files
+        self.ledger = ledger
+        encoder = run.encoder
+        progress = run.progress
+        var live = live
+        var done: Set<Int> = []
+        for shard in store.shards where !work.transforms.links.isEmpty {
+            guard let state = try files.state(of: shard.id) else { continue }
+            guard state.live.rows == shard.rows.count else { throw files.damaged(shard.id) }
+            live.keep(state.live, from: shard.rows.lowerBound)
+            account.add(state.account)
+            ledger.adopt(state.runs)
+            store.add(state.types, to: shard.number, round: files.number)
+            done.insert(shard.number)
+        }
+        self.done = done
         self.live = live
         remaining = live
-        self.transforms = transforms
-        self.reads = reads
         batches = RowBatches(
-            store, reads: reads, writes: transforms.links.flatMap(\.writes), growth: transforms.growth)
-        self.keep = keep
-        self.ledger = ledger
-        self.encoder = encoder
-        self.progress = progress
-        self.observer = observer
+            store, reads: work.reads + (work.observer?.reads ?? []), writes: work.transforms.links.flatMap(\.writes),
+            growth: work.transforms.growth)
     }
+
+    /// Whether the transforms of all shards are done.
+    var isTransformed: Bool { work.transforms.links.isEmpty || done.count == store.shards.count }
 
     /// - Parameter observe: called with every block after the transforms, by several threads at a time.
     /// - Returns: the rows still in afterwards.
@@ -85,22 +116,27 @@ final class RowPass: @unchecked Sendable {
                     try collect(batch)
                 },
             ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
-        try transforms.closing { try conveyor.run(on: pool) }
+        try work.transforms.closing { try conveyor.run(on: pool) }
         // Not earlier: other threads read the store during the pass.
-        for (shard, rows) in written { store.add(shard: shard, rows: rows, types: types) }
+        for (shard, types) in written { store.add(types, to: shard, round: files.number) }
+        try store.removeReplaced()
         return remaining
     }
 
     private func lane(_ number: Int) -> (() throws -> Batch?)? {
         guard number < store.shards.count else { return nil }
         let shard = store.shards[number]
+        let isDone = done.contains(number)
         var start = shard.rows.lowerBound
+        if isDone, work.observer == nil {
+            progress.read(records: shard.rows.count)
+            return { nil }
+        }
         return { [batches] in
             guard start < shard.rows.upperBound else { return nil }
             let batch = try batches.batch(from: start, in: shard)
             start = batch.rows.upperBound
-            return Batch(
-                rows: batch.rows, shard: number, endsShard: start == shard.rows.upperBound, isLong: batch.isLong)
+            return Batch(batch, of: shard, isDone: isDone)
         }
     }
 
@@ -111,8 +147,17 @@ final class RowPass: @unchecked Sendable {
 
     private func work(_ batch: Batch, _ observe: (borrowing Block) throws -> Void) throws {
         batch.live = live.local(batch.rows)
+        let reads = (batch.isDone ? [] : work.reads) + (work.observer?.reads ?? [])
         var block = try store.block(rows: batch.rows, live: batch.live, reads: reads)
-        try transforms.apply(to: &block) { block, first, stage in
+        if !batch.isDone { try transform(&block, batch) }
+        if let observer = work.observer { block.begin(observer.declaration) }
+        try observe(block)
+        block.end()
+        progress.read(records: batch.rows.count)
+    }
+
+    private func transform(_ block: inout Block, _ batch: Batch) throws {
+        try work.transforms.apply(to: &block) { block, first, stage in
             for drop in block.drops[first...] {
                 batch.account.countDrop(stage: stage, reason: drop.reason)
                 encoder.appendDrop(
@@ -123,35 +168,42 @@ final class RowPass: @unchecked Sendable {
                 batch.gone.append(batch.rows.lowerBound + batch.live[drop.record])
             }
         }
-        if let observer { block.begin(observer) }
-        try observe(block)
-        block.end()
-        let writes = Set(transforms.links.flatMap(\.writes).map(\.name))
-        for name in keep where writes.contains(name) {
+        let writes = Set(work.transforms.links.flatMap(\.writes).map(\.name))
+        for name in work.keep where writes.contains(name) {
             guard let column = block[name] else { continue }
             batch.written.append((name, column.scattered(to: batch.live, of: batch.rows.count)))
         }
-        progress.read(records: batch.rows.count)
     }
 
     private func collect(_ batch: Batch) throws {
-        account.add(batch.account)
+        guard !batch.isDone, !work.transforms.links.isEmpty else { return }
+        shardAccount.add(batch.account)
         for row in batch.gone { remaining.remove(row) }
         try ledger.add(batch.lines, ends: batch.ends, ordinals: batch.ordinals)
-        guard !batch.written.isEmpty else { return }
-        let writer = writer ?? store.writer(shard: batch.shard)
-        self.writer = writer
-        for (name, column) in batch.written { types[name] = column.type }
-        try writer.append(batch.written)
-        if batch.endsShard {
-            written.append((batch.shard, try writer.commit()))
-            self.writer = nil
+        if !batch.written.isEmpty {
+            let writer = writer ?? store.writer(batch.shard.id, round: files.number)
+            self.writer = writer
+            for (name, column) in batch.written { types[name] = column.type }
+            try writer.append(batch.written)
         }
+        if batch.endsShard { try end(batch.shard) }
+    }
+
+    /// Everything of a shard goes to disk, and then its state, which says so.
+    private func end(_ shard: ColumnStore.Shard) throws {
+        _ = try writer?.commit()
+        let state = ShardState(
+            live: remaining.slice(shard.rows), account: shardAccount, runs: try ledger.cut(), types: types)
+        try files.write(state, of: shard.id)
+        account.add(shardAccount)
+        written.append((shard.number, types))
+        writer = nil
+        (shardAccount, types) = (Account(), [:])
     }
 }
 
 extension ColumnStore {
-    /// The block of some live rows, with their inputs.
+    /// The block of some live rows of one shard, with those of the input columns that exist.
     func block(rows: Range<Int>, live: [Int], reads: [Input]) throws -> Block {
         var columns: [ColumnName] = []
         var paths: [FieldPath] = []

@@ -12,18 +12,18 @@ private final class Holder<Summary> {
 }
 
 extension RowPass {
-    /// Runs the pass with a survey and turns the survey into its next step.
+    /// Runs the pass with a survey, and returns the summary of all rows.
     ///
     /// Each thread adds to a summary that it alone uses during a block. Merging is exact and commutative, so the result
     /// does not depend on which thread saw which block.
     ///
     /// - Parameter most: the most summaries at a time; a thread that finds none waits for one.
     func run<S: Survey>(
-        survey: S, summaries most: Int, context: StageContext, on pool: WorkerPool, limit: Int,
+        survey: S, summaries most: Int, label: String, on pool: WorkerPool, limit: Int,
         isStopped: @escaping () -> Bool
-    ) throws -> (live: LiveRows, learned: Learned) {
+    ) throws -> S.Summary {
         let summaries = ObjectPool<Holder<S.Summary>>(most: most) { Holder(survey.makeSummary()) }
-        let live = try run(on: pool, limit: limit, isStopped: isStopped) { block in
+        _ = try run(on: pool, limit: limit, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }
             guard var summary = holder.take() else { return }
@@ -31,13 +31,13 @@ extension RowPass {
             do throws(StageError) {
                 try survey.observe(block, into: &summary)
             } catch {
-                throw EngineError(error, stage: context.name)
+                throw EngineError(error, stage: label)
             }
         }
         var holders = summaries.takeAll()
         // The first summary absorbs the others, and each is freed once merged: there is never an extra summary.
         var total = holders.popLast()?.take() ?? survey.makeSummary()
         while let summary = holders.popLast()?.take() { survey.merge(summary, into: &total) }
-        return (live, try Learned(survey, consume total, context))
+        return total
     }
 }

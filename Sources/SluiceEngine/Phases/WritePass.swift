@@ -19,6 +19,7 @@ final class WritePass: @unchecked Sendable {
     /// The base of this pass's checkpoints.
     private let base: Checkpoint
     private var cursor: RowCursor
+    private var parts: PartBorders
     private var isAligned = false
     /// Whether the pass starts somewhere in the middle.
     private let resumes: Bool
@@ -40,6 +41,7 @@ final class WritePass: @unchecked Sendable {
         self.checkpoints = checkpoints
         self.base = base
         cursor = RowCursor(store: store, live: live)
+        parts = input.partBorders
     }
 
     func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
@@ -48,6 +50,10 @@ final class WritePass: @unchecked Sendable {
                 .ordered { [self] in try assign($0) },
                 .parallel { [self] in try encode($0) },
                 .ordered { [self] parcel in
+                    if parts.isCrossed(by: parcel.file) {
+                        outputs.endFrames(before: parcel)
+                        parts.cross(to: parcel.file)
+                    }
                     outputs.assemble(parcel)
                     guard checkpoints.isDue else { return }
                     var checkpoint = base

@@ -24,6 +24,7 @@ struct Checkpoint: Sendable, Equatable {
     }
 
     struct Shard: Sendable, Equatable {
+        var part: Int
         var rows: Int
         var types: [ColumnName: ColumnType]
     }
@@ -109,7 +110,7 @@ extension Checkpoint {
                 .list(
                     shards.map { shard in
                         [
-                            "rows": .integer(shard.rows),
+                            "part": .integer(shard.part), "rows": .integer(shard.rows),
                             "types": .object(
                                 shard.types.keys.sorted().map { .init($0.name, shard.types[$0]?.report ?? .null) }),
                         ]
@@ -152,7 +153,7 @@ extension Checkpoint {
         }
         shards = (report["shards"]?.elements ?? []).map { shard in
             Shard(
-                rows: shard["rows"]?.integerValue ?? 0,
+                part: shard["part"]?.integerValue ?? 0, rows: shard["rows"]?.integerValue ?? 0,
                 types: Dictionary(
                     (shard["types"]?.entries ?? []).compactMap { entry in
                         ColumnType(entry.value).map { (ColumnName(entry.key), $0) }
@@ -181,7 +182,7 @@ extension ContentHash {
 }
 
 extension ColumnType {
-    fileprivate var report: JSONValue {
+    var report: JSONValue {
         switch self {
         case .bytes: "bytes"
         case .vector(let dimension): .integer(dimension)
@@ -190,7 +191,7 @@ extension ColumnType {
         }
     }
 
-    fileprivate init?(_ report: JSONValue) {
+    init?(_ report: JSONValue) {
         switch report {
         case .integer(let dimension): self = .vector(dimension: dimension)
         case .text("bytes"): self = .bytes

@@ -42,24 +42,18 @@ final class Execution {
     private func process(duplicates: DuplicateStream?) throws -> Outputs {
         let checkpoint = try checkpointFile.read()
         var pending = pieces
-        // Stages of several steps: a step may read the columns that an earlier one writes.
-        let severalPieces = Set(
-            zip(pending, pending.dropFirst()).filter { $0.link.index == $1.link.index }.map(\.0.link.index))
         let transforms = run.takeTransforms(&pending)
-        let picks = pending.isEmpty ? [] : run.chain.written.filter { $0.type.isScalar }.map(\.name)
         let outputs = try Outputs(
             folder: output, spec: run.definition.output, compressors: run.shares.compressors,
-            writesPicks: !picks.isEmpty, from: checkpoint?.streams, fileSystem: run.fileSystem)
-        let keeping = try pending.first.map { try self.keeping($0.link, pending, picks, checkpoint) }
-        let wanted = run.chain.wanted(from: 0, output: run.definition.output, unfinished: severalPieces)
+            writesPicks: !run.picks.isEmpty, from: checkpoint?.streams, fileSystem: run.fileSystem)
+        let keeping = try pending.first.map { try self.keeping($0.link, pending, checkpoint) }
+        let wanted = run.wantedInReading(pieces)
         var base = try read(transforms, wanted, keeping, outputs, duplicates, checkpoint)
         if let keeping {
-            let live = try RowPhases(run, keeping, picks: picks).process(pending, &findings)
-            try write(keeping, live, outputs, picks, base: base, checkpoint)
+            let live = try RowPhases(run, keeping).process(pending, &findings)
+            try write(keeping, live, outputs, base: base, checkpoint)
         }
-        findings.account.kept = outputs.kept.lines
-        try findings.judgeResult()
-        try close(outputs)
+        try findings.close(outputs)
         // A checkpoint has the counts of the first pass: those of later phases are read again from their own files.
         base.phase = .finishing
         base.streams = outputs.assembled
@@ -68,32 +62,20 @@ final class Execution {
         return outputs
     }
 
-    /// Fails if the counts don't add up.
-    private func close(_ outputs: Outputs) throws(EngineError) {
-        let account = findings.account
-        try account.close()
-        guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
-            throw EngineError(
-                .fault,
-                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) malformed ones; please report this with the definition"
-            )
-        }
-    }
-
     private func keeping(
-        _ link: StageChain.Link, _ pending: [StageWork], _ picks: [ColumnName], _ checkpoint: Checkpoint?
+        _ link: StageChain.Link, _ pending: [StageWork], _ checkpoint: Checkpoint?
     ) throws -> ReadPass.Keeping {
         let later = pending.map(\.link.index).min() ?? link.index
         let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: run.fileSystem)
-        for (number, shard) in (checkpoint?.shards ?? []).enumerated() {
-            store.add(shard: number, rows: shard.rows, types: shard.types)
+        for shard in checkpoint?.shards ?? [] {
+            store.add(store.next(of: shard.part), rows: shard.rows, types: shard.types)
         }
         return ReadPass.Keeping(
             store: store,
             ledger: LedgerRuns(
                 folder: run.work, shareBytes: run.shares.ledger, adopting: checkpoint?.runs ?? [],
                 fileSystem: run.fileSystem),
-            retention: run.chain.retention(from: later, output: run.definition.output, picks: picks))
+            retention: run.retention(from: later))
     }
 
     // MARK: Reading
@@ -116,8 +98,9 @@ final class Execution {
         defer { leases.giveBack() }
         let hasTable = run.definition.input.dedupe != nil && duplicates == nil
         let input = run.inputPass(
-            stageFields: run.chain.fields, from: checkpoint, expecting: diskDedupe.files,
-            table: hasTable ? run.options.dedupeBytes ?? run.shares.largestTable : 0)
+            InputPass.Request(
+                stageFields: run.chain.fields, checkpoint: checkpoint, expected: diskDedupe.files,
+                table: hasTable ? run.options.dedupeBytes ?? run.shares.largestTable : 0))
         let deduper = try run.definition.input.dedupe.map { _ in
             let inMemory: Deduper.Means = run.comparesContents ? .contents : .table
             return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, run.truncatedHash, room: input.long) {
@@ -147,7 +130,7 @@ final class Execution {
     // MARK: Writing
 
     private func write(
-        _ keeping: ReadPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ picks: [ColumnName],
+        _ keeping: ReadPass.Keeping, _ live: LiveRows, _ outputs: Outputs,
         base: Checkpoint, _ checkpoint: Checkpoint?
     ) throws {
         if checkpoint?.phase == .finishing { return }
@@ -158,11 +141,11 @@ final class Execution {
         // Only a checkpoint of this pass states where to resume in it.
         var start = base
         start.position = checkpoint?.phase == .writing ? base.position : Checkpoint.Position()
-        let input = run.inputPass(stageFields: [], from: start)
+        let input = run.inputPass(InputPass.Request(checkpoint: start))
         let pass = WritePass(
             input: input, store: keeping.store, live: live, keptEncoder: run.keptEncoder, encoder: run.encoder,
             outputs: outputs, ledger: try keeping.ledger.merged(isStopped: run.isStopped),
-            pickColumns: picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,
+            pickColumns: run.picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,
             resumes: start.position != Checkpoint.Position())
         try input.checkSkippedFiles(isStopped: run.isStopped)
         try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
@@ -171,5 +154,5 @@ final class Execution {
 }
 
 extension ColumnType {
-    fileprivate var isScalar: Bool { self == .integer || self == .real }
+    var isScalar: Bool { self == .integer || self == .real }
 }

@@ -48,6 +48,16 @@ enum Manifest {
                         })),
                 .init("block_bytes", .integer(options.blockBytes)),
                 .init("segment_bytes", .integer(options.segmentBytes)),
+                .init("part_bytes", .integer(options.partBytes)),
+            ])
+    }
+
+    /// The plan of a run that is done task by task: all that a process needs to know of it.
+    static func taskPlan(_ identity: JSONValue, _ setup: TaskRun.Setup) -> JSONValue {
+        .object(
+            workIdentity(identity, setup.catalog, setup.options).entries + [
+                .init("tasks", .flag(true)), .init("memory", .integer(setup.definition.memory)),
+                .init("folder", .text(absolutePath(setup.definition.input.folder))),
             ])
     }
 
@@ -56,10 +66,12 @@ enum Manifest {
         guard found.isEmpty else { return found }
         let times = zip(work["modified"]?.elements ?? [], plan["modified"]?.elements ?? [])
         let modified = times.filter { $0 != $1 }.map { "input \($0.0["file"]?.textValue ?? "?") was modified since" }
-        let limits = ["block_bytes", "segment_bytes"].flatMap { key in
+        let limits = ["block_bytes", "segment_bytes", "part_bytes"].flatMap { key in
             Definition.differences(from: plan[key] ?? .null, to: work[key] ?? .null).map { "\(key) \($0)" }
         }
-        return modified + limits
+        let kind =
+            work["tasks"] == plan["tasks"] ? [] : ["it is done \(plan["tasks"] == nil ? "by one process" : "in tasks")"]
+        return modified + limits + kind
     }
 
     /// Differences between a planned run and an existing manifest, as phrases.

@@ -82,11 +82,17 @@ extension JSONValue {
 struct ContentFacts {
     private(set) var lines = 0
     private(set) var bytes = 0
+    let hash: String
+
     /// In the form used in manifests.
-    let digest: String
+    var digest: String { "xxh3-128:" + hash }
 
     /// Reads the file once.
-    init(of path: String, fileSystem: FileSystem) throws(IOFailure) {
+    ///
+    /// - Parameter seen: called with each piece of the content.
+    init(
+        of path: String, fileSystem: FileSystem, seen: (UnsafeRawBufferPointer) -> Void = { _ in }
+    ) throws(IOFailure) {
         let source = try fileSystem.openInput(path)
         var stream = XXHashStream()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
@@ -94,10 +100,11 @@ struct ContentFacts {
         while case let count = try source.read(into: buffer), count > 0 {
             let part = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             stream.update(part)
+            seen(part)
             bytes += count
             lines += part.lineEnds
         }
-        digest = "xxh3-128:" + hexadecimal(stream.digest128)
+        hash = hexadecimal(stream.digest128)
     }
 }
 

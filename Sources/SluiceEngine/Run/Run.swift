@@ -18,6 +18,9 @@ public struct RunOptions: Sendable {
     /// Where shards of columns end, and the seconds between checkpoints. For tests.
     public var segmentBytes = 256 << 20
     public var checkpointSeconds = 10.0
+    /// Where parts of the input end: the stored bytes of their files. For tests. Changes where frames of the outputs end,
+    /// not their content.
+    package var partBytes = InputParts.usualBytes
     /// Memory of the dedupe's table instead of its share, in bytes. For tests.
     public var dedupeBytes: Int?
     /// Bits of the dedupe's hash, 1 to 64, instead of 128, so that different contents share hashes. For tests. Changes
@@ -87,6 +90,7 @@ public final class Run {
     ///   a final name, unless the run was already publishing its complete result: then the next run on the directory
     ///   finishes that. `EngineError.kept` describes the work left for `RunOptions.resume`.
     public func run() throws -> RunResult {
+        if options.resume, (try? TaskRun.plan(in: definition.output.directory)) != nil { return try runTasks() }
         let began = monotonicSeconds()
         // Otherwise the C library keeps buffers of up to 32 MiB after the first one is freed.
         _ = mallopt(malloc_mmap_threshold, 2 << 20)
@@ -122,6 +126,15 @@ public final class Run {
         } catch {
             throw failed(error, start, directory)
         }
+    }
+
+    /// Does the tasks that are left of a run that was begun task by task.
+    private func runTasks() throws -> RunResult {
+        let run = try TaskRun(definition, registry: registry, options: options, progress: progress)
+        var result: RunResult?
+        for task in run.tasks { result = try run.perform(task) ?? result }
+        guard let result else { throw EngineError(.fault, "the tasks ended without a result") }
+        return result
     }
 
     private func prepare(_ directory: borrowing RunDirectory, _ identity: JSONValue) throws -> RunDirectory.Start {

@@ -40,6 +40,8 @@ final class RunContext: Sendable {
         pool = resources.pool
         self.work = work
         numbers = PhaseNumbers(pieces)
+        picks =
+            pieces.allSatisfy(\.isTransform) ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
         keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
     }
@@ -48,6 +50,24 @@ final class RunContext: Sendable {
     var isStopped: @Sendable () -> Bool { options.isStopped }
     var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
     var truncatedHash: TruncatedHash { TruncatedHash(bits: options.dedupeHashBits) }
+
+    /// Scalar columns that the output lists for each kept record; none if no survey or selection follows the reading.
+    let picks: [ColumnName]
+
+    /// The columns that anything reads which the transforms of the reading write.
+    ///
+    /// - Parameter pieces: all work.
+    func wantedInReading(_ pieces: [StageWork]) -> [ColumnName] {
+        // Stages of several steps: a step may read the columns that an earlier one writes.
+        let several = Set(
+            zip(pieces, pieces.dropFirst()).filter { $0.link.index == $1.link.index }.map(\.0.link.index))
+        return chain.wanted(from: 0, output: definition.output, unfinished: several)
+    }
+
+    /// What the work from stage `index` on reads of each record.
+    func retention(from index: Int) -> ColumnRetention {
+        chain.retention(from: index, output: definition.output, picks: picks)
+    }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {
         chain.context(link, memory: memory, parallel: pool.parallel, isStopped: options.isStopped)
@@ -65,21 +85,8 @@ final class RunContext: Sendable {
         return try PhaseLeases(parts, of: budget, for: name)
     }
 
-    /// - Parameters:
-    ///   - checkpoint: where the stopped run was, if there was one.
-    ///   - expected: the facts about files found by an earlier reading.
-    ///   - table: the most memory of a table that finds duplicates; 0 without one. The blocks before the checkpoint are
-    ///     then read again, since a table is not kept on disk.
-    func inputPass(
-        stageFields: [FieldPath], from checkpoint: Checkpoint? = nil,
-        expecting expected: [Int: Checkpoint.FileFacts] = [:], table: Int = 0
-    ) -> InputPass {
-        InputPass(
-            catalog: catalog, spec: definition.input, stageFields: stageFields,
-            limits: FramingLimits(blockBytes: options.blockBytes, maxRecord: definition.input.maxRecord),
-            fileSystem: options.fileSystem, progress: progress, shares: shares, from: checkpoint, expecting: expected,
-            replays: table > 0, table: table, keepsKeys: table > 0 && comparesContents,
-            isStopped: options.isStopped)
+    func inputPass(_ request: InputPass.Request) -> InputPass {
+        InputPass(catalog, definition.input, options, shares, progress, request)
     }
 
     /// Takes the transforms at the beginning of `work`.

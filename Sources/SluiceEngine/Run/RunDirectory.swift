@@ -19,7 +19,7 @@ package struct RunDirectory: ~Copyable {
     /// Marks our work folder while it exists: a folder of that name without this file is foreign.
     static let markName = ".sluice"
     /// The files below `work/` from which a stopped run can resume.
-    private static let keptWork = [checkpointName, "dedupe/duplicates", "dedupe/candidates"]
+    private static let keptWork = [checkpointName, "dedupe/duplicates", "dedupe/candidates", "tasks"]
 
     /// The files of a stopped run from which it can resume; one of them is enough.
     package static func keptWork(in directory: String) -> [String] {
@@ -57,13 +57,14 @@ package struct RunDirectory: ~Copyable {
 
     /// Creates the folder if missing, and locks it.
     ///
+    /// - Parameter isShared: whether other processes that share it, too, may hold it at the same time.
     /// - Throws: `EngineError` with code `.resources` if it can't be written or another process uses it.
-    init(_ path: String, fileSystem: FileSystem) throws(EngineError) {
+    init(_ path: String, fileSystem: FileSystem, isShared: Bool = false) throws(EngineError) {
         self.path = path
         self.fileSystem = fileSystem
         do throws(IOFailure) {
             try fileSystem.makeFolder(path)
-            lock = try fileSystem.lock("\(path)/\(Self.lockName)")
+            lock = try fileSystem.lock("\(path)/\(Self.lockName)", isShared: isShared)
         } catch {
             var failure = error
             if failure.code == .locked {

@@ -20,6 +20,21 @@ struct RunFindings {
         if report != [:] { reports.append((stage, report)) }
     }
 
+    mutating func add(_ result: RoundResult, of round: Rounds.Round) {
+        if let learned = result.learned {
+            add(learned.report, of: round.label)
+            warn(stage: round.label, learned.warnings)
+        }
+        if let selection = result.selection {
+            account.add(selection.account)
+            add(selection.report, of: round.label)
+            warn(stage: round.label, selection.warnings)
+            warn(stage: round.label, before: selection.before, after: selection.after)
+        }
+        account.add(result.account)
+        warn(of: round.transforms, reached: result.reached, in: result.account)
+    }
+
     // MARK: Judgements
 
     mutating func judgeInput() throws(EngineError) {
@@ -28,8 +43,23 @@ struct RunFindings {
         warnings += try verdict.warnings().map(Printable.message)
     }
 
+    /// Takes over how many records were kept.
+    ///
+    /// - Throws: `EngineError` if nothing was and that is an error, or if the counts don't add up.
+    mutating func close(_ outputs: Outputs) throws(EngineError) {
+        account.kept = outputs.kept.lines
+        try judgeResult()
+        try account.close()
+        guard outputs.ledger.lines == account.dropped, outputs.quarantine.lines == account.quarantined else {
+            throw EngineError(
+                .fault,
+                "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) malformed ones; please report this with the definition"
+            )
+        }
+    }
+
     /// A result without records is rarely intended.
-    mutating func judgeResult() throws(EngineError) {
+    private mutating func judgeResult() throws(EngineError) {
         guard account.kept == 0 else { return }
         let reasons = account.allDrops.map { "\($0.stage): \($0.reason) \($0.count)" }
         let why = reasons.isEmpty ? "" : " (\(reasons.joined(separator: ", ")))"

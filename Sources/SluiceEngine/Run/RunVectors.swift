@@ -116,10 +116,8 @@ private final class PoolReading: @unchecked Sendable {
         transforms = TransformChain(links: links)
         readsRecord = chain.readsRecord
         input = InputPass(
-            catalog: catalog, spec: definition.input,
-            stageFields: Set(chain.fields + [label].compactMap { $0 }).sorted(),
-            limits: FramingLimits(maxRecord: definition.input.maxRecord), fileSystem: .local, progress: ProgressMeter(),
-            shares: shares)
+            catalog, definition.input, RunOptions(threads: need.threads), shares, ProgressMeter(),
+            InputPass.Request(stageFields: Set(chain.fields + [label].compactMap { $0 }).sorted()))
         (blocks, streams) = (shares.blocks, shares.streams)
         lost = try LostPlaces(run.file(ResultFile.ledger), names: catalog.files.map(\.name))
         self.sample = PoolSample(capacity: sample)

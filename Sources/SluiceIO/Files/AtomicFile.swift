@@ -22,10 +22,11 @@ public struct AtomicFile: ~Copyable, Sendable {
         return "\(getpid())-\(String(bits, radix: 16))"
     }()
 
+    /// A text that no other call returns, in this process or another.
+    public static func uniqueText() -> String { "\(process)-\(counter.add(1, ordering: .relaxed).newValue)" }
+
     /// A temporary name that no other call returns, in this process or another.
-    static func temporaryName(for path: String) -> String {
-        "\(path).\(process)-\(counter.add(1, ordering: .relaxed).newValue)\(temporarySuffix)"
-    }
+    static func temporaryName(for path: String) -> String { "\(path).\(uniqueText())\(temporarySuffix)" }
 
     /// The suffix of temporary names. Files with it that remain after a crash may be removed.
     public static let temporarySuffix = ".partial"

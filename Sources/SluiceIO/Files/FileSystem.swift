@@ -237,10 +237,12 @@ extension FileSystem {
     /// The lock is released when the value is destroyed, or by the system when the process ends.
     ///
     /// - Throws: `.locked` if another process, or another lock of this process, holds it.
-    public func lock(_ path: String) throws(IOFailure) -> FileLock {
+    ///
+    /// - Parameter isShared: whether other processes may hold it at the same time, if they share it, too.
+    public func lock(_ path: String, isShared: Bool = false) throws(IOFailure) -> FileLock {
         let file = try openForAppending(path)
         _ = try allow(.lock, path)
-        guard retrying({ flock(file.descriptor, LOCK_EX | LOCK_NB) }) == 0 else {
+        guard retrying({ flock(file.descriptor, (isShared ? LOCK_SH : LOCK_EX) | LOCK_NB) }) == 0 else {
             let number = errno
             if number == EWOULDBLOCK {
                 throw IOFailure(
@@ -252,7 +254,7 @@ extension FileSystem {
         // The previous holder may have removed the file after it was opened here; a lock on it would guard nothing.
         let own = try file.status()
         guard let there = try status(of: path), there.inode == own.inode, there.device == own.device else {
-            return try lock(path)
+            return try lock(path, isShared: isShared)
         }
         return FileLock(file: file)
     }

@@ -1,0 +1,104 @@
+import ArgumentParser
+import SluiceCore
+import SluiceEngine
+import SluiceIO
+import SluicePipeline
+
+struct TaskCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "task", abstract: "Do one task of a prepared run.",
+        usage: "sluice task <directory> <task> [<options>]",
+        discussion: Terminal.help(
+            """
+            `sluice run FILE --prepare` prepares a run directory and lists the tasks. Each can be done by another process, \
+            or on another machine that sees the same files. A task may start once the files that it reads exist; it may be \
+            stopped at any instant and done again, and one that is done does nothing. The result is that of `sluice run`, \
+            byte for byte. `sluice run FILE --resume` does all tasks that are left.
+            """))
+
+    @Argument(help: "The run directory.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "The task, such as read.0.")
+    var task: String
+
+    @Option(
+        help: ArgumentHelp("Memory for this process, such as 512MiB (default: that of the run).", valueName: "size"))
+    var memory: String?
+
+    @OptionGroup var threads: ThreadOptions
+
+    @Option(help: "How to show progress (default: bar on a terminal, plain elsewhere).")
+    var progress: ProgressStyle?
+
+    @Flag(help: "With `finish`: keep the work files in the run directory.")
+    var keepWork = false
+
+    func run() throws {
+        if TaskRun.isFinished(directory) {
+            Terminal.note("\(directory) is already complete; nothing was done")
+            return
+        }
+        let plan = try TaskRun.plan(in: directory)
+        let definition = try definition(plan)
+        var options = RunOptions(threads: try threads.count(for: definition))
+        options.keepWork = keepWork
+        plan.setLimits(of: &options)
+        options.isStopped = Signals.isStopped
+        let meter = ProgressMeter()
+        let run = try TaskRun(definition, registry: Environment.registry, options: options, progress: meter)
+        guard let known = run.tasks.first(where: { $0.id == task }) else {
+            let near = Registry.nearest(to: task, in: run.tasks.map(\.id)).map { "; did you mean `\($0)`?" } ?? ""
+            throw CommandFailure.usage("\(directory) has no task `\(Printable.name(task))`\(near)")
+        }
+        let stopped = "; the task can be done again"
+        Signals.install(LastWords(directory: nil, otherwise: stopped))
+        let display = ProgressDisplay(meter, style: progress ?? .forTerminal)
+        display.start()
+        let result: RunResult?
+        do {
+            result = try run.perform(known)
+        } catch let error as EngineError where error.code == .stopped {
+            Signals.settle()
+            display.stop()
+            let words = Signals.message(EngineError(.stopped, error.message), otherwise: stopped)
+            throw CommandFailure(status: Signals.exitStatus, message: words)
+        } catch {
+            Signals.settle()
+            display.stop()
+            throw error
+        }
+        Signals.settle()
+        display.stop()
+        if let result { Summary.show(result, definition) }
+    }
+
+    private func definition(_ plan: TaskRun.Plan) throws -> Definition {
+        do throws(DefinitionErrors) {
+            return try DefinitionFile.parse(
+                text: plan.definition.json, path: "\(plan.folder)/\(RunReader.definitionName)",
+                registry: Environment.registry,
+                overrides: [
+                    Override(["output", "directory"], directory, spelling: "output"),
+                    Override(["memory"], memory ?? String(plan.memory), spelling: "memory"),
+                ])
+        } catch {
+            throw CommandFailure.usage("the plan in \(directory) can't be read: \(error)")
+        }
+    }
+}
+
+extension [RunTask] {
+    /// The tasks as JSON, one object a line in a list.
+    var json: String {
+        let lines = map { task -> String in
+            let report: JSONValue = [
+                "task": .text(task.id), "phase": .text(task.phase), "reads": .list(task.inputs.map { .text($0) }),
+                "writes": .list(task.outputs.map { .text($0) }), "memory": .integer(task.memory),
+                "threads": .integer(task.threads), "bytes": .integer(task.bytes),
+            ]
+            return report.json
+        }
+        return "[\n" + lines.joined(separator: ",\n") + "\n]"
+    }
+}

@@ -1,0 +1,96 @@
+import SluiceCore
+import SluiceIO
+
+/// Reads one part of the input: checks it, drops duplicates, and runs the transforms before the first survey or
+/// selection. Without later work, it writes the outputs of the part.
+struct PartReader {
+    let site: TaskSite
+    let part: Int
+
+    private var run: RunContext { site.run }
+    private var kind: RunTask.Kind { .read(part: part) }
+
+    func read() throws {
+        let hasDedupe = site.list.buckets > 0
+        let leases = try run.begin(
+            PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
+        defer { leases.giveBack() }
+        let input = run.inputPass(
+            InputPass.Request(
+                stageFields: run.chain.fields, expected: try expected(hasDedupe), files: site.parts.files[part]))
+        let scratch = site.files.scratch(kind.id)
+        try site.fileSystem.makeFolder(scratch)
+        let outputs = try Outputs(
+            folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
+            writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
+        let keeping = try self.keeping()
+        let transforms = site.readingTransforms()
+        let pass = ReadPass(
+            input: input, deduper: hasDedupe ? try deduper(input) : nil, transforms: transforms,
+            readsRecord: run.chain.readsRecord, wanted: run.wantedInReading(site.pieces),
+            encoder: run.encoder, keptEncoder: run.keptEncoder, outputs: outputs, keeping: keeping,
+            checkpoints: Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0),
+            account: Account())
+        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
+        let done = try pass.checkpoint(.choosing)
+        try outputs.finish()
+        try site.files.publish(scratch, as: site.files.outputs(kind))
+        try site.files.finish(kind, PartReading(done, PartOutputs(outputs)))
+    }
+
+    /// The content of the files when they were hashed.
+    private func expected(_ hasDedupe: Bool) throws -> [Int: Checkpoint.FileFacts] {
+        guard hasDedupe else { return [:] }
+        return try site.files.result(of: .hash(part: part), as: FileFacts.self).files
+    }
+
+    private func deduper(_ input: InputPass) throws -> Deduper {
+        let files = (0..<site.list.buckets).map { site.files.data(.duplicates(bucket: $0)) }
+        let duplicates = try site.shuffle.duplicates(of: part, in: files)
+        return try Deduper(.duplicates(duplicates), run.truncatedHash, room: input.long) { 0 }
+    }
+
+    private func keeping() throws -> ReadPass.Keeping? {
+        guard let first = site.later.map(\.link.index).min() else { return nil }
+        let ledger = LedgerRuns(folder: run.work, shareBytes: run.shares.ledger, fileSystem: site.fileSystem)
+        try ledger.begin("\(kind.id).\(site.files.attempt)")
+        return ReadPass.Keeping(
+            store: try ColumnStore(folder: "\(run.work)/columns", fileSystem: site.fileSystem), ledger: ledger,
+            retention: run.retention(from: first))
+    }
+}
+
+/// Reads a part of the input again, and writes its kept records and the ledger of all others.
+struct PartWriter {
+    let site: TaskSite
+    let part: Int
+
+    private var run: RunContext { site.run }
+    private var kind: RunTask.Kind { .write(part: part) }
+
+    func write() throws {
+        let leases = try run.begin(PhaseNumbers.writing, bytes: site.bytes(of: part), run.shares.writing)
+        defer { leases.giveBack() }
+        let reading: PartReading = try site.files.result(of: .read(part: part))
+        let rows = try site.rows(of: part..<(part + 1), before: site.list.rounds.count + 1)
+        try rows.ledger.begin("\(kind.id).\(site.files.attempt)")
+        let input = run.inputPass(
+            InputPass.Request(expected: reading.facts.files, files: site.parts.files[part]))
+        let scratch = site.files.scratch(kind.id)
+        try site.fileSystem.makeFolder(scratch)
+        let outputs = try Outputs(
+            folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
+            writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
+        let pass = WritePass(
+            input: input, store: rows.store, live: rows.live, keptEncoder: run.keptEncoder, encoder: run.encoder,
+            outputs: outputs, ledger: try rows.ledger.merged(in: site.ordinals(of: part), isStopped: run.isStopped),
+            pickColumns: run.picks.filter { rows.store.types[$0] != nil },
+            checkpoints: Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0),
+            base: Checkpoint(phase: .writing), resumes: false)
+        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
+        try pass.close()
+        try outputs.finish()
+        try site.files.publish(scratch, as: site.files.outputs(kind))
+        try site.files.finish(kind, PartOutputs(outputs))
+    }
+}

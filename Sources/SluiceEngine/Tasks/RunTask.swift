@@ -1,0 +1,82 @@
+/// One task of a run: it reads files, writes files, and is done when its outputs stand complete under their final names.
+///
+/// Tasks whose inputs exist may run in any order, at the same time, in several processes and on several machines that
+/// share the run directory. A task may be killed at any instant and done again, and two processes may do the same task:
+/// none of this changes a byte of the result.
+public struct RunTask: Codable, Sendable, Hashable {
+    /// What it is called on the command line, such as `read.3`.
+    public let id: String
+    /// The phase that it belongs to, such as `read`. All tasks of a phase are independent of each other.
+    public let phase: String
+    package let kind: Kind
+    /// The files that it reads, besides the plan: relative to the run directory, or input files by their names.
+    public let inputs: [String]
+    /// The files that say that it is done, relative to the run directory.
+    public let outputs: [String]
+    /// The memory that it may take, in bytes.
+    public let memory: Int
+    /// Threads that it can use.
+    public let threads: Int
+    /// The stored bytes of input that it reads; an estimate of its cost.
+    public let bytes: Int
+
+    /// What a task does.
+    package enum Kind: Codable, Sendable, Hashable {
+        /// Hashes the records of a part, for the dedupe.
+        case hash(part: Int)
+        /// Finds the records of a bucket that share a hash, for `verify: bytes`.
+        case candidates(bucket: Int)
+        /// Writes the contents of a part's candidates.
+        case contents(part: Int)
+        /// Finds the duplicates of a bucket.
+        case duplicates(bucket: Int)
+        /// Reads a part: checks, dedupes, and runs the transforms before the first survey or selection.
+        case read(part: Int)
+        /// Adds up what the parts have read, and judges the input.
+        case tally
+        /// Runs the transforms of a round over the rows of a part.
+        case transform(round: Int, part: Int)
+        /// Lets the survey of a round see the rows of a part.
+        case observe(round: Int, part: Int)
+        /// Merges some summaries into one.
+        case merge(round: Int, level: Int, index: Int)
+        /// Lets the survey of a round learn from the summaries.
+        case learn(round: Int)
+        /// Selects in all groups of a round.
+        case select(round: Int)
+        /// Writes the kept records and the ledger of a part.
+        case write(part: Int)
+        /// Joins the outputs of the parts, and publishes the result.
+        case finish
+    }
+}
+
+extension RunTask.Kind {
+    var phase: String {
+        switch self {
+        case .hash: "hash"
+        case .candidates: "candidates"
+        case .contents: "contents"
+        case .duplicates: "duplicates"
+        case .read: "read"
+        case .tally: "tally"
+        case .transform(let round, _): "transform-\(round)"
+        case .observe(let round, _): "observe-\(round)"
+        case .merge(let round, let level, _): "merge-\(round)-\(level)"
+        case .learn(let round): "learn-\(round)"
+        case .select(let round): "select-\(round)"
+        case .write: "write"
+        case .finish: "finish"
+        }
+    }
+
+    var id: String {
+        switch self {
+        case .hash(let number), .candidates(let number), .contents(let number), .duplicates(let number),
+            .read(let number), .transform(_, let number), .observe(_, let number), .merge(_, _, let number),
+            .write(let number):
+            "\(phase).\(number)"
+        case .tally, .learn, .select, .finish: phase
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import SluiceCore
+import SluiceIO
+
+/// The files by which the tasks of a run know of each other.
+///
+/// Each task writes a mark once all its other files are on disk: what later tasks need to know, with a checksum.
+struct TaskFiles: Sendable {
+    /// The run directory's folder of work files.
+    let work: String
+    let fileSystem: FileSystem
+    /// The name of this attempt at a task: two processes that do the same task don't write to the same file.
+    let attempt: String
+
+    init(work: String, fileSystem: FileSystem) {
+        self.work = work
+        self.fileSystem = fileSystem
+        attempt = AtomicFile.uniqueText()
+    }
+
+    /// Relative to the run directory.
+    static func mark(of kind: RunTask.Kind) -> String { "\(RunDirectory.workName)/tasks/\(kind.id)" }
+
+    private func path(_ kind: RunTask.Kind) -> String { "\(work)/tasks/\(kind.id)" }
+
+    /// A file of a task's results beside its mark.
+    func data(_ kind: RunTask.Kind) -> String { "\(work)/data/\(kind.id)" }
+
+    func makeFolders() throws(IOFailure) {
+        for name in ["tasks", "data", "scratch"] { try fileSystem.makeFolder("\(work)/\(name)") }
+    }
+
+    /// A name for files of this attempt alone.
+    func scratch(_ name: String) -> String { "\(work)/scratch/\(name).\(attempt)" }
+
+    // MARK: Marks
+
+    /// Whether the task is done. Its mark is checked when it is read.
+    func isDone(_ kind: RunTask.Kind) throws(IOFailure) -> Bool { try fileSystem.status(of: path(kind)) != nil }
+
+    func finish(_ kind: RunTask.Kind, _ result: some ByteCodable) throws(IOFailure) {
+        try fileSystem.writeSealed(result, to: path(kind))
+    }
+
+    /// The result of a task that must be done.
+    ///
+    /// - Throws: `EngineError` if it isn't, `IOFailure` if its mark is damaged.
+    func result<Value: ByteCodable>(of kind: RunTask.Kind, as type: Value.Type = Value.self) throws -> Value {
+        guard let value = try fileSystem.sealed(type, path(kind)) else { throw Self.notDone(kind) }
+        return value
+    }
+
+    static func notDone(_ kind: RunTask.Kind) -> EngineError {
+        EngineError(.definition, "the task `\(kind.id)` must be done first", leavesWork: true)
+    }
+
+    // MARK: Outputs of a part
+
+    /// The folder of a part's outputs, once the task is done.
+    func outputs(_ kind: RunTask.Kind) -> String { "\(work)/data/\(kind.id)" }
+
+    /// Gives a folder of this attempt its final name, or drops it if another attempt was first.
+    func publish(_ folder: String, as final: String) throws(IOFailure) {
+        guard try fileSystem.status(of: final) == nil else { return try fileSystem.removeTree(folder) }
+        do throws(IOFailure) {
+            try fileSystem.rename(folder, to: final)
+        } catch {
+            guard try fileSystem.status(of: final) != nil else { throw error }
+            return try fileSystem.removeTree(folder)
+        }
+        try fileSystem.flushFolder(Path.folder(of: final))
+    }
+}

@@ -1,0 +1,101 @@
+import SluiceCore
+import SluiceIO
+
+/// The last task: joins the outputs of all parts and says what the run found.
+struct TaskFinish {
+    let site: TaskSite
+
+    private var run: RunContext { site.run }
+
+    /// The findings, as the run in one process has them.
+    func findings() throws -> RunFindings {
+        var findings = RunFindings(run)
+        try findings.addReadings(site)
+        try findings.judgeInput()
+        findings.warn(of: site.readingTransforms())
+        for outline in site.list.rounds {
+            guard let round = try site.round(outline.number) else { continue }
+            findings.add(try result(of: round, outline), of: round)
+        }
+        return findings
+    }
+
+    private func result(of round: Rounds.Round, _ outline: TaskList.RoundOutline) throws -> RoundResult {
+        var reached = 0
+        var account = Account()
+        for part in 0..<site.parts.count where outline.hasTransforms {
+            let done: PartRound = try site.files.result(of: .transform(round: round.number, part: part))
+            reached += done.reached
+            account.add(done.account)
+        }
+        var result = RoundResult(reached: reached)
+        result.account = account
+        switch round.last?.body {
+        case .survey?:
+            result.learned = try RoundFiles(round.number, folder: run.work, fileSystem: site.fileSystem).outcome()
+        case .selection(let selection)?:
+            guard let link = round.last?.link else { break }
+            let reach: SelectionReach = try site.files.result(of: .select(round: round.number))
+            let tally: Tally = try site.files.result(of: .tally)
+            let writes = RowRound.writes(selection, link, run)
+            let file = RowRound.selectionFile(round.number, run)
+            result.selection = try file.read(rows: tally.allRows, writes: writes)?.result.findings(
+                before: reach.before)
+        default: break
+        }
+        return result
+    }
+
+    /// The task that writes the outputs of a part.
+    private func last(_ part: Int) -> RunTask.Kind { site.later.isEmpty ? .read(part: part) : .write(part: part) }
+
+    private func facts(_ kind: RunTask.Kind) throws -> PartOutputs {
+        if case .read = kind { return try site.files.result(of: kind, as: PartReading.self).outputs }
+        return try site.files.result(of: kind)
+    }
+
+    /// Joins the outputs of all parts in a folder.
+    func join(in folder: String) throws -> Outputs {
+        let outputs = try Outputs(
+            folder: folder, spec: run.definition.output, compressors: 1, writesPicks: !run.picks.isEmpty,
+            fileSystem: site.fileSystem)
+        for part in 0..<site.parts.count {
+            if run.isStopped() { throw EngineError.stopped }
+            for stream in outputs.all {
+                // Malformed lines are known once a part has been read.
+                let kind = stream === outputs.quarantine ? RunTask.Kind.read(part: part) : last(part)
+                guard let facts = try facts(kind).outputs[stream.name] else { throw TaskFiles.notDone(kind) }
+                try stream.append(contentsOf: "\(site.files.outputs(kind))/\(stream.name)", facts)
+            }
+        }
+        try outputs.finish()
+        return outputs
+    }
+}
+
+/// What a file of the result holds.
+struct OutputFacts: Equatable, Sendable {
+    let lines: Int
+    /// Of the content, uncompressed.
+    let bytes: Int
+    /// XXH3-128 of the content.
+    let digest: String
+}
+
+extension RunFindings {
+    /// Adds what all parts have read.
+    @discardableResult mutating func addReadings(_ site: TaskSite) throws -> [PartReading] {
+        var readings: [PartReading] = []
+        var distinct = 0
+        for part in 0..<site.parts.count {
+            let reading: PartReading = try site.files.result(of: .read(part: part))
+            account.add(reading.account)
+            files.merge(reading.facts.files) { first, _ in first }
+            distinct += reading.distinct
+            if fieldNames.isEmpty { fieldNames = reading.fieldNames }
+            readings.append(reading)
+        }
+        noteDedupe(distinct: distinct)
+        return readings
+    }
+}

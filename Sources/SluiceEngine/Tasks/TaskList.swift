@@ -1,0 +1,166 @@
+import SluiceCore
+
+/// All tasks of a run, in an order in which they can be done one after the other.
+///
+/// They follow from the definition and the input alone.
+struct TaskList {
+    private(set) var tasks: [RunTask] = []
+    let parts: InputParts
+    let rounds: [RoundOutline]
+    /// The number of buckets of the dedupe; 0 without one.
+    let buckets: Int
+    private let run: RunContext
+
+    /// A round as far as it is known before anything is read.
+    struct RoundOutline: Sendable {
+        /// From 1.
+        let number: Int
+        var hasTransforms: Bool
+        var last: Last?
+
+        enum Last { case survey, selection }
+    }
+
+    /// The most summaries that one task merges.
+    static let fanIn = 32
+
+    /// - Parameter later: the work after that of the reading.
+    init(_ run: RunContext, later: [StageWork]) {
+        self.run = run
+        parts = InputParts(run.catalog, bytes: run.options.partBytes)
+        rounds = Self.outline(later)
+        buckets = run.definition.input.dedupe == nil ? 0 : Self.buckets(for: run.catalog.totalSize)
+        addDedupe()
+        let duplicates = (0..<buckets).map { RunTask.Kind.duplicates(bucket: $0) }
+        add(inParts({ .read(part: $0) }) { _ in duplicates })
+        add(.tally, after: allParts { .read(part: $0) })
+        for round in rounds { add(round) }
+        if !rounds.isEmpty {
+            add(inParts({ .write(part: $0) }) { after(rounds.count, $0) })
+        }
+        let last: (Int) -> RunTask.Kind = { rounds.isEmpty ? .read(part: $0) : .write(part: $0) }
+        add(.finish, after: [.tally] + allParts(last))
+    }
+
+    /// A bucket has the hashes of about 4 GiB of stored input.
+    private static func buckets(for size: UInt64) -> Int { Int(max(1, min(256, (size + (4 << 30) - 1) >> 32))) }
+
+    /// What follows a survey is taken to be transforms; `learn` refuses anything else.
+    static func outline(_ later: [StageWork]) -> [RoundOutline] {
+        var rounds: [RoundOutline] = []
+        var open: RoundOutline?
+        for piece in later {
+            var round = open ?? RoundOutline(number: rounds.count + 1, hasTransforms: false)
+            switch piece.body {
+            case .survey, .selection:
+                let isSurvey = if case .survey = piece.body { true } else { false }
+                round.last = isSurvey ? .survey : .selection
+                rounds.append(round)
+                open = isSurvey ? RoundOutline(number: rounds.count + 1, hasTransforms: true) : nil
+            case .transform, .sequence:
+                round.hasTransforms = true
+                open = round
+            }
+        }
+        if let open { rounds.append(open) }
+        return rounds
+    }
+
+    // MARK: Phases
+
+    private mutating func addDedupe() {
+        guard buckets > 0 else { return }
+        add(inParts({ .hash(part: $0) }) { _ in [] })
+        let hashes = allParts { .hash(part: $0) }
+        guard run.comparesContents else {
+            for bucket in 0..<buckets { add(.duplicates(bucket: bucket), after: hashes) }
+            return
+        }
+        for bucket in 0..<buckets { add(.candidates(bucket: bucket), after: hashes) }
+        let candidates = (0..<buckets).map { RunTask.Kind.candidates(bucket: $0) }
+        add(inParts({ .contents(part: $0) }) { _ in candidates })
+        let contents = allParts { .contents(part: $0) }
+        for bucket in 0..<buckets { add(.duplicates(bucket: bucket), after: contents) }
+    }
+
+    private mutating func add(_ round: RoundOutline) {
+        let number = round.number
+        if round.hasTransforms {
+            add(inParts({ .transform(round: number, part: $0) }) { after(number - 1, $0) })
+        }
+        switch round.last {
+        case .survey?:
+            add(inParts({ .observe(round: number, part: $0) }) { transformed(number, $0) })
+            add(.learn(round: number), after: addMerges(number))
+        case .selection?:
+            add(.select(round: number), after: (0..<parts.count).flatMap { transformed(number, $0) })
+        case nil: break
+        }
+    }
+
+    /// Merges summaries until few enough are left.
+    private mutating func addMerges(_ round: Int) -> [RunTask.Kind] {
+        var summaries = allParts { .observe(round: round, part: $0) }
+        var level = 1
+        while summaries.count > Self.fanIn {
+            let groups = stride(from: 0, to: summaries.count, by: Self.fanIn).map {
+                Array(summaries[$0..<min($0 + Self.fanIn, summaries.count)])
+            }
+            for (index, group) in groups.enumerated() {
+                add(.merge(round: round, level: level, index: index), after: group)
+            }
+            summaries = groups.indices.map { .merge(round: round, level: level, index: $0) }
+            level += 1
+        }
+        return summaries
+    }
+
+    /// What the summaries of a merge, or of `learn`, are.
+    func summaries(of task: RunTask.Kind) -> [String] { tasks.first { $0.kind == task }?.inputs ?? [] }
+
+    // MARK: Dependencies
+
+    /// The tasks after which the rows of a part are known after a round.
+    private func after(_ round: Int, _ part: Int) -> [RunTask.Kind] {
+        guard round > 0 else { return [.tally] }
+        let outline = rounds[round - 1]
+        return switch outline.last {
+        case .survey?: [.learn(round: round)] + transformed(round, part)
+        case .selection?: [.select(round: round)]
+        case nil: transformed(round, part)
+        }
+    }
+
+    /// The tasks after which the transforms of a round are done.
+    private func transformed(_ round: Int, _ part: Int) -> [RunTask.Kind] {
+        rounds[round - 1].hasTransforms ? [.transform(round: round, part: part)] : after(round - 1, part)
+    }
+
+    private func allParts(_ kind: (Int) -> RunTask.Kind) -> [RunTask.Kind] { (0..<parts.count).map(kind) }
+
+    /// A task of each part, and those after which it may run.
+    private func inParts(
+        _ kind: (Int) -> RunTask.Kind, after: (Int) -> [RunTask.Kind]
+    ) -> [(kind: RunTask.Kind, after: [RunTask.Kind])] {
+        (0..<parts.count).map { (kind($0), after($0)) }
+    }
+
+    private mutating func add(_ tasks: [(kind: RunTask.Kind, after: [RunTask.Kind])]) {
+        for (part, task) in tasks.enumerated() { add(task.kind, after: task.after, part: part) }
+    }
+
+    private mutating func add(_ kind: RunTask.Kind, after: [RunTask.Kind], part: Int? = nil) {
+        let files: [InputCatalog.File] =
+            switch kind {
+            case .hash, .contents, .read, .write: part.map { Array(run.catalog.files[parts.files[$0]]) } ?? []
+            default: []
+            }
+        let outputs = kind == .finish ? [ResultFile.manifest] : [TaskFiles.mark(of: kind)]
+        tasks.append(
+            RunTask(
+                id: kind.id, phase: kind.phase, kind: kind,
+                inputs: files.map(\.name) + after.map { TaskFiles.mark(of: $0) }, outputs: outputs,
+                memory: run.definition.memory, threads: run.options.threads,
+                bytes: Int(files.reduce(0) { $0 + $1.size })))
+    }
+}

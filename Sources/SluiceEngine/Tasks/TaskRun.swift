@@ -1,0 +1,218 @@
+import CMalloc
+import Glibc
+public import SluiceCore
+import SluiceIO
+
+/// A run that is done task by task, by any number of processes that share its directory.
+///
+/// `prepare` writes the plan into the run directory and lists the tasks. `perform` does one of them. The result equals that
+/// of `Run` byte for byte, whichever process does which task, in whatever order the inputs of tasks allow, and however often
+/// tasks are stopped and done again.
+public struct TaskRun {
+    /// All tasks, in an order in which they can be done one after the other.
+    public let tasks: [RunTask]
+    private let setup: Setup
+
+    /// A definition and what a process needs for its tasks.
+    struct Setup {
+        let definition: Definition
+        let chain: StageChain
+        let catalog: InputCatalog
+        let options: RunOptions
+        let progress: ProgressMeter
+
+        init(_ definition: Definition, _ registry: Registry, _ options: RunOptions, _ progress: ProgressMeter) throws {
+            chain = try StageChain(definition, registry: registry)
+            self.definition = definition
+            self.options = options
+            self.progress = progress
+            catalog = try InputCatalog(definition.input, fileSystem: options.fileSystem)
+            try RunDirectory.checkName(definition.output.directory)
+            if let stream = catalog.stream {
+                throw EngineError(
+                    .definition,
+                    "\(stream.described) can be read only once, so it can't be read in parts; use `run`, or write it to a file first"
+                )
+            }
+        }
+
+        var directory: String { definition.output.directory }
+
+        func identity() throws(EngineError) -> JSONValue {
+            try Manifest.identity(definition, chain, catalog, options.fileSystem)
+        }
+
+        /// Takes the leases of a process, and makes what its tasks use.
+        func with<Result>(_ work: String, _ body: (TaskSite) throws -> Result) throws -> Result {
+            _ = mallopt(malloc_mmap_threshold, 2 << 20)
+            _ = mallopt(malloc_trim_threshold, 2 << 20)
+            let pool = WorkerPool(threads: options.threads)
+            defer { pool.stop() }
+            let (pieces, shares) = try chain.work(
+                definition, threads: options.threads, inputs: catalog.files.count, parallel: pool.parallel)
+            let budget = options.makeBudget(definition.memory)
+            let leases = try PhaseLeases(shares.always, of: budget, for: "the task")
+            defer { leases.giveBack() }
+            let context = RunContext(
+                definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
+                RunContext.Resources(progress: progress, shares: shares, budget: budget, pool: pool), work: work)
+            return try body(try TaskSite(context, pieces, plan: plan()))
+        }
+
+        private func plan() throws -> ContentHash {
+            let plan = Manifest.workIdentity(try identity(), catalog, options).json
+            return Array(plan.utf8).withUnsafeBytes { XXHash.hash128($0) }
+        }
+    }
+
+    private init(_ setup: Setup, _ tasks: [RunTask]) { (self.setup, self.tasks) = (setup, tasks) }
+
+    /// Prepares the run directory, as `Run.run()` does before it reads anything, and lists the tasks.
+    ///
+    /// - Throws: `EngineError` for everything that a run refuses before it reads anything.
+    public static func prepare(
+        _ definition: Definition, registry: Registry, options: RunOptions
+    ) throws -> TaskRun {
+        let setup = try Setup(definition, registry, options, ProgressMeter())
+        do {
+            return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { site in
+                try setup.catalog.refuseInputs(in: setup.directory)
+                let directory = try RunDirectory(setup.directory, fileSystem: options.fileSystem)
+                let identity = try setup.identity()
+                let start = try directory.prepare(
+                    RunDirectory.Request(
+                        identity: identity, work: Manifest.taskPlan(identity, setup), force: options.force,
+                        resume: options.resume))
+                if case .fresh(let reason?) = start { options.notice(reason) }
+                if case .complete = start {
+                    directory.unlock()
+                    return TaskRun(setup, [])
+                }
+                try site.files.makeFolders()
+                directory.unlock()
+                return TaskRun(setup, site.list.tasks)
+            }
+        } catch {
+            throw EngineError(any: error).located(in: setup.catalog)
+        }
+    }
+
+    /// The tasks that a definition has, without preparing anything.
+    public static func list(
+        _ definition: Definition, registry: Registry, options: RunOptions
+    ) throws -> [RunTask] {
+        let setup = try Setup(definition, registry, options, ProgressMeter())
+        return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list.tasks }
+    }
+
+    /// Whether a directory holds a finished run, so that no task is left.
+    public static func isFinished(_ directory: String) -> Bool {
+        func isThere(_ path: String) -> Bool { (try? FileSystem.local.status(of: path)) ?? nil != nil }
+        return isThere("\(directory)/\(ResultFile.manifest)")
+            && !isThere("\(directory)/\(RunDirectory.workName)/\(RunDirectory.planName)")
+    }
+
+    /// Opens a run directory that `prepare` has prepared.
+    ///
+    /// - Parameter definition: that of the plan; see `plan(in:)`.
+    /// - Throws: `EngineError` with code `.definition` if the directory has no such plan, or the input or a file of a stage
+    ///   has changed.
+    public init(_ definition: Definition, registry: Registry, options: RunOptions) throws {
+        try self.init(definition, registry: registry, options: options, progress: ProgressMeter())
+    }
+
+    package init(
+        _ definition: Definition, registry: Registry, options: RunOptions, progress: ProgressMeter
+    ) throws {
+        let setup = try Setup(definition, registry, options, progress)
+        let plan = try Self.plan(in: setup.directory)
+        let now = Manifest.taskPlan(try setup.identity(), setup)
+        let differences = Manifest.workDifferences(now, plan.report)
+        guard differences.isEmpty else {
+            throw EngineError.otherPlan(setup.directory, "the tasks", differences)
+        }
+        self.init(setup, try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list.tasks })
+    }
+
+    // MARK: The plan
+
+    /// The plan in a run directory.
+    public struct Plan: Sendable {
+        let report: JSONValue
+        /// The definition as JSON, without memory and output directory.
+        public var definition: JSONValue { report["definition"] ?? .null }
+        /// The folder to which its relative paths refer.
+        public var folder: String { report["folder"]?.textValue ?? "." }
+        public var memory: Int { report["memory"]?.integerValue ?? Definition.defaultMemory }
+
+        /// Takes over where blocks, shards and parts end: the same in every process of a run.
+        public func setLimits(of options: inout RunOptions) {
+            options.blockBytes = report["block_bytes"]?.integerValue ?? options.blockBytes
+            options.segmentBytes = report["segment_bytes"]?.integerValue ?? options.segmentBytes
+            options.partBytes = report["part_bytes"]?.integerValue ?? options.partBytes
+        }
+    }
+
+    /// - Throws: `EngineError` with code `.definition` if there is none.
+    public static func plan(in directory: String) throws -> Plan {
+        let path = "\(directory)/\(RunDirectory.workName)/\(RunDirectory.planName)"
+        let isDone = (try? FileSystem.local.status(of: "\(directory)/\(ResultFile.manifest)")) ?? nil != nil
+        guard let bytes = try? FileSystem.local.contents(of: path), let report = try? JSONValue(json: bytes) else {
+            throw EngineError(
+                .definition,
+                isDone
+                    ? "\(directory) holds a finished run: there are no tasks left"
+                    : "\(directory) has no tasks: prepare it with `run --prepare`")
+        }
+        guard report["tasks"] == .flag(true) else {
+            throw EngineError(
+                .definition, "\(directory) holds the unfinished run of one process; `run --resume` continues it")
+        }
+        return Plan(report: report)
+    }
+
+    // MARK: Tasks
+
+    /// Whether a task is done.
+    public func isDone(_ task: RunTask) throws -> Bool {
+        try setup.options.fileSystem.status(of: "\(setup.directory)/\(task.outputs[0])") != nil
+    }
+
+    /// Does a task whose inputs exist; nothing if it is done already.
+    ///
+    /// - Returns: the result of the run if this was its last task.
+    /// - Throws: `EngineError`; with code `.definition` if a task that this one needs is not done.
+    @discardableResult public func perform(_ task: RunTask) throws -> RunResult? {
+        let began = monotonicSeconds()
+        do {
+            let directory = try RunDirectory(
+                setup.directory, fileSystem: setup.options.fileSystem, isShared: true)
+            return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { site in
+                guard task.kind == .finish else {
+                    try TaskRunner(site: site).perform(task.kind)
+                    return nil
+                }
+                return try finish(site, in: directory, began)
+            }
+        } catch {
+            throw EngineError(any: error).located(in: setup.catalog)
+        }
+    }
+
+    private func finish(
+        _ site: TaskSite, in directory: borrowing RunDirectory, _ began: Double
+    ) throws -> RunResult {
+        // Two processes may do any other task at the same time.
+        let lock = try site.fileSystem.lock("\(site.run.work)/finish")
+        defer { extendLifetime(lock) }
+        let end = TaskFinish(site: site)
+        var findings = try end.findings()
+        let outputs = try end.join(in: directory.result.folder)
+        try findings.close(outputs)
+        let manifest = try Manifest.make(
+            identity: try setup.identity(), site.run, findings, outputs, seconds: monotonicSeconds() - began)
+        try directory.publish(manifest)
+        directory.clear(keepWork: setup.options.keepWork)
+        return RunResult(manifest: manifest, wasComplete: false)
+    }
+}

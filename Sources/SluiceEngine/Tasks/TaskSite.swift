@@ -1,0 +1,116 @@
+import SluiceCore
+import SluiceIO
+
+/// What every task of a run uses.
+final class TaskSite {
+    let run: RunContext
+    let list: TaskList
+    let files: TaskFiles
+    /// The work after that of the reading.
+    let later: [StageWork]
+    let pieces: [StageWork]
+    /// Names the plan in files of the dedupe.
+    private let plan: ContentHash
+
+    init(_ run: RunContext, _ pieces: [StageWork], plan: ContentHash) throws {
+        self.run = run
+        self.pieces = pieces
+        self.plan = plan
+        var later = pieces
+        _ = run.takeTransforms(&later)
+        self.later = later
+        list = TaskList(run, later: later)
+        files = TaskFiles(work: run.work, fileSystem: run.fileSystem)
+    }
+
+    var parts: InputParts { list.parts }
+    var fileSystem: FileSystem { run.fileSystem }
+
+    /// The transforms of the reading, with new workers.
+    func readingTransforms() -> TransformChain {
+        var all = pieces
+        return run.takeTransforms(&all)
+    }
+
+    /// The ordinals of a part's records.
+    func ordinals(of part: Int) -> Range<Ordinal> {
+        let files = parts.files[part]
+        return Ordinal(file: files.lowerBound, line: 0)..<Ordinal(file: files.upperBound, line: 0)
+    }
+
+    /// The stored bytes of a part.
+    func bytes(of part: Int) -> Int { parts.files[part].reduce(0) { $0 + Int(run.catalog.files[$1].size) } }
+
+    var shuffle: DedupeShuffle {
+        DedupeShuffle(
+            plan: plan, parts: parts.count, buckets: max(1, list.buckets),
+            memory: run.options.dedupeBytes ?? run.shares.dedupe, scratch: files.scratch("dedupe"),
+            fileSystem: fileSystem)
+    }
+
+    // MARK: Rounds
+
+    /// All rounds up to one, whose earlier surveys must have learned.
+    ///
+    /// - Returns: nil if the round has no work: a survey may leave none.
+    func round(_ number: Int) throws -> Rounds.Round? {
+        var rounds = Rounds(run, later)
+        while let round = rounds.next() {
+            if round.number == number { return round }
+            guard let last = round.last, case .survey(let survey) = last.body else { continue }
+            let files = RoundFiles(round.number, folder: run.work, fileSystem: fileSystem)
+            guard let learned = try files.outcome() else { throw TaskFiles.notDone(.learn(round: round.number)) }
+            try rounds.add(learned, of: survey, last.link)
+        }
+        return nil
+    }
+
+    /// The rows of some parts before a round, with their columns on disk.
+    func rows(of range: Range<Int>, before round: Int) throws -> RowRound.Rows {
+        let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: fileSystem)
+        let ledger = LedgerRuns(folder: run.work, shareBytes: run.shares.ledger, fileSystem: fileSystem)
+        for part in range {
+            let reading: PartReading = try files.result(of: .read(part: part))
+            for shard in reading.shards { store.add(store.next(of: part), rows: shard.rows, types: shard.types) }
+            ledger.adopt(reading.runs)
+        }
+        var live = LiveRows(rows: store.rows)
+        for outline in list.rounds where outline.number < round {
+            if outline.hasTransforms { try adopt(outline.number, store, &live, ledger) }
+            if outline.last == .selection { try adoptSelection(outline.number, range, store, &live, ledger) }
+        }
+        return RowRound.Rows(store: store, live: live, ledger: ledger)
+    }
+
+    /// Adopts what the transforms of a round did.
+    private func adopt(
+        _ round: Int, _ store: ColumnStore, _ live: inout LiveRows, _ ledger: LedgerRuns
+    ) throws {
+        let states = RoundFiles(round, folder: run.work, fileSystem: fileSystem)
+        for shard in store.shards {
+            // A round without work leaves no states.
+            guard let state = try states.state(of: shard.id) else { continue }
+            guard state.live.rows == shard.rows.count else { throw states.damaged(shard.id) }
+            live.keep(state.live, from: shard.rows.lowerBound)
+            store.add(state.types, to: shard.number, round: round)
+            ledger.adopt(state.runs)
+        }
+    }
+
+    private func adoptSelection(
+        _ number: Int, _ range: Range<Int>, _ store: ColumnStore, _ live: inout LiveRows, _ ledger: LedgerRuns
+    ) throws {
+        let tally: Tally = try files.result(of: .tally)
+        guard let round = try round(number), let last = round.last, case .selection(let selection) = last.body else {
+            throw TaskFiles.notDone(.select(round: number))
+        }
+        let writes = RowRound.writes(selection, last.link, run)
+        guard let known = try RowRound.selectionFile(number, run).read(rows: tally.allRows, writes: writes) else {
+            throw TaskFiles.notDone(.select(round: number))
+        }
+        let first = tally.rows(before: range.lowerBound)
+        live.keep(known.result.live.slice(first..<(first + store.rows)), from: 0)
+        store.adopt(writes, round: number)
+        ledger.adopt(known.runs)
+    }
+}
