@@ -122,10 +122,18 @@ public struct ByteReader {
         if chunk.isEmpty { throw Self.damaged("the bytes end within a value") }
     }
 
+    /// Whether bytes are left.
+    public mutating func hasMore() throws(StageError) -> Bool {
+        if at == chunk.count {
+            chunk = try more?() ?? []
+            at = 0
+        }
+        return at < chunk.count
+    }
+
     /// - Throws: `StageError` if bytes are left.
     public mutating func expectEnd() throws(StageError) {
-        let rest = at < chunk.count ? chunk.count - at : try more?().count ?? 0
-        if rest > 0 { throw Self.damaged("\(rest) bytes are left after the value") }
+        if try hasMore() { throw Self.damaged("bytes are left after the value") }
     }
 
     /// The error for bytes that no value has written.

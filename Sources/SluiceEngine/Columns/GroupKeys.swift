@@ -42,6 +42,12 @@ struct GroupKeys: Sendable {
             }
     }
 
+    /// Keys whose labels are known, for naming groups.
+    init(isAll: Bool, labels: GroupLabels?) {
+        source = isAll ? .all : labels == nil ? .integers("") : .labels("")
+        self.labels = labels ?? GroupLabels()
+    }
+
     /// Whether a pass over the rows has to find the labels first.
     var hasLabels: Bool {
         switch source {

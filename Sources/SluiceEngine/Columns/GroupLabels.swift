@@ -28,6 +28,13 @@ struct GroupLabels: Sendable {
     /// The memory, in bytes.
     var size: Int { bytes.count + ends.count * MemoryLayout<Int>.stride }
 
+    /// Calls `body` with each label.
+    func forEach(_ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+        try bytes.withUnsafeBytes { all in
+            for index in 0..<count { try body(UnsafeRawBufferPointer(rebasing: all[range(index)])) }
+        }
+    }
+
     func text(_ index: Int) -> String { String(decoding: bytes[range(index)], as: UTF8.self) }
 
     /// The index of a label; nil if it is not among them.
@@ -148,5 +155,20 @@ struct LabelCollector {
 extension GroupLabels {
     fileprivate func isLast(_ label: UnsafeRawBufferPointer) -> Bool {
         bytes.withUnsafeBytes { Self.order($0[range(count - 1)], label) == 0 }
+    }
+}
+
+extension GroupLabels: ByteCodable {
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(self.bytes)
+        bytes.write(ends)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        self.bytes = try bytes.read()
+        ends = try bytes.read()
+        guard zip([0] + ends, ends).allSatisfy({ $0 <= $1 }), ends.last ?? 0 == self.bytes.count else {
+            throw ByteReader.damaged("labels of groups end in another place than their bytes")
+        }
     }
 }

@@ -1,3 +1,5 @@
+import SluiceCore
+
 /// The groups of a selection: their keys, ascending, their numbers of rows and their weights.
 struct GroupTable: Sendable {
     /// Empty if all records form one group.
@@ -9,9 +11,54 @@ struct GroupTable: Sendable {
     /// One group of all records; no group if there are no records.
     init(all rows: Int) { sizes = rows > 0 ? [rows] : [] }
 
-    fileprivate init(keys: [Int64], sizes: [Int]) {
-        self.keys = keys
-        self.sizes = sizes
+    init(keys: [Int64], sizes: [Int], weights: [Int] = []) {
+        (self.keys, self.sizes, self.weights) = (keys, sizes, weights)
+    }
+
+    /// Some of the groups.
+    func slice(_ groups: Range<Int>) -> GroupTable {
+        GroupTable(
+            keys: keys.isEmpty ? [] : Array(keys[groups]), sizes: Array(sizes[groups]),
+            weights: weights.isEmpty ? [] : Array(weights[groups]))
+    }
+
+    /// The groups of both tables.
+    ///
+    /// - Returns: nil if the sum of weights of a group exceeds an `Int`.
+    func merged(with other: GroupTable) -> GroupTable? {
+        if keys.isEmpty, other.keys.isEmpty {
+            guard count > 0, other.count > 0 else { return count > 0 ? self : other }
+            guard let weights = Self.sum(weights, other.weights) else { return nil }
+            return GroupTable(keys: [], sizes: [sizes[0] + other.sizes[0]], weights: weights)
+        }
+        var result = GroupTable(keys: [], sizes: [])
+        result.keys.reserveCapacity(count + other.count)
+        result.sizes.reserveCapacity(count + other.count)
+        var (a, b) = (0, 0)
+        while a < count || b < other.count {
+            let first = a < count && (b == other.count || keys[a] <= other.keys[b])
+            let second = b < other.count && (a == count || other.keys[b] <= keys[a])
+            result.keys.append(first ? keys[a] : other.keys[b])
+            result.sizes.append((first ? sizes[a] : 0) + (second ? other.sizes[b] : 0))
+            if !(weights.isEmpty && other.weights.isEmpty) {
+                let (sum, overflows) = (first ? weights[a] : 0).addingReportingOverflow(second ? other.weights[b] : 0)
+                if overflows { return nil }
+                result.weights.append(sum)
+            }
+            a += first ? 1 : 0
+            b += second ? 1 : 0
+        }
+        return result
+    }
+
+    private static func sum(_ a: [Int], _ b: [Int]) -> [Int]? {
+        var result: [Int] = []
+        for (a, b) in zip(a, b) {
+            let (sum, overflows) = a.addingReportingOverflow(b)
+            if overflows { return nil }
+            result.append(sum)
+        }
+        return result
     }
 
     var count: Int { sizes.count }
@@ -103,5 +150,20 @@ struct GroupCounter {
             total += 1
         }
         return total
+    }
+}
+
+extension GroupTable: ByteCodable {
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(keys)
+        bytes.write(sizes)
+        bytes.write(weights)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        self.init(keys: try bytes.read(), sizes: try bytes.read(), weights: try bytes.read())
+        guard keys.isEmpty ? count <= 1 : keys.count == count, weights.isEmpty || weights.count == count else {
+            throw ByteReader.damaged("a table of groups has \(keys.count) keys and \(count) sizes")
+        }
     }
 }

@@ -47,6 +47,14 @@ struct SelectionColumns: Sendable {
         for column in values.indices { values[column] += other.values[column] }
     }
 
+    /// The kept rows of a range, counted from its start. The rows must be sorted.
+    func slice(_ range: Range<Int>) -> SelectionColumns {
+        let start = rows.place(of: range.lowerBound)
+        let end = rows.place(of: range.upperBound)
+        return SelectionColumns(
+            specs, rows: rows[start..<end].map { $0 - range.lowerBound }, values: values.map { Array($0[start..<end]) })
+    }
+
     mutating func removeAll() {
         rows.removeAll(keepingCapacity: true)
         for column in values.indices { values[column].removeAll(keepingCapacity: true) }
@@ -123,5 +131,22 @@ extension ColumnStore {
             _ = try writer.commit()
             add(types, to: shard.number, round: round)
         }
+    }
+}
+
+extension [Int] {
+    /// The place of the first number that is not below `number`; the array must be sorted.
+    fileprivate func place(of number: Int) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if self[middle] < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// The numbers of a range; the array must be sorted.
+    func slice(_ range: Range<Int>) -> ArraySlice<Int> {
+        self[place(of: range.lowerBound)..<place(of: range.upperBound)]
     }
 }

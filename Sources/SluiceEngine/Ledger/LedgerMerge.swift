@@ -15,17 +15,20 @@ final class LedgerMerge {
     /// The memory for reading a run: its buffer, and an unpacked block that ends with a complete line.
     static let bytesPerRun = 192 << 10
 
-    private let readers: [BytesColumnReader]
+    private let readers: [any LedgerSource]
     /// The current entry of each run.
     private var entries: [[UInt8]]
     /// A binary heap by ordinal.
     private var heap: [Head] = []
-    private var end = Ordinal(rawValue: .max)
 
-    init(_ runs: [String], fileSystem: FileSystem) throws {
+    convenience init(_ runs: [String], fileSystem: FileSystem) throws {
         let decompressor = FrameDecompressor()
-        readers = try runs.map { try BytesColumnReader($0, decompressor: decompressor, fileSystem: fileSystem) }
-        entries = Array(repeating: [], count: runs.count)
+        try self.init(runs.map { try BytesColumnReader($0, decompressor: decompressor, fileSystem: fileSystem) })
+    }
+
+    init(_ sources: [any LedgerSource]) throws {
+        readers = sources
+        entries = Array(repeating: [], count: sources.count)
         for run in readers.indices {
             guard let head = try pull(run) else { continue }
             heap.append(head)
@@ -33,18 +36,8 @@ final class LedgerMerge {
         }
     }
 
-    /// Restricts the merge to lines of a range of ordinals, such as those of a part of the input.
-    convenience init(_ runs: [String], in range: Range<Ordinal>, fileSystem: FileSystem) throws {
-        try self.init(runs, fileSystem: fileSystem)
-        while let next = nextOrdinal, next < range.lowerBound { try advance() }
-        end = range.upperBound
-    }
-
     /// The ordinal of the next line; nil at the end.
-    var nextOrdinal: Ordinal? {
-        guard let next = heap.first.map({ Ordinal(rawValue: $0.ordinal) }), next < end else { return nil }
-        return next
-    }
+    var nextOrdinal: Ordinal? { heap.first.map { Ordinal(rawValue: $0.ordinal) } }
 
     /// Appends the next line to `lines` and moves past it.
     func takeLine(into lines: inout [UInt8]) throws {
@@ -110,3 +103,11 @@ final class LedgerMerge {
         }
     }
 }
+
+/// Ledger lines, sorted by ordinal: entries of 8 bytes of ordinal, little-endian, and the line.
+protocol LedgerSource: AnyObject {
+    /// Passes the next entry to `body`; false at the end.
+    func next(_ body: (UnsafeRawBufferPointer) -> Void) throws(IOFailure) -> Bool
+}
+
+extension BytesColumnReader: LedgerSource {}

@@ -128,8 +128,8 @@ final class LedgerRuns: @unchecked Sendable {
     ///
     /// The runs are not changed: a run stopped before the end of the last pass needs them again.
     ///
-    /// - Parameter range: the ordinals of the lines that are wanted; nil for all.
-    func merged(in range: Range<Ordinal>? = nil, isStopped: () -> Bool = { false }) throws -> LedgerMerge {
+    /// - Parameter others: further sorted lines.
+    func merged(with others: [any LedgerSource] = [], isStopped: () -> Bool = { false }) throws -> LedgerMerge {
         try monitor.locked {
             try writeRun()
             bytes = []
@@ -144,8 +144,9 @@ final class LedgerRuns: @unchecked Sendable {
                 paths = Array(paths[take...]) + [path]
                 number += 1
             }
-            if let range { return try LedgerMerge(paths, in: range, fileSystem: fileSystem) }
-            return try LedgerMerge(paths, fileSystem: fileSystem)
+            let decompressor = FrameDecompressor()
+            return try LedgerMerge(
+                paths.map { try BytesColumnReader($0, decompressor: decompressor, fileSystem: fileSystem) } + others)
         }
     }
 

@@ -26,10 +26,14 @@ struct GroupCensus {
         var groups: Groups { Groups(sizes: table.sizes, weights: table.weights, key: key) }
     }
 
-    func take() throws -> Result {
+    /// - Parameter isPart: whether the rows are those of a part of the input, so that other parts may have labels.
+    func take(isPart: Bool = false) throws -> Result {
         var keys = GroupKeys(selection.grouping, in: store)
         let longest = try keys.source.column.map { try RowBatches(store, columns: [$0]).longest() } ?? 0
-        if keys.hasLabels { keys.adopt(try labels(keys, longest)) }
+        if keys.hasLabels {
+            keys.adopt(try labels(keys, longest))
+            if !isPart { try refuseUnknownField(keys, records: live.count) }
+        }
         var table = try count(keys, beside: keys.labels.size + longest)
         try weigh(&table, keys, longest)
         return Result(keys: keys, table: table, longest: longest)
@@ -58,13 +62,12 @@ struct GroupCensus {
                 if let label { try collector.add(label) }
             }
         }
-        let labels = try collector.labels()
-        if labels.count == 0, live.count > 0, case .field(let path) = keys.source { throw nothing(has: path) }
-        return labels
+        return try collector.labels()
     }
 
     /// A field that no record has is a mistyped one: all records would be one group.
-    private func nothing(has path: FieldPath) -> EngineError {
+    func refuseUnknownField(_ keys: GroupKeys, records: Int) throws(EngineError) {
+        guard keys.labels.count == 0, records > 0, case .field(let path) = keys.source else { return }
         let columns = store.types.keys.filter { !$0.isReserved }.map(\.name)
         let hint =
             if let near = Registry.nearest(to: path.description, in: fieldNames) {
@@ -74,9 +77,9 @@ struct GroupCensus {
             } else {
                 fieldNames.listed
             }
-        return EngineError(
+        throw EngineError(
             .data,
-            "it groups by the field `\(Printable.name(path.description))`, which none of the \(live.count) records that reach it has\(hint)"
+            "it groups by the field `\(Printable.name(path.description))`, which none of the \(records) records that reach it has\(hint)"
         )
     }
 

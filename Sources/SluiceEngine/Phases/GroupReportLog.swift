@@ -3,8 +3,14 @@ import SluiceIO
 
 /// Group reports in a compact form, so that those of a million groups are kept on disk and not in memory.
 struct GroupReportChunk: Sendable {
-    fileprivate(set) var bytes: [UInt8] = []
-    fileprivate(set) var count = 0
+    private(set) var bytes: [UInt8] = []
+    private(set) var count = 0
+
+    init() {}
+
+    init(bytes: [UInt8], count: Int) { (self.bytes, self.count) = (bytes, count) }
+
+    func makeReader() -> GroupReportReader { GroupReportReader(bytes) }
 
     mutating func append(_ report: GroupReport) {
         count += 1
@@ -51,11 +57,11 @@ struct GroupReportChunk: Sendable {
 }
 
 /// Reads the reports of a chunk. The engine wrote the bytes, and their checksum has been verified.
-private struct GroupReportReader {
-    let bytes: [UInt8]
+struct GroupReportReader {
+    private let bytes: [UInt8]
     private var at = 0
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    fileprivate init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// The next report; its key is in the table of groups.
     mutating func next() -> (size: Int, kept: Int, report: JSONValue)? {
@@ -147,6 +153,17 @@ final class GroupReportLog: @unchecked Sendable {
         sums.append(bytes.withUnsafeBytes { XXHash.hash128($0) })
         chunks.append(size..<(size + UInt64(bytes.count)))
         size += UInt64(bytes.count)
+    }
+
+    /// All reports in one piece.
+    func all() throws(IOFailure) -> GroupReportChunk {
+        var bytes: [UInt8] = []
+        for chunk in 0...chunks.count {
+            guard let more = self.bytes(of: chunk) else { break }
+            bytes += more
+        }
+        if let failure { throw failure }
+        return GroupReportChunk(bytes: bytes, count: count)
     }
 
     /// - Parameter key: the key of the group whose report was appended at an index.

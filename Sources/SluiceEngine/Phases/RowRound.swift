@@ -124,17 +124,13 @@ struct RowRound {
             rows.store.adopt(writes, round: round.number)
             return known.result
         }
-        let phase = SelectionPhase(
-            selection, context: { [run] in run.stage(link, memory: $0) }, store: rows.store, live: pass.remaining,
-            ledger: rows.ledger, encoder: run.encoder, folder: scratch, writes: writes, shares: run.shares,
-            beside: round.left, fileSystem: run.fileSystem, progress: run.progress)
-        phase.fieldNames = fieldNames
-        var held: PhaseLeases?
-        defer { held?.giveBack() }
-        let result = try phase.run(on: run.pool, isStopped: run.isStopped) { [run] part throws(EngineError) in
-            held?.giveBack()
-            held = try PhaseLeases([part], of: run.budget, for: link.label)
-        }
+        let memory = SelectionMemory(selection, link, run, beside: round.left)
+        defer { memory.giveBack() }
+        let result = try SelectionPhase(
+            memory: memory, run: run,
+            rows: Rows(store: rows.store, live: pass.remaining, ledger: rows.ledger), fieldNames: fieldNames,
+            writes: writes, folder: scratch
+        ).select()
         try rows.store.write(result.columns, round: round.number)
         try done.write(result, runs: rows.ledger.cut())
         return result

@@ -192,7 +192,7 @@ public struct Plan: Sendable {
             case .selection(let selection):
                 let held = MemoryShares.left(left)
                 let part = try shares.selection(
-                    name, SelectionPhase.bytes(of: selection, rows: 1, context), beside: held)
+                    name, SelectionMemory.bytes(of: selection, rows: 1, context), beside: held)
                 (workers, left) = ([], 0)
                 phases.append(
                     Phase(

@@ -78,7 +78,7 @@ package struct StageWork: Sendable {
             switch body {
             case .transform(let transform): .transform(transform.memory(context))
             case .survey(let survey): .survey(survey.memory(context))
-            case .selection(let selection): .selection(SelectionPhase.bytes(of: selection, rows: 1, context))
+            case .selection(let selection): .selection(SelectionMemory.bytes(of: selection, rows: 1, context))
             case .sequence: .transform(TransformMemory())
             }
         return MemoryShares.Need(stage: link.label, kind: kind, resident: body.residentBytes, longestRow: longestRow)

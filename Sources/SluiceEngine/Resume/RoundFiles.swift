@@ -7,14 +7,21 @@ import SluiceIO
 struct RoundFiles: Sendable {
     /// From 1.
     let number: Int
+    private let work: Work
     private let folder: String
     private let fileSystem: FileSystem
 
-    init(_ number: Int, folder: String, fileSystem: FileSystem) {
-        (self.number, self.folder, self.fileSystem) = (number, folder, fileSystem)
+    /// What a shard's state is the result of.
+    enum Work: String {
+        case transforms = "round"
+        case selection = "choice"
     }
 
-    private func path(_ shard: ColumnStore.ShardID) -> String { "\(folder)/round-\(number).\(shard.name)" }
+    init(_ number: Int, of work: Work = .transforms, folder: String, fileSystem: FileSystem) {
+        (self.number, self.work, self.folder, self.fileSystem) = (number, work, folder, fileSystem)
+    }
+
+    private func path(_ shard: ColumnStore.ShardID) -> String { "\(folder)/\(work.rawValue)-\(number).\(shard.name)" }
     private var outcomePath: String { "\(folder)/outcome-\(number)" }
 
     /// The state of a shard after the round's transforms; nil if they are not done.

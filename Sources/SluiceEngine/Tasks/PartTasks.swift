@@ -83,7 +83,7 @@ struct PartWriter {
             writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
         let pass = WritePass(
             input: input, store: rows.store, live: rows.live, keptEncoder: run.keptEncoder, encoder: run.encoder,
-            outputs: outputs, ledger: try rows.ledger.merged(in: site.ordinals(of: part), isStopped: run.isStopped),
+            outputs: outputs, ledger: try ledger(rows),
             pickColumns: run.picks.filter { rows.store.types[$0] != nil },
             checkpoints: Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0),
             base: Checkpoint(phase: .writing), resumes: false)
@@ -92,5 +92,14 @@ struct PartWriter {
         try outputs.finish()
         try site.files.publish(scratch, as: site.files.outputs(kind))
         try site.files.finish(kind, PartOutputs(outputs))
+    }
+
+    /// The lines of all records of the part that stages dropped.
+    private func ledger(_ rows: RowRound.Rows) throws -> LedgerMerge {
+        var lost: [any LedgerSource] = []
+        for outline in site.list.rounds where outline.last == .selection {
+            lost += try SelectionTasks(site, outline.number).lost(part)
+        }
+        return try rows.ledger.merged(with: lost, isStopped: run.isStopped)
     }
 }

@@ -42,8 +42,16 @@ public struct RunTask: Codable, Sendable, Hashable {
         case merge(round: Int, level: Int, index: Int)
         /// Lets the survey of a round learn from the summaries.
         case learn(round: Int)
-        /// Selects in all groups of a round.
-        case select(round: Int)
+        /// Counts the groups of a part's rows, for the selection of a round.
+        case count(round: Int, part: Int)
+        /// Says how many records each group keeps, and divides the groups among bundles.
+        case divide(round: Int)
+        /// Sorts the rows of a part by bundle.
+        case gather(round: Int, part: Int)
+        /// Chooses in the groups of a bundle.
+        case select(round: Int, bundle: Int)
+        /// Takes over what was decided about the rows of a part.
+        case settle(round: Int, part: Int)
         /// Writes the kept records and the ledger of a part.
         case write(part: Int)
         /// Joins the outputs of the parts, and publishes the result.
@@ -64,7 +72,11 @@ extension RunTask.Kind {
         case .observe(let round, _): "observe-\(round)"
         case .merge(let round, let level, _): "merge-\(round)-\(level)"
         case .learn(let round): "learn-\(round)"
-        case .select(let round): "select-\(round)"
+        case .count(let round, _): "count-\(round)"
+        case .divide(let round): "divide-\(round)"
+        case .gather(let round, _): "gather-\(round)"
+        case .select(let round, _): "select-\(round)"
+        case .settle(let round, _): "settle-\(round)"
         case .write: "write"
         case .finish: "finish"
         }
@@ -74,9 +86,10 @@ extension RunTask.Kind {
         switch self {
         case .hash(let number), .candidates(let number), .contents(let number), .duplicates(let number),
             .read(let number), .transform(_, let number), .observe(_, let number), .merge(_, _, let number),
+            .count(_, let number), .gather(_, let number), .select(_, let number), .settle(_, let number),
             .write(let number):
             "\(phase).\(number)"
-        case .tally, .learn, .select, .finish: phase
+        case .tally, .learn, .divide, .finish: phase
         }
     }
 }

@@ -33,14 +33,7 @@ struct TaskFinish {
         switch round.last?.body {
         case .survey?:
             result.learned = try RoundFiles(round.number, folder: run.work, fileSystem: site.fileSystem).outcome()
-        case .selection(let selection)?:
-            guard let link = round.last?.link else { break }
-            let reach: SelectionReach = try site.files.result(of: .select(round: round.number))
-            let tally: Tally = try site.files.result(of: .tally)
-            let writes = RowRound.writes(selection, link, run)
-            let file = RowRound.selectionFile(round.number, run)
-            result.selection = try file.read(rows: tally.allRows, writes: writes)?.result.findings(
-                before: reach.before)
+        case .selection?: result.selection = try SelectionTasks(site, round.number).findings()
         default: break
         }
         return result

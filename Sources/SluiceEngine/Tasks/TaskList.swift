@@ -9,6 +9,8 @@ struct TaskList {
     let rounds: [RoundOutline]
     /// The number of buckets of the dedupe; 0 without one.
     let buckets: Int
+    /// The number of bundles of a selection's groups.
+    let bundles: Int
     private let run: RunContext
 
     /// A round as far as it is known before anything is read.
@@ -21,6 +23,7 @@ struct TaskList {
         enum Last { case survey, selection }
     }
 
+    private static let mostBundles = 1024
     /// The most summaries that one task merges.
     static let fanIn = 32
 
@@ -30,6 +33,7 @@ struct TaskList {
         parts = InputParts(run.catalog, bytes: run.options.partBytes)
         rounds = Self.outline(later)
         buckets = run.definition.input.dedupe == nil ? 0 : Self.buckets(for: run.catalog.totalSize)
+        bundles = min(parts.count, Self.mostBundles)
         addDedupe()
         let duplicates = (0..<buckets).map { RunTask.Kind.duplicates(bucket: $0) }
         add(inParts({ .read(part: $0) }) { _ in duplicates })
@@ -92,10 +96,19 @@ struct TaskList {
         case .survey?:
             add(inParts({ .observe(round: number, part: $0) }) { transformed(number, $0) })
             add(.learn(round: number), after: addMerges(number))
-        case .selection?:
-            add(.select(round: number), after: (0..<parts.count).flatMap { transformed(number, $0) })
+        case .selection?: addSelection(number)
         case nil: break
         }
+    }
+
+    private mutating func addSelection(_ number: Int) {
+        add(inParts({ .count(round: number, part: $0) }) { transformed(number, $0) })
+        add(.divide(round: number), after: allParts { .count(round: number, part: $0) })
+        add(inParts({ .gather(round: number, part: $0) }) { _ in [.divide(round: number)] })
+        let gathered = allParts { .gather(round: number, part: $0) }
+        for bundle in 0..<bundles { add(.select(round: number, bundle: bundle), after: gathered) }
+        let selected = (0..<bundles).map { RunTask.Kind.select(round: number, bundle: $0) }
+        add(inParts({ .settle(round: number, part: $0) }) { _ in selected })
     }
 
     /// Merges summaries until few enough are left.
@@ -126,7 +139,7 @@ struct TaskList {
         let outline = rounds[round - 1]
         return switch outline.last {
         case .survey?: [.learn(round: round)] + transformed(round, part)
-        case .selection?: [.select(round: round)]
+        case .selection?: [.settle(round: round, part: part)]
         case nil: transformed(round, part)
         }
     }

@@ -112,7 +112,6 @@ struct Tally: ByteCodable, Sendable {
 
     /// The number of rows before those of a part.
     func rows(before part: Int) -> Int { rows[..<part].reduce(0, +) }
-    var allRows: Int { rows.reduce(0, +) }
 
     func write(to bytes: inout ByteWriter) {
         bytes.write(rows)
@@ -144,11 +143,17 @@ struct PartRound: ByteCodable, Sendable {
     }
 }
 
-/// How many records reached a selection.
+/// How many records of a part reached a selection, and how many it kept.
 struct SelectionReach: ByteCodable, Sendable {
     let before: Int
+    let after: Int
 
-    init(before: Int) { self.before = before }
-    func write(to bytes: inout ByteWriter) { bytes.write(before) }
-    init(from bytes: inout ByteReader) throws(StageError) { before = try bytes.read() }
+    init(before: Int, after: Int) { (self.before, self.after) = (before, after) }
+
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(before)
+        bytes.write(after)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) { (before, after) = (try bytes.read(), try bytes.read()) }
 }

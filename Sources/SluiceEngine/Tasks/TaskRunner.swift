@@ -23,7 +23,11 @@ struct TaskRunner {
         case .observe(let round, let part): try observe(round, part)
         case .merge(let round, _, _): try merge(kind, round)
         case .learn(let round): try learn(round)
-        case .select(let round): try select(round)
+        case .count(let round, let part): try SelectionTasks(site, round).count(part)
+        case .divide(let round): try SelectionTasks(site, round).divide()
+        case .gather(let round, let part): try SelectionTasks(site, round).gather(part)
+        case .select(let round, let bundle): try SelectionTasks(site, round).select(bundle)
+        case .settle(let round, let part): try SelectionTasks(site, round).settle(part)
         case .write(let part): try PartWriter(site: site, part: part).write()
         case .finish: throw EngineError(.fault, "`finish` is done by the run")
         }
@@ -199,18 +203,7 @@ struct TaskRunner {
         try use.use(total ?? survey.makeSummary(), survey, run.stage(link, memory: share.bytes))
     }
 
-    private func select(_ number: Int) throws {
-        let kind = RunTask.Kind.select(round: number)
-        guard let work = try work(number, 0..<site.parts.count, name: kind.id, observes: false),
-            let last = work.round.last, case .selection(let selection) = last.body
-        else { throw Self.otherWork(number) }
-        let tally: Tally = try files.result(of: .tally)
-        let before = work.pass.remaining.count
-        _ = try work.select(selection, last.link, fieldNames: tally.fieldNames, scratch: files.scratch(kind.id))
-        try files.finish(kind, SelectionReach(before: before))
-    }
-
-    private static func otherWork(_ round: Int) -> EngineError {
+    static func otherWork(_ round: Int) -> EngineError {
         EngineError(
             .definition,
             "round \(round) has other work than the plan says: a survey led to a further survey or selection, which tasks can't follow; use `run`"

@@ -10,7 +10,7 @@ final class TaskSite {
     let later: [StageWork]
     let pieces: [StageWork]
     /// Names the plan in files of the dedupe.
-    private let plan: ContentHash
+    let plan: ContentHash
 
     init(_ run: RunContext, _ pieces: [StageWork], plan: ContentHash) throws {
         self.run = run
@@ -66,7 +66,10 @@ final class TaskSite {
     }
 
     /// The rows of some parts before a round, with their columns on disk.
-    func rows(of range: Range<Int>, before round: Int) throws -> RowRound.Rows {
+    ///
+    /// - Parameter isTransformed: whether the round's transforms have been done.
+    func rows(of range: Range<Int>, before round: Int, transformed isTransformed: Bool = false) throws -> RowRound.Rows
+    {
         let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: fileSystem)
         let ledger = LedgerRuns(folder: run.work, shareBytes: run.shares.ledger, fileSystem: fileSystem)
         for part in range {
@@ -75,18 +78,20 @@ final class TaskSite {
             ledger.adopt(reading.runs)
         }
         var live = LiveRows(rows: store.rows)
-        for outline in list.rounds where outline.number < round {
-            if outline.hasTransforms { try adopt(outline.number, store, &live, ledger) }
-            if outline.last == .selection { try adoptSelection(outline.number, range, store, &live, ledger) }
+        for outline in list.rounds where outline.number < round || isTransformed && outline.number == round {
+            if outline.hasTransforms { try adopt(outline.number, .transforms, store, &live, ledger) }
+            if outline.last == .selection, outline.number < round {
+                try adopt(outline.number, .selection, store, &live, ledger)
+            }
         }
         return RowRound.Rows(store: store, live: live, ledger: ledger)
     }
 
-    /// Adopts what the transforms of a round did.
+    /// Adopts what the transforms of a round did, or its selection.
     private func adopt(
-        _ round: Int, _ store: ColumnStore, _ live: inout LiveRows, _ ledger: LedgerRuns
+        _ round: Int, _ work: RoundFiles.Work, _ store: ColumnStore, _ live: inout LiveRows, _ ledger: LedgerRuns
     ) throws {
-        let states = RoundFiles(round, folder: run.work, fileSystem: fileSystem)
+        let states = RoundFiles(round, of: work, folder: run.work, fileSystem: fileSystem)
         for shard in store.shards {
             // A round without work leaves no states.
             guard let state = try states.state(of: shard.id) else { continue }
@@ -95,22 +100,5 @@ final class TaskSite {
             store.add(state.types, to: shard.number, round: round)
             ledger.adopt(state.runs)
         }
-    }
-
-    private func adoptSelection(
-        _ number: Int, _ range: Range<Int>, _ store: ColumnStore, _ live: inout LiveRows, _ ledger: LedgerRuns
-    ) throws {
-        let tally: Tally = try files.result(of: .tally)
-        guard let round = try round(number), let last = round.last, case .selection(let selection) = last.body else {
-            throw TaskFiles.notDone(.select(round: number))
-        }
-        let writes = RowRound.writes(selection, last.link, run)
-        guard let known = try RowRound.selectionFile(number, run).read(rows: tally.allRows, writes: writes) else {
-            throw TaskFiles.notDone(.select(round: number))
-        }
-        let first = tally.rows(before: range.lowerBound)
-        live.keep(known.result.live.slice(first..<(first + store.rows)), from: 0)
-        store.adopt(writes, round: number)
-        ledger.adopt(known.runs)
     }
 }

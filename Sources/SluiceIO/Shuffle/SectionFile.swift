@@ -1,7 +1,7 @@
-import SluiceCore
+package import SluiceCore
 
 /// What a file of sections is. A reader refuses a file with another label: one of another kind, plan or place.
-struct SectionLabel: Equatable {
+package struct SectionLabel: Equatable {
     /// Eight characters: the kind of the file and its version.
     var kind: StaticString
     /// The digest of all that decides the file's content.
@@ -19,7 +19,11 @@ struct SectionLabel: Equatable {
         return bytes
     }
 
-    static func == (a: SectionLabel, b: SectionLabel) -> Bool { a.bytes == b.bytes }
+    package init(kind: StaticString, plan: ContentHash, number: Int, sections: Int) {
+        (self.kind, self.plan, self.number, self.sections) = (kind, plan, number, sections)
+    }
+
+    package static func == (a: SectionLabel, b: SectionLabel) -> Bool { a.bytes == b.bytes }
 }
 
 /// The layout of a file of sections: label, sections, a table with an entry for each, `WorkFooter`.
@@ -85,7 +89,7 @@ private struct SectionEntry {
 /// Writes a file of sections. `finish()` gives the complete file its name.
 ///
 /// Memory: a piece, and 24 bytes for each section.
-struct SectionFileWriter: ~Copyable, WorkOutput {
+package struct SectionFileWriter: ~Copyable, WorkOutput {
     private let file: AtomicFile
     private let label: SectionLabel
     private let labelHash: UInt64
@@ -98,7 +102,7 @@ struct SectionFileWriter: ~Copyable, WorkOutput {
     private var entries: [SectionEntry] = []
     private(set) var total: UInt64 = 0
 
-    init(_ path: String, _ label: SectionLabel, fileSystem: FileSystem) throws(IOFailure) {
+    package init(_ path: String, _ label: SectionLabel, fileSystem: FileSystem) throws(IOFailure) {
         self.label = label
         let bytes = label.bytes
         labelHash = bytes.withUnsafeBytes { XXHash.hash64($0) }
@@ -110,7 +114,7 @@ struct SectionFileWriter: ~Copyable, WorkOutput {
     /// The section that is being written.
     var section: Int { entries.count }
 
-    mutating func append(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
+    package mutating func append(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
         var rest = bytes
         while !rest.isEmpty {
             let part = UnsafeRawBufferPointer(rebasing: rest.prefix(SectionLayout.contentBytes - used))
@@ -137,7 +141,7 @@ struct SectionFileWriter: ~Copyable, WorkOutput {
     }
 
     /// Ends sections until this one is being written.
-    mutating func begin(section: Int) throws(IOFailure) {
+    package mutating func begin(section: Int) throws(IOFailure) {
         while entries.count < section {
             try endPiece()
             entries.append(SectionEntry(start: start, end: offset, count: count))
@@ -147,7 +151,7 @@ struct SectionFileWriter: ~Copyable, WorkOutput {
     }
 
     /// Ends all sections.
-    consuming func finish() throws(IOFailure) {
+    package consuming func finish() throws(IOFailure) {
         try begin(section: label.sections)
         for entry in entries {
             try entry.write(to: file, at: offset, labelHash)
@@ -162,7 +166,7 @@ struct SectionFileWriter: ~Copyable, WorkOutput {
 /// Reads one section of a file; verifies each piece before it returns any byte of it.
 ///
 /// Memory: a piece, or a smaller section. Opening reads 104 bytes.
-final class SectionReader: WorkInput {
+package final class SectionReader: WorkInput {
     private let file: OpenFile
     private let labelHash: UInt64
     /// The number of items in the section.
@@ -175,10 +179,10 @@ final class SectionReader: WorkInput {
     private var offset: UInt64
     private let sectionEnd: UInt64
     /// Bytes of items still to be read.
-    private(set) var remaining: UInt64
+    package private(set) var remaining: UInt64
     var path: String { file.path }
 
-    init(_ path: String, _ label: SectionLabel, section: Int, fileSystem: FileSystem) throws(IOFailure) {
+    package init(_ path: String, _ label: SectionLabel, section: Int, fileSystem: FileSystem) throws(IOFailure) {
         file = try fileSystem.openForReading(path)
         let table = try Self.table(file, label)
         labelHash = table.labelHash
@@ -232,7 +236,7 @@ final class SectionReader: WorkInput {
 
     func isAtEnd() throws(IOFailure) -> Bool { remaining == 0 }
 
-    func next(_ count: Int) throws(IOFailure) -> UnsafeRawBufferPointer {
+    package func next(_ count: Int) throws(IOFailure) -> UnsafeRawBufferPointer {
         guard UInt64(count) <= remaining else { throw WorkFooter.broken(path, offset, "it ends inside an item") }
         while end - start < count { try readPiece() }
         defer {
