@@ -95,6 +95,7 @@ extension [RunTask] {
             let report: JSONValue = [
                 "task": .text(task.id), "phase": .text(task.phase), "reads": .list(task.inputs.map { .text($0) }),
                 "writes": .list(task.outputs.map { .text($0) }), "memory": .integer(task.memory),
+                "leases": .object(task.leases.map { .init($0.name, .integer($0.bytes)) }),
                 "threads": .integer(task.threads), "bytes": .integer(task.bytes),
             ]
             return report.json

@@ -13,12 +13,23 @@ public struct RunTask: Codable, Sendable, Hashable {
     public let inputs: [String]
     /// The files that say that it is done, relative to the run directory.
     public let outputs: [String]
-    /// The memory that it may take, in bytes.
-    public let memory: Int
+    /// What it takes of the budget of its process, before it reads anything.
+    public let leases: [Lease]
     /// Threads that it can use.
     public let threads: Int
     /// The stored bytes of input that it reads; an estimate of its cost.
     public let bytes: Int
+
+    /// A part of the budget.
+    public struct Lease: Codable, Sendable, Hashable {
+        /// What it is for.
+        public let name: String
+        /// Its size in bytes.
+        public let bytes: Int
+    }
+
+    /// The memory that it takes, in bytes.
+    public var memory: Int { leases.reduce(0) { $0 + $1.bytes } }
 
     /// What a task does.
     package enum Kind: Codable, Sendable, Hashable {

@@ -23,7 +23,7 @@ struct TaskList {
         enum Last { case survey, selection }
     }
 
-    private static let mostBundles = 1024
+    private static let mostBundles = 256
     /// The most summaries that one task merges.
     static let fanIn = 32
 
@@ -173,7 +173,27 @@ struct TaskList {
             RunTask(
                 id: kind.id, phase: kind.phase, kind: kind,
                 inputs: files.map(\.name) + after.map { TaskFiles.mark(of: $0) }, outputs: outputs,
-                memory: run.definition.memory, threads: run.options.threads,
+                leases: leases(of: kind), threads: run.options.threads,
                 bytes: Int(files.reduce(0) { $0 + $1.size })))
+    }
+
+    // MARK: Memory
+
+    /// What a task takes of the budget. How much work over columns takes is known once the columns are: it may take all
+    /// that is left.
+    private func leases(of kind: RunTask.Kind) -> [RunTask.Lease] {
+        let shares = run.shares
+        let parts: [MemoryShares.Part]
+        switch kind {
+        case .hash, .candidates, .duplicates: parts = shares.spilling
+        case .contents: parts = shares.comparing
+        case .read: parts = shares.reading(hasTable: false)
+        case .write: parts = shares.writing
+        case .tally, .settle, .finish: parts = []
+        case .transform, .observe, .merge, .learn, .count, .divide, .gather, .select:
+            let held = shares.always.reduce(0) { $0 + $1.bytes }
+            parts = [MemoryShares.Part(name: "rows or groups in work", bytes: max(0, shares.total - held))]
+        }
+        return (shares.always + parts).filter { $0.bytes > 0 }.map { RunTask.Lease(name: $0.name, bytes: $0.bytes) }
     }
 }
