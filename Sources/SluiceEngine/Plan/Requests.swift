@@ -9,8 +9,11 @@ package struct Requests: Sendable {
     private var inFlight = 0
     /// What a record takes in a block beside its own bytes.
     private(set) var perRecord = 0
-    /// The answers for which the index of the log has room; 0 as long as their number is not known.
-    package var answers = 0
+    /// The answers for which the index of the log has room. Counted when the pass begins.
+    package var answers = Self.fewestAnswers
+
+    /// What a plan reserves, as it does not know how many there are: 64,000 take 0.7 MiB.
+    private static let fewestAnswers = 64_000
 
     package init() {}
 
@@ -37,15 +40,12 @@ package struct Requests: Sendable {
     /// What the questions and answers of a block take: half of what the block takes, but at least those of one record.
     var perBlock: Int { perRecord > 0 ? max(MemoryShares.perBlock / 2, perRecord) : 0 }
 
-    /// The index of a log: room for 64,000 answers at least.
-    private var index: Int { width > 0 ? AnswerLog.indexBytes(max(answers, 64_000)) : 0 }
-
     /// The memory of the requests, the index, and the questions and answers of four blocks.
     var parts: [MemoryShares.Part] {
         guard width > 0 else { return [] }
         return [
             MemoryShares.Part(name: "\(MemoryShares.count(width, "request")) in flight", bytes: inFlight),
-            MemoryShares.Part(name: "the index of the answer log", bytes: index),
+            MemoryShares.Part(name: "the index of the answer log", bytes: AnswerLog.indexBytes(answers)),
         ] + parts(of: 4)
     }
 

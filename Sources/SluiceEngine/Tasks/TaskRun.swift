@@ -55,7 +55,8 @@ public struct TaskRun {
             defer { leases.giveBack() }
             let context = RunContext(
                 definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
-                RunContext.Resources(progress: progress, shares: shares, budget: budget, pool: pool), work: work)
+                RunContext.Resources(
+                    progress: progress, shares: shares, budget: budget, pool: pool, isShared: true), work: work)
             return try body(try TaskSite(context, pieces, plan: plan()))
         }
 

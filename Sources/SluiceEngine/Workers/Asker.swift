@@ -14,6 +14,9 @@ final class Inquiry: @unchecked Sendable {
         var bytes: [UInt8]
     }
 
+    let stage: String
+    /// The number of questions.
+    fileprivate(set) var questions = 0
     fileprivate(set) var answers: [[UInt8]?]
     /// What the log has no answer to.
     fileprivate(set) var missing: [Question] = []
@@ -21,7 +24,10 @@ final class Inquiry: @unchecked Sendable {
     fileprivate var open = 0
     fileprivate var end: (Result<Void, any Error>) -> Void = { _ in }
 
-    init(records: Int) { answers = Array(repeating: nil, count: records) }
+    init(of stage: String, records: Int) {
+        self.stage = stage
+        answers = Array(repeating: nil, count: records)
+    }
 }
 
 /// What was asked in a pass.
@@ -30,6 +36,11 @@ struct AskingCounts: Sendable, Equatable {
     var questions = 0
     /// Questions that were answered from outside.
     var asked = 0
+
+    mutating func add(_ other: AskingCounts) {
+        questions += other.questions
+        asked += other.asked
+    }
 }
 
 /// An asking step of a pass, for any type of transform.
@@ -61,7 +72,7 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
     let threads: LightThreads
     private let asking: T
     private let context: StageContext
-    private let log: AnswerLog
+    private let log: AnswerBook
     private let keys: AnswerKeys
     private let longest: Int
     private let declaration: StageDeclaration
@@ -75,7 +86,7 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
     private var isAppending = false
     private var counted = AskingCounts()
 
-    init(_ asking: T, _ declaration: StageDeclaration, _ keys: AnswerKeys, _ log: AnswerLog, _ context: StageContext) {
+    init(_ asking: T, _ declaration: StageDeclaration, _ keys: AnswerKeys, _ log: AnswerBook, _ context: StageContext) {
         let memory = asking.memory(context)
         let threads = LightThreads(width: asking.requests, stackBytes: memory.stack)
         let context = context.stopping { threads.isAbandoned }
@@ -100,26 +111,25 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
     // MARK: Workers of the pool
 
     func inquire(_ block: inout Block) throws(EngineError) -> Inquiry {
-        let inquiry = Inquiry(records: block.count)
+        let inquiry = Inquiry(of: context.name, records: block.count)
         block.begin(declaration)
         defer { block.end() }
-        var questions = 0
         for record in 0..<block.count where block.isLive(record) {
             let question: [UInt8]?
             do throws(StageError) { question = try asking.question(record, of: block) } catch {
                 throw EngineError(error, stage: context.name)
             }
             guard let question else { continue }
-            questions += 1
+            inquiry.questions += 1
             let key = keys.key(of: question)
-            if let answer = try find(key) {
+            if let answer = try log.find(key) {
                 inquiry.answers[record] = answer
             } else {
                 inquiry.missing.append(
                     Inquiry.Question(record: record, key: key, ordinal: block.ordinals[record], bytes: question))
             }
         }
-        monitor.locked { counted.questions += questions }
+        monitor.locked { counted.questions += inquiry.questions }
         return inquiry
     }
 
@@ -143,10 +153,6 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    private func find(_ key: ContentHash) throws(EngineError) -> [UInt8]? {
-        do throws(IOFailure) { return try log.find(key) } catch { throw EngineError(error) }
-    }
-
     // MARK: Light threads
 
     /// Gets the answer to one question, unless another thread is asking it.
@@ -160,7 +166,7 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
         if isAsked || threads.isAbandoned { return }
         do {
             // Since the block was looked up, another one may have asked the same.
-            if let answer = try find(question.key) {
+            if let answer = try log.find(question.key) {
                 settle([(question.key, answer)])
             } else {
                 try append(question.key, try ask(question))

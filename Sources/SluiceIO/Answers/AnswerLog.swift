@@ -57,6 +57,7 @@ package final class AnswerLog: @unchecked Sendable {
         index = Mutex(AnswerIndex(capacity: capacity))
         try locked { () throws(IOFailure) in try begin() }
         try fileSystem.flushFolder(folder)
+        try fileSystem.flushFolder(Path.folder(of: folder))
         // What the mark covers does not change, so others may append meanwhile.
         mark = try Self.mark(of: file)
         try read(upTo: mark.length, isStopped)
