@@ -58,7 +58,7 @@ enum Manifest {
             workIdentity(identity, setup.catalog, setup.options).entries + [
                 .init("tasks", .flag(true)), .init("memory", .integer(setup.definition.memory)),
                 .init("folder", .text(absolutePath(setup.definition.input.folder))),
-            ])
+            ] + (setup.definition.answers.map { [.init("answers", .text($0))] } ?? []))
     }
 
     static func workDifferences(_ work: JSONValue, _ plan: JSONValue) -> [String] {
