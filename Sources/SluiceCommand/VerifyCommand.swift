@@ -50,6 +50,19 @@ struct VerifyCommand: ParsableCommand {
             indent: 2, hanging: 4)
     }
 
+    /// The answer log of the run, from which the repeated one answers.
+    private func answers(_ reader: RunReader) throws -> [Override] {
+        guard let log = reader.manifest["timing"]?["answer_log"]?.textValue else { return [] }
+        let own = "\(directory)/\(AnswerBook.folderName)"
+        func exists(_ folder: String) -> Bool {
+            (try? FileSystem.local.status(of: "\(folder)/\(AnswerLog.fileName)")) ?? nil != nil
+        }
+        guard let folder = [log, own].first(where: exists) else {
+            throw CommandFailure.data("\(log): the answers of the run are gone; repeated, it would ask again")
+        }
+        return [Override(["answers"], folder, spelling: "answers")]
+    }
+
     /// Runs the manifest's definition again and returns the differences.
     private func repeated(_ reader: RunReader) throws -> [String] {
         let manifest = reader.manifest
@@ -68,6 +81,7 @@ struct VerifyCommand: ParsableCommand {
         }
         let target = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { try? FileSystem.local.removeTree(target) }
+        let answers = try answers(reader)
         let definition: Definition
         do throws(DefinitionErrors) {
             definition = try DefinitionFile.parse(
@@ -78,7 +92,7 @@ struct VerifyCommand: ParsableCommand {
                     Override(
                         ["memory"], String(timing?["memory_budget"]?.integerValue ?? Definition.defaultMemory),
                         spelling: "memory"),
-                ])
+                ] + answers)
         } catch {
             throw CommandFailure.usage("the run's definition can no longer be read: \(error)")
         }

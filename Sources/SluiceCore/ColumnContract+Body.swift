@@ -96,7 +96,7 @@ extension StageBody {
         switch self {
         case .selection(let selection): [selection]
         case .sequence(let bodies): bodies.flatMap(\.selections)
-        case .transform, .survey: []
+        case .transform, .asking, .survey: []
         }
     }
 
@@ -105,7 +105,7 @@ extension StageBody {
         switch self {
         case .selection: true
         case .sequence(let bodies): bodies.allSatisfy(\.isSelectionAlone) && !bodies.isEmpty
-        case .transform, .survey: false
+        case .transform, .asking, .survey: false
         }
     }
 }

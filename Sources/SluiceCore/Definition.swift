@@ -7,18 +7,22 @@ public struct Definition: Sendable, Hashable {
     public var input: InputSpec
     public var stages: [StageSpec]
     public var output: OutputSpec
+    /// The folder of the answer log of stages that ask; nil for one in the output directory. Runs may share a folder, also
+    /// at the same time: then no question is asked twice.
+    public var answers: String?
 
     public static let defaultMemory = 512 << 20
 
     public init(
         seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, stages: [StageSpec] = [],
-        output: OutputSpec
+        output: OutputSpec, answers: String? = nil
     ) {
         self.seed = seed
         self.memory = memory
         self.input = input
         self.stages = stages
         self.output = output
+        self.answers = answers
     }
 }
 

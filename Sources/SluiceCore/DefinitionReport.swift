@@ -1,14 +1,16 @@
 extension Definition {
     /// The definition as JSON, in a fixed order and with all defaults written out.
     public var report: JSONValue {
-        .object([
-            .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("memory", .integer(memory)),
-            .init("input", input.report), .init("stages", .list(stages.map(\.report))), .init("output", output.report),
-        ])
+        .object(
+            [
+                .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)),
+                .init("memory", .integer(memory)), .init("input", input.report),
+                .init("stages", .list(stages.map(\.report))), .init("output", output.report),
+            ] + (answers.map { [.init("answers", .text($0))] } ?? []))
     }
 
-    /// The part of `report` that determines the bytes of the output: everything except `memory` and the output
-    /// directory.
+    /// The part of `report` that determines the bytes of the output: everything except `memory`, the output directory
+    /// and the folder of answers.
     public var decidingReport: JSONValue {
         .object([
             .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("input", input.report),
@@ -87,7 +89,7 @@ extension DedupeSpec {
 }
 
 extension StageSpec {
-    var report: JSONValue {
+    package var report: JSONValue {
         .object([
             .init(name, .object(options.names.map { .init($0, options[$0]?.report ?? .null) }))
         ])

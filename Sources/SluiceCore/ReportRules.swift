@@ -1,7 +1,7 @@
 /// The rules for the report of a stage, shared by the engine and the contract kit.
 package enum ReportRules {
     /// The keys of every stage in `run.json`; those of its report stand beside them.
-    private static let reserved = ["stage", "in", "dropped", "out"]
+    private static let reserved = ["stage", "in", "dropped", "out", "questions"]
 
     /// What is wrong with the reports of a stage's surveys and selections, which become one object in `run.json`; nil
     /// if nothing is.

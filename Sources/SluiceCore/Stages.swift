@@ -50,6 +50,10 @@ extension Stage where Self: WorkerTransform {
     public func body(_ context: StageContext) throws(StageError) -> StageBody { .transform(self) }
 }
 
+extension Stage where Self: AskingWorkerTransform {
+    public func body(_ context: StageContext) throws(StageError) -> StageBody { .asking(self) }
+}
+
 extension Stage where Self: Survey {
     public func body(_ context: StageContext) throws(StageError) -> StageBody { .survey(self) }
 }
@@ -61,6 +65,7 @@ extension Stage where Self: Selection {
 /// The work of a stage, weakest kind first.
 public indirect enum StageBody: Sendable {
     case transform(any WorkerTransform)
+    case asking(any AskingWorkerTransform)
     case survey(any Survey)
     case selection(any Selection)
     /// Bodies that run one after the other.
@@ -97,6 +102,13 @@ public struct StageContext: Sendable {
     /// Whether the run is stopping. Work that takes longer than a fraction of a second should check this from time to
     /// time and return early; its result is then discarded.
     public var isStopped: Bool { stops() }
+
+    /// The same context, which also stops where `isStopped` says so.
+    package func stopping(_ isStopped: @escaping @Sendable () -> Bool) -> StageContext {
+        StageContext(
+            name: name, seed: seed, memory: memory, parallel: parallel, columns: columns,
+            isStopped: { [stops] in stops() || isStopped() })
+    }
 
     /// The type of a column that an earlier stage writes; nil if there is none.
     public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }

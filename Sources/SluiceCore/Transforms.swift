@@ -72,6 +72,7 @@ extension StageBody {
     public var residentBytes: Int {
         switch self {
         case .transform(let transform): transform.residentBytes
+        case .asking(let asking): asking.residentBytes
         case .survey(let survey): survey.residentBytes
         case .selection(let selection): selection.residentBytes
         case .sequence(let bodies): bodies.reduce(0) { $0 + $1.residentBytes }

@@ -83,7 +83,7 @@ struct DefinitionReader {
 
     // MARK: The definition
 
-    static let keys = ["sluice", "seed", "memory", "input", "stages", "output"]
+    static let keys = ["sluice", "seed", "memory", "input", "stages", "output", "answers"]
     static let dedupeKeys = ["on", "verify"]
     static let inputKeys = ["files", "dedupe", "malformed", "max_malformed", "max_record"]
     static let outputKeys = ["directory", "record", "annotate", "compression", "level", "fail_if_empty"]
@@ -112,6 +112,11 @@ struct DefinitionReader {
             broken.insert(.directory)
         }
 
+        if let entry = given(top["answers"]), let folder = text(entry, "answers") {
+            places[.answers] = entry.value.place
+            definition.answers = resolved(folder, at: entry.value.place)
+        }
+
         let rules = DefinitionRules(definition, registry: registry, broken: broken)
         for finding in rules.findings { report(finding.message, at: place(of: finding.part, root)) }
         return rules.definition
@@ -125,27 +130,6 @@ struct DefinitionReader {
         case .dedupeField: return places[.dedupe] ?? root.place
         default: return root.place
         }
-    }
-
-    private mutating func readVersion(_ entry: YAMLNode.Entry?, _ root: YAMLNode) {
-        guard let entry else {
-            report("`sluice: 1` is missing; it is the version of the definition", at: root.place)
-            return
-        }
-        if entry.value.text != "1" {
-            report(
-                "version \(entry.value.found) is not supported; this program reads `sluice: 1`", at: entry.value.place)
-        }
-    }
-
-    private mutating func seed(_ entry: YAMLNode.Entry) -> UInt64? {
-        if case .scalar(let text, quoted: false) = entry.value.value, text.utf8.allSatisfy({ (48...57).contains($0) }),
-            let seed = UInt64(text)
-        {
-            return seed
-        }
-        report("`seed` must be a whole number from 0 to \(UInt64.max), not \(entry.value.found)", at: entry.value.place)
-        return nil
     }
 
     private mutating func readInput(_ entry: YAMLNode.Entry, _ input: inout InputSpec) {

@@ -76,6 +76,27 @@ extension DefinitionReader {
         return areTexts ? nodes : nil
     }
 
+    mutating func readVersion(_ entry: YAMLNode.Entry?, _ root: YAMLNode) {
+        guard let entry else {
+            report("`sluice: 1` is missing; it is the version of the definition", at: root.place)
+            return
+        }
+        if entry.value.text != "1" {
+            report(
+                "version \(entry.value.found) is not supported; this program reads `sluice: 1`", at: entry.value.place)
+        }
+    }
+
+    mutating func seed(_ entry: YAMLNode.Entry) -> UInt64? {
+        if case .scalar(let text, quoted: false) = entry.value.value, text.utf8.allSatisfy({ (48...57).contains($0) }),
+            let seed = UInt64(text)
+        {
+            return seed
+        }
+        report("`seed` must be a whole number from 0 to \(UInt64.max), not \(entry.value.found)", at: entry.value.place)
+        return nil
+    }
+
     mutating func size(_ entry: YAMLNode.Entry, _ name: String) -> Int? {
         if let text = entry.value.text, let bytes = MemorySize.parse(text) { return bytes }
         let hint = entry.value.text.flatMap { MemorySize.hint(for: $0) }.map { "; \($0)" } ?? ""

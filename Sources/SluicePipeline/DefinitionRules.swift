@@ -15,6 +15,7 @@ enum DefinitionPart: Hashable {
     case record
     case annotation(Int)
     case level
+    case answers
 }
 
 /// The rules for the values of a definition, whether it comes from YAML or from Swift.
@@ -107,6 +108,9 @@ struct DefinitionRules {
         }
         if output.directory.contains("\0") {
             report(.directory, "`output.directory` contains a NUL character, which no folder name can have")
+        }
+        if let answers = definition.answers, ["", "-"].contains(answers) || answers.contains("\0") {
+            report(.answers, "`answers` must be the name of a folder; leave it out for one in the output directory")
         }
         if !Self.levels.contains(output.level) {
             report(

@@ -21,16 +21,19 @@ public struct Pipeline: Sendable {
     public var memory: Int
     public var input: InputSpec
     public var output: OutputSpec
+    /// The folder of the answer log; see `Definition.answers`.
+    public var answers: String?
     public var stages: [StageSpec]
 
     public init(
         seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, output: OutputSpec,
-        @StageBuilder stages: () -> [StageSpec] = { [] }
+        answers: String? = nil, @StageBuilder stages: () -> [StageSpec] = { [] }
     ) {
         self.seed = seed
         self.memory = memory
         self.input = input
         self.output = output
+        self.answers = answers
         self.stages = stages()
     }
 
@@ -39,7 +42,8 @@ public struct Pipeline: Sendable {
     /// - Throws: all mistakes at once, without places.
     public func definition(_ registry: Registry) throws(DefinitionErrors) -> Definition {
         let rules = DefinitionRules(
-            Definition(seed: seed, memory: memory, input: input, stages: stages, output: output), registry: registry)
+            Definition(seed: seed, memory: memory, input: input, stages: stages, output: output, answers: answers),
+            registry: registry)
         guard rules.findings.isEmpty else { throw DefinitionErrors(rules.findings.map { Problem($0.message) }) }
         return rules.definition
     }

@@ -12,6 +12,11 @@ extension StageDriver {
     }
 
     func effect<T: WorkerTransform>(of workers: KitWorkers<T>, on rows: [Int]) -> Effect {
+        effect(on: rows) { (block) throws(StageError) in try workers.apply(to: &block) }
+    }
+
+    /// The effect of work on a block of these rows.
+    func effect(on rows: [Int], _ apply: (inout Block) throws(StageError) -> Void) -> Effect {
         var block = makeBlock(rows)
         block.end()
         let before = Dictionary(uniqueKeysWithValues: block.columnNames.map { ($0, block[$0]) })
@@ -19,7 +24,7 @@ extension StageDriver {
         var effect = Effect()
         block.begin(StageDeclaration(stage, givesEverything: variation.presence != .declared, noting: asked))
         do throws(StageError) {
-            try workers.apply(to: &block)
+            try apply(&block)
         } catch {
             effect.error = error
         }
@@ -54,6 +59,11 @@ extension StageDriver {
         } catch {
             if let last = effects.indices.last, effects[last].error == nil { effects[last].error = error }
         }
+        try settle(effects, blocks)
+    }
+
+    /// Takes over the effects of a transform on all blocks.
+    mutating func settle(_ effects: [Effect], _ blocks: [[Int]]) throws(StageError) {
         // Collect the breaches of all blocks before the first error ends the run.
         for (rows, effect) in zip(blocks, effects) { settle(effect, rows) }
         for effect in effects { if let error = effect.error { throw error } }

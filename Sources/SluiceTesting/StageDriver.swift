@@ -10,6 +10,12 @@ struct StageDriver {
     /// Inputs that the stage asked for without declaring them, whether or not the data has them.
     let asked = AskedInputs()
     var flow: Flow
+    /// Answers to the questions of the stage.
+    let answers: KitAnswers
+    /// Whether all questions were asked in an earlier run.
+    let asksOnce: Bool
+    /// The next asking step of the stage.
+    var askingStep = 0
     /// The reports that `run.json` would have, without those of groups.
     var ownReports: [JSONValue] = []
 
@@ -22,6 +28,8 @@ struct StageDriver {
         self.stage = stage
         self.flow = flow
         self.variation = variation
+        answers = variation.answers ?? KitAnswers()
+        asksOnce = !answers.isEmpty
         context = StageContext(
             name: name, seed: Seed(seed).derived(for: name, index: index),
             memory: Int(Double(memory) * variation.memory), parallel: variation.parallel,
@@ -77,6 +85,7 @@ struct StageDriver {
     mutating func run(_ body: StageBody) throws(StageError) {
         switch body {
         case .transform(let transform): try run(transform: transform)
+        case .asking(let asking): try run(asking: asking)
         case .survey(let survey): try run(survey: survey)
         case .selection(let selection): try run(selection)
         case .sequence(let bodies): for body in bodies { try run(body) }

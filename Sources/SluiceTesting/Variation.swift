@@ -40,6 +40,8 @@ struct Variation: Sendable {
     var wanted: [ColumnName]?
     var runsTwice = false
     var memory = 1.0
+    /// What was answered in an earlier run; nil to ask everything.
+    var answers: KitAnswers?
 
     var parallel: Parallel { threads == 1 ? .serial : .threads(threads) }
 

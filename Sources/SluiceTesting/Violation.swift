@@ -12,6 +12,8 @@ public struct Violation: Sendable, Hashable, CustomStringConvertible {
         public static let works = Rule("works")
         /// The same input gives the same result, every time.
         public static let repeats = Rule("repeats")
+        /// The result follows from the answers: it does not matter who asked, in which order, or in which run.
+        public static let answers = Rule("answers")
         /// Threads and their order do not affect the result.
         public static let threads = Rule("threads")
         /// Block boundaries do not affect the result.

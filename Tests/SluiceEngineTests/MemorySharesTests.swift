@@ -26,12 +26,17 @@ import Testing
             for number in 0..<(hasStages ? 1 + random.next(below: 4) : 0) {
                 func bytes() -> Int { Int(random.next(below: 1 << (10 + random.next(below: 22)))) }
                 let kind: MemoryShares.Need.Kind =
-                    switch random.next(below: 3) {
+                    switch random.next(below: 4) {
                     case 0: .transform(TransformMemory(perThread: bytes() / 8))
                     case 1:
                         .survey(
                             SurveyMemory(
                                 summary: bytes(), finish: bytes(), leaves: bytes() / 4, advice: "do something else"))
+                    case 2:
+                        .asking(
+                            Requests(
+                                width: 1 + Int(random.next(below: 300)),
+                                AskingMemory(longestAnswer: bytes() / 1024, stack: bytes() / 1024)))
                     default: .selection(bytes())
                     }
                 needs.append(MemoryShares.Need(stage: "stage-\(number)", kind: kind, resident: bytes() / 16))
@@ -91,26 +96,31 @@ import Testing
                 let first = scene.needs.prefix { $0.isTransform }.count
                 phases.append(try shares.rows("any").parts)
                 // Workers of the next pass, and the survey's result before it.
-                var (workers, left): ([TransformMemory], Int) = ([], 0)
+                var (workers, left, requests): ([TransformMemory], Int, Requests) = ([], 0, Requests())
                 for need in scene.needs.dropFirst(first) {
                     let beside = shares.workers(workers) + MemoryShares.left(left)
                     switch need.kind {
                     case .transform(let memory):
                         workers.append(memory)
                         let beside = shares.workers(workers) + MemoryShares.left(left)
-                        phases.append(try shares.rows(need.stage, beside: beside).parts)
-                    case .survey(let memory):
-                        let share = try shares.survey(need.stage, memory, beside: beside)
-                        #expect(share.bytes >= memory.least && share.bytes >= share.summaries * memory.summary)
-                        #expect((1...scene.threads).contains(share.summaries) && share.blocks >= 4)
+                        phases.append(try shares.rows(need.stage, beside: beside, requests).parts)
+                    case .asking(let more):
+                        requests.add(more)
+                        let share = try shares.rows(need.stage, beside: beside, requests)
+                        #expect(share.extra <= requests.width)
                         phases.append(share.parts)
-                        (workers, left) = ([], memory.leaves)
+                    case .survey(let memory):
+                        let share = try shares.survey(need.stage, memory, beside: beside, requests)
+                        #expect(share.bytes >= memory.least && share.bytes >= share.summaries * memory.summary)
+                        #expect((1...scene.threads).contains(share.summaries) && share.rows.blocks >= 4)
+                        phases.append(share.parts)
+                        (workers, left, requests) = ([], memory.leaves, Requests())
                     case .selection(let bytes):
                         let held = MemoryShares.left(left)
                         let part = try shares.selection(need.stage, bytes, beside: held)
                         #expect(part.bytes >= bytes)
                         phases.append([part] + held + shares.choosing)
-                        (workers, left) = ([], 0)
+                        (workers, left, requests) = ([], 0, Requests())
                     }
                 }
                 for phase in phases {

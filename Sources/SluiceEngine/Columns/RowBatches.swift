@@ -20,17 +20,24 @@ struct RowBatches {
     private let width: Int
     /// Bytes written for each byte read.
     private let growth: Int
+    /// The most rows of a batch.
+    private let most: Int
 
     /// - Parameters:
     ///   - reads: the columns read; those that the store lacks are made during the pass.
     ///   - writes: the columns written.
     ///   - growth: bytes written for each byte read, in bytes columns.
-    init(_ store: ColumnStore, reads: [Input], writes: [ColumnSpec], growth: Int) {
+    ///   - most: the most rows of a batch.
+    init(_ store: ColumnStore, reads: [Input], writes: [ColumnSpec], growth: Int, most: Int = .max) {
         let columns = reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } }
-        self.init(store, columns: columns + FieldColumns.names(for: reads), writes: writes, growth: growth)
+        self.init(
+            store, columns: columns + FieldColumns.names(for: reads), writes: writes, growth: growth, most: most)
     }
 
-    init(_ store: ColumnStore, columns: [ColumnName], writes: [ColumnSpec] = [], growth: Int = 0) {
+    init(
+        _ store: ColumnStore, columns: [ColumnName], writes: [ColumnSpec] = [], growth: Int = 0, most: Int = .max
+    ) {
+        self.most = min(most, Self.mostRows)
         self.store = store
         let read = Set(columns).sorted().compactMap { name in store.types[name].map { ColumnSpec(name, $0) } }
         bytes = read.filter { $0.type == .bytes }.map(\.name)
@@ -41,17 +48,17 @@ struct RowBatches {
     /// The batch that starts at row `start` of a shard.
     func batch(from start: Int, in shard: ColumnStore.Shard) throws(IOFailure) -> Batch {
         let byWidth = max(64, Self.mostBytes / max(1, width))
-        let most = min(start + min(Self.mostRows, byWidth), shard.rows.upperBound)
+        let last = min(start + min(most, byWidth), shard.rows.upperBound)
         let files = try store.bytesColumns(bytes, shard)
         let base = start - shard.rows.lowerBound
         func weight(_ end: Int) -> Int {
             let rows = files.reduce(0) { $0 + $1.bytes(before: base + end - start) - $1.bytes(before: base) }
             return rows * (1 + growth) + (end - start) * width
         }
-        if most <= start + 1 || weight(most) <= Self.mostBytes {
-            return Batch(rows: start..<most, isLong: most == start + 1 && weight(most) > Self.mostBytes)
+        if last <= start + 1 || weight(last) <= Self.mostBytes {
+            return Batch(rows: start..<last, isLong: last == start + 1 && weight(last) > Self.mostBytes)
         }
-        var (low, high) = (start + 1, most)
+        var (low, high) = (start + 1, last)
         while high - low > 1 {
             let middle = low + (high - low) / 2
             if weight(middle) <= Self.mostBytes { low = middle } else { high = middle }

@@ -34,11 +34,11 @@ struct Rounds {
     }
 
     /// The next round; nil if there is no work left.
-    mutating func next() -> Round? {
+    mutating func next() throws(EngineError) -> Round? {
         guard let first = pending.first else { return nil }
         number += 1
         let beside = beside(pending)
-        let transforms = run.takeTransforms(&pending)
+        let transforms = try run.takeTransformsAndAskings(&pending)
         let left = left(pending)
         return Round(
             number: number, transforms: transforms, last: pending.isEmpty ? nil : pending.removeFirst(),
@@ -55,6 +55,7 @@ struct Rounds {
     private func beside(_ work: [StageWork]) -> [MemoryShares.Part] {
         var memory: [TransformMemory] = []
         for piece in work {
+            if case .asking = piece.body { continue }
             guard case .transform(let transform) = piece.body else { break }
             memory.append(transform.memory(run.stage(piece.link, memory: run.shares.most)))
         }

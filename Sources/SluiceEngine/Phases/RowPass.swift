@@ -1,5 +1,6 @@
 import SluiceCore
 import SluiceIO
+import Synchronization
 
 /// A pass over the rows of a column store that are still in: transforms write new columns and drop rows, a survey
 /// observes.
@@ -20,6 +21,11 @@ final class RowPass: @unchecked Sendable {
         let isLong: Bool
         /// Live rows, counted from the start of `rows`.
         var live: [Int] = []
+        /// The records, while they are in the transforms.
+        var block: Block?
+        var progress = TransformChain.Progress()
+        /// Whether it has passed the transforms and the survey.
+        var isFinished = false
         var written: [(name: ColumnName, column: Column)] = []
         var gone: [Int] = []
         var account = Account()
@@ -57,6 +63,8 @@ final class RowPass: @unchecked Sendable {
     private var types: [ColumnName: ColumnType] = [:]
     /// The columns of the shards done by this pass.
     private var written: [(shard: Int, types: [ColumnName: ColumnType])] = []
+    /// Whether a long record is under way: one at a time, so that none waits for another one's memory.
+    private let hasLong = Atomic<Bool>(false)
 
     /// What is done with the rows.
     struct Work {
@@ -95,7 +103,7 @@ final class RowPass: @unchecked Sendable {
         remaining = live
         batches = RowBatches(
             store, reads: work.reads + (work.observer?.reads ?? []), writes: work.transforms.links.flatMap(\.writes),
-            growth: work.transforms.growth)
+            growth: work.transforms.growth, most: work.transforms.requests.rows)
     }
 
     /// Whether the transforms of all shards are done.
@@ -104,18 +112,22 @@ final class RowPass: @unchecked Sendable {
     /// - Parameter observe: called with every block after the transforms, by several threads at a time.
     /// - Returns: the rows still in afterwards.
     func run(
-        on pool: WorkerPool, limit: Int, isStopped: @escaping () -> Bool,
+        on pool: WorkerPool, _ share: MemoryShares.RowShare, isStopped: @escaping () -> Bool,
         observe: @escaping (borrowing Block) throws -> Void = { _ in }
     ) throws -> LiveRows {
+        let advance: (Batch) throws -> Void = { [self] in try work($0, observe) }
+        var steps: [Conveyor<Batch>.Step] = [.parallel(advance)]
+        for asking in work.transforms.askings {
+            let ask: (Batch, Conveyor<Batch>.Visit) throws -> Void = { batch, visit in
+                guard let inquiry = batch.progress.inquiry else { return visit.end() }
+                try asking.ask(inquiry) { visit.end($0) }
+            }
+            steps += [.waiting(asking.threads, ask), .parallel(advance)]
+        }
+        steps.append(.ordered { [self] in try collect($0) })
         let conveyor = Conveyor<Batch>(
-            steps: [
-                .parallel { [self] in if !$0.isLong { try work($0, observe) } },
-                .ordered { [self] batch in
-                    // In the ordered step: only one long record at a time, so none waits for another one's memory.
-                    if batch.isLong { try work(batch, observe) }
-                    try collect(batch)
-                },
-            ], limit: limit, isStopped: isStopped, openLane: { [self] in lane($0) })
+            steps: steps, limit: share.blocks, extra: share.extra, isStopped: isStopped,
+            source: Conveyor.Source(open: { [self] in lane($0) }))
         try work.transforms.closing { try conveyor.run(on: pool) }
         // Not earlier: other threads read the store during the pass.
         for (shard, types) in written { store.add(types, to: shard, round: files.number) }
@@ -123,20 +135,23 @@ final class RowPass: @unchecked Sendable {
         return remaining
     }
 
-    private func lane(_ number: Int) -> (() throws -> Batch?)? {
+    private func lane(_ number: Int) -> Conveyor<Batch>.Lane? {
         guard number < store.shards.count else { return nil }
         let shard = store.shards[number]
         let isDone = done.contains(number)
         var start = shard.rows.lowerBound
         if isDone, work.observer == nil {
             progress.read(records: shard.rows.count)
-            return { nil }
+            return { _ in .end }
         }
-        return { [batches] in
-            guard start < shard.rows.upperBound else { return nil }
+        return { [self] isFirst in
+            guard start < shard.rows.upperBound else { return .end }
             let batch = try batches.batch(from: start, in: shard)
+            if batch.isLong {
+                guard isFirst, !hasLong.exchange(true, ordering: .acquiringAndReleasing) else { return .waiting }
+            }
             start = batch.rows.upperBound
-            return Batch(batch, of: shard, isDone: isDone)
+            return .item(Batch(batch, of: shard, isDone: isDone))
         }
     }
 
@@ -145,19 +160,31 @@ final class RowPass: @unchecked Sendable {
         MemoryShares.longestRow(try batches.longest())
     }
 
+    /// Takes a batch up to the next asking transform, or to the end.
     private func work(_ batch: Batch, _ observe: (borrowing Block) throws -> Void) throws {
-        batch.live = live.local(batch.rows)
-        let reads = (batch.isDone ? [] : work.reads) + (work.observer?.reads ?? [])
-        var block = try store.block(rows: batch.rows, live: batch.live, reads: reads)
+        if batch.isFinished { return }
+        var block = try takeBlock(of: batch)
         if !batch.isDone { try transform(&block, batch) }
+        guard batch.progress.inquiry == nil else {
+            batch.block = consume block
+            return
+        }
         if let observer = work.observer { block.begin(observer.declaration) }
         try observe(block)
         block.end()
+        batch.isFinished = true
         progress.read(records: batch.rows.count)
     }
 
+    private func takeBlock(of batch: Batch) throws -> Block {
+        if let block = batch.block.take() { return block }
+        batch.live = live.local(batch.rows)
+        let reads = (batch.isDone ? [] : work.reads) + (work.observer?.reads ?? [])
+        return try store.block(rows: batch.rows, live: batch.live, reads: reads)
+    }
+
     private func transform(_ block: inout Block, _ batch: Batch) throws {
-        try work.transforms.apply(to: &block) { block, first, stage in
+        try work.transforms.advance(&block, &batch.progress) { block, first, stage in
             for drop in block.drops[first...] {
                 batch.account.countDrop(stage: stage, reason: drop.reason)
                 encoder.appendDrop(
@@ -168,6 +195,10 @@ final class RowPass: @unchecked Sendable {
                 batch.gone.append(batch.rows.lowerBound + batch.live[drop.record])
             }
         }
+        if let inquiry = batch.progress.inquiry {
+            batch.account.countQuestions(inquiry.questions, of: inquiry.stage)
+            return
+        }
         let writes = Set(work.transforms.links.flatMap(\.writes).map(\.name))
         for name in work.keep where writes.contains(name) {
             guard let column = block[name] else { continue }
@@ -176,6 +207,13 @@ final class RowPass: @unchecked Sendable {
     }
 
     private func collect(_ batch: Batch) throws {
+        defer {
+            if batch.isLong {
+                // The next one takes its memory.
+                (batch.written, batch.lines) = ([], [])
+                hasLong.store(false, ordering: .releasing)
+            }
+        }
         guard !batch.isDone, !work.transforms.links.isEmpty else { return }
         shardAccount.add(batch.account)
         for row in batch.gone { remaining.remove(row) }

@@ -15,7 +15,7 @@ struct RowPhases {
     func process(_ work: [StageWork], _ findings: inout RunFindings) throws -> LiveRows {
         var rounds = Rounds(run, work)
         var live = LiveRows(rows: keeping.store.rows)
-        while let round = rounds.next() {
+        while let round = try rounds.next() {
             try keeping.ledger.begin("round-\(round.number)")
             let rows = RowRound.Rows(store: keeping.store, live: live, ledger: keeping.ledger)
             let work = try RowRound(round, of: run, rows)
@@ -41,6 +41,7 @@ struct RowPhases {
             }
             result.account = work.pass.account
             findings.add(result, of: round)
+            findings.noteAnswers(of: round.transforms)
         }
         _ = try keeping.ledger.flush()
         return live

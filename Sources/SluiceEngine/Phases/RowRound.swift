@@ -48,10 +48,23 @@ struct RowRound {
     /// Runs the transforms, if they are not done.
     func transform() throws {
         guard !pass.isTransformed else { return }
-        let share = try run.shares.rows(round.first.label, beside: round.beside + pass.longest())
+        let requests = try requests()
+        let share = try run.shares.rows(round.first.label, beside: round.beside + pass.longest(), requests)
         let leases = try run.begin(round.first.label, rows: rows.store.rows, share.parts)
         defer { leases.giveBack() }
-        _ = try pass.run(on: run.pool, limit: share.blocks, isStopped: run.isStopped)
+        try run.answers.open(for: requests)
+        defer { run.answers.close() }
+        _ = try pass.run(on: run.pool, share, isStopped: run.isStopped)
+    }
+
+    /// The requests of the transforms that are not done, with room for the answers in the log and one for each record.
+    private func requests() throws(EngineError) -> Requests {
+        var requests = round.transforms.requests
+        guard requests.width > 0, !pass.isTransformed else { return Requests() }
+        let own = round.transforms.askings.count * reached
+        // Other processes that share the log add answers meanwhile.
+        requests.answers = try run.answers.count() + own + (run.answers.isShared ? 15 * own + 10_000 : 0)
+        return requests
     }
 
     // MARK: Surveys
@@ -77,11 +90,14 @@ struct RowRound {
     func observing<Result>(
         _ survey: some Survey, _ link: StageChain.Link, _ body: (MemoryShares.SurveyShare) throws -> Result
     ) throws -> Result {
+        let requests = try requests()
         let share = try run.shares.survey(
             link.label, survey.memory(run.stage(link, memory: run.shares.most)),
-            beside: round.beside + pass.longest())
+            beside: round.beside + pass.longest(), requests)
         let leases = try run.begin(link.label, rows: rows.store.rows, share.parts)
         defer { leases.giveBack() }
+        try run.answers.open(for: requests)
+        defer { run.answers.close() }
         return try body(share)
     }
 
@@ -90,8 +106,7 @@ struct RowRound {
         _ survey: S, _ share: MemoryShares.SurveyShare, _ link: StageChain.Link
     ) throws -> S.Summary {
         try pass.run(
-            survey: survey, summaries: share.summaries, label: link.label, on: run.pool, limit: share.blocks,
-            isStopped: run.isStopped)
+            survey: survey, share, label: link.label, on: run.pool, isStopped: run.isStopped)
     }
 
     // MARK: Selections

@@ -17,13 +17,13 @@ extension RowPass {
     /// Each thread adds to a summary that it alone uses during a block. Merging is exact and commutative, so the result
     /// does not depend on which thread saw which block.
     ///
-    /// - Parameter most: the most summaries at a time; a thread that finds none waits for one.
+    /// - Parameter share: has the most summaries at a time; a thread that finds none waits for one.
     func run<S: Survey>(
-        survey: S, summaries most: Int, label: String, on pool: WorkerPool, limit: Int,
+        survey: S, _ share: MemoryShares.SurveyShare, label: String, on pool: WorkerPool,
         isStopped: @escaping () -> Bool
     ) throws -> S.Summary {
-        let summaries = ObjectPool<Holder<S.Summary>>(most: most) { Holder(survey.makeSummary()) }
-        _ = try run(on: pool, limit: limit, isStopped: isStopped) { block in
+        let summaries = ObjectPool<Holder<S.Summary>>(most: share.summaries) { Holder(survey.makeSummary()) }
+        _ = try run(on: pool, share.rows, isStopped: isStopped) { block in
             let holder = summaries.take()
             defer { summaries.giveBack(holder) }
             guard var summary = holder.take() else { return }

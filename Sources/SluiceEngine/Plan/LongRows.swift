@@ -37,7 +37,8 @@ struct LongRows {
         place += 1
         let reads = piece.link.reads
         switch piece.body {
-        case .transform:
+        case .transform, .asking:
+            if case .asking = piece.body { begin() }
             let written = Writer(
                 place: place, copies: growth * max(1, copies(of: reads, in: stored.merging(fresh) { $1 })))
             for spec in piece.link.stage.writes where spec.type == .bytes { fresh[spec.name] = written }

@@ -11,6 +11,7 @@ extension MemoryShares {
     package struct Need: Sendable {
         package enum Kind: Sendable {
             case transform(TransformMemory)
+            case asking(Requests)
             case survey(SurveyMemory)
             /// The least memory for a group, in bytes.
             case selection(Int)
@@ -33,7 +34,7 @@ extension MemoryShares {
         /// Its minimum, without its workers.
         var least: Int {
             switch kind {
-            case .transform: 0
+            case .transform, .asking: 0
             case .survey(let memory): memory.least
             case .selection(let bytes): bytes
             }
@@ -41,6 +42,8 @@ extension MemoryShares {
 
         /// Memory of one of its workers.
         var perThread: Int { if case .transform(let memory) = kind { memory.perThread } else { 0 } }
+        /// Memory of its requests in flight.
+        var requests: Requests { if case .asking(let requests) = kind { requests } else { Requests() } }
         /// Memory held by its result for later work.
         var leaves: Int { if case .survey(let memory) = kind { memory.leaves } else { 0 } }
     }

@@ -87,10 +87,14 @@ extension MemoryShares {
 
     /// A pass over the kept columns with transforms only.
     ///
-    /// - Parameter beside: memory of the pass in addition to its blocks, such as workers.
+    /// - Parameters:
+    ///   - beside: memory of the pass in addition to its blocks, such as workers.
+    ///   - requests: those that the pass has in flight.
     /// - Throws: `EngineError` if that does not fit.
-    package func rows(_ stage: String, beside: [Part] = []) throws(EngineError) -> RowShare {
-        try rows(stage, beside, least: 0, advice: nil) { _ in 0 }
+    package func rows(
+        _ stage: String, beside: [Part] = [], _ requests: Requests = Requests()
+    ) throws(EngineError) -> RowShare {
+        try rows(stage, beside, requests, least: 0, advice: nil) { _ in 0 }
     }
 
     /// Memory of a selection in addition to its share.
@@ -99,6 +103,8 @@ extension MemoryShares {
     /// The share of a pass over the kept columns.
     package struct RowShare: Sendable {
         package let blocks: Int
+        /// How many blocks more there may be under way while requests are lacking.
+        package let extra: Int
         package let parts: [Part]
     }
 
@@ -108,8 +114,10 @@ extension MemoryShares {
         package let summaries: Int
         /// Memory for the summaries and `finish`.
         package let bytes: Int
-        package let blocks: Int
-        package let parts: [Part]
+        /// The share of the pass.
+        package let rows: RowShare
+        package var parts: [Part] { rows.parts + [part] }
+        fileprivate let part: Part
     }
 
     private func freeForRows(_ beside: [Part]) -> Int { room - ledger - 4 * Self.perBlock - Self.sum(beside) }
@@ -117,8 +125,10 @@ extension MemoryShares {
     private static func sum(_ parts: [Part]) -> Int { parts.reduce(0) { $0 + $1.bytes } }
 
     private func rows(
-        _ stage: String, _ beside: [Part], least: Int, advice: String?, _ take: (_ free: Int) -> Int
+        _ stage: String, _ beside: [Part], _ requests: Requests, least: Int, advice: String?,
+        _ take: (_ free: Int) -> Int
     ) throws(EngineError) -> RowShare {
+        let beside = beside + requests.parts
         let free = freeForRows(beside)
         guard least <= free else {
             let enough = smallest { $0.fits && least <= $0.freeForRows(beside) }
@@ -126,22 +136,30 @@ extension MemoryShares {
                 stage, "", needs: least + Self.sum(beside), share: free + Self.sum(beside), least: enough,
                 advice: advice)
         }
-        let blocks = min(blocks, 4 + (free - take(free)) / Self.perBlock)
-        return RowShare(blocks: blocks, parts: [blocksPart(blocks)] + beside + ledgerPart)
+        let (left, size) = (free - take(free), Self.perBlock + requests.perBlock)
+        let blocks = min(blocks, 4 + left / size)
+        // At worst a block is one record; such blocks are only read while there are too few requests.
+        let extra = min(requests.width, max(0, left - (blocks - 4) * size) / size)
+        let more = requests.parts(of: blocks + extra - 4)
+        return RowShare(
+            blocks: blocks, extra: extra, parts: [blocksPart(blocks + extra)] + beside + more + ledgerPart)
     }
 
-    /// - Parameter beside: memory of the pass in addition to its blocks and the survey, such as workers.
+    /// - Parameters:
+    ///   - beside: memory of the pass in addition to its blocks and the survey, such as workers.
+    ///   - requests: those that the pass has in flight.
     /// - Throws: `EngineError` if a survey that resulted from another one does not fit.
     package func survey(
-        _ stage: String, _ memory: SurveyMemory, beside: [Part] = []
+        _ stage: String, _ memory: SurveyMemory, beside: [Part] = [], _ requests: Requests = Requests()
     ) throws(EngineError) -> SurveyShare {
         func summaries(_ free: Int) -> Int { max(1, min(threads, free / max(1, memory.summary))) }
         func bytes(_ free: Int) -> Int { max(memory.least, summaries(free) * memory.summary) }
-        let rows = try rows(stage, beside, least: memory.least, advice: memory.advice) { bytes($0) }
-        let count = summaries(freeForRows(beside))
+        let rows = try rows(stage, beside, requests, least: memory.least, advice: memory.advice) { bytes($0) }
+        let free = freeForRows(beside + requests.parts)
+        let count = summaries(free)
         let name = "\(count == 1 ? "a summary" : "\(count) summaries") and the result"
-        let part = Part(name: name, bytes: bytes(freeForRows(beside)))
-        return SurveyShare(summaries: count, bytes: part.bytes, blocks: rows.blocks, parts: rows.parts + [part])
+        let part = Part(name: name, bytes: bytes(free))
+        return SurveyShare(summaries: count, bytes: part.bytes, rows: rows, part: part)
     }
 
     /// The memory of a selection: its share, or the minimum of its largest group.

@@ -174,24 +174,25 @@ package struct MemoryShares: Sendable {
         let first = needs.prefix { $0.isTransform }
         let reading = first.reduce(0) { $0 + $1.perThread * threads }
         var loads = [Load(need: nil, own: reading, bytes: reading)]
-        // The workers of the next pass, and the result of the survey before it.
-        var (workers, left) = (0, 0)
+        // The workers and requests of the next pass, and the result of the survey before it.
+        var (workers, left, requests) = (0, 0, Requests())
         for need in needs.dropFirst(first.count) {
+            requests.add(need.requests)
             workers += need.perThread * threads
+            let beside = workers + left + need.longestRow + requests.least
             switch need.kind {
-            case .transform:
-                let own = workers + left + need.longestRow
+            case .transform, .asking:
+                let own = beside
                 loads.append(Load(need: need, own: own, bytes: blocks + own))
             case .survey(let memory):
-                let own = workers + left + need.longestRow + memory.least
+                let own = beside + memory.least
                 loads.append(Load(need: need, own: own, bytes: blocks + own))
-                (workers, left) = (0, memory.leaves)
+                (workers, left, requests) = (0, memory.leaves, Requests())
             case .selection(let bytes):
                 loads.append(Load(need: need, own: left + bytes, bytes: left + bytes))
                 // The transforms before it have a pass of their own, which reads its columns, too.
-                let own = workers + left + need.longestRow
-                if need.longestRow > 0 { loads.append(Load(need: need, own: own, bytes: blocks + own)) }
-                (workers, left) = (0, 0)
+                if need.longestRow > 0 { loads.append(Load(need: need, own: beside, bytes: blocks + beside)) }
+                (workers, left, requests) = (0, 0, Requests())
             }
         }
         return loads

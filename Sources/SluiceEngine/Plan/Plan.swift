@@ -133,6 +133,7 @@ public struct Plan: Sendable {
         let lines: [String] =
             switch piece.body {
             case .transform(let transform): transform.notes(estimate(1), context)
+            case .asking(let asking): asking.notes(estimate(1), context)
             case .survey(let survey): survey.notes(estimate(1), context)
             case .selection(let selection):
                 selection.notes(estimate(groups(of: selection.grouping, chain, records: records)), context)
@@ -172,7 +173,7 @@ public struct Plan: Sendable {
         ]
         // Workers of the next pass, and the result of the survey before it.
         var workers: [TransformMemory] = []
-        var left = 0
+        var (left, requests) = (0, Requests())
         for piece in later {
             let context = chain.context(piece.link, memory: shares.most)
             let name = piece.link.label
@@ -186,26 +187,31 @@ public struct Plan: Sendable {
                         shares: try shares.survey(
                             name, survey.memory(context),
                             beside: shares.workers(workers) + MemoryShares.left(left)
-                                + MemoryShares.longestRow(piece.longestRow)
+                                + MemoryShares.longestRow(piece.longestRow), requests
                         ).parts.map(Share.init)))
-                (workers, left) = ([], survey.memory(context).leaves)
+                (workers, left, requests) = ([], survey.memory(context).leaves, Requests())
             case .selection(let selection):
                 let held = MemoryShares.left(left)
                 let part = try shares.selection(
                     name, SelectionMemory.bytes(of: selection, rows: 1, context), beside: held)
-                (workers, left) = ([], 0)
+                (workers, left, requests) = ([], 0, Requests())
                 phases.append(
                     Phase(
                         number: number, name: name, what: "gather each group's columns, choose in each group",
                         shares: ([part] + held + shares.choosing).map(Share.init)))
-            case .transform(let transform):
-                workers.append(transform.memory(context))
+            case .transform, .asking:
+                var what = "read the kept columns once"
+                if case .transform(let transform) = piece.body { workers.append(transform.memory(context)) }
+                if case .asking(let asking) = piece.body {
+                    requests.add(Requests(asking, context))
+                    what += ", ask what the answer log does not have"
+                }
                 let beside =
                     shares.workers(workers) + MemoryShares.left(left) + MemoryShares.longestRow(piece.longestRow)
                 phases.append(
                     Phase(
-                        number: number, name: name, what: "read the kept columns once",
-                        shares: try shares.rows(name, beside: beside).parts.map(Share.init)))
+                        number: number, name: name, what: what,
+                        shares: try shares.rows(name, beside: beside, requests).parts.map(Share.init)))
             case .sequence: break
             }
         }

@@ -15,7 +15,8 @@ package struct StageWork: Sendable {
     /// Whether it processes blocks independently, so that it can run while the input is read.
     package var isTransform: Bool {
         switch body {
-        case .survey, .selection: false
+        // Questions are asked once the whole input has been read: an answer may cost more than all the rest.
+        case .asking, .survey, .selection: false
         case .transform, .sequence: true
         }
     }
@@ -54,8 +55,9 @@ package struct StageWork: Sendable {
         }
     }
 
-    /// What it writes for each byte that it reads, where it writes columns of bytes.
+    /// What it writes for each byte that it reads, in columns of bytes and in questions.
     func growth(_ context: StageContext) -> Int {
+        if case .asking(let asking) = body { return asking.memory(context).growth }
         guard case .transform(let transform) = body, link.stage.writes.contains(where: { $0.type == .bytes }) else {
             return 0
         }
@@ -77,6 +79,7 @@ package struct StageWork: Sendable {
         let kind: MemoryShares.Need.Kind =
             switch body {
             case .transform(let transform): .transform(transform.memory(context))
+            case .asking(let asking): .asking(Requests(asking, context))
             case .survey(let survey): .survey(survey.memory(context))
             case .selection(let selection): .selection(SelectionMemory.bytes(of: selection, rows: 1, context))
             case .sequence: .transform(TransformMemory())

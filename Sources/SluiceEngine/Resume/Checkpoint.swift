@@ -214,6 +214,9 @@ extension Account {
                     drops.sorted { $0.key < $1.key }.map { key, count in
                         .list([.text(key.stage), .text(key.reason.name), .integer(count)])
                     })),
+            .init(
+                "questions",
+                .object(questions.sorted { $0.key < $1.key }.map { .init($0.key, .integer($0.value)) })),
             .init("faults", .object(faultCounts.map { .init($0.code, .integer($0.count)) })),
             .init(
                 "odd_lines",
@@ -235,6 +238,7 @@ extension Account {
         (self.read, self.kept, self.blank) = (read, kept, blank)
         unkeyed = report["unkeyed"]?.integerValue ?? 0
         collisions = report["collisions"]?.integerValue ?? 0
+        for entry in report["questions"]?.entries ?? [] { countQuestions(entry.value.integerValue ?? 0, of: entry.key) }
         for (field, count) in (report["lacking"]?.elements ?? []).enumerated() {
             countLacking(field, count.integerValue ?? 0)
         }

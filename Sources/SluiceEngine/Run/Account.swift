@@ -16,6 +16,8 @@ struct Account: Sendable, Equatable {
     var collisions = 0
     /// Records dropped, by stage and reason.
     private(set) var drops: [Key: Int] = [:]
+    /// Records with a question, by asking stage.
+    private(set) var questions: [String: Int] = [:]
     /// Quarantined lines by kind of fault.
     private(set) var faults: [String: Int] = [:]
     /// Lines that aren't records, by input file; only files that have some.
@@ -40,6 +42,8 @@ struct Account: Sendable, Equatable {
     mutating func countDrop(stage: String, reason: Reason, _ count: Int = 1) {
         drops[Key(stage: stage, reason: reason), default: 0] += count
     }
+
+    mutating func countQuestions(_ count: Int, of stage: String) { questions[stage, default: 0] += count }
 
     mutating func countFault(_ code: String, _ count: Int = 1) {
         quarantined += count
@@ -72,6 +76,7 @@ struct Account: Sendable, Equatable {
         for (field, count) in other.lacking.enumerated() { countLacking(field, count) }
         for (file, lines) in other.oddLines { countOdd(lines, of: file) }
         drops.merge(other.drops, uniquingKeysWith: +)
+        questions.merge(other.questions, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)
     }
 

@@ -206,12 +206,15 @@ extension EngineError {
         let isShort = failure.errno.map { [EMFILE, ENFILE, ENOMEM].contains($0) } ?? false
         let code: Code =
             switch failure.code {
-            case .diskFull, .cannotWrite, .windowTooLarge: .resources
+            case .diskFull, .cannotWrite, .windowTooLarge, .tooManyAnswers: .resources
+            case .stopped: .stopped
             default: isShort ? .resources : .data
             }
         // A refused system call may succeed the next time; damaged work files are left for inspection.
         self.init(
-            code, message ?? failure.description, leavesWork: code == .resources || failure.errno != nil || isDamaged,
+            code, message ?? (failure.code == .stopped ? EngineError.stopped.message : failure.description),
+            leavesWork: code == .resources || code == .stopped || failure.errno != nil || isDamaged
+                || failure.code == .damagedAnswers,
             remedies: isDamaged ? [.restart] : [])
     }
 

@@ -58,7 +58,7 @@ enum Manifest {
             workIdentity(identity, setup.catalog, setup.options).entries + [
                 .init("tasks", .flag(true)), .init("memory", .integer(setup.definition.memory)),
                 .init("folder", .text(absolutePath(setup.definition.input.folder))),
-            ])
+            ] + (setup.definition.answers.map { [.init("answers", .text($0))] } ?? []))
     }
 
     static func workDifferences(_ work: JSONValue, _ plan: JSONValue) -> [String] {
@@ -132,7 +132,8 @@ enum Manifest {
         for link in run.chain.links {
             let own = findings.reports.filter { $0.label == link.label }.map(\.report)
             if let fault = ReportRules.fault(in: own) { throw EngineError(defect: fault, stage: link.label) }
-            add(link.label, own.flatMap(\.entries))
+            let questions = account.questions[link.label].map { [JSONValue.Entry("questions", .integer($0))] } ?? []
+            add(link.label, questions + own.flatMap(\.entries))
         }
         let inputs: [JSONValue] = run.catalog.files.enumerated().map { index, file in
             .object([
@@ -165,8 +166,7 @@ enum Manifest {
                         })),
                 .init("warnings", .list(findings.warnings.map { .text($0) })),
             ],
-            timing: timing(
-                run.definition, threads: run.options.threads, budget: run.budget, seconds: seconds))
+            timing: timing(run, findings, seconds: seconds))
     }
 
     // MARK: The seal
@@ -199,19 +199,31 @@ enum Manifest {
         digest(of: stages.isEmpty ? definition : .list([definition] + stages))
     }
 
-    private static func timing(
-        _ definition: Definition, threads: Int, budget: MemoryBudget, seconds: Double
-    ) -> JSONValue {
-        .object([
-            .init("seconds", .real((seconds * 1000).rounded() / 1000)),
-            .init("threads", .integer(threads)),
-            .init("memory_budget", .integer(definition.memory)),
-            .init("memory_peak", .integer(peakMemory() ?? 0)),
-            .init("memory_leased_peak", .integer(budget.peak)),
-            .init("memory_program", .integer(MemoryShares.program)),
-            .init("directory", .text(definition.output.directory)),
-            .init("folder", .text(absolutePath(definition.input.folder))),
-        ])
+    private static func timing(_ run: RunContext, _ findings: RunFindings, seconds: Double) -> JSONValue {
+        let definition = run.definition
+        return .object(
+            [
+                .init("seconds", .real((seconds * 1000).rounded() / 1000)),
+                .init("threads", .integer(run.options.threads)),
+                .init("memory_budget", .integer(definition.memory)),
+                .init("memory_peak", .integer(peakMemory() ?? 0)),
+                .init("memory_leased_peak", .integer(run.budget.peak)),
+                .init("memory_program", .integer(MemoryShares.program)),
+                .init("directory", .text(definition.output.directory)),
+                .init("folder", .text(absolutePath(definition.input.folder))),
+            ] + asked(findings, log: run.answers.folder))
+    }
+
+    /// What this process asked, if a stage asks. Which answers were there before does not affect the result.
+    private static func asked(_ findings: RunFindings, log: String) -> [JSONValue.Entry] {
+        guard !findings.account.questions.isEmpty else { return [] }
+        let asked = findings.asked.map { label, counts in
+            JSONValue.object([
+                .init("stage", .text(label)), .init("asked", .integer(counts.asked)),
+                .init("from_log", .integer(counts.questions - counts.asked)),
+            ])
+        }
+        return [.init("answers", .list(asked)), .init("answer_log", .text(absolutePath(log)))]
     }
 }
 

@@ -16,6 +16,8 @@ final class RunContext: Sendable {
     let work: String
     let encoder: LineEncoder
     let keptEncoder: KeptEncoder
+    /// The answers of models and servers.
+    let answers: AnswerBook
     private let numbers: PhaseNumbers
 
     /// What a run works with.
@@ -24,6 +26,8 @@ final class RunContext: Sendable {
         let shares: MemoryShares
         let budget: MemoryBudget
         let pool: WorkerPool
+        /// Whether other processes work on the same run.
+        var isShared = false
     }
 
     init(
@@ -42,6 +46,8 @@ final class RunContext: Sendable {
         numbers = PhaseNumbers(pieces)
         picks =
             pieces.allSatisfy(\.isTransform) ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
+        answers = AnswerBook(
+            definition, isShared: resources.isShared, fileSystem: options.fileSystem, isStopped: options.isStopped)
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
         keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
     }
@@ -98,6 +104,23 @@ final class RunContext: Sendable {
                     transform, StageDeclaration(first.link.stage), writesAll: first.isWhole,
                     stage(first.link, memory: shares.most)))
             work.removeFirst()
+        }
+        return run
+    }
+
+    /// Takes the transforms at the beginning of `work`, asking ones as well.
+    func takeTransformsAndAskings(_ work: inout [StageWork]) throws(EngineError) -> TransformChain {
+        var run = takeTransforms(&work)
+        while let first = work.first, case .asking(let asking) = first.body {
+            work.removeFirst()
+            let step = run.links.count { $0.asking != nil && $0.label == first.link.label }
+            let context = stage(first.link, memory: shares.most)
+            run.links.append(
+                TransformChain.Link(
+                    asking, StageDeclaration(first.link.stage), writesAll: first.isWhole,
+                    keys: try answerKeys(asking, of: first.link, step: step), log: answers, context))
+            run.requests.add(Requests(asking, context))
+            run.links += takeTransforms(&work).links
         }
         return run
     }

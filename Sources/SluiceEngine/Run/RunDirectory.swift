@@ -4,7 +4,8 @@ import SluiceIO
 
 /// The folder that a run writes to, locked by this process while the value exists.
 ///
-/// All files of an unfinished run are below `work/`. A result under final names is only ever replaced by a complete new
+/// All files of an unfinished run are below `work/`; answers of models are in `answers/`, which no run removes, since they
+/// have been paid for. A result under final names is only ever replaced by a complete new
 /// one: see `ResultFiles`.
 package struct RunDirectory: ~Copyable {
     package let path: String
@@ -198,7 +199,7 @@ package struct RunDirectory: ~Copyable {
     }
 
     private static func isOurs(_ name: String) -> Bool {
-        ResultFile.all.contains(name) || name == lockName || name == workName
+        ResultFile.all.contains(name) || name == lockName || name == workName || name == AnswerBook.folderName
     }
 
     // MARK: After a run

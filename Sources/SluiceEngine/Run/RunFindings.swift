@@ -9,6 +9,8 @@ struct RunFindings {
     /// Reports of surveys and selections, in order.
     private(set) var reports: [(label: String, report: JSONValue)] = []
     private(set) var dedupeReport: JSONValue?
+    /// What this process asked, by stage, in order.
+    private(set) var asked: [(label: String, counts: AskingCounts)] = []
     /// Digest and number of lines of each input file.
     var files: [Int: Checkpoint.FileFacts] = [:]
     /// The field names of a record, for messages.
@@ -33,6 +35,18 @@ struct RunFindings {
         }
         account.add(result.account)
         warn(of: round.transforms, reached: result.reached, in: result.account)
+    }
+
+    /// Adds what a pass has asked.
+    mutating func noteAnswers(of transforms: TransformChain) {
+        for link in transforms.links {
+            guard let counts = link.asking?.counts else { continue }
+            if let index = asked.firstIndex(where: { $0.label == link.label }) {
+                asked[index].counts.add(counts)
+            } else {
+                asked.append((link.label, counts))
+            }
+        }
     }
 
     // MARK: Judgements

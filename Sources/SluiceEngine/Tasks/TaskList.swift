@@ -61,7 +61,7 @@ struct TaskList {
                 round.last = isSurvey ? .survey : .selection
                 rounds.append(round)
                 open = isSurvey ? RoundOutline(number: rounds.count + 1, hasTransforms: true) : nil
-            case .transform, .sequence:
+            case .transform, .asking, .sequence:
                 round.hasTransforms = true
                 open = round
             }

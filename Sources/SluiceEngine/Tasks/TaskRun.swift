@@ -55,7 +55,8 @@ public struct TaskRun {
             defer { leases.giveBack() }
             let context = RunContext(
                 definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
-                RunContext.Resources(progress: progress, shares: shares, budget: budget, pool: pool), work: work)
+                RunContext.Resources(
+                    progress: progress, shares: shares, budget: budget, pool: pool, isShared: true), work: work)
             return try body(try TaskSite(context, pieces, plan: plan()))
         }
 
@@ -139,10 +140,12 @@ public struct TaskRun {
     /// The plan in a run directory.
     public struct Plan: Sendable {
         let report: JSONValue
-        /// The definition as JSON, without memory and output directory.
+        /// The definition as JSON, without memory, output directory and folder of answers.
         public var definition: JSONValue { report["definition"] ?? .null }
         /// The folder to which its relative paths refer.
         public var folder: String { report["folder"]?.textValue ?? "." }
+        /// `Definition.answers`, as it was given; nil for the run's own log.
+        public var answers: String? { report["answers"]?.textValue }
         public var memory: Int { report["memory"]?.integerValue ?? Definition.defaultMemory }
 
         /// Takes over where blocks, shards and parts end: the same in every process of a run.

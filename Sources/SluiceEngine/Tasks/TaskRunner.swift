@@ -246,7 +246,7 @@ extension StageBody {
     /// Whether it consists of transforms alone.
     fileprivate var isTransforms: Bool {
         switch self {
-        case .transform: true
+        case .transform, .asking: true
         case .survey, .selection: false
         case .sequence(let bodies): bodies.allSatisfy(\.isTransforms)
         }

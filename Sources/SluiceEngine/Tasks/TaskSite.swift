@@ -55,7 +55,7 @@ final class TaskSite {
     /// - Returns: nil if the round has no work: a survey may leave none.
     func round(_ number: Int) throws -> Rounds.Round? {
         var rounds = Rounds(run, later)
-        while let round = rounds.next() {
+        while let round = try rounds.next() {
             if round.number == number { return round }
             guard let last = round.last, case .survey(let survey) = last.body else { continue }
             let files = RoundFiles(round.number, folder: run.work, fileSystem: fileSystem)

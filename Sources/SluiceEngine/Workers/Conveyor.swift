@@ -3,16 +3,35 @@ import SluiceIO
 
 /// Moves items from the lanes of a source through steps, on all threads of a pool, in bounded memory.
 ///
-/// A step is either `parallel` (items in any order, several at a time) or `ordered` (one item at a time, in the order
-/// of the lanes and of the items within a lane). Several lanes are read at a time, each by one thread at a time: so
+/// A step is `parallel` (items in any order, several at a time), `ordered` (one item at a time, in the order of the lanes
+/// and of the items within a lane), or `waiting` (the item waits for answers from outside; light threads wait with it, and
+/// no thread of the pool does). Several lanes are read at a time, each by one thread at a time: so
 /// files are read in parallel, but come out in order. At most `limit` items are under way; half of them are reserved
-/// for the first lane, so lanes that run ahead can't block it.
+/// for the first lane, so lanes that run ahead can't block it. While light threads lack work, `extra` items more may be
+/// under way.
 ///
 /// Based on TBB's `parallel_pipeline` (Reed, «High-performance parallel patterns», 2007), with lanes added.
 final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     enum Step {
         case parallel((Item) throws -> Void)
         case ordered((Item) throws -> Void)
+        /// Hands the item's calls to the threads and returns; the visit is ended when all have been answered, by any
+        /// thread. If the pass fails or stops, the threads are told to abandon what they do, and the pass waits for them.
+        case waiting(LightThreads, (Item, Visit) throws -> Void)
+
+        fileprivate var threads: LightThreads? { if case .waiting(let threads, _) = self { threads } else { nil } }
+    }
+
+    /// An item in a waiting step.
+    struct Visit: @unchecked Sendable {
+        // @unchecked: the conveyor is thread-safe, and the item has no other user during the visit.
+        fileprivate let conveyor: Conveyor
+        fileprivate let step: Int
+        fileprivate let position: Position
+        let item: Item
+
+        /// Ends the visit. Call it once, or not at all if the threads have been abandoned.
+        func end(_ result: Result<Void, any Error> = .success(())) { conveyor.end(self, result) }
     }
 
     /// The result of reading a lane.
@@ -40,10 +59,13 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     private let steps: [Step]
     private let source: Source
     private let limit: Int
+    private let extra: Int
+    /// The threads of the waiting steps.
+    private let threads: [LightThreads]
     private let mostLanes: Int
     private let isStopped: () -> Bool
 
-    private struct Position: Hashable {
+    fileprivate struct Position: Hashable {
         var lane: Int
         var index: Int
     }
@@ -80,13 +102,17 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
 
     /// - Parameters:
     ///   - limit: the most items under way, at least 2.
+    ///   - extra: how many more there may be while the threads of a waiting step lack work.
     ///   - lanes: the most lanes open at a time, at least 1.
     ///   - isStopped: called before each piece of work; if it returns true, `run` throws `EngineError.stopped`.
     init(
-        steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false }, source: Source
+        steps: [Step], limit: Int, extra: Int = 0, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
+        source: Source
     ) {
         self.steps = steps
+        threads = steps.compactMap(\.threads)
         self.limit = max(2, limit)
+        self.extra = max(0, extra)
         mostLanes = max(1, lanes)
         self.isStopped = isStopped
         self.source = source
@@ -98,11 +124,11 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     ///
     /// - Parameter openLane: returns lane 0, 1, …, which returns its items and nil at its end; nil after the last lane.
     convenience init(
-        steps: [Step], limit: Int, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
+        steps: [Step], limit: Int, extra: Int = 0, lanes: Int = .max, isStopped: @escaping () -> Bool = { false },
         openLane: @escaping (Int) throws -> (() throws -> Item?)?
     ) {
         self.init(
-            steps: steps, limit: limit, lanes: lanes, isStopped: isStopped,
+            steps: steps, limit: limit, extra: extra, lanes: lanes, isStopped: isStopped,
             source: Source { number in
                 try openLane(number).map { read in { _ in try read().map { .item($0) } ?? .end } }
             })
@@ -111,7 +137,9 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
     /// Runs until every item has passed every step, or an error occurs: then no further step starts, and the first
     /// error is thrown once the running ones have ended.
     func run(on pool: WorkerPool) throws {
+        for thread in threads { thread.begin(whenLacking: { [weak self] in self?.noteChange() }) }
         pool.run(pool.width) { _ in work(lookahead: min(pool.width, mostLanes)) }
+        for thread in threads { thread.end() }
         if let failure { throw failure }
     }
 
@@ -139,7 +167,8 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
                 }
                 let now = changes
                 if triedAt == now {
-                    monitor.wait()
+                    // Threads that wait for answers change nothing for long, and a stop must be seen meanwhile.
+                    if threads.isEmpty { monitor.wait() } else { monitor.wait(milliseconds: 100) }
                 } else if !unlocked({ source.assist() }) {
                     triedAt = now
                 }
@@ -160,14 +189,18 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
 
     private func fail(_ error: any Error) {
         if failure == nil { failure = error }
+        for thread in threads { thread.abandon() }
         monitor.wakeAll()
     }
+
+    /// Something has changed that may give a thread something to do.
+    private func noteChange() { monitor.locked { wakeAll() } }
 
     /// Prefers work nearest to the end, so that items leave before new ones arrive.
     private func nextWork(lookahead: Int) -> Work? {
         for number in steps.indices.reversed() {
             switch steps[number] {
-            case .parallel:
+            case .parallel, .waiting:
                 if !ready[number].isEmpty {
                     let (position, item) = ready[number].removeFirst()
                     return .step(number, position, item)
@@ -182,7 +215,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
                 }
             }
         }
-        guard underWay < limit else { return nil }
+        guard underWay < limit || (underWay < limit + extra && threads.contains { $0.isLacking }) else { return nil }
         let mayRunAhead = underWay < limit / 2
         if let index = lanes.indices.first(where: { mayRead($0) }), index == 0 || mayRunAhead {
             lanes[index].isBusy = true
@@ -263,9 +296,24 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
             try unlocked { try body(item) }
             turns[number].isBusy = false
             turns[number].next.index += 1
+        case .waiting(_, let body):
+            let visit = Visit(conveyor: self, step: number, position: position, item: item)
+            try unlocked { try body(item, visit) }
+            return
         }
         pass(item, at: position, to: number + 1)
         wakeAll()
+    }
+
+    private func end(_ visit: Visit, _ result: Result<Void, any Error>) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        switch result {
+        case .success:
+            pass(visit.item, at: visit.position, to: visit.step + 1)
+            wakeAll()
+        case .failure(let error): fail(error)
+        }
     }
 
     private func pass(_ item: Item, at position: Position, to number: Int) {
@@ -275,7 +323,7 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
             return
         }
         switch steps[number] {
-        case .parallel: ready[number].append((position, item))
+        case .parallel, .waiting: ready[number].append((position, item))
         case .ordered: turns[number].waiting[position] = item
         }
     }

@@ -2,6 +2,8 @@ import SluiceCore
 
 /// Transforms applied to a block one after another, each with its own workers.
 ///
+/// The chain is cut at asking transforms: a block stops there, with its questions, until it has the answers.
+///
 /// Serves one pass: workers are created when a thread first needs one, and `close()` ends them.
 struct TransformChain: Sendable {
     struct Link: Sendable {
@@ -11,7 +13,12 @@ struct TransformChain: Sendable {
         private let writesAll: Bool
         /// Bytes written for each byte read, in columns of bytes.
         let growth: Int
-        fileprivate let workers: any WorkerSet
+        fileprivate let work: Work
+
+        fileprivate enum Work: Sendable {
+            case transform(any WorkerSet)
+            case asking(any Asking)
+        }
 
         /// The columns that the stage may write.
         var writes: [ColumnSpec] { declaration.writes }
@@ -23,16 +30,38 @@ struct TransformChain: Sendable {
             self.declaration = declaration
             self.writesAll = writesAll
             growth = declaration.writes.contains { $0.type == .bytes } ? transform.memory(context).growth : 0
-            workers = Self.set(of: transform, context)
+            work = .transform(Self.set(of: transform, context))
         }
 
+        /// An asking transform.
+        init(
+            _ asking: any AskingWorkerTransform, _ declaration: StageDeclaration, writesAll: Bool, keys: AnswerKeys,
+            log: AnswerBook, _ context: StageContext
+        ) {
+            label = context.name
+            self.declaration = declaration
+            self.writesAll = writesAll
+            growth = asking.memory(context).growth
+            work = .asking(Self.asker(asking, declaration, keys, log, context))
+        }
+
+        /// The asking transform that the link is; nil if it is another one.
+        var asking: (any Asking)? { if case .asking(let asking) = work { asking } else { nil } }
+
         /// Applies the transform and checks the result against the stage's declaration.
-        fileprivate func apply(to block: inout Block) throws(EngineError) {
+        ///
+        /// - Parameter inquiry: the answers for an asking transform.
+        fileprivate func apply(to block: inout Block, _ inquiry: Inquiry?) throws(EngineError) {
             let hasRecords = block.drops.count < block.count
             block.begin(declaration)
             defer { block.end() }
             var failure: StageError?
-            do throws(StageError) { try workers.apply(to: &block) } catch { failure = error }
+            do throws(StageError) {
+                switch work {
+                case .transform(let workers): try workers.apply(to: &block)
+                case .asking(let asking): if let inquiry { try asking.apply(inquiry, to: &block) }
+                }
+            } catch { failure = error }
             // A rejected column may be the cause of the stage's error, so it is reported first.
             if let misfit = block.misfits.first { throw fault(misfit) }
             if let failure { throw EngineError(failure, stage: label) }
@@ -49,21 +78,62 @@ struct TransformChain: Sendable {
         private static func set<T: WorkerTransform>(of transform: T, _ context: StageContext) -> any WorkerSet {
             Workers(transform, context)
         }
+
+        private static func asker<T: AskingWorkerTransform>(
+            _ asking: T, _ declaration: StageDeclaration, _ keys: AnswerKeys, _ log: AnswerBook, _ context: StageContext
+        ) -> any Asking {
+            Asker(asking, declaration, keys, log, context)
+        }
+
+        fileprivate func close() throws(StageError) {
+            switch work {
+            case .transform(let workers): try workers.close()
+            case .asking(let asking): try asking.close()
+            }
+        }
+    }
+
+    /// How far a block has come.
+    struct Progress {
+        fileprivate var next = 0
+        /// The questions of the asking transform at which the block has stopped; nil once it has passed all transforms.
+        fileprivate(set) var inquiry: Inquiry?
     }
 
     var links: [Link] = []
+    /// What the asking transforms among them have in flight.
+    var requests = Requests()
+
+    var askings: [any Asking] { links.compactMap(\.asking) }
 
     /// Bytes written by all transforms for each byte read.
     var growth: Int { links.reduce(0) { $0 + $1.growth } }
 
-    /// Applies all transforms; `dropped` is called after each stage with its drops.
+    /// Applies all transforms of a chain without asking ones; `dropped` is called after each stage with its drops.
     func apply(
         to block: inout Block, dropped: (borrowing Block, _ from: Int, _ stage: String) -> Void
     ) throws(EngineError) {
-        for link in links {
+        var progress = Progress()
+        try advance(&block, &progress, dropped: dropped)
+    }
+
+    /// Applies the transforms up to the next asking one, whose questions are then in `progress`; begins with the one at
+    /// which the block has stopped, which has its answers.
+    func advance(
+        _ block: inout Block, _ progress: inout Progress,
+        dropped: (borrowing Block, _ from: Int, _ stage: String) -> Void
+    ) throws(EngineError) {
+        while progress.next < links.count {
+            let link = links[progress.next]
+            if progress.inquiry == nil, let asking = link.asking {
+                progress.inquiry = try asking.inquire(&block)
+                return
+            }
             let before = block.drops.count
-            try link.apply(to: &block)
+            try link.apply(to: &block, progress.inquiry)
             dropped(block, before, link.label)
+            progress.inquiry = nil
+            progress.next += 1
         }
     }
 
@@ -74,7 +144,7 @@ struct TransformChain: Sendable {
         var failure: EngineError?
         for link in links {
             do throws(StageError) {
-                try link.workers.close()
+                try link.close()
             } catch {
                 failure = failure ?? EngineError(error, stage: link.label)
             }

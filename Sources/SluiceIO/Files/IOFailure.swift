@@ -30,6 +30,10 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
         public static let malformedArray = Code("malformedArray")
         /// One of our files has a wrong header, footer or checksum.
         public static let corruptWorkFile = Code("corruptWorkFile")
+        /// An answer log with a wrong header or checksum: never used, and never removed, since answers are paid for.
+        public static let damagedAnswers = Code("damagedAnswers")
+        /// An answer log has more answers than its index has room for.
+        public static let tooManyAnswers = Code("tooManyAnswers")
         /// A column file with another type or shape than expected.
         public static let wrongColumn = Code("wrongColumn")
     }

@@ -107,6 +107,16 @@ public struct OpenFile: ~Copyable, Sendable {
         }
     }
 
+    /// Waits until no other opening of the file has it locked, and locks it.
+    func lock() throws(IOFailure) {
+        _ = try fileSystem.allow(.lock, path)
+        guard retrying({ flock(descriptor, LOCK_EX) }) == 0 else {
+            throw IOFailure(system: errno, doing: .lock, path: path)
+        }
+    }
+
+    func unlock() { flock(descriptor, LOCK_UN) }
+
     public func status() throws(IOFailure) -> FileStatus {
         _ = try fileSystem.allow(.stat, path)
         var status = Glibc.stat()
