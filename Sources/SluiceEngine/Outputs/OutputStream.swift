@@ -84,7 +84,10 @@ final class OutputStream {
     private var frames: [ZstdSeekableWriter.Sizes] = []
     private var digest = XXHashStream()
     private var fileDigests = XXHashStream()
+    /// What has been added; without the length of the file, since lines may be appended while others are added.
     private(set) var state = State()
+    /// The length of the file so far.
+    private(set) var fileBytes = 0
     /// The ends of the pieces whose writing to disk was started after the last call of `forget`.
     private var flushes = [0]
     private static let flushBytes = 16 << 20
@@ -111,6 +114,7 @@ final class OutputStream {
             return
         }
         state = checkpoint
+        fileBytes = checkpoint.fileBytes
         let isPartial = try fileSystem.status(of: partialPath) != nil
         // Otherwise the run stopped after renaming this file, but before renaming the others.
         let found = isPartial ? partialPath : path
@@ -133,13 +137,13 @@ final class OutputStream {
     /// Continues a file after the bytes covered by the checkpoint, which must be unchanged.
     private func adopt(_ found: String, isPartial: Bool) throws(IOFailure) {
         let opened = try fileSystem.openForUpdating(found)
-        guard try opened.status().size >= UInt64(state.fileBytes) else {
+        guard try opened.status().size >= UInt64(fileBytes) else {
             throw Self.damaged(found, "it is shorter than the checkpoint states")
         }
-        try digestFile(opened, UInt64(state.fileBytes))
+        try digestFile(opened, UInt64(fileBytes))
         guard fileDigest == state.fileDigest else { throw Self.damaged(found, "it differs from what was written") }
         if isPartial {
-            try opened.truncate(to: UInt64(state.fileBytes))
+            try opened.truncate(to: UInt64(fileBytes))
             file = consume opened
         } else {
             try checkEnd(of: opened, found)
@@ -169,7 +173,7 @@ final class OutputStream {
 
     /// Checks that a file with its final name ends as `finish` ends it: after its lines, or with the seek table.
     private func checkEnd(of file: borrowing OpenFile, _ path: String) throws(IOFailure) {
-        var end = UInt64(state.fileBytes)
+        var end = UInt64(fileBytes)
         var table: [UInt8] = []
         if compression == .zstd {
             let sizes = try frameSizes(of: path)
@@ -257,9 +261,9 @@ final class OutputStream {
 
     /// Appends lines added before, uncompressed.
     func append(lines pieces: [UnsafeRawBufferPointer]) throws(IOFailure) {
-        try file?.write(pieces, at: UInt64(state.fileBytes))
+        try file?.write(pieces, at: UInt64(fileBytes))
         for piece in pieces {
-            state.fileBytes += piece.count
+            fileBytes += piece.count
             fileDigests.update(piece)
         }
         beginFlushing()
@@ -293,8 +297,8 @@ final class OutputStream {
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
-        try file?.write(bytes, at: UInt64(state.fileBytes))
-        state.fileBytes += bytes.count
+        try file?.write(bytes, at: UInt64(fileBytes))
+        fileBytes += bytes.count
         fileDigests.update(bytes)
         beginFlushing()
     }
@@ -304,9 +308,9 @@ final class OutputStream {
     /// By now the piece before the last one is usually on disk, and the system need not keep it in memory: the whole
     /// file then passes through the same few pages, which takes a third of the time that new pages take.
     private func beginFlushing() {
-        guard let last = flushes.last, state.fileBytes - last >= Self.flushBytes else { return }
-        file?.beginFlushing(UInt64(last)..<UInt64(state.fileBytes))
-        flushes.append(state.fileBytes)
+        guard let last = flushes.last, fileBytes - last >= Self.flushBytes else { return }
+        file?.beginFlushing(UInt64(last)..<UInt64(fileBytes))
+        flushes.append(fileBytes)
         guard flushes.count > 3 else { return }
         file?.forget(UInt64(flushes[0])..<UInt64(flushes[1]))
         flushes.removeFirst()

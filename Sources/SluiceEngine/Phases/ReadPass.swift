@@ -8,14 +8,35 @@ import SluiceIO
 final class ReadPass: @unchecked Sendable {
     // @unchecked: only ordered steps use mutable state; the rest is constant or thread-safe.
 
+    private let run: RunContext
     private let input: InputPass
+    private let work: Work
     private let deduper: Deduper?
-    private let transforms: TransformChain
-    private let readsRecord: Bool
-    private let wanted: [ColumnName]
-    private let encoder: LineEncoder
-    private let keptEncoder: KeptEncoder
     private let outputs: Outputs
+    private let keeping: Keeping?
+    private let checkpoints: Checkpoints
+    private(set) var account: Account
+    private var parts: PartBorders
+    private var shard: ShardWriter?
+    private var shardBytes = 0
+    private var types: [ColumnName: ColumnType] = [:]
+
+    /// What is done with the records.
+    struct Work {
+        let deduper: Deduper?
+        let transforms: TransformChain
+        /// The columns that anything reads.
+        let wanted: [ColumnName]
+    }
+
+    /// Where the records go.
+    struct Destination {
+        let outputs: Outputs
+        /// If more work follows.
+        let keeping: Keeping?
+        let checkpoints: Checkpoints
+    }
+
     /// The destinations of columns and ledger lines if more work follows.
     struct Keeping {
         let store: ColumnStore
@@ -24,35 +45,20 @@ final class ReadPass: @unchecked Sendable {
         let retention: ColumnRetention
     }
 
-    private let keeping: Keeping?
-
-    private let checkpoints: Checkpoints
-    private(set) var account: Account
-    private var parts: PartBorders
-    private var shard: ShardWriter?
-    private var shardBytes = 0
-    private var types: [ColumnName: ColumnType] = [:]
-
-    init(
-        input: InputPass, deduper: Deduper?, transforms: TransformChain, readsRecord: Bool, wanted: [ColumnName],
-        encoder: LineEncoder, keptEncoder: KeptEncoder, outputs: Outputs,
-        keeping: Keeping?, checkpoints: Checkpoints, account: Account
-    ) {
-        self.input = input
-        self.deduper = deduper
-        self.transforms = transforms
-        self.readsRecord = readsRecord
-        self.wanted = wanted
-        self.encoder = encoder
-        self.keptEncoder = keptEncoder
-        self.outputs = outputs
-        self.keeping = keeping
-        self.checkpoints = checkpoints
-        self.account = account
+    /// - Parameter account: the counts of the blocks before those that are read.
+    init(_ run: RunContext, _ input: InputPass, _ work: Work, to destination: Destination, account: Account) {
+        (self.run, self.input, self.work, self.account) = (run, input, work, account)
+        deduper = work.deduper
+        (outputs, keeping, checkpoints) = (destination.outputs, destination.keeping, destination.checkpoints)
         parts = input.partBorders
     }
 
-    func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
+    private var transforms: TransformChain { work.transforms }
+    private var readsRecord: Bool { run.chain.readsRecord }
+    private var encoder: LineEncoder { run.encoder }
+    private var keptEncoder: KeptEncoder { run.keptEncoder }
+
+    func process() throws {
         let conveyor = input.conveyor(
             [
                 .parallel { [input] in try input.parse($0) },
@@ -63,8 +69,9 @@ final class ReadPass: @unchecked Sendable {
                 },
                 .parallel { [self] in try work($0) },
                 .ordered { [self] in try collect($0) },
-            ] + outputs.steps(of: input, checkpoints), limit: limit, lanes: lanes, isStopped: isStopped)
-        try transforms.closing { try conveyor.run(on: pool) }
+            ] + outputs.steps(of: input, checkpoints), limit: run.shares.blocks, lanes: run.shares.streams,
+            isStopped: run.isStopped)
+        try transforms.closing { try conveyor.run(on: run.pool) }
         try deduper?.close()
         try endShard()
     }
@@ -81,7 +88,7 @@ final class ReadPass: @unchecked Sendable {
             parcel.rows.removeAll(keepingCapacity: true)
             for record in parcel.fates.indices where parcel.fates[record] < 0 { parcel.rows.append(Int32(record)) }
         } else {
-            var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
+            var block = parcel.makeBlock(readsRecord: readsRecord, wanted: work.wanted)
             try transforms.apply(to: &block) { block, first, stage in
                 parcel.takeDrops(of: block, from: first, stage: stage)
             }

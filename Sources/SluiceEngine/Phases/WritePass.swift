@@ -6,45 +6,46 @@ import SluiceIO
 final class WritePass: @unchecked Sendable {
     // @unchecked: only ordered steps use the cursors of rows and ledger; the rest is constant or thread-safe.
 
+    private let run: RunContext
     private let input: InputPass
     private let store: ColumnStore
-    private let live: LiveRows
-    private let keptEncoder: KeptEncoder
-    private let encoder: LineEncoder
     private let outputs: Outputs
     private let ledger: LedgerMerge
     private let pickColumns: [ColumnName]
-
-    private let checkpoints: Checkpoints
-    /// The base of this pass's checkpoints.
-    private let base: Checkpoint
+    private let progress: Progress
     private var cursor: RowCursor
     private var parts: PartBorders
     private var isAligned = false
-    /// Whether the pass starts somewhere in the middle.
-    private let resumes: Bool
 
+    /// The checkpoints of the pass.
+    struct Progress {
+        let checkpoints: Checkpoints
+        /// What they have in common.
+        let base: Checkpoint
+        /// Whether the pass starts somewhere in the middle.
+        var resumes = false
+    }
+
+    /// - Parameters:
+    ///   - rows: of all records that are kept or in the ledger.
+    ///   - ledger: the lines of the others.
     init(
-        input: InputPass, store: ColumnStore, live: LiveRows, keptEncoder: KeptEncoder, encoder: LineEncoder,
-        outputs: Outputs, ledger: LedgerMerge, pickColumns: [ColumnName], checkpoints: Checkpoints, base: Checkpoint,
-        resumes: Bool
+        _ run: RunContext, _ input: InputPass, _ rows: RowRound.Rows, ledger: LedgerMerge, to outputs: Outputs,
+        _ progress: Progress
     ) {
-        self.resumes = resumes
-        self.input = input
-        self.store = store
-        self.live = live
-        self.keptEncoder = keptEncoder
-        self.encoder = encoder
-        self.outputs = outputs
-        self.ledger = ledger
-        self.pickColumns = pickColumns
-        self.checkpoints = checkpoints
-        self.base = base
-        cursor = RowCursor(store: store, live: live)
+        (self.run, self.input, self.ledger, self.outputs, self.progress) = (run, input, ledger, outputs, progress)
+        store = rows.store
+        pickColumns = run.picks.filter { rows.store.types[$0] != nil }
+        cursor = RowCursor(store: rows.store, live: rows.live)
         parts = input.partBorders
     }
 
-    func run(on pool: WorkerPool, limit: Int, lanes: Int, isStopped: @escaping () -> Bool) throws {
+    private var encoder: LineEncoder { run.encoder }
+    private var keptEncoder: KeptEncoder { run.keptEncoder }
+    private var checkpoints: Checkpoints { progress.checkpoints }
+    private var resumes: Bool { progress.resumes }
+
+    func process() throws {
         let conveyor = input.conveyor(
             [
                 .ordered { [self] in try assign($0) },
@@ -56,13 +57,15 @@ final class WritePass: @unchecked Sendable {
                     }
                     outputs.assemble(parcel)
                     guard checkpoints.isDue else { return }
-                    var checkpoint = base
+                    var checkpoint = progress.base
                     checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte)
                     checkpoint.streams = outputs.assembled
                     parcel.checkpoint = checkpoint
                 },
-            ] + outputs.steps(of: input, checkpoints), limit: limit, lanes: lanes, isStopped: isStopped)
-        try conveyor.run(on: pool)
+            ] + outputs.steps(of: input, checkpoints), limit: run.shares.blocks, lanes: run.shares.streams,
+            isStopped: run.isStopped)
+        try conveyor.run(on: run.pool)
+        try close()
     }
 
     /// Finds for each line whether it is kept or in the ledger; otherwise it was quarantined before.
@@ -121,7 +124,7 @@ final class WritePass: @unchecked Sendable {
     }
 
     /// Fails if a row or ledger line remains that matches no line of the input.
-    func close() throws {
+    private func close() throws {
         // A run resumed after the last record has seen no lines; all were matched before the stop.
         if !isAligned, resumes { return }
         if let next = try cursor.next() {

@@ -20,6 +20,11 @@ final class Checkpoints: @unchecked Sendable {
         self.interval = interval
     }
 
+    /// For a task, which is done again as a whole if it is stopped.
+    static func none(_ run: RunContext) -> Checkpoints {
+        Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0)
+    }
+
     /// Whether a checkpoint is due. This depends on the clock; no result depends on it.
     var isDue: Bool {
         let now = monotonicSeconds()
@@ -34,7 +39,7 @@ final class Checkpoints: @unchecked Sendable {
         for (index, stream) in outputs.all.enumerated() {
             try stream.flush()
             // All frames assembled before this checkpoint are in the file by now.
-            checkpoint.streams[index].fileBytes = stream.state.fileBytes
+            checkpoint.streams[index].fileBytes = stream.fileBytes
             checkpoint.streams[index].fileDigest = stream.fileDigest
         }
         try file.write(checkpoint)

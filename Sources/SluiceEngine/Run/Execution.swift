@@ -111,11 +111,11 @@ final class Execution {
         }
         deduper?.distinct = checkpoint?.distinct ?? 0
         let pass = ReadPass(
-            input: input, deduper: deduper, transforms: transforms, readsRecord: run.chain.readsRecord,
-            wanted: wanted, encoder: run.encoder, keptEncoder: run.keptEncoder, outputs: outputs, keeping: keeping,
-            checkpoints: checkpoints, account: checkpoint?.account ?? Account())
+            run, input, ReadPass.Work(deduper: deduper, transforms: transforms, wanted: wanted),
+            to: ReadPass.Destination(outputs: outputs, keeping: keeping, checkpoints: checkpoints),
+            account: checkpoint?.account ?? Account())
         try input.checkSkippedFiles(isStopped: run.isStopped)
-        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
+        try pass.process()
         findings.account = pass.account
         findings.files = input.readFiles
         findings.fieldNames = input.fieldNames
@@ -143,13 +143,12 @@ final class Execution {
         start.position = checkpoint?.phase == .writing ? base.position : Checkpoint.Position()
         let input = run.inputPass(InputPass.Request(checkpoint: start))
         let pass = WritePass(
-            input: input, store: keeping.store, live: live, keptEncoder: run.keptEncoder, encoder: run.encoder,
-            outputs: outputs, ledger: try keeping.ledger.merged(isStopped: run.isStopped),
-            pickColumns: run.picks.filter { keeping.store.types[$0] != nil }, checkpoints: checkpoints, base: base,
-            resumes: start.position != Checkpoint.Position())
+            run, input, RowRound.Rows(store: keeping.store, live: live, ledger: keeping.ledger),
+            ledger: try keeping.ledger.merged(isStopped: run.isStopped), to: outputs,
+            WritePass.Progress(
+                checkpoints: checkpoints, base: base, resumes: start.position != Checkpoint.Position()))
         try input.checkSkippedFiles(isStopped: run.isStopped)
-        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
-        try pass.close()
+        try pass.process()
     }
 }
 

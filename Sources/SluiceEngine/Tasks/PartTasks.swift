@@ -23,15 +23,14 @@ struct PartReader {
         let outputs = try Outputs(
             folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
             writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
-        let keeping = try self.keeping()
-        let transforms = site.readingTransforms()
+        let work = ReadPass.Work(
+            deduper: hasDedupe ? try deduper(input) : nil, transforms: site.readingTransforms(),
+            wanted: run.wantedInReading(site.pieces))
         let pass = ReadPass(
-            input: input, deduper: hasDedupe ? try deduper(input) : nil, transforms: transforms,
-            readsRecord: run.chain.readsRecord, wanted: run.wantedInReading(site.pieces),
-            encoder: run.encoder, keptEncoder: run.keptEncoder, outputs: outputs, keeping: keeping,
-            checkpoints: Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0),
+            run, input, work,
+            to: ReadPass.Destination(outputs: outputs, keeping: try keeping(), checkpoints: .none(run)),
             account: Account())
-        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
+        try pass.process()
         let done = try pass.checkpoint(.choosing)
         try outputs.finish()
         try site.files.publish(scratch, as: site.files.outputs(kind))
@@ -82,13 +81,9 @@ struct PartWriter {
             folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
             writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
         let pass = WritePass(
-            input: input, store: rows.store, live: rows.live, keptEncoder: run.keptEncoder, encoder: run.encoder,
-            outputs: outputs, ledger: try ledger(rows),
-            pickColumns: run.picks.filter { rows.store.types[$0] != nil },
-            checkpoints: Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0),
-            base: Checkpoint(phase: .writing), resumes: false)
-        try pass.run(on: run.pool, limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
-        try pass.close()
+            run, input, rows, ledger: try ledger(rows), to: outputs,
+            WritePass.Progress(checkpoints: .none(run), base: Checkpoint(phase: .writing)))
+        try pass.process()
         try outputs.finish()
         try site.files.publish(scratch, as: site.files.outputs(kind))
         try site.files.finish(kind, PartOutputs(outputs))
