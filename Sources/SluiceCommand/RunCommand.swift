@@ -67,6 +67,11 @@ struct RunCommand: ParsableCommand {
         options.isStopped = Signals.isStopped
         options.notice = { Terminal.note("note: \($0)") }
         if prepare {
+            guard !source.printsKept else {
+                throw CommandFailure.usage(
+                    "--prepare writes the list of tasks to standard output, so --output - can't write records to it; name a directory"
+                )
+            }
             let run = try TaskRun.prepare(definition, registry: Environment.registry, options: options)
             if run.tasks.isEmpty {
                 Terminal.note("\(definition.output.directory) is already complete; nothing is left")

@@ -35,7 +35,7 @@ struct TaskCommand: ParsableCommand {
     var keepWork = false
 
     func run() throws {
-        if TaskRun.isFinished(directory) {
+        if try TaskRun.isFinished(directory) {
             Terminal.note("\(directory) is already complete; nothing was done")
             return
         }
@@ -48,8 +48,9 @@ struct TaskCommand: ParsableCommand {
         let meter = ProgressMeter()
         let run = try TaskRun(definition, registry: Environment.registry, options: options, progress: meter)
         guard let known = run.tasks.first(where: { $0.id == task }) else {
-            let near = Registry.nearest(to: task, in: run.tasks.map(\.id)).map { "; did you mean `\($0)`?" } ?? ""
-            throw CommandFailure.usage("\(directory) has no task `\(Printable.name(task))`\(near)")
+            let near = Registry.nearest(to: task, in: run.tasks.map(\.id)).map { "; did you mean `\($0)`?" }
+            throw CommandFailure.usage(
+                "\(directory) has no task `\(Printable.name(task))`\(near ?? "; it has \(run.tasks.names)")")
         }
         let stopped = "; the task can be done again"
         Signals.install(LastWords(directory: nil, otherwise: stopped))
@@ -70,7 +71,9 @@ struct TaskCommand: ParsableCommand {
         }
         Signals.settle()
         display.stop()
-        if let result { Summary.show(result, definition) }
+        guard let result else { return }
+        if result.wasComplete { Terminal.note("\(directory) is already complete; nothing was done") }
+        Summary.show(result, definition)
     }
 
     private func definition(_ plan: TaskRun.Plan) throws -> Definition {
@@ -89,6 +92,19 @@ struct TaskCommand: ParsableCommand {
 }
 
 extension [RunTask] {
+    /// `hash.0 to hash.7, duplicates.0, finish`.
+    fileprivate var names: String {
+        var phases: [(first: String, last: String, phase: String)] = []
+        for task in self {
+            if let last = phases.last, last.phase == task.phase {
+                phases[phases.count - 1].last = task.id
+            } else {
+                phases.append((task.id, task.id, task.phase))
+            }
+        }
+        return phases.map { $0.first == $0.last ? $0.first : "\($0.first) to \($0.last)" }.joined(separator: ", ")
+    }
+
     /// The tasks as JSON, one object a line in a list.
     var json: String {
         let lines = map { task -> String in

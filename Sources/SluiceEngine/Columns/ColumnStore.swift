@@ -44,13 +44,16 @@ final class ColumnStore: @unchecked Sendable {
     private(set) var types: [ColumnName: ColumnType] = [:]
     private(set) var shards: [Shard] = []
     private var replaced: [String] = []
+    private let isShared: Bool
     private let opened = Monitor()
     private var readers: [String: any Sendable] = [:]
     /// Well below 1,024, the default limit of open files per process.
     private static let openFiles = 128
 
-    init(folder: String, fileSystem: FileSystem) throws(IOFailure) {
+    /// - Parameter isShared: whether other processes may be reading the columns. Then none are removed.
+    init(folder: String, fileSystem: FileSystem, isShared: Bool = false) throws(IOFailure) {
         self.folder = folder
+        self.isShared = isShared
         self.fileSystem = fileSystem
         try fileSystem.makeFolder(folder)
     }
@@ -92,6 +95,7 @@ final class ColumnStore: @unchecked Sendable {
 
     /// Removes the files of columns that later rounds have replaced.
     func removeReplaced() throws(IOFailure) {
+        guard !isShared else { return }
         for path in replaced { try fileSystem.remove(path) }
         replaced = []
     }

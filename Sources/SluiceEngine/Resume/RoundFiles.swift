@@ -33,6 +33,10 @@ struct RoundFiles: Sendable {
         IOFailure(.corruptWorkFile, path: path(shard), found: "it has another number of rows than the shard")
     }
 
+    func missing(_ shard: ColumnStore.ShardID) -> IOFailure {
+        IOFailure(.corruptWorkFile, path: path(shard), found: "this work file is missing")
+    }
+
     /// Writes the state of a shard: its columns and ledger lines must be on disk.
     func write(_ state: ShardState, of shard: ColumnStore.ShardID) throws(IOFailure) {
         try fileSystem.writeSealed(state, to: path(shard))

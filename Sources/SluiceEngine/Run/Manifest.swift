@@ -58,7 +58,8 @@ enum Manifest {
             workIdentity(identity, setup.catalog, setup.options).entries + [
                 .init("tasks", .flag(true)), .init("memory", .integer(setup.definition.memory)),
                 .init("folder", .text(absolutePath(setup.definition.input.folder))),
-            ] + (setup.definition.answers.map { [.init("answers", .text($0))] } ?? []))
+            ] + (setup.definition.answers.map { [.init("answers", .text($0))] } ?? [])
+                + (setup.options.dedupeHashBits.map { [.init("dedupe_hash_bits", .integer($0))] } ?? []))
     }
 
     static func workDifferences(_ work: JSONValue, _ plan: JSONValue) -> [String] {

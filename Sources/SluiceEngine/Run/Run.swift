@@ -132,7 +132,11 @@ public final class Run {
     private func runTasks() throws -> RunResult {
         let run = try TaskRun(definition, registry: registry, options: options, progress: progress)
         var result: RunResult?
-        for task in run.tasks { result = try run.perform(task) ?? result }
+        do {
+            for task in run.tasks { result = try run.perform(task) ?? result }
+        } catch let error as EngineError where error.leavesWork && !error.remedies.contains(.restart) {
+            throw error.keeping(KeptWork(directory: definition.output.directory, records: nil))
+        }
         guard let result else { throw EngineError(.fault, "the tasks ended without a result") }
         return result
     }

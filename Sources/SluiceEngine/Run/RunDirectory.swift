@@ -252,6 +252,27 @@ package struct RunDirectory: ~Copyable {
         unlock()
     }
 
+    /// Ends the part of one of several processes in a run. Once the run is finished, the last of them removes the work
+    /// files: earlier, others would make some of them again.
+    func leave(keepWork: Bool) {
+        guard isFinished else { return }
+        // Without this folder, the work files are there to stay.
+        if keepWork { try? fileSystem.removeFolder(result.folder) }
+        guard takeOver() else { return }
+        if fileSystem.isRealFolder(result.folder) { clear(keepWork: false) } else { unlock() }
+    }
+
+    /// Whether a result stands under final names and no run is under way. False if that can't be known.
+    var isFinished: Bool {
+        do throws(IOFailure) {
+            if try fileSystem.status(of: planPath) != nil { return false }
+            return try fileSystem.status(of: "\(path)/\(ResultFile.manifest)") != nil
+        } catch { return false }
+    }
+
+    /// Whether no other process shares the directory; from then on none can.
+    func takeOver() -> Bool { (try? fileSystem.takeOver(lock)) ?? false }
+
     func unlock() { try? fileSystem.remove("\(path)/\(Self.lockName)") }
 
     /// Whether the directory has an unfinished run, of any plan, in addition to the result.

@@ -43,14 +43,16 @@ struct TaskFiles: Sendable {
 
     /// The result of a task that must be done.
     ///
-    /// - Throws: `EngineError` if it isn't, `IOFailure` if its mark is damaged.
+    /// - Throws: `EngineError` if its mark is missing, `IOFailure` if it is damaged.
     func result<Value: ByteCodable>(of kind: RunTask.Kind, as type: Value.Type = Value.self) throws -> Value {
         guard let value = try fileSystem.sealed(type, path(kind)) else { throw Self.notDone(kind) }
         return value
     }
 
+    /// A task is only begun when those before it are done.
     static func notDone(_ kind: RunTask.Kind) -> EngineError {
-        EngineError(.definition, "the task `\(kind.id)` must be done first", leavesWork: true)
+        EngineError(
+            .data, "files that the task `\(kind.id)` wrote are missing", leavesWork: true, remedies: [.restart])
     }
 
     // MARK: Outputs of a part

@@ -11,7 +11,7 @@ import SluiceIO
 public struct TaskRun {
     /// All tasks, in an order in which they can be done one after the other.
     public let tasks: [RunTask]
-    private let setup: Setup
+    let setup: Setup
 
     /// A definition and what a process needs for its tasks.
     struct Setup {
@@ -79,23 +79,32 @@ public struct TaskRun {
             return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { site in
                 try setup.catalog.refuseInputs(in: setup.directory)
                 let directory = try RunDirectory(setup.directory, fileSystem: options.fileSystem)
-                let identity = try setup.identity()
-                let start = try directory.prepare(
-                    RunDirectory.Request(
-                        identity: identity, work: Manifest.taskPlan(identity, setup), force: options.force,
-                        resume: options.resume))
-                if case .fresh(let reason?) = start { options.notice(reason) }
-                if case .complete = start {
-                    directory.unlock()
-                    return TaskRun(setup, [])
+                let isComplete: Bool
+                do { isComplete = try prepare(directory, site, setup) } catch {
+                    directory.letGo()
+                    throw error
                 }
-                try site.files.makeFolders()
                 directory.unlock()
-                return TaskRun(setup, site.list.tasks)
+                return TaskRun(setup, isComplete ? [] : site.list.tasks)
             }
         } catch {
             throw EngineError(any: error).located(in: setup.catalog)
         }
+    }
+
+    /// - Returns: whether the run is complete already.
+    private static func prepare(
+        _ directory: borrowing RunDirectory, _ site: TaskSite, _ setup: Setup
+    ) throws -> Bool {
+        let identity = try setup.identity()
+        let start = try directory.prepare(
+            RunDirectory.Request(
+                identity: identity, work: Manifest.taskPlan(identity, setup), force: setup.options.force,
+                resume: setup.options.resume))
+        if case .fresh(let reason?) = start { setup.options.notice(reason) }
+        if case .complete = start { return true }
+        try site.files.makeFolders()
+        return false
     }
 
     /// The tasks that a definition has, without preparing anything.
@@ -104,13 +113,6 @@ public struct TaskRun {
     ) throws -> [RunTask] {
         let setup = try Setup(definition, registry, options, ProgressMeter())
         return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list.tasks }
-    }
-
-    /// Whether a directory holds a finished run, so that no task is left.
-    public static func isFinished(_ directory: String) -> Bool {
-        func isThere(_ path: String) -> Bool { (try? FileSystem.local.status(of: path)) ?? nil != nil }
-        return isThere("\(directory)/\(ResultFile.manifest)")
-            && !isThere("\(directory)/\(RunDirectory.workName)/\(RunDirectory.planName)")
     }
 
     /// Opens a run directory that `prepare` has prepared.
@@ -153,6 +155,7 @@ public struct TaskRun {
             options.blockBytes = report["block_bytes"]?.integerValue ?? options.blockBytes
             options.segmentBytes = report["segment_bytes"]?.integerValue ?? options.segmentBytes
             options.partBytes = report["part_bytes"]?.integerValue ?? options.partBytes
+            options.dedupeHashBits = report["dedupe_hash_bits"]?.integerValue
         }
     }
 
@@ -190,32 +193,76 @@ public struct TaskRun {
         do {
             let directory = try RunDirectory(
                 setup.directory, fileSystem: setup.options.fileSystem, isShared: true)
-            return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { site in
-                guard task.kind == .finish else {
-                    try TaskRunner(site: site).perform(task.kind)
-                    return nil
-                }
-                return try finish(site, in: directory, began)
+            do {
+                let result = try perform(task, in: directory, began)
+                directory.leave(keepWork: setup.options.keepWork)
+                return result
+            } catch {
+                // Another process may have done the task meanwhile, or the whole run, and removed what this one used.
+                let isOver = isOver(task, directory)
+                directory.leave(keepWork: false)
+                guard isOver, (error as? EngineError)?.code != .stopped else { throw error }
+                return task.kind == .finish ? try finished() : nil
             }
         } catch {
-            throw EngineError(any: error).located(in: setup.catalog)
+            throw explained(error)
         }
     }
 
-    private func finish(
-        _ site: TaskSite, in directory: borrowing RunDirectory, _ began: Double
-    ) throws -> RunResult {
-        // Two processes may do any other task at the same time.
-        let lock = try site.fileSystem.lock("\(site.run.work)/finish")
-        defer { extendLifetime(lock) }
-        let end = TaskFinish(site: site)
-        var findings = try end.findings()
-        let outputs = try end.join(in: directory.result.folder)
-        try findings.close(outputs)
-        let manifest = try Manifest.make(
-            identity: try setup.identity(), site.run, findings, outputs, seconds: monotonicSeconds() - began)
-        try directory.publish(manifest)
-        directory.clear(keepWork: setup.options.keepWork)
-        return RunResult(manifest: manifest, wasComplete: false)
+    private func isOver(_ task: RunTask, _ directory: borrowing RunDirectory) -> Bool {
+        directory.isFinished || task.kind != .finish && (try? isDone(task)) ?? false
+    }
+
+    private func perform(
+        _ task: RunTask, in directory: borrowing RunDirectory, _ began: Double
+    ) throws -> RunResult? {
+        if directory.isFinished { return task.kind == .finish ? try finished() : nil }
+        if task.kind != .finish, try isDone(task) { return nil }
+        try expectInputs(of: task)
+        return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { site in
+            guard task.kind == .finish else {
+                try TaskRunner(site: site).perform(task.kind)
+                return nil
+            }
+            return try finish(site, in: directory, began)
+        }
+    }
+
+    /// - Throws: `EngineError` with code `.definition` if tasks that this one needs are not done.
+    private func expectInputs(of task: RunTask) throws {
+        let makers = Dictionary(
+            tasks.flatMap { task in task.outputs.map { ($0, task.id) } }, uniquingKeysWith: { first, _ in first })
+        var missing: [String] = []
+        for input in task.inputs {
+            guard let maker = makers[input],
+                try setup.options.fileSystem.status(of: "\(setup.directory)/\(input)") == nil
+            else { continue }
+            missing.append(maker)
+        }
+        guard !missing.isEmpty else { return }
+        let names = missing.prefix(3).map { "`\($0)`" }.joined(separator: ", ")
+        let more = missing.count > 3 ? " and \(missing.count - 3) more" : ""
+        throw EngineError(
+            .definition,
+            "the task `\(task.id)` reads what \(names)\(more) must write first; do \(missing.count == 1 ? "that one" : "those") before it, or all that are left with `run --resume`",
+            leavesWork: true)
+    }
+
+    /// An error of a task, as a person who knows the run directory should read it.
+    private func explained(_ error: any Error) -> EngineError {
+        guard var failure = error as? IOFailure, failure.path.hasPrefix("\(setup.directory)/\(RunDirectory.workName)/")
+        else { return EngineError(any: error).located(in: setup.catalog) }
+        if failure.errno == ENOENT {
+            if !setup.options.fileSystem.isRealFolder(setup.directory) {
+                return EngineError(
+                    .resources, "\(setup.directory): the output directory was removed during the run", leavesWork: false)
+            }
+            failure = IOFailure(.corruptWorkFile, path: failure.path, found: "this work file is missing")
+        } else if [.corruptStream, .truncatedStream].contains(failure.code) {
+            // It is no file that could be copied again.
+            failure.code = .corruptWorkFile
+            failure.advice = ""
+        }
+        return EngineError(any: failure)
     }
 }

@@ -70,7 +70,7 @@ final class TaskSite {
     /// - Parameter isTransformed: whether the round's transforms have been done.
     func rows(of range: Range<Int>, before round: Int, transformed isTransformed: Bool = false) throws -> RowRound.Rows
     {
-        let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: fileSystem)
+        let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: fileSystem, isShared: true)
         let ledger = LedgerRuns(folder: run.work, shareBytes: run.shares.ledger, fileSystem: fileSystem)
         for part in range {
             let reading: PartReading = try files.result(of: .read(part: part))
@@ -93,12 +93,20 @@ final class TaskSite {
     ) throws {
         let states = RoundFiles(round, of: work, folder: run.work, fileSystem: fileSystem)
         for shard in store.shards {
-            // A round without work leaves no states.
-            guard let state = try states.state(of: shard.id) else { continue }
+            guard let state = try states.state(of: shard.id) else {
+                if try leavesStates(round, work) { throw states.missing(shard.id) }
+                return
+            }
             guard state.live.rows == shard.rows.count else { throw states.damaged(shard.id) }
             live.keep(state.live, from: shard.rows.lowerBound)
             store.add(state.types, to: shard.number, round: round)
             ledger.adopt(state.runs)
         }
+    }
+
+    /// A survey may leave a later round without work.
+    private func leavesStates(_ number: Int, _ work: RoundFiles.Work) throws -> Bool {
+        guard let round = try round(number) else { return false }
+        return work == .selection || !round.transforms.links.isEmpty
     }
 }

@@ -259,6 +259,14 @@ extension FileSystem {
         return FileLock(file: file)
     }
 
+    /// Turns a shared lock into that of one process, if no other process shares it.
+    ///
+    /// - Returns: false if one does; then this process no longer holds the lock.
+    public func takeOver(_ lock: borrowing FileLock) throws(IOFailure) -> Bool {
+        _ = try allow(.lock, lock.file.path)
+        return retrying { flock(lock.file.descriptor, LOCK_EX | LOCK_NB) } == 0
+    }
+
     /// Reads a whole small file.
     ///
     /// - Throws: `.cannotRead` if it has more than `limit` bytes.
