@@ -35,10 +35,16 @@ struct TaskCommand: ParsableCommand {
     var keepWork = false
 
     func run() throws {
-        if try TaskRun.isFinished(directory) {
-            Terminal.note("\(directory) is already complete; nothing was done")
-            return
+        do {
+            if try !TaskRun.isFinished(directory) { return try perform() }
+        } catch let error as EngineError {
+            // Another process may have finished the run since.
+            guard error.code != .stopped, try TaskRun.isFinished(directory) else { throw error }
         }
+        Terminal.note("\(directory) is already complete; nothing was done")
+    }
+
+    private func perform() throws {
         let plan = try TaskRun.plan(in: directory)
         let definition = try definition(plan)
         var options = RunOptions(threads: try threads.count(for: definition))

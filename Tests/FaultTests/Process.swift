@@ -25,8 +25,12 @@ final class Process {
         let seconds: Double
     }
 
-    /// - Parameter input: the descriptor of its standard input.
-    init(_ arguments: [String], program: String = sluice, input: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - input: the descriptor of its standard input.
+    ///   - output: the file for its standard output.
+    init(
+        _ arguments: [String], program: String = sluice, input: Int32? = nil, output: String = "/dev/null"
+    ) throws {
         errorPath = "\(Workspace.base)/sluice-fault-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue).err"
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -36,7 +40,7 @@ final class Process {
         } else {
             posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         }
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         // A test runner's threads block signals, and a child inherits that.
         var attributes = posix_spawnattr_t()
@@ -70,6 +74,17 @@ final class Process {
             var found: Int32 = 0
             if waitpid(pid, &found, WNOHANG) == pid { code = found }
             Self.sleep(0.0005)
+        }
+    }
+
+    /// Waits until a signal would stop the program in order, or until it has ended.
+    func waitUntilItHears(_ signal: Int32) {
+        wait {
+            let status = (try? FileSystem.local.contents(of: "/proc/\(pid)/status")) ?? []
+            let name = "SigCgt:"
+            let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(name) }
+            let caught = line.flatMap { UInt64($0.dropFirst(name.count).filter { !$0.isWhitespace }, radix: 16) } ?? 0
+            return caught & 1 << UInt64(signal - 1) != 0
         }
     }
 

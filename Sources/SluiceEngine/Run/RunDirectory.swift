@@ -177,8 +177,12 @@ package struct RunDirectory: ~Copyable {
         }
     }
 
+    /// Whether there is work that a plan would make usable.
     private func hasCheckpoint() throws(IOFailure) -> Bool {
-        try fileSystem.status(of: "\(workPath)/\(Self.checkpointName)") != nil
+        for name in [Self.checkpointName, "tasks"] where try fileSystem.status(of: "\(workPath)/\(name)") != nil {
+            return true
+        }
+        return false
     }
 
     /// Refuses result files without a `run.json`.

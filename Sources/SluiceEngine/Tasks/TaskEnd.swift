@@ -26,8 +26,9 @@ extension TaskRun {
     }
 
     private static func end(_ path: String) throws {
-        let directory = try RunDirectory(path, fileSystem: .local, isShared: true)
-        // Otherwise another process does it.
+        let directory: RunDirectory
+        // If another process holds the directory, that one does it.
+        do { directory = try RunDirectory(path, fileSystem: .local, isShared: true) } catch { return }
         guard directory.takeOver() else { return }
         if let manifest = try directory.result.committed() { try directory.publish(manifest) }
         directory.clear(keepWork: false)
