@@ -147,7 +147,10 @@ import Testing
     /// Too many malformed lines in all parts together are found, though no part has too many.
     @Test func malformedLinesAreCountedOverAllParts() throws {
         let space = try Workspace()
-        for file in 0..<3 { try space.write("in-\(file).jsonl", lines: [#"{"a":\#(file)}"#, "x", "y"]) }
+        for file in 0..<3 {
+            let good = (0..<8).map { #"{"number":\#(file * 10 + $0),"text":"good"}"# }
+            try space.write("in-\(file).jsonl", lines: good + ["cut", "off"])
+        }
         try space.define(files: "in-*.jsonl", input: ["max_malformed: 4"])
         expect(try space.sluice(Self.prepare()), 0)
         for part in 0..<3 { expect(try space.sluice("task", "out", "read.\(part)"), 0) }

@@ -200,6 +200,10 @@ extension EngineError {
     ///
     /// - Parameter message: replaces the failure's description.
     init(_ failure: IOFailure, message: String? = nil) {
+        if failure.code == .stopped {
+            self = .stopped
+            return
+        }
         var failure = failure
         let isDamaged = failure.code == .corruptWorkFile || failure.code == .wrongColumn
         if isDamaged { failure.advice = "" }

@@ -43,6 +43,8 @@ extension TaskRun {
         defer { extendLifetime(lock) }
         if directory.isFinished { return try finished() }
         let end = TaskFinish(site: site)
+        // Empty, so it may not have come along when the directory was copied.
+        try site.fileSystem.makeFolder(directory.result.folder)
         var findings = try end.findings()
         let outputs = try end.join(in: directory.result.folder)
         try findings.close(outputs)

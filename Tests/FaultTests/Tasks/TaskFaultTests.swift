@@ -53,9 +53,13 @@ struct TaskFaultTests {
         let run = try TaskRun(definition, registry: registry, options: options(scene, .local))
         for task in run.tasks {
             if isSoak || seen.insert(task.phase).inserted {
+                try scene.work.copy("out", to: "before")
                 for disturbance in Disturbance.all {
                     try disturb(task, disturbance, scene, definition, whole, &tally)
+                    scene.work.remove("out")
+                    try scene.work.copy("before", to: "out")
                 }
+                scene.work.remove("before")
             }
             try run.perform(task)
         }

@@ -43,7 +43,7 @@ enum TaskCase: String, CaseIterable {
             vectors + [
                 "coreset: {keep: 70%}", "cluster: {clusters: 3, reservoir: 100}",
                 #"format: {template: "{completion}"}"#, "embed: {dimensions: 32}",
-                "cluster: {clusters: 3, reservoir: 100}", "format: {template: auto}", "embed: {dimensions: 16}",
+                "cluster: {clusters: 3, reservoir: 100}", "format: {template: auto}", "embed: {dimensions: 32}",
                 "redundancy: {method: lift, keep: 60%}", "coreset: {keep: 50%, method: score-first, score: row_variance}",
             ]
         }

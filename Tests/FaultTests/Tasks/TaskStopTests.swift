@@ -59,15 +59,17 @@ struct TaskStopTests {
 
     /// SIGTERM ends a task in order, with what to do.
     @Test func aStoppedTaskSaysSo() throws {
-        let scene = try TaskScene(.clusters)
+        // Parts that take longer than it takes a signal to arrive.
+        let scene = try TaskScene(.formatted, records: 8000)
         let whole = try scene.whole()
         var stops = 0
         for task in try scene.prepare("out") {
-            let process = try scene.start(task.id, in: "out", ["--threads", "1"])
-            process.waitUntilItHears(SIGTERM)
-            process.send(SIGTERM)
-            let outcome = try process.wait()
-            if outcome.status != 0 {
+            for _ in 0..<(["hash", "read"].contains(task.phase) ? 3 : 1) {
+                let process = try scene.start(task.id, in: "out", ["--threads", "1"])
+                process.waitUntilItHears(SIGTERM)
+                process.send(SIGTERM)
+                let outcome = try process.wait()
+                guard outcome.status != 0 else { continue }
                 stops += 1
                 #expect(outcome.status == 143, "\(task.id): \(outcome.error)")
                 #expect(outcome.error.contains("stopped by SIGTERM; the task can be done again"), "\(outcome.error)")
