@@ -255,7 +255,8 @@ public struct TaskRun {
         if failure.errno == ENOENT {
             if !setup.options.fileSystem.isRealFolder(setup.directory) {
                 return EngineError(
-                    .resources, "\(setup.directory): the output directory was removed during the run", leavesWork: false)
+                    .resources, "\(setup.directory): the output directory was removed during the run", leavesWork: false
+                )
             }
             failure = IOFailure(.corruptWorkFile, path: failure.path, found: "this work file is missing")
         } else if [.corruptStream, .truncatedStream].contains(failure.code) {

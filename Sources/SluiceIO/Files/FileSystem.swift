@@ -276,7 +276,12 @@ extension FileSystem {
         var filled = 0
         while true {
             if bytes.count - filled < 65536 {
-                bytes.append(contentsOf: repeatElement(0, count: max(65536, bytes.count)))
+                let more = max(65536, bytes.count)
+                // In one call: a debug build takes milliseconds to append as many zeros one by one.
+                bytes += [UInt8](unsafeUninitializedCapacity: more) { buffer, count in
+                    if let start = buffer.baseAddress { memset(start, 0, more) }
+                    count = more
+                }
             }
             // The closure can't throw a typed error through the array's method, so it returns the error.
             let got = bytes.withUnsafeMutableBytes { buffer -> Result<Int, IOFailure> in

@@ -112,7 +112,9 @@ struct TaskFaultTests {
                 let place = faulty.failed.map { "\($0.operation) of \($0.path)" } ?? "no fault"
                 #expect(faulty.hasFailed, "\(task.id): \(failure)")
                 #expect([3, 4].contains(failure.code.exitStatus), "\(task.id), \(place): \(failure)")
-                #expect(failure.message.contains("/") || failure.message.contains("in-"), "\(task.id), \(place): \(failure)")
+                #expect(
+                    failure.message.contains("/") || failure.message.contains("in-"), "\(task.id), \(place): \(failure)"
+                )
             }
             #expect(try Snapshot(scene.work("out")).isHarmless(beside: whole), "\(task.id), call \(n)")
             if faulty.hasFailed { tally.faults += 1 }

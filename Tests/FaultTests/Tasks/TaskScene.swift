@@ -44,7 +44,8 @@ enum TaskCase: String, CaseIterable {
                 "coreset: {keep: 70%}", "cluster: {clusters: 3, reservoir: 100}",
                 #"format: {template: "{completion}"}"#, "embed: {dimensions: 32}",
                 "cluster: {clusters: 3, reservoir: 100}", "format: {template: auto}", "embed: {dimensions: 32}",
-                "redundancy: {method: lift, keep: 60%}", "coreset: {keep: 50%, method: score-first, score: row_variance}",
+                "redundancy: {method: lift, keep: 60%}",
+                "coreset: {keep: 50%, method: score-first, score: row_variance}",
             ]
         }
     }
