@@ -90,7 +90,7 @@ struct TaskCommand: ParsableCommand {
                 overrides: [
                     Override(["output", "directory"], directory, spelling: "output"),
                     Override(["memory"], memory ?? String(plan.memory), spelling: "memory"),
-                ])
+                ] + (plan.answers.map { [Override(["answers"], $0, spelling: "answers")] } ?? []))
         } catch {
             throw CommandFailure.usage("the plan in \(directory) can't be read: \(error)")
         }
