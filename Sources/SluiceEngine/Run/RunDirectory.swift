@@ -263,7 +263,16 @@ package struct RunDirectory: ~Copyable {
         // Without this folder, the work files are there to stay.
         if keepWork { try? fileSystem.removeFolder(result.folder) }
         guard takeOver() else { return }
-        if fileSystem.isRealFolder(result.folder) { clear(keepWork: false) } else { unlock() }
+        if (try? Self.isLeftOver(in: path, fileSystem)) ?? false { clear(keepWork: false) } else { unlock() }
+    }
+
+    /// Whether the work files of a finished run, or its lock, are there because nobody has removed them yet. The folder of
+    /// the result is the last but one to go: without it, any other files are there to stay.
+    static func isLeftOver(in path: String, _ fileSystem: FileSystem) throws(IOFailure) -> Bool {
+        let work = "\(path)/\(workName)"
+        guard fileSystem.isRealFolder(work) else { return try fileSystem.status(of: "\(path)/\(lockName)") != nil }
+        let names = try fileSystem.entries(of: work)
+        return names.contains(resultName) || names.allSatisfy { $0 == markName }
     }
 
     /// Whether a result stands under final names and no run is under way. False if that can't be known.
@@ -287,6 +296,10 @@ package struct RunDirectory: ~Copyable {
         guard try fileSystem.status(of: workPath) != nil else { return }
         try fileSystem.remove(planPath)
         try fileSystem.flushFolder(workPath)
+        for name in try fileSystem.entries(of: workPath) where name != Self.markName && name != Self.resultName {
+            let inner = "\(workPath)/\(name)"
+            if fileSystem.isRealFolder(inner) { try fileSystem.removeTree(inner) } else { try fileSystem.remove(inner) }
+        }
         try fileSystem.removeTree(workPath, last: Self.markName)
     }
 

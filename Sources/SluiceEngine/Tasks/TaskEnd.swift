@@ -18,7 +18,7 @@ extension TaskRun {
             guard try files.status(of: "\(work)/\(RunDirectory.planName)") == nil,
                 try result.isCommitted() || files.status(of: "\(directory)/\(ResultFile.manifest)") != nil
             else { return false }
-            if files.isRealFolder(result.folder) { try end(directory) }
+            if try RunDirectory.isLeftOver(in: directory, files) { try end(directory) }
             return true
         } catch {
             throw EngineError(any: error)
