@@ -107,3 +107,84 @@ extension ContentHash: ByteCodable {
         self.init(high: try bytes.read(), low: try bytes.read())
     }
 }
+
+/// In the order of the keys, so that equal dictionaries are equal bytes.
+extension Dictionary: ByteCodable where Key: ByteCodable & Comparable, Value: ByteCodable {
+    public func write(to bytes: inout ByteWriter) {
+        bytes.write(count)
+        for (key, value) in sorted(by: { $0.key < $1.key }) {
+            bytes.write(key)
+            bytes.write(value)
+        }
+    }
+
+    public init(from bytes: inout ByteReader) throws(StageError) {
+        self.init()
+        let count = try bytes.read(Int.self)
+        guard count >= 0 else { throw ByteReader.damaged("a dictionary has \(count) entries") }
+        for _ in 0..<count {
+            let key = try bytes.read(Key.self)
+            guard updateValue(try bytes.read(), forKey: key) == nil else {
+                throw ByteReader.damaged("a key occurs twice")
+            }
+        }
+    }
+}
+
+/// As JSON text.
+extension JSONValue: ByteCodable {
+    public func write(to bytes: inout ByteWriter) { bytes.write(json) }
+
+    public init(from bytes: inout ByteReader) throws(StageError) {
+        let text = Array(try bytes.read(String.self).utf8)
+        do {
+            self = try JSONValue(json: text)
+        } catch {
+            throw ByteReader.damaged("a report is no JSON")
+        }
+    }
+}
+
+extension ColumnName: ByteCodable {
+    public func write(to bytes: inout ByteWriter) { bytes.write(name) }
+    public init(from bytes: inout ByteReader) throws(StageError) { self.init(try bytes.read(String.self)) }
+}
+
+extension Reason: ByteCodable {
+    public func write(to bytes: inout ByteWriter) { bytes.write(name) }
+    public init(from bytes: inout ByteReader) throws(StageError) { self.init(try bytes.read(String.self)) }
+}
+
+extension ColumnType: ByteCodable {
+    public func write(to bytes: inout ByteWriter) {
+        switch self {
+        case .bytes: bytes.write(0)
+        case .integer: bytes.write(1)
+        case .real: bytes.write(2)
+        case .vector(let dimension):
+            bytes.write(3)
+            bytes.write(dimension)
+        }
+    }
+
+    public init(from bytes: inout ByteReader) throws(StageError) {
+        switch try bytes.read(Int.self) {
+        case 0: self = .bytes
+        case 1: self = .integer
+        case 2: self = .real
+        case 3: self = .vector(dimension: try bytes.read())
+        case let other: throw ByteReader.damaged("\(other) is no type of a column")
+        }
+    }
+}
+
+extension ColumnSpec: ByteCodable {
+    public func write(to bytes: inout ByteWriter) {
+        bytes.write(name)
+        bytes.write(type)
+    }
+
+    public init(from bytes: inout ByteReader) throws(StageError) {
+        self.init(try bytes.read(), try bytes.read())
+    }
+}

@@ -49,7 +49,7 @@ import Testing
                 try FileSystem.local.write(frame, to: "\(folder)/\(file).jsonl.zst")
             }
         }
-        let catalog = try InputCatalog(definition(folder, stages: []).input, fileSystem: .local)
+        let catalog = try InputCatalog(definition(folder, stages: []).input, store: FileSystem.local)
         let estimate = RecordEstimate(catalog, sampledBytes: 8 * 512 << 10)
         #expect(estimate.source == .sampled(files: 8))
         #expect(abs(Double(estimate.records) / Double(count) - 1) < 0.2, "\(estimate.records) of \(count)")

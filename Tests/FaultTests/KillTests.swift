@@ -198,7 +198,9 @@ struct KillTests {
             usleep(microseconds)
             run.process.send(second)
             let outcome = try run.process.wait()
-            #expect(outcome.status == 128 + first, "\(outcome.error)")
+            // Of two signals that wait at the same time, the system may deliver the second one first.
+            let either = microseconds < 10_000 ? [first, second] : [first]
+            #expect(either.map { 128 + $0 }.contains(outcome.status), "\(outcome.error)")
             #expect(outcome.error.contains("stopped by"), "nothing was said")
             #expect(outcome.error.split(separator: "\n").count == 1, "\(outcome.error)")
         }

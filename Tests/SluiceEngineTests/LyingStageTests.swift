@@ -124,8 +124,8 @@ import Testing
     }
 
     @Test func linesBeyondWhatAnOrdinalHoldsAreRefused() throws {
-        try InputPass.checkLine(UInt64(Ordinal.maximumLine), of: "a")
-        #expect(throws: EngineError.self) { try InputPass.checkLine(UInt64(Ordinal.maximumLine) + 1, of: "a") }
+        try InputLane.checkLine(UInt64(Ordinal.maximumLine), of: "a")
+        #expect(throws: EngineError.self) { try InputLane.checkLine(UInt64(Ordinal.maximumLine) + 1, of: "a") }
     }
 }
 

@@ -5,7 +5,7 @@ import SluiceIO
 final class DiskDedupe {
     private let run: RunContext
     /// The facts about the files when the dedupe read them; empty if it didn't.
-    private(set) var files: [Int: Checkpoint.FileFacts] = [:]
+    private(set) var files: [Int: FileFacts] = [:]
 
     init(_ run: RunContext) { self.run = run }
 
@@ -14,19 +14,17 @@ final class DiskDedupe {
 
     /// The facts about the files when the dedupe read them: its result is about that content, not about the current
     /// one.
-    private var factsFile: CheckpointFile {
-        CheckpointFile(path: "\(run.work)/deduped-files", fileSystem: run.fileSystem)
-    }
+    private var factsPath: String { "\(run.work)/deduped-files" }
 
     /// The duplicates that a stopped run had already found, or had found in part.
     func known() throws -> DuplicateStream? {
-        guard let read = try factsFile.read() else { return nil }
+        guard let read = try run.sealed.read([Int: FileFacts].self, from: factsPath) else { return nil }
         if let duplicates = try known("duplicates") {
-            files = read.files
+            files = read
             return duplicates
         }
         guard let candidates = try known("candidates") else { return nil }
-        files = read.files
+        files = read
         return try compareContents(candidates)
     }
 
@@ -56,26 +54,9 @@ final class DiskDedupe {
             // Once the input has been read, no long record needs its memory.
             sortMemory: run.options.dedupeBytes ?? run.shares.dedupe + run.shares.long, fileSystem: run.fileSystem)
         let input = run.inputPass(InputPass.Request())
-        let hash = run.truncatedHash
-        let conveyor = input.conveyor(
-            [
-                .parallel { parcel in
-                    try input.parse(parcel)
-                    parcel.releaseLine()
-                },
-                .ordered { parcel in
-                    try input.refuseFaults(parcel)
-                    for record in parcel.hashes.indices {
-                        try spill.append(hash(parcel.hashes[record]), parcel.ordinals[record].rawValue)
-                    }
-                    input.giveBack(parcel)
-                },
-            ], limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
-        try conveyor.run(on: run.pool)
+        try HashPass(run: run, input: input).process { try spill.append($0, $1) }
         files = input.readFiles
-        var read = Checkpoint(phase: .reading)
-        read.files = files
-        try factsFile.write(read)
+        try run.sealed.write(files, to: factsPath)
         try spill.finish()
         guard run.comparesContents else { return try spill.resolve() }
         let candidates = try spill.candidates()

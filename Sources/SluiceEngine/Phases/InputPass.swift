@@ -11,10 +11,14 @@ final class InputPass: @unchecked Sendable {
     let catalog: InputCatalog
     /// The files to read.
     let files: Range<Int>
-    private let parts: InputParts
+    let parts: InputParts
+    /// The parts to read.
+    let partRange: Range<Int>
+    /// The lines of the first file before those that are read.
+    let linesBefore: Int
+    let format: any RecordFormat
     let spec: InputSpec
     private(set) var limits: FramingLimits
-    let fileSystem: FileSystem
     let progress: ProgressMeter
     /// Fields to extract: those of the stages, then the dedupe's fields that no stage reads.
     let fields: [FieldPath]
@@ -31,13 +35,13 @@ final class InputPass: @unchecked Sendable {
     let extractors: ObjectPool<Extractor>
     let parcels: ObjectPool<Parcel>
     let sources = OpenSources()
-    let digests: Mutex<[Int: Checkpoint.FileFacts]> = Mutex([:])
+    let digests: Mutex<[Int: FileFacts]> = Mutex([:])
     private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
     /// The position where the run stopped; blocks before it are skipped or replayed.
     let start: Checkpoint.Position
     let replays: Bool
     /// The facts about files found by an earlier reading, which this one must confirm.
-    let expected: [Int: Checkpoint.FileFacts]
+    let expected: [Int: FileFacts]
 
     /// A thread's parser and buffers.
     final class Extractor {
@@ -58,27 +62,35 @@ final class InputPass: @unchecked Sendable {
         /// Where the stopped run was, if there was one.
         var checkpoint: Checkpoint?
         /// The facts about files found by an earlier reading.
-        var expected: [Int: Checkpoint.FileFacts] = [:]
+        var expected: [Int: FileFacts] = [:]
         /// The most memory of a table that finds duplicates in this pass, part of which it shares with long records; 0
         /// without one. The blocks before the checkpoint are then read again, since a table is not kept on disk.
         var table = 0
-        /// The files to read; nil for all.
-        var files: Range<Int>?
+        /// The part to read; nil for all.
+        var part: Int?
+        /// The lines of the part's file before it, if it is a range of a file. If they aren't known, lines are counted from
+        /// the beginning of the part.
+        var linesBefore = 0
     }
 
-    /// - Parameter shares: the memory of the pass for reading.
-    init(
-        _ catalog: InputCatalog, _ spec: InputSpec, _ options: RunOptions, _ shares: MemoryShares,
-        _ progress: ProgressMeter, _ request: Request
-    ) {
-        self.catalog = catalog
-        self.spec = spec
-        self.shares = shares
-        self.progress = progress
-        files = request.files ?? 0..<catalog.files.count
-        parts = InputParts(catalog, bytes: options.partBytes)
-        fileSystem = options.fileSystem
-        isStopped = options.isStopped
+    /// What is read, and with what.
+    struct Source {
+        let catalog: InputCatalog
+        let parts: InputParts
+        let spec: InputSpec
+        let options: RunOptions
+        /// The memory of the pass for reading.
+        let shares: MemoryShares
+        let progress: ProgressMeter
+    }
+
+    init(_ source: Source, _ request: Request) {
+        (catalog, spec, shares, progress) = (source.catalog, source.spec, source.shares, source.progress)
+        (parts, format) = (source.parts, source.options.format)
+        partRange = request.part.map { $0..<($0 + 1) } ?? 0..<parts.count
+        files = request.part.map { source.parts.all[$0].files } ?? 0..<catalog.files.count
+        linesBefore = request.linesBefore
+        isStopped = source.options.isStopped
         let table = request.table
         long = LongRecords(bytes: shares.long, table: min(table, shares.dedupe), mostTable: table, shares.copies)
         windowLogMax = min(
@@ -92,7 +104,7 @@ final class InputPass: @unchecked Sendable {
         if let names = request.checkpoint?.fieldNames, !names.isEmpty {
             firstFields.withLock { $0 = (Ordinal(rawValue: 0), names) }
         }
-        limits = FramingLimits(blockBytes: options.blockBytes, maxRecord: spec.maxRecord)
+        limits = FramingLimits(blockBytes: source.options.blockBytes, maxRecord: spec.maxRecord)
         limits.longRecord = min(limits.longRecord, LongRecords.threshold)
         let stageFields = request.stageFields
         var fields = stageFields
@@ -233,7 +245,7 @@ final class InputPass: @unchecked Sendable {
     }
 
     /// Where the pass begins among the parts.
-    var partBorders: PartBorders { PartBorders(parts, at: max(start.file, files.lowerBound)) }
+    var partBorders: PartBorders { PartBorders(at: max(start.part, partRange.lowerBound)) }
 
     /// The field names of the first good record that has any near its beginning, for messages.
     var fieldNames: [String] { firstFields.withLock { $0.names } }

@@ -43,11 +43,11 @@ struct Learned: Sendable {
 extension Learned: ByteCodable {
     func write(to bytes: inout ByteWriter) {
         bytes.write(self.bytes)
-        bytes.write(report.json)
+        bytes.write(report)
         bytes.write(warnings)
     }
 
     init(from bytes: inout ByteReader) throws(StageError) {
-        self.init(bytes: try bytes.read(), report: try bytes.readReport(), warnings: try bytes.read())
+        self.init(bytes: try bytes.read(), report: try bytes.read(), warnings: try bytes.read())
     }
 }

@@ -161,10 +161,10 @@ final class ReadPass: @unchecked Sendable {
 
     private func collect(_ parcel: Parcel) throws {
         if parcel.isReplay { return }
-        if parts.isCrossed(by: parcel.file) {
+        if parts.isCrossed(by: parcel.part) {
             try endShard()
             outputs.endFrames(before: parcel)
-            parts.cross(to: parcel.file)
+            parts.cross(to: parcel.part)
         }
         if let keeping {
             try keeping.ledger.add(parcel.ledger, ends: parcel.ledgerEnds, ordinals: parcel.ledgerOrdinals)
@@ -178,7 +178,7 @@ final class ReadPass: @unchecked Sendable {
         if keeping == nil ? checkpoints.isDue : shardBytes >= checkpoints.segmentBytes {
             try endShard()
             var checkpoint = try self.checkpoint(.reading)
-            checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte, read: parcel.read)
+            checkpoint.position = Checkpoint.Position(parcel, read: parcel.read)
             checkpoint.distinct = parcel.distinct
             parcel.checkpoint = checkpoint
         }

@@ -24,7 +24,7 @@ struct RowRound {
         self.round = round
         self.run = run
         self.rows = rows
-        files = RoundFiles(round.number, folder: run.work, fileSystem: run.fileSystem)
+        files = RoundFiles(round.number, in: run)
         pass = try RowPass(
             Self.work(round, run, observes: observes), store: rows.store, live: rows.live, ledger: rows.ledger,
             files: files, run)
@@ -119,7 +119,7 @@ struct RowRound {
     }
 
     static func selectionFile(_ round: Int, _ run: RunContext) -> SelectionFile {
-        SelectionFile(path: "\(run.work)/selection-\(round)", fileSystem: run.fileSystem)
+        SelectionFile(path: "\(run.work)/selection-\(round)", files: run.sealed)
     }
 
     /// Selects among the rows that the transforms left, if that is not done, and writes the columns.

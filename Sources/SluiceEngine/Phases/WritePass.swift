@@ -51,14 +51,14 @@ final class WritePass: @unchecked Sendable {
                 .ordered { [self] in try assign($0) },
                 .parallel { [self] in try encode($0) },
                 .ordered { [self] parcel in
-                    if parts.isCrossed(by: parcel.file) {
+                    if parts.isCrossed(by: parcel.part) {
                         outputs.endFrames(before: parcel)
-                        parts.cross(to: parcel.file)
+                        parts.cross(to: parcel.part)
                     }
                     outputs.assemble(parcel)
                     guard checkpoints.isDue else { return }
                     var checkpoint = progress.base
-                    checkpoint.position = Checkpoint.Position(file: parcel.file, byte: parcel.endByte)
+                    checkpoint.position = Checkpoint.Position(parcel)
                     checkpoint.streams = outputs.assembled
                     parcel.checkpoint = checkpoint
                 },

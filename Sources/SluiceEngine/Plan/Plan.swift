@@ -59,7 +59,7 @@ public struct Plan: Sendable {
     ) throws {
         let chain = try StageChain(definition, registry: registry)
         try RunDirectory.checkName(definition.output.directory)
-        let catalog = try InputCatalog(definition.input, fileSystem: .local)
+        let catalog = try InputCatalog(definition.input, store: FileSystem.local)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
         try catalog.checkReadings(pieces)
         try catalog.refuseInputs(in: definition.output.directory)
@@ -103,7 +103,7 @@ public struct Plan: Sendable {
     ///   twice although it can't; invalid options of a stage; a budget that is too small.
     public static func check(_ definition: Definition, registry: Registry, threads: Int) throws {
         try RunDirectory.checkName(definition.output.directory)
-        let catalog = try InputCatalog(definition.input, fileSystem: .local)
+        let catalog = try InputCatalog(definition.input, store: FileSystem.local)
         let (pieces, _) = try StageChain(definition, registry: registry).work(definition, threads: threads)
         try catalog.checkReadings(pieces)
         try catalog.refuseInputs(in: definition.output.directory)

@@ -43,7 +43,9 @@ public struct RecordEstimate: Sendable, Equatable {
             return
         }
         let count = min(Self.sampledFiles, files.count)
-        let samples = (0..<count).compactMap { Sample(files[$0 * files.count / count], most: sampledBytes / count) }
+        let samples = (0..<count).compactMap {
+            Sample(files[$0 * files.count / count], in: catalog.store, most: sampledBytes / count)
+        }
         let used = samples.reduce(0) { $0 + $1.used }
         guard used > 0 else {
             let packed = files.reduce(0) { $0 + Int($1.size) }
@@ -68,10 +70,10 @@ public struct RecordEstimate: Sendable, Equatable {
         var used = 0
         var isWhole = false
 
-        init?(_ file: InputCatalog.File, most: Int) {
+        init?(_ file: InputCatalog.File, in store: any InputStore, most: Int) {
             // Small reads, since the buffered bytes count as used.
             let options = InputOptions(bufferBytes: 16 << 10)
-            guard let opened = try? FileSystem.local.openInput(file.path, options: options) else { return nil }
+            guard let opened = try? store.openInput(file.path, options: options) else { return nil }
             let source = CountingSource(opened)
             let limits = FramingLimits(blockBytes: most, blockRecords: .max, maxRecord: InputSpec.defaultMaxRecord)
             let reader = BlockReader(source, limits: limits)

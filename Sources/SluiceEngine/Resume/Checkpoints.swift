@@ -9,32 +9,30 @@ final class Checkpoints: @unchecked Sendable {
     /// A shard of columns, and with it a checkpoint, ends at the first block end at or past this many bytes of input.
     let segmentBytes: Int
     /// Nil if the run can't be resumed.
-    private let file: CheckpointFile?
+    private let path: String?
+    private let files: SealedFiles
+    /// Seconds between checkpoints of a pass that writes no columns.
     private let interval: Double
     private var last = monotonicSeconds()
 
-    /// - Parameter interval: seconds between checkpoints of a pass that writes no columns.
-    init(file: CheckpointFile?, segmentBytes: Int, interval: Double) {
-        self.file = file
-        self.segmentBytes = segmentBytes
-        self.interval = interval
+    init(path: String?, files: SealedFiles, _ options: RunOptions) {
+        (self.path, self.files) = (path, files)
+        (segmentBytes, interval) = (options.segmentBytes, options.checkpointSeconds)
     }
 
     /// For a task, which is done again as a whole if it is stopped.
-    static func none(_ run: RunContext) -> Checkpoints {
-        Checkpoints(file: nil, segmentBytes: run.options.segmentBytes, interval: 0)
-    }
+    static func none(_ run: RunContext) -> Checkpoints { Checkpoints(path: nil, files: run.sealed, run.options) }
 
     /// Whether a checkpoint is due. This depends on the clock; no result depends on it.
     var isDue: Bool {
         let now = monotonicSeconds()
-        guard file != nil, now - last >= interval else { return false }
+        guard path != nil, now - last >= interval else { return false }
         last = now
         return true
     }
 
     func write(_ checkpoint: Checkpoint, _ outputs: Outputs) throws {
-        guard let file else { return }
+        guard let path else { return }
         var checkpoint = checkpoint
         for (index, stream) in outputs.all.enumerated() {
             try stream.flush()
@@ -42,6 +40,6 @@ final class Checkpoints: @unchecked Sendable {
             checkpoint.streams[index].fileBytes = stream.fileBytes
             checkpoint.streams[index].fileDigest = stream.fileDigest
         }
-        try file.write(checkpoint)
+        try files.write(checkpoint, to: path)
     }
 }

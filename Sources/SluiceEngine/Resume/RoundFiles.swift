@@ -9,7 +9,7 @@ struct RoundFiles: Sendable {
     let number: Int
     private let work: Work
     private let folder: String
-    private let fileSystem: FileSystem
+    private let files: SealedFiles
 
     /// What a shard's state is the result of.
     enum Work: String {
@@ -17,8 +17,8 @@ struct RoundFiles: Sendable {
         case selection = "choice"
     }
 
-    init(_ number: Int, of work: Work = .transforms, folder: String, fileSystem: FileSystem) {
-        (self.number, self.work, self.folder, self.fileSystem) = (number, work, folder, fileSystem)
+    init(_ number: Int, of work: Work = .transforms, in run: RunContext) {
+        (self.number, self.work, folder, files) = (number, work, run.work, run.sealed)
     }
 
     private func path(_ shard: ColumnStore.ShardID) -> String { "\(folder)/\(work.rawValue)-\(number).\(shard.name)" }
@@ -26,7 +26,7 @@ struct RoundFiles: Sendable {
 
     /// The state of a shard after the round's transforms; nil if they are not done.
     func state(of shard: ColumnStore.ShardID) throws(IOFailure) -> ShardState? {
-        try fileSystem.sealed(ShardState.self, path(shard))
+        try files.read(from: path(shard))
     }
 
     func damaged(_ shard: ColumnStore.ShardID) -> IOFailure {
@@ -39,13 +39,13 @@ struct RoundFiles: Sendable {
 
     /// Writes the state of a shard: its columns and ledger lines must be on disk.
     func write(_ state: ShardState, of shard: ColumnStore.ShardID) throws(IOFailure) {
-        try fileSystem.writeSealed(state, to: path(shard))
+        try files.write(state, to: path(shard))
     }
 
     /// What the round's survey learned; nil if it is not done.
-    func outcome() throws(IOFailure) -> Learned? { try fileSystem.sealed(Learned.self, outcomePath) }
+    func outcome() throws(IOFailure) -> Learned? { try files.read(from: outcomePath) }
 
-    func write(_ outcome: Learned) throws(IOFailure) { try fileSystem.writeSealed(outcome, to: outcomePath) }
+    func write(_ outcome: Learned) throws(IOFailure) { try files.write(outcome, to: outcomePath) }
 }
 
 /// A shard after the transforms of a round.
@@ -66,34 +66,14 @@ struct ShardState: ByteCodable, Sendable {
     func write(to bytes: inout ByteWriter) {
         bytes.write(live.rows)
         bytes.write(live.bits)
-        bytes.write(account.report.json)
+        bytes.write(account)
         bytes.write(runs)
-        bytes.write(types.keys.sorted().map(\.name))
-        for name in types.keys.sorted() { bytes.write(types[name]?.report.json ?? "") }
+        bytes.write(types)
     }
 
     init(from bytes: inout ByteReader) throws(StageError) {
-        live = LiveRows(rows: try bytes.read(), bits: try bytes.read())
-        guard let account = Account(try bytes.readReport()) else { throw ByteReader.damaged("it has no counts") }
-        self.account = account
-        runs = try bytes.read()
-        var types: [ColumnName: ColumnType] = [:]
-        for name in try bytes.read([String].self) {
-            guard let type = ColumnType(try bytes.readReport()) else {
-                throw ByteReader.damaged("the column \(name) has no type")
-            }
-            types[ColumnName(name)] = type
-        }
-        self.types = types
-    }
-}
-
-extension ByteReader {
-    mutating func readReport() throws(StageError) -> JSONValue {
-        do {
-            return try JSONValue(json: Array(try read(String.self).utf8))
-        } catch {
-            throw Self.damaged("a report is no JSON")
-        }
+        self.init(
+            live: LiveRows(rows: try bytes.read(), bits: try bytes.read()), account: try bytes.read(),
+            runs: try bytes.read(), types: try bytes.read())
     }
 }

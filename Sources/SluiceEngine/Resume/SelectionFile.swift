@@ -5,7 +5,9 @@ import SluiceIO
 struct SelectionFile: Sendable {
     /// The prefix of its file names.
     let path: String
-    let fileSystem: FileSystem
+    let files: SealedFiles
+
+    private var fileSystem: FileSystem { files.fileSystem }
 
     /// Writes the dropped and the kept rows, then the facts: if the facts exist, the rest is complete.
     func write(_ result: SelectionPhase.Result, runs: [String]) throws {
@@ -14,36 +16,23 @@ struct SelectionFile: Sendable {
         for (spec, values) in zip(result.columns.specs, result.columns.values) {
             try write(values, "column-\(spec.name)")
         }
-        let facts: JSONValue = [
-            "account": result.account.report, "report": result.report,
-            "warnings": .list(result.warnings.map { .text($0) }), "runs": .list(runs.map { .text($0) }),
-        ]
-        let json = Array(facts.json.utf8)
-        try fileSystem.write(json + [0x0A] + Array(Self.checksum(json).utf8), to: "\(path).json")
-    }
-
-    private static func checksum(_ bytes: [UInt8]) -> String {
-        bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }
+        try files.write(SelectionFacts(result, runs: runs), to: path)
     }
 
     /// - Parameter writes: the columns that `write` was given.
     func read(rows count: Int, writes: [ColumnSpec]) throws -> (result: SelectionPhase.Result, runs: [String])? {
-        guard try fileSystem.status(of: "\(path).json") != nil else { return nil }
-        let bytes = try fileSystem.contents(of: "\(path).json")
-        let json = Array(bytes.prefix { $0 != 0x0A })
+        guard let facts = try files.read(SelectionFacts.self, from: path) else { return nil }
         let rows = try numbers("rows")
         let values = try writes.map { try numbers("column-\($0.name)") }
-        guard bytes.dropFirst(json.count + 1).elementsEqual(Self.checksum(json).utf8),
-            let facts = try? JSONValue(json: json),
-            let account = facts["account"].flatMap(Account.init), let report = facts["report"],
-            values.allSatisfy({ $0.count == rows.count })
-        else { throw IOFailure(.corruptWorkFile, path: "\(path).json", found: "this work file is damaged") }
+        guard values.allSatisfy({ $0.count == rows.count }) else {
+            throw IOFailure(.corruptWorkFile, path: path, found: "its columns have other rows")
+        }
         return (
             SelectionPhase.Result(
                 live: LiveRows(rows: count, bits: try numbers("live")),
-                columns: SelectionColumns(writes, rows: rows.map { Int($0) }, values: values), report: report,
-                warnings: (facts["warnings"]?.elements ?? []).compactMap(\.textValue), account: account),
-            (facts["runs"]?.elements ?? []).compactMap(\.textValue)
+                columns: SelectionColumns(writes, rows: rows.map { Int($0) }, values: values), report: facts.report,
+                warnings: facts.warnings, account: facts.account),
+            facts.runs
         )
     }
 
@@ -56,5 +45,31 @@ struct SelectionFile: Sendable {
     private func numbers(_ name: String) throws(IOFailure) -> [Int64] {
         let reader = try NpyReader<Int64>("\(path).\(name).npy", fileSystem: fileSystem)
         return try reader.read(rows: 0..<reader.rows)
+    }
+}
+
+/// What a selection found out besides its rows.
+private struct SelectionFacts: ByteCodable {
+    let account: Account
+    let report: JSONValue
+    let warnings: [String]
+    let runs: [String]
+
+    init(_ result: SelectionPhase.Result, runs: [String]) {
+        (account, report, warnings) = (result.account, result.report, result.warnings)
+        self.runs = runs
+    }
+
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(account)
+        bytes.write(report)
+        bytes.write(warnings)
+        bytes.write(runs)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) {
+        (account, report, warnings, runs) = (
+            try bytes.read(), try bytes.read(), try bytes.read(), try bytes.read()
+        )
     }
 }

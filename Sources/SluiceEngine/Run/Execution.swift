@@ -7,7 +7,7 @@ final class Execution {
     private let run: RunContext
     private let pieces: [StageWork]
     private let output: String
-    private let checkpointFile: CheckpointFile
+    private let checkpointPath: String
     private let checkpoints: Checkpoints
     private let diskDedupe: DiskDedupe
     private(set) var findings: RunFindings
@@ -17,12 +17,10 @@ final class Execution {
         self.run = run
         self.pieces = pieces
         self.output = output
-        checkpointFile = CheckpointFile(
-            path: "\(run.work)/\(RunDirectory.checkpointName)", fileSystem: run.fileSystem)
+        checkpointPath = "\(run.work)/\(RunDirectory.checkpointName)"
         checkpoints = Checkpoints(
             // What a pipe has given is gone.
-            file: run.catalog.stream == nil ? checkpointFile : nil, segmentBytes: run.options.segmentBytes,
-            interval: run.options.checkpointSeconds)
+            path: run.catalog.stream == nil ? checkpointPath : nil, files: run.sealed, run.options)
         diskDedupe = DiskDedupe(run)
         findings = RunFindings(run)
     }
@@ -34,13 +32,13 @@ final class Execution {
         } catch let overflow as Deduper.Overflow {
             // The table does not fit: get the same answer from partitions on disk, with one more pass over the input.
             findings = RunFindings(run)
-            try run.fileSystem.remove(checkpointFile.path)
+            try run.fileSystem.remove(checkpointPath)
             return try process(duplicates: try diskDedupe.find(after: overflow))
         }
     }
 
     private func process(duplicates: DuplicateStream?) throws -> Outputs {
-        let checkpoint = try checkpointFile.read()
+        let checkpoint = try run.sealed.read(Checkpoint.self, from: checkpointPath)
         var pending = pieces
         let transforms = run.takeTransforms(&pending)
         let outputs = try Outputs(

@@ -10,18 +10,20 @@ package struct InputCatalog: Sendable {
         /// The name of the file: its path relative to the definition, so that the ledger doesn't depend on where the
         /// definition's folder is.
         package let name: String
-        /// Bytes on disk; 0 for standard input.
-        package let size: UInt64
-        /// Time of the last change in nanoseconds since 1970; 0 for standard input.
-        package let modified: Int64
+        package let status: InputStatus
+
+        /// Bytes as stored; 0 for standard input.
+        package var size: UInt64 { status.size }
         /// Whether it can be read only once: standard input, a pipe, a device.
-        package let isStream: Bool
+        package var isStream: Bool { status.isStream }
 
         /// The name as messages show it.
         package var shown: String { Printable.name(name, most: Printable.longestLine) }
     }
 
     package private(set) var files: [File] = []
+    /// Where the files are.
+    package let store: any InputStore
     /// Other names of those files, which are not read.
     private var otherNames: [(path: String, name: String)] = []
     /// Warnings about the files, known before they are read.
@@ -31,19 +33,16 @@ package struct InputCatalog: Sendable {
     /// through links or spelling, is read once, under the first of them.
     ///
     /// - Throws: `EngineError` with code `.definition` if a glob matches nothing, `.data` if a file can't be read.
-    package init(_ input: InputSpec, fileSystem: FileSystem) throws(EngineError) {
-        if input.files == ["-"] {
-            files = [File(path: "-", name: "-", size: 0, modified: 0, isStream: true)]
-            return
-        }
-        var known: [FileIdentity: String] = [:]
-        let named = try Self.paths(of: input).map { (path: $0, name: input.name(of: $0)) }
-        for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
-            do throws(IOFailure) {
-                try add(path, name, &known, fileSystem)
-            } catch {
-                throw EngineError(error)
+    package init(_ input: InputSpec, store: any InputStore) throws(EngineError) {
+        self.store = store
+        var known: [String: String] = [:]
+        do {
+            let named = try paths(of: input).map { (path: $0, name: input.name(of: $0)) }
+            for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
+                try add(path, name, &known)
             }
+        } catch {
+            throw EngineError(any: error)
         }
         guard files.count <= Ordinal.maximumFiles else {
             throw EngineError(
@@ -52,23 +51,24 @@ package struct InputCatalog: Sendable {
     }
 
     /// The files that the patterns match.
-    private static func paths(of input: InputSpec) throws(EngineError) -> Set<String> {
+    private func paths(of input: InputSpec) throws -> Set<String> {
         var paths: Set<String> = []
         var missing: [String] = []
         for pattern in input.files {
-            guard pattern != "-" else {
+            guard pattern != "-" || input.files.count == 1 else {
                 throw EngineError(.definition, "standard input `-` can't be mixed with files; name one or the other")
             }
-            let matches = expand(pattern)
+            let matches = try store.inputs(matching: pattern)
             if matches.isEmpty {
                 missing.append(
-                    "input `\(Printable.name(pattern))` \(isPattern(pattern) ? "matches no file" : "does not exist")")
+                    "input `\(Printable.name(pattern))` \(Self.isPattern(pattern) ? "matches no file" : "does not exist")"
+                )
             }
             paths.formUnion(matches)
         }
         guard missing.isEmpty else {
-            let list = missing.prefix(named).joined(separator: "\n")
-            let more = missing.count > named ? "\nand \(missing.count - named) more" : ""
+            let list = missing.prefix(Self.named).joined(separator: "\n")
+            let more = missing.count > Self.named ? "\nand \(missing.count - Self.named) more" : ""
             throw EngineError(.definition, "\(list)\(more); check the name\(missing.count == 1 ? "" : "s")")
         }
         return paths
@@ -76,9 +76,9 @@ package struct InputCatalog: Sendable {
 
     /// Adds a file, or notes that it is a known one under another name.
     private mutating func add(
-        _ path: String, _ name: String, _ known: inout [FileIdentity: String], _ fileSystem: FileSystem
+        _ path: String, _ name: String, _ known: inout [String: String]
     ) throws(IOFailure) {
-        guard let status = try fileSystem.status(of: path) else {
+        guard let status = try store.status(ofInput: path) else {
             throw IOFailure(.cannotOpen, path: path, found: "there is no such file", advice: "Check the name.")
         }
         guard !status.isFolder else {
@@ -86,7 +86,7 @@ package struct InputCatalog: Sendable {
                 .cannotRead, path: path, found: "it is a folder",
                 advice: "Name the files in it, for instance by adding `/*.jsonl.zst` to its name.")
         }
-        let identity = FileIdentity(device: status.device, inode: status.inode)
+        let identity = status.identity ?? path
         if let first = known[identity] {
             warnings.append(
                 "\(Printable.name(name)) is the same file as \(Printable.name(first)); it is read once, as \(Printable.name(first))"
@@ -95,13 +95,7 @@ package struct InputCatalog: Sendable {
             return
         }
         known[identity] = name
-        guard access(path, R_OK) == 0 else {
-            throw IOFailure(.cannotOpen, path: path, found: "it can't be read", advice: "Check the permissions.")
-        }
-        files.append(
-            File(
-                path: path, name: name, size: status.isRegularFile ? status.size : 0, modified: status.modified,
-                isStream: !status.isRegularFile))
+        files.append(File(path: path, name: name, status: status))
     }
 
     /// Refuses inputs in the output directory, however they are named: a run must not replace its own input, nor read
@@ -126,11 +120,6 @@ package struct InputCatalog: Sendable {
         }
     }
 
-    private struct FileIdentity: Hashable {
-        let device: UInt64
-        let inode: UInt64
-    }
-
     /// An input that can't be read twice.
     package var stream: File? { files.first { $0.isStream } }
 
@@ -149,15 +138,6 @@ package struct InputCatalog: Sendable {
     private static let named = 10
 
     static func isPattern(_ text: String) -> Bool { text.contains { "*?[{".contains($0) } }
-
-    private static func expand(_ pattern: String) -> [String] {
-        // A file whose name contains brackets or stars is taken literally.
-        if access(pattern, F_OK) == 0 { return [pattern] }
-        var found = glob_t()
-        defer { globfree(&found) }
-        guard glob(pattern, GLOB_BRACE | GLOB_NOSORT, nil, &found) == 0 else { return [] }
-        return (0..<Int(found.gl_pathc)).compactMap { found.gl_pathv[$0].map { String(cString: $0) } }
-    }
 }
 
 /// A folder identified by device and inode: equal for all of its names.

@@ -7,7 +7,7 @@ struct InputVerdict {
     let catalog: InputCatalog
     let account: Account
     /// The facts of each file read, by index.
-    let files: [Int: Checkpoint.FileFacts]
+    let files: [Int: FileFacts]
     /// The field names of the first record.
     let fieldNames: [String]
 

@@ -43,13 +43,18 @@ enum Manifest {
                     .list(
                         catalog.files.map { file in
                             .object([
-                                .init("file", .text(file.name)), .init("nanoseconds", .integer(Int(file.modified))),
+                                .init("file", .text(file.name)), .init("version", .text(file.status.version)),
                             ])
                         })),
                 .init("block_bytes", .integer(options.blockBytes)),
                 .init("segment_bytes", .integer(options.segmentBytes)),
                 .init("part_bytes", .integer(options.partBytes)),
             ])
+    }
+
+    /// A digest of all that decides what work files hold.
+    static func planDigest(_ identity: JSONValue, _ catalog: InputCatalog, _ options: RunOptions) -> ContentHash {
+        Array(workIdentity(identity, catalog, options).json.utf8).withUnsafeBytes { XXHash.hash128($0) }
     }
 
     /// The plan of a run that is done task by task: all that a process needs to know of it.

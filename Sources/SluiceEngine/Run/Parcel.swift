@@ -22,6 +22,8 @@ final class Parcel {
 
     let raw = RawBlock()
     var file = 0
+    /// The part of the input that it belongs to.
+    var part = 0
     /// The start of the next block in the unpacked file.
     var endByte: UInt64 = 0
     /// The digest of the part of the file, as stored on disk, read by then: at least up to the end of the block.

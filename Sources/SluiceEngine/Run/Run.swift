@@ -27,6 +27,10 @@ public struct RunOptions: Sendable {
     /// results unless contents are compared.
     package var dedupeHashBits: Int?
     public var fileSystem = FileSystem.local
+    /// Where inputs are listed and read, if not in `fileSystem`.
+    public var store: (any InputStore)?
+    /// How inputs hold records.
+    public var format: any RecordFormat = JSONRecords()
     /// Makes the budget from which the run takes all leases. For tests, which may refuse some.
     public var makeBudget: @Sendable (_ total: Int) -> MemoryBudget = { MemoryBudget(total: $0) }
     /// Called with messages that a person should see before the run ends.
@@ -35,6 +39,8 @@ public struct RunOptions: Sendable {
     public var isStopped: @Sendable () -> Bool = { false }
 
     public init(threads: Int) { self.threads = max(1, threads) }
+
+    var inputs: any InputStore { store ?? fileSystem }
 
     /// The cores of this machine, at most 64.
     public static var coreCount: Int { max(1, min(64, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
@@ -80,7 +86,7 @@ public final class Run {
         self.registry = registry
         self.options = options
         self.progress = progress
-        catalog = try InputCatalog(definition.input, fileSystem: options.fileSystem)
+        catalog = try InputCatalog(definition.input, store: options.inputs)
         try RunDirectory.checkName(definition.output.directory)
     }
 
@@ -114,7 +120,10 @@ public final class Run {
         do {
             let context = RunContext(
                 definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
-                RunContext.Resources(progress: progress, shares: shares, budget: budget, pool: pool),
+                RunContext.Resources(
+                    progress: progress, shares: shares, budget: budget, pool: pool,
+                    parts: try InputParts(catalog, options.format, bytes: options.partBytes),
+                    plan: Manifest.planDigest(identity, catalog, options)),
                 work: directory.workPath)
             let execution = Execution(context, pieces, output: directory.result.folder)
             let outputs = try execution.process()

@@ -7,6 +7,7 @@ final class RunContext: Sendable {
     let definition: Definition
     let chain: StageChain
     let catalog: InputCatalog
+    let parts: InputParts
     let options: RunOptions
     let progress: ProgressMeter
     let shares: MemoryShares
@@ -14,6 +15,8 @@ final class RunContext: Sendable {
     let pool: WorkerPool
     /// The folder of work files.
     let work: String
+    /// The digest of the plan.
+    let plan: ContentHash
     let encoder: LineEncoder
     let keptEncoder: KeptEncoder
     /// The answers of models and servers.
@@ -26,6 +29,9 @@ final class RunContext: Sendable {
         let shares: MemoryShares
         let budget: MemoryBudget
         let pool: WorkerPool
+        let parts: InputParts
+        /// The digest of the plan, by which files know their run.
+        let plan: ContentHash
         /// Whether other processes work on the same run.
         var isShared = false
     }
@@ -42,6 +48,8 @@ final class RunContext: Sendable {
         shares = resources.shares
         budget = resources.budget
         pool = resources.pool
+        parts = resources.parts
+        plan = resources.plan
         self.work = work
         numbers = PhaseNumbers(pieces)
         picks =
@@ -53,6 +61,8 @@ final class RunContext: Sendable {
     }
 
     var fileSystem: FileSystem { options.fileSystem }
+    /// Work files with one value each.
+    var sealed: SealedFiles { SealedFiles(fileSystem: fileSystem, plan: plan) }
     var isStopped: @Sendable () -> Bool { options.isStopped }
     var comparesContents: Bool { definition.input.dedupe?.verify == .bytes }
     var truncatedHash: TruncatedHash { TruncatedHash(bits: options.dedupeHashBits) }
@@ -92,7 +102,10 @@ final class RunContext: Sendable {
     }
 
     func inputPass(_ request: InputPass.Request) -> InputPass {
-        InputPass(catalog, definition.input, options, shares, progress, request)
+        InputPass(
+            InputPass.Source(
+                catalog: catalog, parts: parts, spec: definition.input, options: options, shares: shares,
+                progress: progress), request)
     }
 
     /// Takes the transforms at the beginning of `work`.

@@ -19,6 +19,7 @@ package struct RunDirectory: ~Copyable {
     static let checkpointName = "checkpoint"
     /// Marks our work folder while it exists: a folder of that name without this file is foreign.
     static let markName = ".sluice"
+    static let partsName = "parts"
     /// The files below `work/` from which a stopped run can resume.
     private static let keptWork = [checkpointName, "dedupe/duplicates", "dedupe/candidates", "tasks"]
 
@@ -221,10 +222,10 @@ package struct RunDirectory: ~Copyable {
     /// The work from which a run that stops now, or stopped before, can resume; nil if it would start over.
     func keptWork() throws -> KeptWork? {
         guard try report(planPath) != nil else { return nil }
-        let checkpoint = CheckpointFile(path: "\(workPath)/\(Self.checkpointName)", fileSystem: fileSystem)
-        if try fileSystem.status(of: checkpoint.path) != nil {
+        let checkpoint = "\(workPath)/\(Self.checkpointName)"
+        if try fileSystem.status(of: checkpoint) != nil {
             // A damaged checkpoint is reported when it is used.
-            let found = try? checkpoint.read()
+            let found = try? SealedFiles(fileSystem: fileSystem, plan: nil).read(Checkpoint.self, from: checkpoint)
             return KeptWork(
                 directory: path, records: found.flatMap { $0.phase == .reading ? $0.account.read : nil })
         }

@@ -12,7 +12,7 @@ struct RunFindings {
     /// What this process asked, by stage, in order.
     private(set) var asked: [(label: String, counts: AskingCounts)] = []
     /// Digest and number of lines of each input file.
-    var files: [Int: Checkpoint.FileFacts] = [:]
+    var files: [Int: FileFacts] = [:]
     /// The field names of a record, for messages.
     var fieldNames: [String] = []
 

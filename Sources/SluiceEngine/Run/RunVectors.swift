@@ -102,7 +102,7 @@ private final class PoolReading: @unchecked Sendable {
         manifest = run.manifest
         self.label = label
         let (reading, chain) = try Self.embedding(definition, registry, of: run)
-        catalog = try InputCatalog(definition.input, fileSystem: .local)
+        catalog = try InputCatalog(definition.input, store: FileSystem.local)
         let need = try PoolMemory(
             run, reading, chain, sample: sample, hasLabel: label != nil, threads, held: held, figures: figures)
         self.threads = need.threads
@@ -116,7 +116,9 @@ private final class PoolReading: @unchecked Sendable {
         transforms = TransformChain(links: links)
         readsRecord = chain.readsRecord
         input = InputPass(
-            catalog, definition.input, RunOptions(threads: need.threads), shares, ProgressMeter(),
+            InputPass.Source(
+                catalog: catalog, parts: .wholeFiles(of: catalog), spec: definition.input,
+                options: RunOptions(threads: need.threads), shares: shares, progress: ProgressMeter()),
             InputPass.Request(stageFields: Set(chain.fields + [label].compactMap { $0 }).sorted()))
         (blocks, streams) = (shares.blocks, shares.streams)
         lost = try LostPlaces(run.file(ResultFile.ledger), names: catalog.files.map(\.name))

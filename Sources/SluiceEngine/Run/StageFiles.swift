@@ -68,8 +68,8 @@ enum StageFiles {
     }
 }
 
-extension FileSystem {
-    /// The hash of a file's bytes on disk.
+extension InputStore {
+    /// The hash of a file's bytes as stored.
     package func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
         try digest(of: path) { _ in false } ?? (ContentHash(high: 0, low: 0), 0)
     }
@@ -78,7 +78,7 @@ extension FileSystem {
     func digest(
         of path: String, endsAfter: (Int) -> Bool
     ) throws(IOFailure) -> (hash: ContentHash, bytes: Int)? {
-        let file = try openForReading(path)
+        let file = try open(input: path)
         var stream = XXHashStream()
         var bytes = 0
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)

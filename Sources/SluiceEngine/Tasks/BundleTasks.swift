@@ -15,7 +15,7 @@ extension SelectionTasks {
         return (
             "\(site.files.data(task)).\(name)",
             SectionLabel(
-                kind: kind, plan: site.plan, number: round.number << 32 | bundle, sections: site.parts.count)
+                kind: kind, plan: site.run.plan, number: round.number << 32 | bundle, sections: site.parts.count)
         )
     }
 
@@ -91,8 +91,11 @@ extension SelectionTasks {
     private func write(_ lines: LedgerMerge, _ bundle: Int) throws {
         let (path, label) = lostFile(bundle)
         var writer = try SectionFileWriter(path, label, fileSystem: site.fileSystem)
+        let firsts = try site.ordinals().map(\.first)
+        var part = 0
         while let next = lines.nextOrdinal {
-            try writer.begin(section: site.parts.index(of: next.file))
+            while part + 1 < firsts.count, firsts[part + 1] <= next.rawValue { part += 1 }
+            try writer.begin(section: part)
             var entry: [UInt8] = next.rawValue.encoded
             try lines.takeLine(into: &entry)
             try (UInt32(entry.count).encoded + entry).withUnsafeBytes { try writer.append($0) }
@@ -120,7 +123,7 @@ extension SelectionTasks {
         columns.sort()
         try rows.store.write(columns, round: round.number)
         let types = Dictionary(uniqueKeysWithValues: writes.map { ($0.name, $0.type) })
-        let states = RoundFiles(round.number, of: .selection, folder: site.run.work, fileSystem: site.fileSystem)
+        let states = RoundFiles(round.number, of: .selection, in: site.run)
         for shard in rows.store.shards {
             let state = ShardState(live: live.slice(shard.rows), account: Account(), runs: [], types: types)
             try states.write(state, of: shard.id)

@@ -24,7 +24,7 @@ struct PartGroups: ByteCodable, Sendable {
 
     init(from bytes: inout ByteReader) throws(StageError) {
         (labels, table, longest) = (try bytes.read(), try bytes.read(), try bytes.read())
-        types = try bytes.readSpecs()
+        types = try bytes.read()
     }
 
     /// The table by the labels of all parts.
@@ -115,39 +115,11 @@ struct GroupPlan: ByteCodable, Sendable {
 
     init(from bytes: inout ByteReader) throws(StageError) {
         (isAll, labels, table) = (try bytes.read(), try bytes.read(), try bytes.read())
-        (longest, quotas, types) = (try bytes.read(), try bytes.read(), try bytes.readSpecs())
+        (longest, quotas, types) = (try bytes.read(), try bytes.read(), try bytes.read())
         let ends = try bytes.read([Int].self)
         guard quotas.count == table.count, zip([0] + ends, ends).allSatisfy({ $0 <= $1 }), ends.last == table.count
         else { throw ByteReader.damaged("the bundles do not have all groups") }
         bundles = zip([0] + ends, ends).map { $0..<$1 }
-    }
-}
-
-extension ByteWriter {
-    mutating func write(_ spec: ColumnSpec) {
-        write(spec.name.name)
-        write(spec.type.report.json)
-    }
-
-    mutating func write(_ specs: [ColumnSpec]) {
-        write(specs.count)
-        for spec in specs { write(spec) }
-    }
-}
-
-extension ByteReader {
-    mutating func readSpec() throws(StageError) -> ColumnSpec {
-        let name = try read(String.self)
-        guard let type = ColumnType(try readReport()) else {
-            throw Self.damaged("the column \(name) has no type")
-        }
-        return ColumnSpec(ColumnName(name), type)
-    }
-
-    mutating func readSpecs() throws(StageError) -> [ColumnSpec] {
-        var specs: [ColumnSpec] = []
-        for _ in 0..<max(0, try read(Int.self)) { specs.append(try readSpec()) }
-        return specs
     }
 }
 
@@ -175,7 +147,7 @@ struct RowChunk: ByteCodable {
     init(from bytes: inout ByteReader) throws(StageError) {
         var columns: [(name: ColumnName, column: Column)] = []
         for _ in 0..<max(0, try bytes.read(Int.self)) {
-            let spec = try bytes.readSpec()
+            let spec = try bytes.read(ColumnSpec.self)
             let column: Column =
                 switch spec.type {
                 case .integer: .integers(try bytes.read())
@@ -235,14 +207,13 @@ struct BundleResult: ByteCodable, Sendable {
     }
 
     func write(to bytes: inout ByteWriter) {
-        bytes.write(account.report.json)
+        bytes.write(account)
         bytes.write(reports.bytes)
         bytes.write(reports.count)
     }
 
     init(from bytes: inout ByteReader) throws(StageError) {
-        guard let account = Account(try bytes.readReport()) else { throw ByteReader.damaged("it has no counts") }
-        self.account = account
+        account = try bytes.read()
         reports = GroupReportChunk(bytes: try bytes.read(), count: try bytes.read())
     }
 }

@@ -15,9 +15,7 @@ struct PartReader {
         let leases = try run.begin(
             PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
         defer { leases.giveBack() }
-        let input = run.inputPass(
-            InputPass.Request(
-                stageFields: run.chain.fields, expected: try expected(hasDedupe), files: site.parts.files[part]))
+        let input = try site.inputPass(part, run.chain.fields, expected: try expected(hasDedupe))
         let scratch = site.files.scratch(kind.id)
         try site.fileSystem.makeFolder(scratch)
         let outputs = try Outputs(
@@ -38,9 +36,9 @@ struct PartReader {
     }
 
     /// The content of the files when they were hashed.
-    private func expected(_ hasDedupe: Bool) throws -> [Int: Checkpoint.FileFacts] {
+    private func expected(_ hasDedupe: Bool) throws -> [Int: FileFacts] {
         guard hasDedupe else { return [:] }
-        return try site.files.result(of: .hash(part: part), as: FileFacts.self).files
+        return try site.files.result(of: .hash(part: part))
     }
 
     private func deduper(_ input: InputPass) throws -> Deduper {
@@ -73,8 +71,7 @@ struct PartWriter {
         let reading: PartReading = try site.files.result(of: .read(part: part))
         let rows = try site.rows(of: part..<(part + 1), before: site.list.rounds.count + 1)
         try rows.ledger.begin("\(kind.id).\(site.files.attempt)")
-        let input = run.inputPass(
-            InputPass.Request(expected: reading.facts.files, files: site.parts.files[part]))
+        let input = try site.inputPass(part, expected: reading.files)
         let scratch = site.files.scratch(kind.id)
         try site.fileSystem.makeFolder(scratch)
         let outputs = try Outputs(

@@ -33,6 +33,12 @@ public struct RunTask: Codable, Sendable, Hashable {
 
     /// What a task does.
     package enum Kind: Codable, Sendable, Hashable {
+        /// Counts the lines of a part that is a range of a file.
+        case lines(part: Int)
+        /// Says at which line of its file each part begins, for parts that are ranges of files.
+        case borders
+        /// Takes the digest of an input file that is read in ranges.
+        case digest(file: Int)
         /// Hashes the records of a part, for the dedupe.
         case hash(part: Int)
         /// Finds the records of a bucket that share a hash, for `verify: bytes`.
@@ -73,6 +79,9 @@ public struct RunTask: Codable, Sendable, Hashable {
 extension RunTask.Kind {
     var phase: String {
         switch self {
+        case .lines: "lines"
+        case .borders: "borders"
+        case .digest: "digest"
         case .hash: "hash"
         case .candidates: "candidates"
         case .contents: "contents"
@@ -95,12 +104,13 @@ extension RunTask.Kind {
 
     var id: String {
         switch self {
-        case .hash(let number), .candidates(let number), .contents(let number), .duplicates(let number),
+        case .lines(let number), .digest(let number), .hash(let number), .candidates(let number), .contents(let number),
+            .duplicates(let number),
             .read(let number), .transform(_, let number), .observe(_, let number), .merge(_, _, let number),
             .count(_, let number), .gather(_, let number), .select(_, let number), .settle(_, let number),
             .write(let number):
             "\(phase).\(number)"
-        case .tally, .learn, .divide, .finish: phase
+        case .borders, .tally, .learn, .divide, .finish: phase
         }
     }
 }

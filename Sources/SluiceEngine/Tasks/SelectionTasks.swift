@@ -117,7 +117,7 @@ struct SelectionTasks {
         return (
             files.data(kind),
             SectionLabel(
-                kind: "SLUICEr1", plan: site.plan, number: round.number << 32 | part, sections: site.list.bundles)
+                kind: "SLUICEr1", plan: site.run.plan, number: round.number << 32 | part, sections: site.list.bundles)
         )
     }
 

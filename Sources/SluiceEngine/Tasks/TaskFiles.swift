@@ -11,9 +11,10 @@ struct TaskFiles: Sendable {
     /// The name of this attempt at a task: two processes that do the same task don't write to the same file.
     let attempt: String
 
-    init(work: String, fileSystem: FileSystem) {
-        self.work = work
-        self.fileSystem = fileSystem
+    private let sealed: SealedFiles
+
+    init(_ run: RunContext) {
+        (work, fileSystem, sealed) = (run.work, run.fileSystem, run.sealed)
         attempt = AtomicFile.uniqueText()
     }
 
@@ -26,7 +27,8 @@ struct TaskFiles: Sendable {
     func data(_ kind: RunTask.Kind) -> String { "\(work)/data/\(kind.id)" }
 
     func makeFolders() throws(IOFailure) {
-        for name in ["tasks", "data", "scratch"] { try fileSystem.makeFolder("\(work)/\(name)") }
+        // The last one says that the run is prepared.
+        for name in ["data", "scratch", "tasks"] { try fileSystem.makeFolder("\(work)/\(name)") }
     }
 
     /// A name for files of this attempt alone.
@@ -38,14 +40,14 @@ struct TaskFiles: Sendable {
     func isDone(_ kind: RunTask.Kind) throws(IOFailure) -> Bool { try fileSystem.status(of: path(kind)) != nil }
 
     func finish(_ kind: RunTask.Kind, _ result: some ByteCodable) throws(IOFailure) {
-        try fileSystem.writeSealed(result, to: path(kind))
+        try sealed.write(result, to: path(kind))
     }
 
     /// The result of a task that must be done.
     ///
     /// - Throws: `EngineError` if its mark is missing, `IOFailure` if it is damaged.
     func result<Value: ByteCodable>(of kind: RunTask.Kind, as type: Value.Type = Value.self) throws -> Value {
-        guard let value = try fileSystem.sealed(type, path(kind)) else { throw Self.notDone(kind) }
+        guard let value = try sealed.read(type, from: path(kind)) else { throw Self.notDone(kind) }
         return value
     }
 

@@ -11,6 +11,7 @@ struct TaskFinish {
     func findings() throws -> RunFindings {
         var findings = RunFindings(run)
         try findings.addReadings(site)
+        for file in site.parts.cutFiles { findings.files[file]?.hash = try site.files.result(of: .digest(file: file)) }
         try findings.judgeInput()
         findings.warn(of: site.readingTransforms())
         for outline in site.list.rounds {
@@ -32,7 +33,7 @@ struct TaskFinish {
         result.account = account
         switch round.last?.body {
         case .survey?:
-            result.learned = try RoundFiles(round.number, folder: run.work, fileSystem: site.fileSystem).outcome()
+            result.learned = try RoundFiles(round.number, in: run).outcome()
         case .selection?: result.selection = try SelectionTasks(site, round.number).findings()
         default: break
         }
@@ -83,7 +84,8 @@ extension RunFindings {
         for part in 0..<site.parts.count {
             let reading: PartReading = try site.files.result(of: .read(part: part))
             account.add(reading.account)
-            files.merge(reading.facts.files) { first, _ in first }
+            // The digest of a file that is read in ranges is taken by a task of its own.
+            files.merge(reading.files) { FileFacts(hash: $0.hash, lines: $0.lines + $1.lines) }
             distinct += reading.distinct
             if fieldNames.isEmpty { fieldNames = reading.fieldNames }
             readings.append(reading)

@@ -12,6 +12,8 @@ struct TaskList {
     /// The number of bundles of a selection's groups.
     let bundles: Int
     private let run: RunContext
+    /// The summaries that a task merges.
+    private var summaries: [RunTask.Kind: [RunTask.Kind]] = [:]
 
     /// A round as far as it is known before anything is read.
     struct RoundOutline: Sendable {
@@ -30,20 +32,23 @@ struct TaskList {
     /// - Parameter later: the work after that of the reading.
     init(_ run: RunContext, later: [StageWork]) {
         self.run = run
-        parts = InputParts(run.catalog, bytes: run.options.partBytes)
+        parts = run.parts
         rounds = Self.outline(later)
         buckets = run.definition.input.dedupe == nil ? 0 : Self.buckets(for: run.catalog.totalSize)
         bundles = min(parts.count, Self.mostBundles)
+        if countsLines { addLines() }
         addDedupe()
         let duplicates = (0..<buckets).map { RunTask.Kind.duplicates(bucket: $0) }
-        add(inParts({ .read(part: $0) }) { _ in duplicates })
+        add(inParts({ .read(part: $0) }) { borders(of: $0) + duplicates })
         add(.tally, after: allParts { .read(part: $0) })
         for round in rounds { add(round) }
         if !rounds.isEmpty {
             add(inParts({ .write(part: $0) }) { after(rounds.count, $0) })
         }
         let last: (Int) -> RunTask.Kind = { rounds.isEmpty ? .read(part: $0) : .write(part: $0) }
-        add(.finish, after: [.tally] + allParts(last))
+        for file in parts.cutFiles { add(.digest(file: file), after: []) }
+        let digests = parts.cutFiles.map { RunTask.Kind.digest(file: $0) }
+        add(.finish, after: [.tally] + digests + allParts(last))
     }
 
     /// A bucket has the hashes of about 4 GiB of stored input.
@@ -72,10 +77,32 @@ struct TaskList {
 
     // MARK: Phases
 
+    /// Whether lines are counted before anything else is done, for the parts that are ranges of files. Otherwise hashing
+    /// counts them, unless it must name the line of a fault.
+    var countsLines: Bool {
+        !parts.cutFiles.isEmpty && (buckets == 0 || run.definition.input.malformed == .fail)
+    }
+
+    /// The parts that are ranges of files.
+    var cutParts: [Int] { parts.all.indices.filter { parts.all[$0].isCut } }
+
+    /// The task that counts the lines of a part.
+    func counting(_ part: Int) -> RunTask.Kind { countsLines ? .lines(part: part) : .hash(part: part) }
+
+    /// The task that says where a part begins, if it is a range of a file.
+    private func borders(of part: Int) -> [RunTask.Kind] { parts.all[part].isCut ? [.borders] : [] }
+
+    private mutating func addLines() {
+        for part in cutParts { add(.lines(part: part), after: []) }
+        add(.borders, after: cutParts.map(counting))
+    }
+
     private mutating func addDedupe() {
         guard buckets > 0 else { return }
-        add(inParts({ .hash(part: $0) }) { _ in [] })
-        let hashes = allParts { .hash(part: $0) }
+        add(inParts({ .hash(part: $0) }) { countsLines ? borders(of: $0) : [] })
+        let cut = cutParts
+        if !countsLines, !cut.isEmpty { add(.borders, after: cut.map(counting)) }
+        let hashes = allParts { .hash(part: $0) } + (cut.isEmpty ? [] : [.borders])
         guard run.comparesContents else {
             for bucket in 0..<buckets { add(.duplicates(bucket: bucket), after: hashes) }
             return
@@ -95,7 +122,7 @@ struct TaskList {
         switch round.last {
         case .survey?:
             add(inParts({ .observe(round: number, part: $0) }) { transformed(number, $0) })
-            add(.learn(round: number), after: addMerges(number))
+            addMerging(.learn(round: number), of: addMerges(number))
         case .selection?: addSelection(number)
         case nil: break
         }
@@ -120,7 +147,7 @@ struct TaskList {
                 Array(summaries[$0..<min($0 + Self.fanIn, summaries.count)])
             }
             for (index, group) in groups.enumerated() {
-                add(.merge(round: round, level: level, index: index), after: group)
+                addMerging(.merge(round: round, level: level, index: index), of: group)
             }
             summaries = groups.indices.map { .merge(round: round, level: level, index: $0) }
             level += 1
@@ -128,8 +155,13 @@ struct TaskList {
         return summaries
     }
 
-    /// What the summaries of a merge, or of `learn`, are.
-    func summaries(of task: RunTask.Kind) -> [String] { tasks.first { $0.kind == task }?.inputs ?? [] }
+    /// The tasks whose summaries a merge, or `learn`, reads.
+    func summaries(of task: RunTask.Kind) -> [RunTask.Kind] { summaries[task] ?? [] }
+
+    private mutating func addMerging(_ task: RunTask.Kind, of all: [RunTask.Kind]) {
+        add(task, after: all)
+        summaries[task] = all
+    }
 
     // MARK: Dependencies
 
@@ -159,14 +191,16 @@ struct TaskList {
     }
 
     private mutating func add(_ tasks: [(kind: RunTask.Kind, after: [RunTask.Kind])]) {
-        for (part, task) in tasks.enumerated() { add(task.kind, after: task.after, part: part) }
+        for task in tasks { add(task.kind, after: task.after) }
     }
 
-    private mutating func add(_ kind: RunTask.Kind, after: [RunTask.Kind], part: Int? = nil) {
-        let files: [InputCatalog.File] =
+    private mutating func add(_ kind: RunTask.Kind, after: [RunTask.Kind]) {
+        let (files, bytes): ([InputCatalog.File], Int) =
             switch kind {
-            case .hash, .contents, .read, .write: part.map { Array(run.catalog.files[parts.files[$0]]) } ?? []
-            default: []
+            case .lines(let part), .hash(let part), .contents(let part), .read(let part), .write(let part):
+                (Array(run.catalog.files[parts.all[part].files]), parts.bytes(of: part, run.catalog))
+            case .digest(let file): ([run.catalog.files[file]], Int(run.catalog.files[file].size))
+            default: ([], 0)
             }
         let outputs = kind == .finish ? [ResultFile.manifest] : [TaskFiles.mark(of: kind)]
         tasks.append(
@@ -174,7 +208,7 @@ struct TaskList {
                 id: kind.id, phase: kind.phase, kind: kind,
                 inputs: files.map(\.name) + after.map { TaskFiles.mark(of: $0) }, outputs: outputs,
                 leases: leases(of: kind), threads: run.options.threads,
-                bytes: Int(files.reduce(0) { $0 + $1.size })))
+                bytes: bytes))
     }
 
     // MARK: Memory
@@ -185,11 +219,12 @@ struct TaskList {
         let shares = run.shares
         let parts: [MemoryShares.Part]
         switch kind {
+        case .lines: parts = shares.reading(hasTable: false)
         case .hash, .candidates, .duplicates: parts = shares.spilling
         case .contents: parts = shares.comparing
         case .read: parts = shares.reading(hasTable: false)
         case .write: parts = shares.writing
-        case .tally, .settle, .finish: parts = []
+        case .borders, .digest, .tally, .settle, .finish: parts = []
         case .transform, .observe, .merge, .learn, .count, .divide, .gather, .select:
             let held = shares.always.reduce(0) { $0 + $1.bytes }
             parts = [MemoryShares.Part(name: "rows or groups in work", bytes: max(0, shares.total - held))]

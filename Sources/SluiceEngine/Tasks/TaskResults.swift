@@ -17,88 +17,47 @@ struct PartOutputs: ByteCodable, Sendable {
     }
 
     func write(to bytes: inout ByteWriter) {
-        bytes.write(outputs.count)
-        for (name, facts) in outputs.sorted(by: { $0.key < $1.key }) {
-            bytes.write(name)
-            bytes.write(facts.lines)
-            bytes.write(facts.bytes)
-            bytes.write(facts.digest)
-        }
+        bytes.write(outputs)
+    }
+
+    init(from bytes: inout ByteReader) throws(StageError) { outputs = try bytes.read() }
+}
+
+extension OutputFacts: ByteCodable {
+    func write(to bytes: inout ByteWriter) {
+        bytes.write(lines)
+        bytes.write(self.bytes)
+        bytes.write(digest)
     }
 
     init(from bytes: inout ByteReader) throws(StageError) {
-        var outputs: [String: OutputFacts] = [:]
-        for _ in 0..<max(0, try bytes.read(Int.self)) {
-            let name = try bytes.read(String.self)
-            outputs[name] = OutputFacts(lines: try bytes.read(), bytes: try bytes.read(), digest: try bytes.read())
-        }
-        self.outputs = outputs
+        self.init(lines: try bytes.read(), bytes: try bytes.read(), digest: try bytes.read())
     }
 }
 
 /// What reading a part of the input found.
 struct PartReading: ByteCodable, Sendable {
     let outputs: PartOutputs
-    let account: Account
-    let shards: [Checkpoint.Shard]
-    /// Runs of ledger lines.
-    let runs: [String]
-    let facts: FileFacts
-    let distinct: Int
-    let fieldNames: [String]
+    /// Where the pass was at its end.
+    let end: Checkpoint
 
+    var account: Account { end.account }
+    var shards: [Checkpoint.Shard] { end.shards }
+    /// Runs of ledger lines.
+    var runs: [String] { end.runs }
+    var files: [Int: FileFacts] { end.files }
+    var distinct: Int { end.distinct }
+    var fieldNames: [String] { end.fieldNames }
     var rows: Int { shards.reduce(0) { $0 + $1.rows } }
 
-    init(_ checkpoint: Checkpoint, _ outputs: PartOutputs) {
-        self.outputs = outputs
-        (account, shards, runs) = (checkpoint.account, checkpoint.shards, checkpoint.runs)
-        facts = FileFacts(checkpoint.files)
-        (distinct, fieldNames) = (checkpoint.distinct, checkpoint.fieldNames)
-    }
-
-    /// The same facts, in the form in which a checkpoint has them.
-    var checkpoint: Checkpoint {
-        Checkpoint(
-            phase: .choosing, account: account, shards: shards, runs: runs, files: facts.files, distinct: distinct,
-            fieldNames: fieldNames)
-    }
+    init(_ end: Checkpoint, _ outputs: PartOutputs) { (self.end, self.outputs) = (end, outputs) }
 
     func write(to bytes: inout ByteWriter) {
         bytes.write(outputs)
-        bytes.write(checkpoint.report.json)
+        bytes.write(end)
     }
 
-    init(from bytes: inout ByteReader) throws(StageError) {
-        let outputs = try bytes.read(PartOutputs.self)
-        guard let checkpoint = Checkpoint(try bytes.readReport()) else {
-            throw ByteReader.damaged("it has no counts")
-        }
-        self.init(checkpoint, outputs)
-    }
-}
-
-/// Digests and numbers of lines of some input files.
-struct FileFacts: ByteCodable, Sendable {
-    let files: [Int: Checkpoint.FileFacts]
-
-    init(_ files: [Int: Checkpoint.FileFacts]) { self.files = files }
-
-    func write(to bytes: inout ByteWriter) {
-        bytes.write(files.count)
-        for (index, facts) in files.sorted(by: { $0.key < $1.key }) {
-            bytes.write(index)
-            bytes.write(facts.hash)
-            bytes.write(facts.lines)
-        }
-    }
-
-    init(from bytes: inout ByteReader) throws(StageError) {
-        var files: [Int: Checkpoint.FileFacts] = [:]
-        for _ in 0..<max(0, try bytes.read(Int.self)) {
-            files[try bytes.read()] = Checkpoint.FileFacts(hash: try bytes.read(), lines: try bytes.read())
-        }
-        self.files = files
-    }
+    init(from bytes: inout ByteReader) throws(StageError) { (outputs, end) = (try bytes.read(), try bytes.read()) }
 }
 
 /// What all parts have read.
@@ -133,13 +92,11 @@ struct PartRound: ByteCodable, Sendable {
 
     func write(to bytes: inout ByteWriter) {
         bytes.write(reached)
-        bytes.write(account.report.json)
+        bytes.write(account)
     }
 
     init(from bytes: inout ByteReader) throws(StageError) {
-        reached = try bytes.read()
-        guard let account = Account(try bytes.readReport()) else { throw ByteReader.damaged("it has no counts") }
-        self.account = account
+        (reached, account) = (try bytes.read(), try bytes.read())
     }
 }
 

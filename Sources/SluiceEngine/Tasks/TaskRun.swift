@@ -26,7 +26,7 @@ public struct TaskRun {
             self.definition = definition
             self.options = options
             self.progress = progress
-            catalog = try InputCatalog(definition.input, fileSystem: options.fileSystem)
+            catalog = try InputCatalog(definition.input, store: options.inputs)
             try RunDirectory.checkName(definition.output.directory)
             if let stream = catalog.stream {
                 throw EngineError(
@@ -53,16 +53,21 @@ public struct TaskRun {
             let budget = options.makeBudget(definition.memory)
             let leases = try PhaseLeases(shares.always, of: budget, for: "the task")
             defer { leases.giveBack() }
+            let plan = Manifest.planDigest(try identity(), catalog, options)
             let context = RunContext(
                 definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
                 RunContext.Resources(
-                    progress: progress, shares: shares, budget: budget, pool: pool, isShared: true), work: work)
-            return try body(try TaskSite(context, pieces, plan: plan()))
+                    progress: progress, shares: shares, budget: budget, pool: pool, parts: try parts(work, plan),
+                    plan: plan, isShared: true), work: work)
+            return try body(TaskSite(context, pieces))
         }
 
-        private func plan() throws -> ContentHash {
-            let plan = Manifest.workIdentity(try identity(), catalog, options).json
-            return Array(plan.utf8).withUnsafeBytes { XXHash.hash128($0) }
+        /// Where parts end: as the run was prepared, since finding that out takes a while for large files.
+        private func parts(_ work: String, _ plan: ContentHash) throws(EngineError) -> InputParts {
+            let files = SealedFiles(fileSystem: options.fileSystem, plan: plan)
+            // What is damaged or of another run is found out again.
+            if let known = try? files.read(InputParts.self, from: "\(work)/\(RunDirectory.partsName)") { return known }
+            return try InputParts(catalog, options.format, bytes: options.partBytes)
         }
     }
 
@@ -103,6 +108,7 @@ public struct TaskRun {
                 resume: setup.options.resume))
         if case .fresh(let reason?) = start { setup.options.notice(reason) }
         if case .complete = start { return true }
+        try site.run.sealed.write(site.parts, to: "\(site.run.work)/\(RunDirectory.partsName)")
         try site.files.makeFolders()
         return false
     }

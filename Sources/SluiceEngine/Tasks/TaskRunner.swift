@@ -13,6 +13,9 @@ struct TaskRunner {
         guard try !files.isDone(kind) else { return }
         try files.makeFolders()
         switch kind {
+        case .lines(let part): try countLines(part)
+        case .borders: try borders()
+        case .digest(let file): try digest(file)
         case .hash(let part): try hash(part)
         case .candidates(let bucket): try candidates(bucket)
         case .contents(let part): try contents(part)
@@ -33,36 +36,54 @@ struct TaskRunner {
         }
     }
 
+    // MARK: Ranges of files
+
+    private func countLines(_ part: Int) throws {
+        let leases = try run.begin(
+            PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
+        defer { leases.giveBack() }
+        let input = try site.inputPass(part, isCounted: false)
+        let conveyor = input.conveyor(
+            [.ordered { input.giveBack($0) }], limit: run.shares.blocks, lanes: run.shares.streams,
+            isStopped: run.isStopped)
+        try conveyor.run(on: run.pool)
+        try files.finish(.lines(part: part), input.readFiles)
+    }
+
+    private func borders() throws {
+        var before: [Int: Int] = [:]
+        var (file, lines) = (-1, 0)
+        for part in site.list.cutParts {
+            let own = site.parts.all[part].files.lowerBound
+            if own != file { (file, lines) = (own, 0) }
+            before[part] = lines
+            let counted: [Int: FileFacts] = try files.result(of: site.list.counting(part))
+            lines += counted[own]?.lines ?? 0
+        }
+        try files.finish(.borders, before)
+    }
+
+    private func digest(_ file: Int) throws {
+        run.progress.begin("digest", step: 1, totalBytes: Int(run.catalog.files[file].size), totalRecords: 0)
+        let found = try run.catalog.store.digest(of: run.catalog.files[file].path) { count in
+            run.progress.read(bytes: count)
+            return run.isStopped()
+        }
+        guard let found else { throw EngineError.stopped }
+        try files.finish(.digest(file: file), found.hash)
+    }
+
     // MARK: Dedupe
 
     private func hash(_ part: Int) throws {
         let leases = try run.begin(PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.spilling)
         defer { leases.giveBack() }
         let kind = RunTask.Kind.hash(part: part)
-        let input = run.inputPass(InputPass.Request(files: site.parts.files[part]))
+        let input = try site.inputPass(part, isCounted: site.list.countsLines)
         let writer = try site.shuffle.hashWriter(part: part, path: files.data(kind))
-        let hash = run.truncatedHash
-        let conveyor = input.conveyor(
-            [
-                .parallel { parcel in
-                    try input.parse(parcel)
-                    parcel.releaseLine()
-                },
-                .ordered { parcel in
-                    try input.refuseFaults(parcel)
-                    for record in parcel.hashes.indices {
-                        try writer.append(hash(parcel.hashes[record]), parcel.ordinals[record].rawValue)
-                    }
-                    input.giveBack(parcel)
-                },
-            ], limit: run.shares.blocks, lanes: run.shares.streams, isStopped: run.isStopped)
-        try conveyor.run(on: run.pool)
+        try HashPass(run: run, input: input).process { try writer.append($0, $1) }
         try writer.finish(isStopped: run.isStopped)
-        try files.finish(kind, FileFacts(input.readFiles))
-    }
-
-    private var partOrdinals: [PartOrdinals] {
-        (0..<site.parts.count).map { PartOrdinals(first: site.ordinals(of: $0).lowerBound.rawValue) }
+        try files.finish(kind, input.readFiles)
     }
 
     private func paths(_ kind: (Int) -> RunTask.Kind, _ count: Int) -> [String] {
@@ -80,7 +101,7 @@ struct TaskRunner {
         let kind = RunTask.Kind.candidates(bucket: bucket)
         _ = try sorting {
             try site.shuffle.findCandidates(
-                bucket: bucket, hashes: paths({ .hash(part: $0) }, site.parts.count), ordinals: partOrdinals,
+                bucket: bucket, hashes: paths({ .hash(part: $0) }, site.parts.count), ordinals: site.ordinals(),
                 to: files.data(kind), isStopped: run.isStopped)
         }
         try files.finish(kind, Done())
@@ -90,8 +111,7 @@ struct TaskRunner {
         let leases = try run.begin(PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.comparing)
         defer { leases.giveBack() }
         let kind = RunTask.Kind.contents(part: part)
-        let hashed: FileFacts = try files.result(of: .hash(part: part))
-        let input = run.inputPass(InputPass.Request(expected: hashed.files, files: site.parts.files[part]))
+        let input = try site.inputPass(part, expected: try files.result(of: .hash(part: part)))
         let candidates = try site.shuffle.candidates(
             of: part, in: paths({ .candidates(bucket: $0) }, site.list.buckets))
         let writer = try site.shuffle.contentWriter(part: part, path: files.data(kind))
@@ -109,10 +129,10 @@ struct TaskRunner {
             if run.comparesContents {
                 try site.shuffle.compareContents(
                     bucket: bucket, contents: paths({ .contents(part: $0) }, site.parts.count),
-                    ordinals: partOrdinals, to: files.data(kind), isStopped: run.isStopped)
+                    ordinals: site.ordinals(), to: files.data(kind), isStopped: run.isStopped)
             } else {
                 try site.shuffle.findDuplicates(
-                    bucket: bucket, hashes: paths({ .hash(part: $0) }, site.parts.count), ordinals: partOrdinals,
+                    bucket: bucket, hashes: paths({ .hash(part: $0) }, site.parts.count), ordinals: site.ordinals(),
                     to: files.data(kind), isStopped: run.isStopped)
             }
         }
@@ -189,10 +209,8 @@ struct TaskRunner {
         let leases = try run.begin(link.label, share.parts)
         defer { leases.giveBack() }
         var total: S.Summary?
-        for path in site.list.summaries(of: kind) {
-            guard let part = try site.fileSystem.sealed(S.Summary.self, "\(Path.folder(of: run.work))/\(path)") else {
-                throw EngineError(.definition, "the task that writes \(path) must be done first")
-            }
+        for task in site.list.summaries(of: kind) {
+            let part: S.Summary = try files.result(of: task)
             if var sum = total.take() {
                 survey.merge(part, into: &sum)
                 total = sum
@@ -238,7 +256,7 @@ private struct Learning: SummaryUse {
                 "stage `\(context.name)` goes on with a further survey or selection, which tasks can't follow; use `run`"
             )
         }
-        try RoundFiles(round, folder: site.run.work, fileSystem: site.fileSystem).write(learned)
+        try RoundFiles(round, in: site.run).write(learned)
     }
 }
 

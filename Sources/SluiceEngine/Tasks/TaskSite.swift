@@ -9,18 +9,15 @@ final class TaskSite {
     /// The work after that of the reading.
     let later: [StageWork]
     let pieces: [StageWork]
-    /// Names the plan in files of the dedupe.
-    let plan: ContentHash
 
-    init(_ run: RunContext, _ pieces: [StageWork], plan: ContentHash) throws {
+    init(_ run: RunContext, _ pieces: [StageWork]) {
         self.run = run
         self.pieces = pieces
-        self.plan = plan
         var later = pieces
         _ = run.takeTransforms(&later)
         self.later = later
         list = TaskList(run, later: later)
-        files = TaskFiles(work: run.work, fileSystem: run.fileSystem)
+        files = TaskFiles(run)
     }
 
     var parts: InputParts { list.parts }
@@ -32,18 +29,44 @@ final class TaskSite {
         return run.takeTransforms(&all)
     }
 
-    /// The ordinals of a part's records.
-    func ordinals(of part: Int) -> Range<Ordinal> {
-        let files = parts.files[part]
-        return Ordinal(file: files.lowerBound, line: 0)..<Ordinal(file: files.upperBound, line: 0)
+    /// The lines of a part's file before it, if it is a range of a file.
+    func linesBefore(_ part: Int) throws -> Int {
+        guard parts.all[part].isCut else { return 0 }
+        return try borders()[part] ?? 0
+    }
+
+    private func borders() throws -> [Int: Int] {
+        parts.cutFiles.isEmpty ? [:] : try files.result(of: .borders, as: [Int: Int].self)
+    }
+
+    /// Where the records of each part are in the input, for the dedupe.
+    func ordinals() throws -> [PartOrdinals] {
+        let borders = try borders()
+        return parts.all.indices.map { part in
+            let before = borders[part] ?? 0
+            let first = Ordinal(file: parts.all[part].files.lowerBound, line: before == 0 ? 0 : before + 1)
+            return PartOrdinals(first: first.rawValue, added: list.countsLines ? 0 : UInt64(before))
+        }
+    }
+
+    /// The pass that reads a part.
+    ///
+    /// - Parameter isCounted: whether lines are counted from the beginning of the part's file.
+    func inputPass(
+        _ part: Int, _ stageFields: [FieldPath] = [], expected: [Int: FileFacts] = [:], isCounted: Bool = true
+    ) throws -> InputPass {
+        run.inputPass(
+            InputPass.Request(
+                stageFields: stageFields, expected: expected, part: part,
+                linesBefore: isCounted ? try linesBefore(part) : 0))
     }
 
     /// The stored bytes of a part.
-    func bytes(of part: Int) -> Int { parts.files[part].reduce(0) { $0 + Int(run.catalog.files[$1].size) } }
+    func bytes(of part: Int) -> Int { parts.bytes(of: part, run.catalog) }
 
     var shuffle: DedupeShuffle {
         DedupeShuffle(
-            plan: plan, parts: parts.count, buckets: max(1, list.buckets),
+            plan: run.plan, parts: parts.count, buckets: max(1, list.buckets),
             memory: run.options.dedupeBytes ?? run.shares.dedupe, scratch: files.scratch("dedupe"),
             fileSystem: fileSystem)
     }
@@ -58,7 +81,7 @@ final class TaskSite {
         while let round = try rounds.next() {
             if round.number == number { return round }
             guard let last = round.last, case .survey(let survey) = last.body else { continue }
-            let files = RoundFiles(round.number, folder: run.work, fileSystem: fileSystem)
+            let files = RoundFiles(round.number, in: run)
             guard let learned = try files.outcome() else { throw TaskFiles.notDone(.learn(round: round.number)) }
             try rounds.add(learned, of: survey, last.link)
         }
@@ -91,7 +114,7 @@ final class TaskSite {
     private func adopt(
         _ round: Int, _ work: RoundFiles.Work, _ store: ColumnStore, _ live: inout LiveRows, _ ledger: LedgerRuns
     ) throws {
-        let states = RoundFiles(round, of: work, folder: run.work, fileSystem: fileSystem)
+        let states = RoundFiles(round, of: work, in: run)
         for shard in store.shards {
             guard let state = try states.state(of: shard.id) else {
                 if try leavesStates(round, work) { throw states.missing(shard.id) }

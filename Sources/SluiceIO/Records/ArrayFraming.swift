@@ -2,7 +2,7 @@ import Glibc
 
 /// How the elements of a JSON array are put into blocks.
 extension BlockReader {
-    func nextElements(_ block: RawBlock, _ mayHold: Allowance) throws(IOFailure) -> Step {
+    func nextElements(_ block: RawBlock, _ mayHold: Allowance) throws(IOFailure) -> ReadStep {
         if array.state == .finished { return .end }
         var done = false
         if array.held.isEmpty {
@@ -48,7 +48,7 @@ extension BlockReader {
     }
 
     /// Keeps a block that can't be completed yet.
-    private func putAside(_ block: RawBlock) -> Step {
+    private func putAside(_ block: RawBlock) -> ReadStep {
         array.begun = BegunBlock(block)
         // The reader has the part that was read; a spare block must not keep the memory of a long record, too.
         if block.isLong { block.release() }

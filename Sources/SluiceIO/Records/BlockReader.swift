@@ -22,7 +22,7 @@ public enum RecordLayout: String, Sendable {
 /// 1: a number must identify one record, and a line of the file may have several. If elements can't be separated (a
 /// missing comma, a wrong bracket, a truncated file), the records before are returned, then `next` throws
 /// `.malformedArray`: unlike with lines, there is no line end from which to continue.
-public final class BlockReader {
+public final class BlockReader: RecordReader {
     public let limits: FramingLimits
     public let source: any ByteSource
     /// Known after the first `next`.
@@ -34,7 +34,7 @@ public final class BlockReader {
     var carryEnd = 0
     private var started = false
     private(set) var sourceEnded = false
-    var line: UInt64 = 1
+    var line: UInt64
     var byte: UInt64 = 0
     /// Whether the carry buffer starts with a part of a long line, which had to wait.
     var isLineBegun = false
@@ -48,9 +48,12 @@ public final class BlockReader {
     /// Bytes read at a time, at most.
     let chunk = 128 << 10
 
-    /// - Parameter source: a file, or a range of one; see `FileSystem.openRange`.
-    public init(_ source: any ByteSource, limits: FramingLimits = FramingLimits()) {
+    /// - Parameters:
+    ///   - source: a file, or a range of one; see `InputStore.openRange`.
+    ///   - firstLine: the number of the first line.
+    public init(_ source: any ByteSource, limits: FramingLimits = FramingLimits(), firstLine: UInt64 = 1) {
         self.source = source
+        line = firstLine
         self.limits = limits
         carry = .allocate(byteCount: chunk, alignment: 64)
     }
@@ -65,13 +68,7 @@ public final class BlockReader {
     /// The number of the first line or element not returned yet.
     public var nextLine: UInt64 { array.held.isEmpty ? line : array.line }
 
-    /// The result of `next`.
-    public enum Step: Sendable {
-        case block
-        case end
-        /// Nothing is read until the caller has memory for a long record or a large zstd window.
-        case waiting
-    }
+    public var unit: String { layout == .array ? "elements" : "lines" }
 
     /// Asked before more of a long record is read: whether the caller has memory for a record of `length` bytes.
     public typealias Allowance = (_ length: Int) -> Bool
@@ -90,7 +87,7 @@ public final class BlockReader {
     /// - Parameter mayHold: asked several times while a long record is read, with growing lengths up to
     ///   `FramingLimits.maxRecord`. If it denies one, the result is `.waiting`: the reader keeps the part read so far, at
     ///   most the length allowed before, and the next call goes on with it.
-    public func next(into block: RawBlock, mayHold: Allowance) throws(IOFailure) -> Step {
+    public func next(into block: RawBlock, mayHold: Allowance) throws(IOFailure) -> ReadStep {
         block.reset(firstLine: line, firstByte: byte)
         if let pendingFailure { throw pendingFailure }
         if !started {

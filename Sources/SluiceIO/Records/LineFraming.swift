@@ -2,7 +2,7 @@ import Glibc
 
 /// How the lines of an input are put into blocks.
 extension BlockReader {
-    func nextLines(_ block: RawBlock, _ mayHold: Allowance) throws(IOFailure) -> Step {
+    func nextLines(_ block: RawBlock, _ mayHold: Allowance) throws(IOFailure) -> ReadStep {
         takeCarry(into: block)
         var lineStart = 0
         var scanned = 0
@@ -57,7 +57,7 @@ extension BlockReader {
     }
 
     /// Puts back a block that can't be completed yet.
-    private func wait(_ block: RawBlock) -> Step {
+    private func wait(_ block: RawBlock) -> ReadStep {
         isLineBegun = block.isLong
         keepRest(of: block, from: 0)
         // The reader has the part that was read; a spare block must not keep the memory of a long record, too.
@@ -87,7 +87,7 @@ extension BlockReader {
         }
     }
 
-    private func seal(_ block: RawBlock) -> Step {
+    private func seal(_ block: RawBlock) -> ReadStep {
         block.seal()
         line += lineCount(block)
         byte += UInt64(block.count)

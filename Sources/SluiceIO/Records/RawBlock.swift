@@ -83,7 +83,8 @@ public final class RawBlock: @unchecked Sendable {
     /// The memory of the block, used or not.
     public var capacity: Int { memory.count + lines.capacity * MemoryLayout<RawLine>.stride }
 
-    func reset(firstLine: UInt64, firstByte: UInt64) {
+    /// Empties the block, which then begins at this place of the input.
+    public func reset(firstLine: UInt64, firstByte: UInt64) {
         count = 0
         lines.removeAll(keepingCapacity: true)
         blankLines = 0
@@ -91,6 +92,26 @@ public final class RawBlock: @unchecked Sendable {
         isLong = false
         self.firstLine = firstLine
         self.firstByte = firstByte
+    }
+
+    /// Adds a record, for a reader whose records aren't the lines of its source.
+    ///
+    /// - Parameters:
+    ///   - record: a line of JSON, without its line end.
+    ///   - line: its number in the input; at least that of the record before.
+    ///   - byte: where it starts in the unpacked input.
+    public func append(_ record: UnsafeRawBufferPointer, line: UInt64, byte: UInt64) {
+        if count + record.count + 1 > memory.count - Self.padding { reserve(2 * (count + record.count + 1)) }
+        let start = count
+        if let base = record.baseAddress { room.baseAddress?.copyMemory(from: base, byteCount: record.count) }
+        count += record.count
+        memory[count] = 0x0A
+        count += 1
+        seal()
+        lines.append(
+            RawLine(
+                start: UInt32(start), end: UInt32(count - 1), lineDelta: UInt32(line - firstLine),
+                byteDelta: UInt32(byte - firstByte)))
     }
 
     /// Makes room for `capacity` bytes and keeps the content. With `shrinking`, a block that held a huge line frees

@@ -86,8 +86,8 @@ public struct InputOptions: Sendable {
     }
 }
 
-extension FileSystem {
-    /// Opens an input: `-` is standard input; zstd and gzip are recognised by the first bytes, not by the name.
+extension InputStore {
+    /// Opens an input and unpacks it: zstd and gzip are recognised by the first bytes, not by the name.
     ///
     /// An empty file is an empty stream, unless its name implies compressed data, which never has 0 bytes.
     ///
@@ -95,8 +95,8 @@ extension FileSystem {
     ///   content is something else.
     public func openInput(_ path: String, options: InputOptions = InputOptions()) throws(IOFailure) -> any ByteSource {
         let input = RawInput(
-            file: try openForReading(path), capacity: options.bufferBytes, range: nil, digest: options.digest)
-        if let isStopped = options.isStopped, try !input.file.status().isRegularFile { input.isStopped = isStopped }
+            file: try open(input: path), capacity: options.bufferBytes, range: nil, digest: options.digest)
+        if let isStopped = options.isStopped, try input.file.size() == nil { input.isStopped = isStopped }
         return try makeSource(input, options: options, named: path)
     }
 
@@ -105,7 +105,7 @@ extension FileSystem {
         _ path: String, range: Range<UInt64>, options: InputOptions = InputOptions()
     ) throws(IOFailure) -> any ByteSource {
         let input = RawInput(
-            file: try openForReading(path), capacity: options.bufferBytes, range: range, digest: options.digest)
+            file: try open(input: path), capacity: options.bufferBytes, range: range, digest: options.digest)
         return try makeSource(input, options: options, named: path)
     }
 
@@ -116,9 +116,11 @@ extension FileSystem {
         let start = Array(input.available.prefix(8))
         let format = StreamFormat(start: start)
         if format == .zstd {
-            if input.range == nil, options.readAheadFrames > 1, try input.file.status().isRegularFile,
-                let ahead = try FrameReadAhead(path, options: options, fileSystem: input.file.fileSystem)
+            if input.range == nil, options.readAheadFrames > 1, let size = try input.file.size(),
+                let ahead = try FrameReadAhead(input.file, 0..<size, options: options)
             {
+                // It reads the file from its beginning, as does its digest.
+                options.digest?.reset()
                 return ahead
             }
             return try ZstdSource(input, options: options)
@@ -155,7 +157,7 @@ func shown(_ bytes: [UInt8]) -> String {
 
 /// The file under a source: one buffer, filled from the file and consumed from its front.
 final class RawInput {
-    let file: OpenFile
+    let file: any InputFile
     /// The part of the file to read; nil for all of it.
     let range: Range<UInt64>?
     private let digest: FileDigest?
@@ -174,7 +176,7 @@ final class RawInput {
     /// The file position of the first available byte.
     var offset: UInt64 { position - UInt64(end - start) }
 
-    init(file: consuming OpenFile, capacity: Int, range: Range<UInt64>?, digest: FileDigest? = nil) {
+    init(file: any InputFile, capacity: Int, range: Range<UInt64>?, digest: FileDigest? = nil) {
         self.file = file
         self.digest = digest
         self.range = range

@@ -31,28 +31,30 @@ public struct FileRange: Sendable, Hashable {
     public var isLast: Bool { stored.upperBound == fileSize }
 }
 
-extension FileSystem {
+extension InputStore {
     /// Cuts an input file into ranges of about `target` bytes on disk.
     ///
     /// An uncompressed JSON Lines file is cut anywhere; a zstd file between frames, if all headers state their content
     /// size. Skippable frames may be anywhere, and no seek table is needed. A range ends at the first possible place at
     /// or past `target` bytes; a rest below half of that is added to the last range.
     ///
-    /// Cost: 4 KiB of content, and for zstd the headers of all frames and blocks; see `zstdFrames(of:)`. The contents of
-    /// frames aren't checked here: opening a range and reading it is.
+    /// Cost: 4 KiB of content, and for zstd the headers of all frames and blocks, 3 bytes for each 128 KiB of content. The
+    /// walk ends at the first frame that can't be a part: one that states no content size, or has more stored bytes than
+    /// two ranges. The contents of frames aren't checked here: opening a range and reading it is.
     ///
     /// - Parameter target: at least 1, for instance 64 MiB.
     /// - Returns: the ranges in order. A single `.whole` if the file can't be cut or would be one range: gzip, a JSON
-    ///   array, standard input, a pipe, one frame, frames that don't state their size, a damaged file. Reading it then
-    ///   reports any fault as usual.
+    ///   array, standard input, a pipe, one frame, frames that don't state their size or are too large, a damaged file.
+    ///   Reading it then reports any fault as usual.
     /// - Throws: if the file can't be opened or read.
     public func inputRanges(of path: String, target: UInt64) throws(IOFailure) -> [FileRange] {
         let target = max(1, target)
-        guard path != "-", let status = try status(of: path), status.isRegularFile, status.size > target,
+        guard let status = try status(ofInput: path), !status.isStream, status.size > target,
             layout(of: path) == .lines
         else { return [.whole] }
+        let file = try open(input: path)
         var cuts = RangeCuts(target: target, fileSize: status.size)
-        switch try storedFormat(of: path) {
+        switch try file.storedFormat() {
         case .gzip: return [.whole]
         case .plain:
             var at: UInt64 = 0
@@ -62,11 +64,15 @@ extension FileSystem {
                 at += size
             }
         case .zstd:
-            // A plain reading reports damage after the good lines before it.
-            guard let frames = try? zstdFrames(of: path) else { return [.whole] }
-            for frame in frames {
-                guard let content = frame.contentSize else { return [.whole] }
-                cuts.add(stored: frame.range, content: content)
+            var frames = ZstdFrames(of: file, in: 0..<status.size, largest: target > .max / 2 ? .max : 2 * target)
+            do throws(IOFailure) {
+                while let frame = try frames.next() {
+                    guard let content = frame.contentSize else { return [.whole] }
+                    cuts.add(stored: frame.range, content: content)
+                }
+            } catch {
+                // A plain reading reports damage after the good lines before it.
+                return [.whole]
             }
         }
         return cuts.finish()
@@ -86,10 +92,13 @@ extension FileSystem {
         return BlockReader.layout(of: UnsafeRawBufferPointer(rebasing: beginning.bytes[..<count]), path: path)
     }
 
-    /// The compression of a file, by its first bytes.
-    func storedFormat(of path: String) throws(IOFailure) -> StreamFormat {
+}
+
+extension InputFile {
+    /// The compression, by the first bytes.
+    func storedFormat() throws(IOFailure) -> StreamFormat {
         var start = [UInt8](repeating: 0, count: 4)
-        let count = try openForReading(path).read(into: &start, at: 0)
+        let count = try read(into: &start, at: 0)
         return StreamFormat(start: Array(start.prefix(count)))
     }
 }

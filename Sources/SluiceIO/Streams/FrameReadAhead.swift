@@ -20,9 +20,8 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
 
     let path: String
     let format = StreamFormat.zstd
-    private let fileSystem: FileSystem
     private let options: InputOptions
-    private let file: OpenFile
+    private let file: any InputFile
     private let frames: [ZstdFrame]
     private let monitor = Monitor()
     private var slots: [Slot]
@@ -44,32 +43,28 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
     private static let mostFrames = 64 << 10
 
     /// - Parameters:
-    ///   - range: complete frames of the file and what is between them; nil for all of it.
+    ///   - range: complete frames of the file and what is between them.
     ///   - produced: the unpacked bytes of the file before the range.
     /// - Returns: nil if read-ahead would not pay: too few frames, frames that are too large or state no size, or
     ///   frames that need more than `options.readAheadBytes`.
     init?(
-        _ path: String, _ range: Range<UInt64>? = nil, produced: UInt64 = 0, options: InputOptions,
-        fileSystem: FileSystem
+        _ file: any InputFile, _ range: Range<UInt64>, produced: UInt64 = 0, options: InputOptions
     ) throws(IOFailure) {
         let count = options.readAheadFrames
         // Leave a damaged file to a plain source, which returns the good bytes before it reports the error.
-        guard let frames = try? fileSystem.zstdFrames(of: path, in: range, atMost: Self.mostFrames) else { return nil }
+        guard let frames = try? ZstdFrames(of: file, in: range).list(atMost: Self.mostFrames) else { return nil }
         guard count > 1, frames.count >= 2 * count,
             frames.allSatisfy({ ($0.contentSize ?? .max) <= Self.largestFrame && $0.size <= 2 * Self.largestFrame })
         else { return nil }
         let largest = frames.reduce(0) { max($0, Int($1.size + ($1.contentSize ?? 0))) }
         guard count * largest <= options.readAheadBytes else { return nil }
-        self.path = path
+        path = file.path
         self.frames = frames
         self.options = options
-        self.fileSystem = fileSystem
-        file = try fileSystem.openForReading(path)
-        let size = try file.status().size
-        self.range = range ?? 0..<size
+        self.file = file
+        self.range = range
         self.produced = produced
-        digested = range?.lowerBound ?? 0
-        options.digest?.reset()
+        digested = range.lowerBound
         slots = (0..<count).map { _ in Slot() }
     }
 
@@ -209,7 +204,7 @@ final class FrameReadAhead: ByteSource, @unchecked Sendable {
         var plain = options
         plain.digest = nil
         let input = RawInput(
-            file: try fileSystem.openForReading(path), capacity: options.bufferBytes, range: start..<range.upperBound)
+            file: file, capacity: options.bufferBytes, range: start..<range.upperBound)
         let before = frames[..<current].reduce(produced) { $0 + ($1.contentSize ?? 0) }
         let source = try ZstdSource(input, options: plain, produced: before)
         monitor.locked { fallback = source }

@@ -1,6 +1,6 @@
 import Glibc
 
-extension FileSystem {
+extension InputStore {
     /// Opens a range of an input file, for a `BlockReader`: the source has exactly the lines that belong to the range
     /// by the rule of `FileRange`. Lines are numbered from 1 in the range; byte offsets are those of the unpacked file.
     ///
@@ -14,7 +14,7 @@ extension FileSystem {
         _ range: FileRange, of path: String, options: InputOptions = InputOptions()
     ) throws(IOFailure) -> any ByteSource {
         if range.isWhole { return try openInput(path, options: options) }
-        return try RangeSource(path, range, options: options, fileSystem: self)
+        return try RangeSource(try open(input: path), range, options: options)
     }
 }
 
@@ -23,7 +23,7 @@ final class RangeSource: ByteSource {
     let path: String
     let format: StreamFormat
     private let range: FileRange
-    private let fileSystem: FileSystem
+    private let file: any InputFile
     private let options: InputOptions
     /// Exactly the range.
     private let own: any ByteSource
@@ -39,17 +39,16 @@ final class RangeSource: ByteSource {
     /// The most bytes read at a time past the end of the range: most lines are much shorter.
     private static let followingBytes = 16 << 10
 
-    init(_ path: String, _ range: FileRange, options: InputOptions, fileSystem: FileSystem) throws(IOFailure) {
-        self.path = path
+    init(_ file: any InputFile, _ range: FileRange, options: InputOptions) throws(IOFailure) {
+        path = file.path
+        self.file = file
         self.range = range
         self.options = options
-        self.fileSystem = fileSystem
-        guard let status = try fileSystem.status(of: path), status.size == range.fileSize else {
+        guard try file.size() == range.fileSize else {
             throw Self.changed(path, range.stored.lowerBound, "its size is no longer \(range.fileSize) bytes")
         }
-        format = try fileSystem.storedFormat(of: path)
-        own = try fileSystem.openStored(
-            path, range.stored, format, produced: range.content.lowerBound, options: options)
+        format = try file.storedFormat()
+        own = try file.unpacked(range.stored, format, produced: range.content.lowerBound, options: options)
         position = range.content.lowerBound
         firstByte = position
         isSkipping = !range.isFirst
@@ -104,8 +103,8 @@ final class RangeSource: ByteSource {
         plain.digest = nil
         plain.readAheadFrames = 0
         plain.bufferBytes = min(options.bufferBytes, Self.followingBytes)
-        following = try fileSystem.openStored(
-            path, range.stored.upperBound..<range.fileSize, format, produced: position, options: plain)
+        following = try file.unpacked(
+            range.stored.upperBound..<range.fileSize, format, produced: position, options: plain)
         return 0
     }
 
@@ -145,21 +144,21 @@ final class RangeSource: ByteSource {
     }
 }
 
-extension FileSystem {
-    /// Opens bytes of a file whose compression is known: complete frames, or any bytes of an uncompressed file.
+extension InputFile {
+    /// The content of some bytes of a file whose compression is known: complete frames, or any bytes of an uncompressed
+    /// file.
     ///
     /// - Parameter produced: the unpacked bytes of the file before them.
-    fileprivate func openStored(
-        _ path: String, _ stored: Range<UInt64>, _ format: StreamFormat, produced: UInt64, options: InputOptions
+    fileprivate func unpacked(
+        _ stored: Range<UInt64>, _ format: StreamFormat, produced: UInt64, options: InputOptions
     ) throws(IOFailure) -> any ByteSource {
         if format == .zstd, options.readAheadFrames > 1,
-            let ahead = try FrameReadAhead(
-                path, stored, produced: produced, options: options, fileSystem: self)
+            let ahead = try FrameReadAhead(self, stored, produced: produced, options: options)
         {
             return ahead
         }
         let input = RawInput(
-            file: try openForReading(path), capacity: options.bufferBytes, range: stored, digest: options.digest)
+            file: self, capacity: options.bufferBytes, range: stored, digest: options.digest)
         return format == .zstd ? try ZstdSource(input, options: options, produced: produced) : PlainSource(input)
     }
 }

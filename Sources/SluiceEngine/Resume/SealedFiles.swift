@@ -1,31 +1,44 @@
 import SluiceCore
 import SluiceIO
 
-extension FileSystem {
-    /// Writes a value and a checksum, completely or not at all, without a second copy of the value in memory.
-    func writeSealed(_ value: some ByteCodable, to path: String) throws(IOFailure) {
-        let file = SealedOutput(try AtomicFile(path, fileSystem: self))
+/// Work files that hold one value each, sealed: with what run and what name they are for, and a checksum.
+///
+/// A file that was damaged, renamed or copied from another run is refused before any of it is used.
+struct SealedFiles: Sendable {
+    let fileSystem: FileSystem
+    /// The digest of the run's plan; nil to read files without asking which run's they are.
+    let plan: ContentHash?
+
+    /// The bytes after the value: the mark of run and name, and the checksum of all before it.
+    private static let sealBytes = 24
+
+    private func mark(_ path: String) -> [UInt8] {
+        var bytes = (plan ?? ContentHash(high: 0, low: 0)).encoded
+        bytes += Array(Path.name(of: path).utf8)
+        return bytes.withUnsafeBytes { XXHash.hash128($0) }.encoded
+    }
+
+    /// Writes a value, completely or not at all, without a second copy of it in memory.
+    func write(_ value: some ByteCodable, to path: String) throws(IOFailure) {
+        let file = SealedOutput(try AtomicFile(path, fileSystem: fileSystem))
         var writer = ByteWriter { file.write($0) }
         writer.write(value)
         writer.flush()
+        mark(path).withUnsafeBytes { file.write($0) }
         try file.finish()
     }
 
-    /// The value that `writeSealed` wrote; nil if there is no such file.
+    /// The value of a file; nil if there is no such file.
     ///
-    /// - Throws: `IOFailure` with code `.corruptWorkFile` if the checksum doesn't fit. Nothing of the file is used before
-    ///   all of it has been checked.
-    func sealed<Value: ByteCodable>(_ type: Value.Type, _ path: String) throws(IOFailure) -> Value? {
-        guard try status(of: path) != nil else { return nil }
-        let damaged = IOFailure(.corruptWorkFile, path: path, found: "this work file is damaged")
-        let file = try openForReading(path)
+    /// - Throws: `IOFailure` with code `.corruptWorkFile` if the seal doesn't fit. Nothing of the file is used before all
+    ///   of it has been checked.
+    func read<Value: ByteCodable>(_ type: Value.Type = Value.self, from path: String) throws(IOFailure) -> Value? {
+        guard try fileSystem.status(of: path) != nil else { return nil }
+        let file = try fileSystem.openForReading(path)
         let size = try file.status().size
-        guard size >= 8 else { throw damaged }
-        var sum = XXHashStream()
-        let input = SealedInput(file, path: path, end: size - 8)
-        while case let piece = try input.next(), !piece.isEmpty { piece.withUnsafeBytes { sum.update($0) } }
-        guard try input.rest(8) == sum.digest64.encoded else { throw damaged }
-        input.rewind()
+        guard size >= Self.sealBytes else { throw Self.damaged(path) }
+        let input = SealedInput(file, path: path, end: size - UInt64(Self.sealBytes))
+        try check(input)
         do throws(StageError) {
             var reader = ByteReader { () throws(StageError) in
                 do throws(IOFailure) { return try input.next() } catch {
@@ -38,6 +51,22 @@ extension FileSystem {
         } catch {
             throw IOFailure(.corruptWorkFile, path: path, found: error.message)
         }
+    }
+
+    private func check(_ input: SealedInput) throws(IOFailure) {
+        var sum = XXHashStream()
+        while case let piece = try input.next(), !piece.isEmpty { piece.withUnsafeBytes { sum.update($0) } }
+        let found = try input.rest(16)
+        found.withUnsafeBytes { sum.update($0) }
+        guard try input.rest(8) == sum.digest64.encoded else { throw Self.damaged(input.path) }
+        guard plan == nil || found == mark(input.path) else {
+            throw IOFailure(.corruptWorkFile, path: input.path, found: "this work file belongs to another run")
+        }
+        input.rewind()
+    }
+
+    private static func damaged(_ path: String) -> IOFailure {
+        IOFailure(.corruptWorkFile, path: path, found: "this work file is damaged")
     }
 }
 
@@ -66,7 +95,7 @@ private final class SealedOutput {
 /// The bytes of a sealed file, in pieces.
 private final class SealedInput {
     private let file: OpenFile
-    private let path: String
+    let path: String
     private let end: UInt64
     private var at: UInt64 = 0
     private static let pieceBytes = 256 << 10
