@@ -20,13 +20,12 @@ import Testing
         let order = shuffled(count, seed: 5)
         for start in stride(from: 0, to: count, by: 37) {
             let numbers = Array(order[start..<min(count, start + 37)])
-            var lines: [UInt8] = [], ends: [Int] = []
+            var lines = LedgerLines()
             for number in numbers {
-                lines += line(number)
-                ends.append(lines.count)
+                lines.bytes += line(number)
+                lines.endLine(Ordinal(file: number / 1000, line: number % 1000 + 1))
             }
-            try runs.add(
-                lines, ends: ends, ordinals: numbers.map { Ordinal(file: $0 / 1000, line: $0 % 1000 + 1).rawValue })
+            try runs.add(lines)
         }
         let merged = try runs.merged()
         let files = try FileSystem.local.entries(of: folder.path)

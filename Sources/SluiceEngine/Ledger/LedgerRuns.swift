@@ -87,17 +87,18 @@ final class LedgerRuns: @unchecked Sendable {
         }
     }
 
-    /// Adds lines: `ordinals[i]` belongs to the line that ends at `ends[i]` of `lines`.
-    func add(_ lines: [UInt8], ends: [Int], ordinals: [UInt64]) throws {
+    func add(_ lines: LedgerLines) throws {
         try monitor.locked {
             // Room for all lines at once: growth by doubling would briefly take three times the share.
             if bytes.capacity < linesShare { bytes.reserveCapacity(linesShare) }
             if places.capacity < placesShare { places.reserveCapacity(placesShare) }
-            if bytes.count + lines.count > linesShare || places.count + ends.count > placesShare { try writeRun() }
+            if bytes.count + lines.bytes.count > linesShare || places.count + lines.count > placesShare {
+                try writeRun()
+            }
             var start = 0
             let base = bytes.count
-            bytes.append(contentsOf: lines)
-            for (end, ordinal) in zip(ends, ordinals) {
+            bytes.append(contentsOf: lines.bytes)
+            for (end, ordinal) in zip(lines.ends, lines.ordinals) {
                 places.append(Place(ordinal: ordinal, offset: base + start, length: end - start))
                 start = end
             }

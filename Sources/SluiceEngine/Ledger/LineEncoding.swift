@@ -94,8 +94,8 @@ struct LineEncoder: Sendable {
         appendDecimal(ordinal.line, to: &bytes)
     }
 
-    /// A long line takes over the pending lines of its output (`OutputStream.take`).
-    private static let roomForMore = 2 * OutputStream.frameBytes
+    /// A long line takes over the pending lines of its output (`FrameSink.take`).
+    private static let roomForMore = 2 * OutputFile.frameBytes
 
     private static let fileKey = Array(#""file":"#.utf8)
     private static let lineKey = Array(#","line":"#.utf8)

@@ -5,7 +5,7 @@ import SluiceIO
 final class Outputs: @unchecked Sendable {
     // @unchecked: only ordered steps use the streams; `compressors` and `buffers` are thread-safe.
 
-    let all: [OutputStream]
+    let all: [any RecordSink]
     private let hasPicks: Bool
     private let folder: String
     private let fileSystem: FileSystem
@@ -13,10 +13,10 @@ final class Outputs: @unchecked Sendable {
     private let quickCompressors: ObjectPool<FrameCompressor>
     private let buffers: ObjectPool<FrameBuffer>
 
-    var kept: OutputStream { all[0] }
-    var ledger: OutputStream { all[1] }
-    var quarantine: OutputStream { all[2] }
-    var picks: OutputStream? { hasPicks ? all[3] : nil }
+    var kept: any RecordSink { all[0] }
+    var ledger: any RecordSink { all[1] }
+    var quarantine: any RecordSink { all[2] }
+    var picks: (any RecordSink)? { hasPicks ? all[3] : nil }
 
     /// The ledger and similar files are long and repetitive; level 1 compresses them well and fast.
     private static let sideLevel = 1
@@ -27,24 +27,26 @@ final class Outputs: @unchecked Sendable {
     ///   - checkpoint: the states of the streams when the run stopped.
     init(
         folder: String, spec: OutputSpec, compressors count: Int, writesPicks: Bool,
-        from checkpoint: [OutputStream.State]? = nil,
+        from checkpoint: [SinkState]? = nil,
         fileSystem: FileSystem
     ) throws(IOFailure) {
         let names =
             [spec.compression.keptName, ResultFile.ledger, ResultFile.quarantine]
             + (writesPicks ? [ResultFile.picks] : [])
         let buffers = ObjectPool { FrameBuffer() }
-        var streams: [OutputStream] = []
+        var sinks: [any RecordSink] = []
         for (index, name) in names.enumerated() {
-            streams.append(
-                try OutputStream(
-                    name: name, folder: folder, compression: index == 0 ? spec.compression : .zstd,
-                    from: checkpoint.flatMap { index < $0.count ? $0[index] : nil }, buffers: buffers,
-                    fileSystem: fileSystem))
+            let state = checkpoint.flatMap { index < $0.count ? $0[index] : nil }
+            let path = "\(folder)/\(name)"
+            if index == 0, spec.compression == .uncompressed {
+                sinks.append(try LineSink(path, from: state, fileSystem: fileSystem))
+            } else {
+                sinks.append(try FrameSink(path, from: state, buffers: buffers, fileSystem: fileSystem))
+            }
         }
         // The names of the files must be on disk before a checkpoint refers to them.
         if checkpoint == nil { try fileSystem.flushFolder(folder) }
-        all = streams
+        all = sinks
         self.buffers = buffers
         hasPicks = writesPicks
         self.folder = folder
@@ -54,37 +56,37 @@ final class Outputs: @unchecked Sendable {
     }
 
     /// Ends the frame of every output, before the first lines of another part of the input.
-    func endFrames(before parcel: Parcel) {
-        for stream in all { stream.endFrame(to: &parcel.frames) }
+    func endFrames(before parcel: InputParcel) {
+        for sink in all { sink.endFrame(to: &parcel.output.frames) }
     }
 
     /// Adds a parcel's lines, in order.
-    func assemble(_ parcel: Parcel) {
-        if parcel.raw.isLong, kept.compression == .zstd {
+    func assemble(_ parcel: InputParcel) {
+        // Moved out of the parcel, whose lines are read meanwhile.
+        var frames = parcel.output.frames
+        parcel.output.frames = []
+        defer { parcel.output.frames = frames }
+        if parcel.raw.isLong, kept.takesFrames, parcel.output.keptRuns.isEmpty {
+            kept.take(&parcel.output.kept, lines: parcel.account.kept, to: &frames)
+        } else {
+            parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &frames) }
             // Lines copied into a frame are not needed elsewhere.
-            if parcel.keptRuns.isEmpty {
-                kept.take(&parcel.kept, lines: parcel.account.kept, to: &parcel.frames)
-            } else {
-                parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &parcel.frames) }
-                parcel.releaseLine()
-            }
-        } else {
-            parcel.withKept { kept.add($0, lines: parcel.account.kept, to: &parcel.frames) }
+            if kept.takesFrames { parcel.releaseLine() }
         }
-        func add(_ bytes: [UInt8], _ lines: Int, to stream: OutputStream?) {
-            bytes.withUnsafeBytes { stream?.add([$0], lines: lines, to: &parcel.frames) }
+        func add(_ bytes: [UInt8], _ lines: Int, to sink: (any RecordSink)?) {
+            bytes.withUnsafeBytes { sink?.add([$0], lines: lines, to: &frames) }
         }
-        add(parcel.ledger, parcel.ledgerLines, to: ledger)
+        add(parcel.ledger.bytes, parcel.ledger.count, to: ledger)
         if parcel.raw.isLong {
-            quarantine.take(&parcel.quarantine, lines: parcel.account.quarantined, to: &parcel.frames)
+            quarantine.take(&parcel.output.quarantine, lines: parcel.account.quarantined, to: &frames)
         } else {
-            add(parcel.quarantine, parcel.account.quarantined, to: quarantine)
+            add(parcel.output.quarantine, parcel.account.quarantined, to: quarantine)
         }
-        add(parcel.picks, parcel.account.kept, to: picks)
+        add(parcel.output.picks, parcel.account.kept, to: picks)
     }
 
     /// The last steps of a pass: compress what was assembled, append it in order, write the checkpoint that is due.
-    func steps(of input: InputPass, _ checkpoints: Checkpoints) -> [Conveyor<Parcel>.Step] {
+    func steps(of input: InputPass, _ checkpoints: Checkpoints) -> [Conveyor<InputParcel>.Step] {
         [
             .parallel { [self] in compress($0) },
             .ordered { [self] parcel in
@@ -95,33 +97,33 @@ final class Outputs: @unchecked Sendable {
         ]
     }
 
-    private func compress(_ parcel: Parcel) {
-        for frame in parcel.frames {
-            let spares = frame.stream === kept ? compressors : quickCompressors
+    private func compress(_ parcel: InputParcel) {
+        for frame in parcel.output.frames {
+            let spares = frame.sink === kept ? compressors : quickCompressors
             spares.using { frame.buffer.compress(with: $0) }
         }
     }
 
-    private func append(_ parcel: Parcel) throws {
-        if kept.compression == .uncompressed { try parcel.withKept { try kept.append(lines: $0) } }
-        for frame in parcel.frames {
-            try frame.stream.append(frame.buffer)
+    private func append(_ parcel: InputParcel) throws {
+        if !kept.takesFrames { try parcel.withKept { try kept.append(lines: $0) } }
+        for frame in parcel.output.frames {
+            try frame.sink.append(frame.buffer)
             frame.buffer.empty()
             buffers.giveBack(frame.buffer)
         }
-        parcel.frames.removeAll(keepingCapacity: true)
+        parcel.output.frames.removeAll(keepingCapacity: true)
     }
 
     /// The states once everything assembled has been appended.
-    var assembled: [OutputStream.State] { all.map(\.state) }
+    var assembled: [SinkState] { all.map(\.state) }
 
     /// Completes and flushes every file.
     func finish() throws(IOFailure) {
-        for stream in all {
-            let spares = stream === kept ? compressors : quickCompressors
+        for sink in all {
+            let spares = sink === kept ? compressors : quickCompressors
             let compressor = spares.take()
             defer { spares.giveBack(compressor) }
-            try stream.finish(compressor)
+            try sink.finish(compressor)
         }
         try fileSystem.flushFolder(folder)
     }

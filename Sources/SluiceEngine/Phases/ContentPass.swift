@@ -43,25 +43,25 @@ final class ContentPass: @unchecked Sendable {
     }
 
     /// Finds the lines of a block that share their hash with another line.
-    private func choose(_ parcel: Parcel) throws {
+    private func choose(_ parcel: InputParcel) throws {
         for (row, line) in parcel.raw.lines.enumerated() {
             guard let next = upcoming else { break }
-            let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
+            let ordinal = Ordinal(file: parcel.place.file, line: Int(parcel.raw.lineNumber(of: line)))
             guard next.ordinal <= ordinal.rawValue else { continue }
             guard next.ordinal == ordinal.rawValue else { throw Deduper.inputChanged }
             parcel.rows.append(Int32(row))
-            parcel.ordinals.append(ordinal)
-            parcel.groups.append(next.kept)
+            parcel.records.ordinals.append(ordinal)
+            parcel.records.groups.append(next.kept)
             upcoming = try candidates.next()
         }
         input.progressed(records: parcel.raw.lines.count)
     }
 
-    private func collect(_ parcel: Parcel) throws {
-        for record in parcel.ordinals.indices {
-            let mark = hash(parcel.hashes[record])
-            try parcel.key(record) { key in
-                try found(parcel.groups[record], mark, parcel.ordinals[record].rawValue, key)
+    private func collect(_ parcel: InputParcel) throws {
+        for record in parcel.records.ordinals.indices {
+            let mark = hash(parcel.records.hashes[record])
+            try parcel.records.keys.with(record) { key in
+                try found(parcel.records.groups[record], mark, parcel.records.ordinals[record].rawValue, key)
             }
         }
         input.giveBack(parcel)

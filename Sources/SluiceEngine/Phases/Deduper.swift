@@ -57,7 +57,7 @@ final class Deduper: @unchecked Sendable {
     }
 
     /// Marks the duplicates of a parcel.
-    func mark(_ parcel: Parcel) throws {
+    func mark(_ parcel: InputParcel) throws {
         if duplicates != nil {
             try markFromStream(parcel)
         } else if var held = contents.take() {
@@ -71,32 +71,32 @@ final class Deduper: @unchecked Sendable {
         parcel.distinct = distinct
     }
 
-    private func markByTable(_ parcel: Parcel) throws {
+    private func markByTable(_ parcel: InputParcel) throws {
         try checkRoom(table.memory + table.transientMemory, records: table.count)
-        let hashes = hash(parcel.hashes)
+        let hashes = hash(parcel.records.hashes)
         table.warm(hashes)
         for record in hashes.indices {
-            if let kept = table.insertOrFind(hashes[record], parcel.ordinals[record].rawValue) {
+            if let kept = table.insertOrFind(hashes[record], parcel.records.ordinals[record].rawValue) {
                 parcel.lose(record, loss(kept))
-            } else if !parcel.isReplay {
+            } else if !parcel.place.isReplay {
                 distinct += 1
             }
         }
     }
 
-    private func markByContents(_ parcel: Parcel, _ table: inout ContentTable) throws {
+    private func markByContents(_ parcel: InputParcel, _ table: inout ContentTable) throws {
         // A long content is stored in a separate piece.
-        let long = parcel.raw.isLong ? parcel.keys.count : 0
+        let long = parcel.raw.isLong ? parcel.records.keys.size : 0
         try checkRoom(table.memory + table.transientMemory + long, records: table.count)
-        let hashes = hash(parcel.hashes)
+        let hashes = hash(parcel.records.hashes)
         table.warm(hashes)
         for record in hashes.indices {
-            let answer = parcel.key(record) { key in
-                table.insertOrFind(hashes[record], parcel.ordinals[record].rawValue, key)
+            let answer = parcel.records.keys.with(record) { key in
+                table.insertOrFind(hashes[record], parcel.records.ordinals[record].rawValue, key)
             }
             if case .duplicate(let kept) = answer {
                 parcel.lose(record, loss(kept))
-            } else if !parcel.isReplay {
+            } else if !parcel.place.isReplay {
                 distinct += 1
                 if answer == .collision { parcel.account.collisions += 1 }
             }
@@ -113,16 +113,16 @@ final class Deduper: @unchecked Sendable {
         try room.lend(toTable: memory, foreseen: foreseen, distinct: records)
     }
 
-    private func markFromStream(_ parcel: Parcel) throws {
-        guard let first = parcel.ordinals.first else { return }
+    private func markFromStream(_ parcel: InputParcel) throws {
+        guard let first = parcel.records.ordinals.first else { return }
         while let next = upcoming, next.ordinal < first.rawValue {
             // A resumed run starts somewhere in the middle; after that no duplicate may be skipped.
             guard !isAligned else { throw Self.inputChanged }
             upcoming = try duplicates?.next()
         }
         isAligned = true
-        for record in parcel.ordinals.indices {
-            if let next = upcoming, next.ordinal == parcel.ordinals[record].rawValue {
+        for record in parcel.records.ordinals.indices {
+            if let next = upcoming, next.ordinal == parcel.records.ordinals[record].rawValue {
                 if next.isCollision {
                     parcel.account.collisions += 1
                     distinct += 1
@@ -149,7 +149,7 @@ final class Deduper: @unchecked Sendable {
         )
     }
 
-    private func loss(_ kept: UInt64) -> Parcel.Loss {
-        Parcel.Loss(stage: Self.stage, reason: Self.reason, partner: Ordinal(rawValue: kept), measures: [])
+    private func loss(_ kept: UInt64) -> Loss {
+        Loss(stage: Self.stage, reason: Self.reason, partner: Ordinal(rawValue: kept), measures: [])
     }
 }

@@ -183,7 +183,7 @@ final class GroupSelection: @unchecked Sendable {
 
     /// Books the rows collected for a section so far.
     private func take(_ books: SelectionBooks) throws {
-        try work.ledger.add(books.lines, ends: books.ends, ordinals: books.dropped)
+        try work.ledger.add(books.lines)
         monitor.locked {
             decisions.drop(books.leaving)
             decisions.columns.append(books.staying)

@@ -17,8 +17,8 @@ struct HashPass {
                 },
                 .ordered { [input] parcel in
                     try input.refuseFaults(parcel)
-                    for record in parcel.hashes.indices {
-                        try append(hash(parcel.hashes[record]), parcel.ordinals[record].rawValue)
+                    for record in parcel.records.hashes.indices {
+                        try append(hash(parcel.records.hashes[record]), parcel.records.ordinals[record].rawValue)
                     }
                     input.giveBack(parcel)
                 },

@@ -6,8 +6,8 @@ import Synchronization
 extension InputPass {
     /// A conveyor that reads the input and passes its blocks through `steps`; the last step returns them.
     func conveyor(
-        _ steps: [Conveyor<Parcel>.Step], limit: Int, lanes: Int, isStopped: @escaping () -> Bool
-    ) -> Conveyor<Parcel> {
+        _ steps: [Conveyor<InputParcel>.Step], limit: Int, lanes: Int, isStopped: @escaping () -> Bool
+    ) -> Conveyor<InputParcel> {
         Conveyor(
             steps: steps, limit: limit, lanes: lanes, isStopped: isStopped,
             source: Conveyor.Source(open: { [self] in try lane($0) }, assist: { [sources] in sources.unpackAhead() }))
@@ -16,7 +16,7 @@ extension InputPass {
     /// A lane for a conveyor: the blocks of a file.
     ///
     /// - Parameter index: counted from the first file of the pass.
-    private func lane(_ index: Int) throws -> Conveyor<Parcel>.Lane? {
+    private func lane(_ index: Int) throws -> Conveyor<InputParcel>.Lane? {
         let number = files.lowerBound + index
         guard number < files.upperBound else { return nil }
         if number < start.file, !replays { return { _ in .end } }
@@ -51,7 +51,7 @@ extension InputPass {
     }
 
     /// Takes back a parcel that has left the pass, or that wasn't used.
-    func giveBack(_ parcel: Parcel) {
+    func giveBack(_ parcel: InputParcel) {
         if parcel.longBytes > 0 {
             parcel.releaseLong()
             long.giveBack(parcel.longBytes)
@@ -118,11 +118,11 @@ final class InputLane {
     /// The next block.
     ///
     /// - Parameter isFirst: whether all earlier files have been read.
-    func next(_ isFirst: Bool) throws -> Conveyor<Parcel>.Reading {
+    func next(_ isFirst: Bool) throws -> Conveyor<InputParcel>.Reading {
         gate.isOpen = isFirst
         let parcel = pass.parcels.take()
         parcel.reset()
-        parcel.file = number
+        parcel.place.file = number
         while true {
             guard let step = try read(parcel, isFirst) else { throw pass.long.overflow }
             switch step {
@@ -135,25 +135,25 @@ final class InputLane {
                 try end()
                 return .end
             case .block:
-                parcel.isReplay = isReplay(parcel)
-                if parcel.isReplay, !pass.replays { continue }
+                parcel.place.isReplay = isReplay(parcel)
+                if parcel.place.isReplay, !pass.replays { continue }
                 try deliver(parcel)
                 return .item(parcel)
             }
         }
     }
 
-    private func isReplay(_ parcel: Parcel) -> Bool {
+    private func isReplay(_ parcel: InputParcel) -> Bool {
         number < pass.start.file || (number == pass.start.file && parcel.raw.firstByte < pass.start.byte)
     }
 
-    private func deliver(_ parcel: Parcel) throws(EngineError) {
-        parcel.part = part
-        parcel.endByte = reader.nextByte
-        parcel.inputBytes = parcel.raw.count
+    private func deliver(_ parcel: InputParcel) throws(EngineError) {
+        parcel.place.part = part
+        parcel.place.endByte = reader.nextByte
+        parcel.place.bytes = parcel.raw.count
         guard !digest.differs else { throw pass.changed(number) }
         try Self.checkLine(reader.nextLine - 1, of: file.shown)
-        parcel.read = digest.mark
+        parcel.place.read = digest.mark
         let offset = reader.source.fileOffset
         pass.progress.read(bytes: Int(offset > seen ? offset - seen : 0))
         seen = max(seen, offset)
@@ -185,7 +185,7 @@ final class InputLane {
     /// Reads a block; one with a long record only while its memory is available.
     ///
     /// - Returns: nil if the dedupe's table has the memory for the record.
-    private func read(_ parcel: Parcel, _ isFirst: Bool) throws(EngineError) -> ReadStep? {
+    private func read(_ parcel: InputParcel, _ isFirst: Bool) throws(EngineError) -> ReadStep? {
         let long = pass.long
         long.giveBack(parcel.longBytes)
         parcel.longBytes = 0

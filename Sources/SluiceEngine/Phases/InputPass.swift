@@ -33,7 +33,7 @@ final class InputPass: @unchecked Sendable {
     /// 128 MiB: the window that `zstd --long` uses.
     static let largestWindowLog = 27
     let extractors: ObjectPool<Extractor>
-    let parcels: ObjectPool<Parcel>
+    let parcels: ObjectPool<InputParcel>
     let sources = OpenSources()
     let digests: Mutex<[Int: FileFacts]> = Mutex([:])
     private let firstFields = Mutex<(ordinal: Ordinal, names: [String])>((Ordinal(rawValue: .max), []))
@@ -118,11 +118,11 @@ final class InputPass: @unchecked Sendable {
         keepsFields = !stageFields.isEmpty
         let paths = fields.map { $0 == .chat ? JSONPath.chat : JSONPath($0.description) }
         extractors = ObjectPool { Extractor(paths) }
-        parcels = ObjectPool { Parcel() }
+        parcels = ObjectPool { InputParcel() }
     }
 
     /// Checks every line of the block, hashes the good ones, and notes the faults of the others.
-    func parse(_ parcel: Parcel) throws {
+    func parse(_ parcel: InputParcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
         let raw = parcel.raw
@@ -135,17 +135,17 @@ final class InputPass: @unchecked Sendable {
         arena.removeAll()
         // Moved out of the parcel while they grow: accessing a property of a class costs checks of exclusivity and
         // ownership.
-        var (lines, ordinals, hashes) = (parcel.lines, parcel.ordinals, parcel.hashes)
-        (parcel.lines, parcel.ordinals, parcel.hashes) = ([], [], [])
-        let (all, file, first) = (raw.lines, parcel.file, Int(raw.firstLine))
+        var (lines, ordinals, hashes) = (parcel.records.lines, parcel.records.ordinals, parcel.records.hashes)
+        (parcel.records.lines, parcel.records.ordinals, parcel.records.hashes) = ([], [], [])
+        let (all, file, first) = (raw.lines, parcel.place.file, Int(raw.firstLine))
         lines.reserveCapacity(all.count)
         ordinals.reserveCapacity(all.count)
         hashes.reserveCapacity(all.count)
         for line in all {
             let bytes = raw.bytes(of: line)
             if let fault = extractor.json.extract(bytes, into: arena) {
-                parcel.faults.append(
-                    Parcel.Fault(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
+                parcel.records.faults.append(
+                    MalformedLine(line: line, code: fault.code.name, message: fault.reason, byte: fault.position))
                 continue
             }
             lines.append(line)
@@ -153,46 +153,46 @@ final class InputPass: @unchecked Sendable {
             if lines.count == 1 { noteFields(bytes, ordinals[0]) }
             let key = self.key(bytes, arena, extractor, parcel)
             hashes.append(XXHash.hash128(key))
-            if keepsKeys { parcel.add(key: key) }
+            if keepsKeys { parcel.records.keys.append(key) }
             if !keepsFields { arena.removeAll() }
         }
-        (parcel.lines, parcel.ordinals, parcel.hashes) = (lines, ordinals, hashes)
+        (parcel.records.lines, parcel.records.ordinals, parcel.records.hashes) = (lines, ordinals, hashes)
         if keepsFields {
-            if parcel.fields.paths != fields { parcel.fields = FieldTable(paths: fields) }
-            try arena.copy(to: &parcel.fields)
+            if parcel.records.fields.paths != fields { parcel.records.fields = FieldTable(paths: fields) }
+            try arena.copy(to: &parcel.records.fields)
         }
         account(parcel)
     }
 
     /// Counts the parsed lines.
-    private func account(_ parcel: Parcel) {
+    private func account(_ parcel: InputParcel) {
         let raw = parcel.raw
-        parcel.fates = [Int32](repeating: -1, count: parcel.lines.count)
+        parcel.losses.begin(parcel.records.lines.count)
         parcel.account.blank = Int(raw.blankLines)
         parcel.account.read = raw.lines.count + raw.overlong.count
-        for fault in parcel.faults { parcel.account.countFault(fault.code) }
+        for fault in parcel.records.faults { parcel.account.countFault(fault.code) }
         for _ in raw.overlong { parcel.account.countFault("line-too-long") }
         noteOddLines(parcel)
         progress.read(records: raw.lines.count)
     }
 
-    private func noteOddLines(_ parcel: Parcel) {
+    private func noteOddLines(_ parcel: InputParcel) {
         let raw = parcel.raw
         var odd = Account.OddLines(malformed: parcel.account.quarantined, blank: parcel.account.blank)
-        if raw.firstLine == 1, odd.malformed > 0, parcel.lines.isEmpty {
+        if raw.firstLine == 1, odd.malformed > 0, parcel.records.lines.isEmpty {
             let guess =
                 raw.bytes.isEmpty
                 ? raw.overlong.first?.head.withUnsafeBytes { ForeignFormat.guess($0) } : ForeignFormat.guess(raw.bytes)
             odd.looksLike = guess?.rawValue
         }
-        parcel.account.countOdd(odd, of: parcel.file)
+        parcel.account.countOdd(odd, of: parcel.place.file)
     }
 
     /// The fields that the dedupe compares, framed; the complete line if there is no dedupe or the record has none of
     /// the fields. No line equals framed fields, since their first byte can't start a JSON text. Valid until the next
     /// call.
     private func key(
-        _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: Parcel
+        _ line: UnsafeRawBufferPointer, _ arena: FieldArena, _ extractor: Extractor, _ parcel: InputParcel
     ) -> UnsafeRawBufferPointer {
         guard !dedupeFields.isEmpty else { return line }
         let row = arena.rows - 1
@@ -210,7 +210,7 @@ final class InputPass: @unchecked Sendable {
     }
 
     /// The contents that the dedupe compares, for the lines in `rows`, and their second hashes.
-    func readKeys(_ parcel: Parcel) throws {
+    func readKeys(_ parcel: InputParcel) throws {
         let extractor = extractors.take()
         defer { extractors.giveBack(extractor) }
         for row in parcel.rows {
@@ -224,8 +224,8 @@ final class InputPass: @unchecked Sendable {
                 throw Deduper.inputChanged
             }
             let key = self.key(line, extractor.arena, extractor, parcel)
-            parcel.hashes.append(ContentComparison.mark(key))
-            parcel.add(key: key)
+            parcel.records.hashes.append(ContentComparison.mark(key))
+            parcel.records.keys.append(key)
         }
     }
 
@@ -254,11 +254,13 @@ final class InputPass: @unchecked Sendable {
     /// names the first one of the input, not the first one that a thread found.
     ///
     /// - Throws: `EngineError` with code `.data`.
-    func refuseFaults(_ parcel: Parcel) throws(EngineError) {
+    func refuseFaults(_ parcel: InputParcel) throws(EngineError) {
         guard spec.malformed == .fail else { return }
-        let name = catalog.files[parcel.file].shown
+        let name = catalog.files[parcel.place.file].shown
         let long = parcel.raw.overlong.first
-        if let fault = parcel.faults.first, long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true {
+        if let fault = parcel.records.faults.first,
+            long.map({ $0.line > parcel.raw.lineNumber(of: fault.line) }) ?? true
+        {
             throw EngineError(
                 .data,
                 "\(name):\(parcel.raw.lineNumber(of: fault.line)): \(fault.message), at byte \(fault.byte) of the line; fix the line, or set `malformed: quarantine` to quarantine such lines"
@@ -273,15 +275,15 @@ final class InputPass: @unchecked Sendable {
     /// only at the end. Belongs to an ordered step.
     ///
     /// - Parameter before: the malformed lines of the blocks before.
-    func refuseTooManyFaults(_ parcel: Parcel, before: Int) throws(EngineError) {
+    func refuseTooManyFaults(_ parcel: InputParcel, before: Int) throws(EngineError) {
         guard let allowed = spec.maxMalformed, !allowed.isShare else { return }
         let limit = allowed.resolve(of: 0)
         guard before + parcel.account.quarantined > limit else { return }
-        let name = catalog.files[parcel.file].shown
+        let name = catalog.files[parcel.place.file].shown
         let index = limit - before
         let (line, message) =
-            index < parcel.faults.count
-            ? (parcel.raw.lineNumber(of: parcel.faults[index].line), parcel.faults[index].message)
+            index < parcel.records.faults.count
+            ? (parcel.raw.lineNumber(of: parcel.records.faults[index].line), parcel.records.faults[index].message)
             : (parcel.raw.overlong.first?.line ?? 0, "the line is longer than `max_record`")
         throw EngineError(
             .data,
@@ -296,7 +298,7 @@ final class InputPass: @unchecked Sendable {
     func progressed(records: Int) { progress.read(records: records) }
 
     /// Writes the parcel's malformed lines as quarantine lines, in input order.
-    func encodeFaults(_ parcel: Parcel, _ encoder: LineEncoder) {
+    func encodeFaults(_ parcel: InputParcel, _ encoder: LineEncoder) {
         let raw = parcel.raw
         var overlong = raw.overlong[...]
         func encodeOverlong(before line: UInt64) {
@@ -304,19 +306,19 @@ final class InputPass: @unchecked Sendable {
                 overlong.removeFirst()
                 long.head.withUnsafeBytes { head in
                     encoder.appendFault(
-                        Ordinal(file: parcel.file, line: Int(long.line)), byte: Int(long.byte),
+                        Ordinal(file: parcel.place.file, line: Int(long.line)), byte: Int(long.byte),
                         error: Self.describe(long, limit: spec.maxRecord), raw: head, length: Int(long.length),
-                        to: &parcel.quarantine)
+                        to: &parcel.output.quarantine)
                 }
             }
         }
-        for fault in parcel.faults {
+        for fault in parcel.records.faults {
             encodeOverlong(before: raw.lineNumber(of: fault.line))
             let bytes = raw.bytes(of: fault.line)
             encoder.appendFault(
-                Ordinal(file: parcel.file, line: Int(raw.lineNumber(of: fault.line))),
+                Ordinal(file: parcel.place.file, line: Int(raw.lineNumber(of: fault.line))),
                 byte: Int(raw.byteOffset(of: fault.line)) + fault.byte, error: fault.message, raw: bytes,
-                length: bytes.count, to: &parcel.quarantine)
+                length: bytes.count, to: &parcel.output.quarantine)
         }
         encodeOverlong(before: .max)
     }
@@ -358,12 +360,5 @@ extension FieldArena {
                         kind: FieldTable.Kind(rawValue: UInt8(place.kind.rawValue)) ?? .missing))
             }
         }
-    }
-}
-
-extension Parcel {
-    fileprivate func add(key: UnsafeRawBufferPointer) {
-        keys.append(contentsOf: key)
-        keyEnds.append(keys.count)
     }
 }

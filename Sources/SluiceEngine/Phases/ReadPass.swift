@@ -76,26 +76,25 @@ final class ReadPass: @unchecked Sendable {
         try endShard()
     }
 
-    private func work(_ parcel: Parcel) throws {
+    private func work(_ parcel: InputParcel) throws {
         defer {
-            if parcel.keptRuns.isEmpty { parcel.releaseLine() }
+            if parcel.output.keptRuns.isEmpty { parcel.releaseLine() }
             parcel.releaseFields()
         }
-        if parcel.isReplay { return }
+        if parcel.place.isReplay { return }
         // A long line is freed once it is no longer needed, to make room for the data derived from it.
-        if parcel.faults.isEmpty, !readsRecord, !writesLines { parcel.releaseLine() }
+        if parcel.records.faults.isEmpty, !readsRecord, !writesLines { parcel.releaseLine() }
         if transforms.links.isEmpty, !needsColumns {
-            parcel.rows.removeAll(keepingCapacity: true)
-            for record in parcel.fates.indices where parcel.fates[record] < 0 { parcel.rows.append(Int32(record)) }
+            parcel.takeRows()
         } else {
             var block = parcel.makeBlock(readsRecord: readsRecord, wanted: work.wanted)
             try transforms.apply(to: &block) { block, first, stage in
-                parcel.takeDrops(of: block, from: first, stage: stage)
+                parcel.book(block, from: first, stage) { Int(parcel.rows[$0]) }
             }
             takeColumns(of: block, into: parcel)
         }
         input.encodeFaults(parcel, encoder)
-        encodeLosses(parcel)
+        parcel.encodeLosses(parcel.records.ordinals, encoder)
         if keeping == nil { encodeKept(parcel) }
     }
 
@@ -104,7 +103,7 @@ final class ReadPass: @unchecked Sendable {
     private var needsColumns: Bool { keeping != nil || !keptEncoder.isPlain }
 
     /// Keeps the columns that later work reads, for live records.
-    private func takeColumns(of block: borrowing Block, into parcel: Parcel) {
+    private func takeColumns(of block: borrowing Block, into parcel: InputParcel) {
         let live = block.live
         for name in keeping?.retention.columns ?? keptEncoder.columns {
             if let column = block[name] { parcel.columns.append((name, column.gathered(live))) }
@@ -129,56 +128,41 @@ final class ReadPass: @unchecked Sendable {
         parcel.rows = live.map { parcel.rows[$0] }
     }
 
-    private func encodeLosses(_ parcel: Parcel) {
-        for record in parcel.fates.indices {
-            let fate = parcel.fates[record]
-            guard fate >= 0 else { continue }
-            let loss = parcel.losses[Int(fate)]
-            encoder.appendDrop(
-                parcel.ordinals[record], stage: loss.stage, reason: loss.reason, partner: loss.partner,
-                measures: loss.measures, to: &parcel.ledger)
-            parcel.ledgerLines += 1
-            if keeping != nil {
-                parcel.ledgerEnds.append(parcel.ledger.count)
-                parcel.ledgerOrdinals.append(parcel.ordinals[record].rawValue)
-            }
-        }
-    }
-
-    private func encodeKept(_ parcel: Parcel) {
+    private func encodeKept(_ parcel: InputParcel) {
         parcel.account.kept = parcel.rows.count
         if keptEncoder.isPlain {
-            for record in parcel.rows { parcel.keep(parcel.lines[Int(record)]) }
+            for record in parcel.rows { parcel.keep(parcel.records.lines[Int(record)]) }
             return
         }
         parcel.reserveKept(input.shares.copies)
         for (row, record) in parcel.rows.enumerated() {
             // Only records in their original form are needed again.
-            let line = writesLines ? parcel.raw.bytes(of: parcel.lines[Int(record)]) : .init(start: nil, count: 0)
-            keptEncoder.append(line, row: row, columns: parcel.columns, to: &parcel.kept)
+            let line =
+                writesLines ? parcel.raw.bytes(of: parcel.records.lines[Int(record)]) : .init(start: nil, count: 0)
+            keptEncoder.append(line, row: row, columns: parcel.columns, to: &parcel.output.kept)
         }
     }
 
-    private func collect(_ parcel: Parcel) throws {
-        if parcel.isReplay { return }
-        if parts.isCrossed(by: parcel.part) {
+    private func collect(_ parcel: InputParcel) throws {
+        if parcel.place.isReplay { return }
+        if parts.isCrossed(by: parcel.place.part) {
             try endShard()
             outputs.endFrames(before: parcel)
-            parts.cross(to: parcel.part)
+            parts.cross(to: parcel.place.part)
         }
         if let keeping {
-            try keeping.ledger.add(parcel.ledger, ends: parcel.ledgerEnds, ordinals: parcel.ledgerOrdinals)
-            parcel.ledger.removeAll(keepingCapacity: true)
+            try keeping.ledger.add(parcel.ledger)
+            parcel.ledger.removeAll()
             try keep(parcel, in: keeping.store)
         }
         try input.refuseTooManyFaults(parcel, before: account.quarantined)
         outputs.assemble(parcel)
         account.add(parcel.account)
-        shardBytes += parcel.inputBytes
+        shardBytes += parcel.place.bytes
         if keeping == nil ? checkpoints.isDue : shardBytes >= checkpoints.segmentBytes {
             try endShard()
             var checkpoint = try self.checkpoint(.reading)
-            checkpoint.position = Checkpoint.Position(parcel, read: parcel.read)
+            checkpoint.position = Checkpoint.Position(parcel, read: parcel.place.read)
             checkpoint.distinct = parcel.distinct
             parcel.checkpoint = checkpoint
         }
@@ -192,7 +176,7 @@ final class ReadPass: @unchecked Sendable {
             fieldNames: input.fieldNames)
     }
 
-    private func keep(_ parcel: Parcel, in store: ColumnStore) throws {
+    private func keep(_ parcel: InputParcel, in store: ColumnStore) throws {
         // Of a block with no live record a stage may have written nothing.
         guard !parcel.rows.isEmpty else { return }
         let writer = shard ?? store.writer(store.next(of: parts.current))

@@ -11,38 +11,6 @@ final class RowPass: @unchecked Sendable {
     // @unchecked: only the ordered step uses `remaining`, `account` and the writer; the rest is constant or
     // thread-safe.
 
-    /// A batch of rows.
-    private final class Batch {
-        let rows: Range<Int>
-        let shard: ColumnStore.Shard
-        /// Whether a stopped pass has done the transforms.
-        let isDone: Bool
-        /// Whether it is a single record larger than a batch may be.
-        let isLong: Bool
-        /// Live rows, counted from the start of `rows`.
-        var live: [Int] = []
-        /// The records, while they are in the transforms.
-        var block: Block?
-        var progress = TransformChain.Progress()
-        /// Whether it has passed the transforms and the survey.
-        var isFinished = false
-        var written: [(name: ColumnName, column: Column)] = []
-        var gone: [Int] = []
-        var account = Account()
-        var lines: [UInt8] = []
-        var ends: [Int] = []
-        var ordinals: [UInt64] = []
-
-        init(_ batch: RowBatches.Batch, of shard: ColumnStore.Shard, isDone: Bool) {
-            rows = batch.rows
-            isLong = batch.isLong
-            self.shard = shard
-            self.isDone = isDone
-        }
-
-        var endsShard: Bool { rows.upperBound == shard.rows.upperBound }
-    }
-
     private let store: ColumnStore
     /// The rows that were in when the pass began, and in shards that are done those that still are.
     private let live: LiveRows
@@ -115,17 +83,17 @@ final class RowPass: @unchecked Sendable {
         on pool: WorkerPool, _ share: MemoryShares.RowShare, isStopped: @escaping () -> Bool,
         observe: @escaping (borrowing Block) throws -> Void = { _ in }
     ) throws -> LiveRows {
-        let advance: (Batch) throws -> Void = { [self] in try work($0, observe) }
-        var steps: [Conveyor<Batch>.Step] = [.parallel(advance)]
+        let advance: (RowParcel) throws -> Void = { [self] in try work($0, observe) }
+        var steps: [Conveyor<RowParcel>.Step] = [.parallel(advance)]
         for asking in work.transforms.askings {
-            let ask: (Batch, Conveyor<Batch>.Visit) throws -> Void = { batch, visit in
-                guard let inquiry = batch.progress.inquiry else { return visit.end() }
+            let ask: (RowParcel, Conveyor<RowParcel>.Visit) throws -> Void = { parcel, visit in
+                guard let inquiry = parcel.progress.inquiry else { return visit.end() }
                 try asking.ask(inquiry) { visit.end($0) }
             }
             steps += [.waiting(asking.threads, ask), .parallel(advance)]
         }
         steps.append(.ordered { [self] in try collect($0) })
-        let conveyor = Conveyor<Batch>(
+        let conveyor = Conveyor<RowParcel>(
             steps: steps, limit: share.blocks, extra: share.extra, isStopped: isStopped,
             source: Conveyor.Source(open: { [self] in lane($0) }))
         try work.transforms.closing { try conveyor.run(on: pool) }
@@ -135,7 +103,7 @@ final class RowPass: @unchecked Sendable {
         return remaining
     }
 
-    private func lane(_ number: Int) -> Conveyor<Batch>.Lane? {
+    private func lane(_ number: Int) -> Conveyor<RowParcel>.Lane? {
         guard number < store.shards.count else { return nil }
         let shard = store.shards[number]
         let isDone = done.contains(number)
@@ -151,7 +119,7 @@ final class RowPass: @unchecked Sendable {
                 guard isFirst, !hasLong.exchange(true, ordering: .acquiringAndReleasing) else { return .waiting }
             }
             start = batch.rows.upperBound
-            return .item(Batch(batch, of: shard, isDone: isDone))
+            return .item(RowParcel(batch, of: shard, isDone: isDone))
         }
     }
 
@@ -160,71 +128,65 @@ final class RowPass: @unchecked Sendable {
         MemoryShares.longestRow(try batches.longest())
     }
 
-    /// Takes a batch up to the next asking transform, or to the end.
-    private func work(_ batch: Batch, _ observe: (borrowing Block) throws -> Void) throws {
-        if batch.isFinished { return }
-        var block = try takeBlock(of: batch)
-        if !batch.isDone { try transform(&block, batch) }
-        guard batch.progress.inquiry == nil else {
-            batch.block = consume block
+    /// Takes a parcel up to the next asking transform, or to the end.
+    private func work(_ parcel: RowParcel, _ observe: (borrowing Block) throws -> Void) throws {
+        if parcel.isFinished { return }
+        var block = try takeBlock(of: parcel)
+        if !parcel.isDone { try transform(&block, parcel) }
+        guard parcel.progress.inquiry == nil else {
+            parcel.block = consume block
             return
         }
         if let observer = work.observer { block.begin(observer.declaration) }
         try observe(block)
         block.end()
-        batch.isFinished = true
-        progress.read(records: batch.rows.count)
+        parcel.isFinished = true
+        progress.read(records: parcel.rows.count)
     }
 
-    private func takeBlock(of batch: Batch) throws -> Block {
-        if let block = batch.block.take() { return block }
-        batch.live = live.local(batch.rows)
-        let reads = (batch.isDone ? [] : work.reads) + (work.observer?.reads ?? [])
-        return try store.block(rows: batch.rows, live: batch.live, reads: reads)
+    private func takeBlock(of parcel: RowParcel) throws -> Block {
+        if let block = parcel.block.take() { return block }
+        parcel.live = live.local(parcel.rows)
+        parcel.losses.begin(parcel.live.count)
+        let reads = (parcel.isDone ? [] : work.reads) + (work.observer?.reads ?? [])
+        return try store.block(rows: parcel.rows, live: parcel.live, reads: reads)
     }
 
-    private func transform(_ block: inout Block, _ batch: Batch) throws {
-        try work.transforms.advance(&block, &batch.progress) { block, first, stage in
-            for drop in block.drops[first...] {
-                batch.account.countDrop(stage: stage, reason: drop.reason)
-                encoder.appendDrop(
-                    block.ordinals[drop.record], stage: stage, reason: drop.reason, partner: nil,
-                    measures: drop.measures, to: &batch.lines)
-                batch.ends.append(batch.lines.count)
-                batch.ordinals.append(block.ordinals[drop.record].rawValue)
-                batch.gone.append(batch.rows.lowerBound + batch.live[drop.record])
-            }
+    private func transform(_ block: inout Block, _ parcel: RowParcel) throws {
+        try work.transforms.advance(&block, &parcel.progress) { block, first, stage in
+            parcel.book(block, from: first, stage)
         }
-        if let inquiry = batch.progress.inquiry {
-            batch.account.countQuestions(inquiry.questions, of: inquiry.stage)
+        if let inquiry = parcel.progress.inquiry {
+            parcel.account.countQuestions(inquiry.questions, of: inquiry.stage)
             return
         }
+        parcel.encodeLosses(block.ordinals, encoder)
         let writes = Set(work.transforms.links.flatMap(\.writes).map(\.name))
         for name in work.keep where writes.contains(name) {
             guard let column = block[name] else { continue }
-            batch.written.append((name, column.scattered(to: batch.live, of: batch.rows.count)))
+            parcel.columns.append((name, column.scattered(to: parcel.live, of: parcel.rows.count)))
         }
     }
 
-    private func collect(_ batch: Batch) throws {
+    private func collect(_ parcel: RowParcel) throws {
         defer {
-            if batch.isLong {
+            if parcel.isLong {
                 // The next one takes its memory.
-                (batch.written, batch.lines) = ([], [])
+                (parcel.columns, parcel.ledger) = ([], LedgerLines())
                 hasLong.store(false, ordering: .releasing)
             }
         }
-        guard !batch.isDone, !work.transforms.links.isEmpty else { return }
-        shardAccount.add(batch.account)
-        for row in batch.gone { remaining.remove(row) }
-        try ledger.add(batch.lines, ends: batch.ends, ordinals: batch.ordinals)
-        if !batch.written.isEmpty {
-            let writer = writer ?? store.writer(batch.shard.id, round: files.number)
+        guard !parcel.isDone, !work.transforms.links.isEmpty else { return }
+        shardAccount.add(parcel.account)
+        for row in parcel.gone { remaining.remove(row) }
+        try ledger.add(parcel.ledger)
+        if !parcel.columns.isEmpty {
+            let writer = writer ?? store.writer(parcel.shard.id, round: files.number)
             self.writer = writer
-            for (name, column) in batch.written { types[name] = column.type }
-            try writer.append(batch.written)
+            for (name, column) in parcel.columns { types[name] = column.type }
+            try writer.append(parcel.columns)
         }
-        if batch.endsShard { try end(batch.shard) }
+        if parcel.endsShard { try end(parcel.shard) }
     }
 
     /// Everything of a shard goes to disk, and then its state, which says so.

@@ -4,10 +4,7 @@ import SluiceCore
 struct SelectionBooks {
     private let name: String
     private let encoder: LineEncoder
-    /// Ledger lines, their ends, and their ordinals.
-    private(set) var lines: [UInt8] = []
-    private(set) var ends: [Int] = []
-    private(set) var dropped: [UInt64] = []
+    private(set) var lines = LedgerLines()
     /// Dropped rows of the store.
     private(set) var leaving: [Int] = []
     /// Kept rows, if their columns are needed.
@@ -45,13 +42,13 @@ struct SelectionBooks {
                 continue
             }
             let partner = outcome.partners.isEmpty ? -1 : Int(outcome.partners[row])
-            func ordinal(_ row: Int) -> UInt64 { UInt64(bitPattern: ordinals[ordinals.startIndex + row]) }
-            encoder.appendDrop(
-                Ordinal(rawValue: ordinal(row)), stage: name, reason: outcome.reason,
-                partner: partner < 0 ? nil : Ordinal(rawValue: ordinal(partner)),
-                measures: outcome.measures.map { Measure($0.name, .real($0.values[row])) }, to: &lines)
-            ends.append(lines.count)
-            dropped.append(ordinal(row))
+            func ordinal(_ row: Int) -> Ordinal {
+                Ordinal(rawValue: UInt64(bitPattern: ordinals[ordinals.startIndex + row]))
+            }
+            let loss = Loss(
+                stage: name, reason: outcome.reason, partner: partner < 0 ? nil : ordinal(partner),
+                measures: outcome.measures.map { Measure($0.name, .real($0.values[row])) })
+            lines.append(loss, of: ordinal(row), encoder)
             leaving.append(number)
         }
         if kept < count { account.countDrop(stage: name, reason: outcome.reason, count - kept) }
@@ -61,9 +58,7 @@ struct SelectionBooks {
     /// Hands over the collected rows.
     mutating func empty(_ handOver: (SelectionBooks) throws -> Void) throws {
         try handOver(self)
-        lines.removeAll(keepingCapacity: true)
-        ends.removeAll(keepingCapacity: true)
-        dropped.removeAll(keepingCapacity: true)
+        lines.removeAll()
         leaving.removeAll(keepingCapacity: true)
         staying.removeAll()
     }

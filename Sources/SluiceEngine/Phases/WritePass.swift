@@ -51,9 +51,9 @@ final class WritePass: @unchecked Sendable {
                 .ordered { [self] in try assign($0) },
                 .parallel { [self] in try encode($0) },
                 .ordered { [self] parcel in
-                    if parts.isCrossed(by: parcel.part) {
+                    if parts.isCrossed(by: parcel.place.part) {
                         outputs.endFrames(before: parcel)
-                        parts.cross(to: parcel.part)
+                        parts.cross(to: parcel.place.part)
                     }
                     outputs.assemble(parcel)
                     guard checkpoints.isDue else { return }
@@ -69,32 +69,32 @@ final class WritePass: @unchecked Sendable {
     }
 
     /// Finds for each line whether it is kept or in the ledger; otherwise it was quarantined before.
-    private func assign(_ parcel: Parcel) throws {
+    private func assign(_ parcel: InputParcel) throws {
         if !isAligned, let first = parcel.raw.lines.first {
             // A resumed run starts somewhere in the middle.
             isAligned = true
-            let begin = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: first)))
+            let begin = Ordinal(file: parcel.place.file, line: Int(parcel.raw.lineNumber(of: first)))
             while let next = try cursor.next(), next.ordinal < begin { cursor.advance() }
             while let next = ledger.nextOrdinal, next < begin { try ledger.advance() }
         }
         for line in parcel.raw.lines {
-            let ordinal = Ordinal(file: parcel.file, line: Int(parcel.raw.lineNumber(of: line)))
+            let ordinal = Ordinal(file: parcel.place.file, line: Int(parcel.raw.lineNumber(of: line)))
             if let next = try cursor.next(), next.ordinal == ordinal {
-                parcel.lines.append(line)
-                parcel.ordinals.append(ordinal)
+                parcel.records.lines.append(line)
+                parcel.records.ordinals.append(ordinal)
                 parcel.storeRows.append(next.row)
                 parcel.account.kept += 1
                 cursor.advance()
             } else if ledger.nextOrdinal == ordinal {
-                try ledger.takeLine(into: &parcel.ledger)
-                parcel.ledgerLines += 1
+                try ledger.takeLine(into: &parcel.ledger.bytes)
+                parcel.ledger.endLine(ordinal)
             }
         }
         input.progressed(records: parcel.raw.lines.count)
     }
 
-    private func encode(_ parcel: Parcel) throws {
-        defer { if parcel.keptRuns.isEmpty { parcel.releaseLine() } }
+    private func encode(_ parcel: InputParcel) throws {
+        defer { if parcel.output.keptRuns.isEmpty { parcel.releaseLine() } }
         if keptEncoder.form != .original { parcel.releaseLine() }
         if !keptEncoder.isPlain { parcel.reserveKept(input.shares.copies) }
         guard let first = parcel.storeRows.first, let last = parcel.storeRows.last else { return }
@@ -109,17 +109,17 @@ final class WritePass: @unchecked Sendable {
                 }
             }
         }
-        for (row, line) in parcel.lines.enumerated() {
+        for (row, line) in parcel.records.lines.enumerated() {
             if keptEncoder.isPlain {
                 parcel.keep(line)
             } else {
                 // Only records in their original form are needed again.
                 let bytes = keptEncoder.form == .original ? parcel.raw.bytes(of: line) : .init(start: nil, count: 0)
-                keptEncoder.append(bytes, row: row, columns: columns, to: &parcel.kept)
+                keptEncoder.append(bytes, row: row, columns: columns, to: &parcel.output.kept)
             }
             encoder.appendPick(
-                parcel.ordinals[row], row: row, columns: columns.filter { pickColumns.contains($0.name) },
-                to: &parcel.picks)
+                parcel.records.ordinals[row], row: row, columns: columns.filter { pickColumns.contains($0.name) },
+                to: &parcel.output.picks)
         }
     }
 

@@ -62,7 +62,7 @@ extension FileFacts: ByteCodable {
     }
 }
 
-extension OutputStream.State: ByteCodable {
+extension SinkState: ByteCodable {
     func write(to bytes: inout ByteWriter) {
         bytes.write(fileBytes)
         bytes.write(fileDigest)

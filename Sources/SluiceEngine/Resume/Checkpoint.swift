@@ -34,7 +34,7 @@ struct Checkpoint: Sendable, Equatable {
     var position = Position()
     var account = Account()
     /// The outputs, in the order of `Outputs.all`.
-    var streams: [OutputStream.State] = []
+    var streams: [SinkState] = []
     var shards: [Shard] = []
     /// Sorted runs of ledger lines.
     var runs: [String] = []
@@ -54,7 +54,7 @@ struct FileFacts: Sendable, Equatable {
 
 extension Checkpoint.Position {
     /// After a block.
-    init(_ parcel: Parcel, read: FileDigest.Mark? = nil) {
-        self.init(part: parcel.part, file: parcel.file, byte: parcel.endByte, read: read)
+    init(_ parcel: InputParcel, read: FileDigest.Mark? = nil) {
+        self.init(part: parcel.place.part, file: parcel.place.file, byte: parcel.place.endByte, read: read)
     }
 }

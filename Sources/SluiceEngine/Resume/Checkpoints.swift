@@ -35,10 +35,10 @@ final class Checkpoints: @unchecked Sendable {
         guard let path else { return }
         var checkpoint = checkpoint
         for (index, stream) in outputs.all.enumerated() {
-            try stream.flush()
+            try stream.file.flush()
             // All frames assembled before this checkpoint are in the file by now.
-            checkpoint.streams[index].fileBytes = stream.fileBytes
-            checkpoint.streams[index].fileDigest = stream.fileDigest
+            checkpoint.streams[index].fileBytes = stream.file.count
+            checkpoint.streams[index].fileDigest = stream.file.digest
         }
         try files.write(checkpoint, to: path)
     }

@@ -179,9 +179,10 @@ private final class PoolReading: @unchecked Sendable {
         )
     }
 
-    private func work(_ parcel: Parcel) throws {
+    private func work(_ parcel: InputParcel) throws {
         var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
-        try transforms.apply(to: &block) { block, first, stage in parcel.takeDrops(of: block, from: first, stage: stage)
+        try transforms.apply(to: &block) { block, first, stage in
+            parcel.book(block, from: first, stage) { Int(parcel.rows[$0]) }
         }
         let live = block.live
         if let column = block[.embedding] { parcel.columns.append((.embedding, column.gathered(live))) }
@@ -205,7 +206,7 @@ private final class PoolReading: @unchecked Sendable {
         }
     }
 
-    private func collect(_ parcel: Parcel) throws {
+    private func collect(_ parcel: InputParcel) throws {
         guard case .vectors(let vectors)? = parcel.columns.first(where: { $0.name == .embedding })?.column else {
             return
         }
@@ -221,12 +222,12 @@ private final class PoolReading: @unchecked Sendable {
             chosen.reserveCapacity(chosenDraws.capacity * dimension)
         }
         for (row, record) in parcel.rows.enumerated() {
-            let loss = try lost.loss(of: parcel.ordinals[Int(record)])
+            let loss = try lost.loss(of: parcel.records.ordinals[Int(record)])
             // Records dropped by the dedupe never reached a stage.
             if loss == .duplicate { continue }
             records += 1
             let isLost = loss != nil
-            let hash = parcel.hashes[Int(record)]
+            let hash = parcel.records.hashes[Int(record)]
             let draw = Self.seed.draw(hash)
             sample.offer(draw, hash, vectors[row])
             if !isLost {

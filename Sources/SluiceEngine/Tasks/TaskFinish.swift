@@ -67,15 +67,6 @@ struct TaskFinish {
     }
 }
 
-/// What a file of the result holds.
-struct OutputFacts: Equatable, Sendable {
-    let lines: Int
-    /// Of the content, uncompressed.
-    let bytes: Int
-    /// XXH3-128 of the content.
-    let digest: String
-}
-
 extension RunFindings {
     /// Adds what all parts have read.
     @discardableResult mutating func addReadings(_ site: TaskSite) throws -> [PartReading] {

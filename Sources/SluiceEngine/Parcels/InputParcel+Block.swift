@@ -1,37 +1,34 @@
 import SluiceCore
 import SluiceIO
 
-extension Parcel {
+extension InputParcel {
+    /// Notes the records that are in, as the rows that the stages get.
+    func takeRows() {
+        rows.removeAll(keepingCapacity: true)
+        losses.forEachKept { rows.append(Int32($0)) }
+    }
+
     /// Makes the block for the stages: the good records that are still in.
     func makeBlock(readsRecord: Bool, wanted: [ColumnName]) -> Block {
-        rows.removeAll(keepingCapacity: true)
-        for record in fates.indices where fates[record] < 0 { rows.append(Int32(record)) }
+        takeRows()
+        let (lines, ordinals, hashes) = (records.lines, records.ordinals, records.hashes)
         let all = rows.count == lines.count
-        var table = fields
+        var table = records.fields
         if !all, !table.paths.isEmpty {
             table.entries = rows.flatMap { row in
-                fields.entries[(Int(row) * table.paths.count)..<((Int(row) + 1) * table.paths.count)]
+                records.fields.entries[(Int(row) * table.paths.count)..<((Int(row) + 1) * table.paths.count)]
             }
         }
-        var records: BytesColumn?
+        var originals: BytesColumn?
         if readsRecord {
             var column = BytesColumn()
             for row in rows { column.append(ArraySlice(raw.bytes(of: lines[Int(row)]))) }
-            records = column
+            originals = column
         }
         return Block(
             ordinals: all ? ordinals : rows.map { ordinals[Int($0)] },
             hashes: all ? hashes : rows.map { hashes[Int($0)] },
-            fields: table.paths.isEmpty ? nil : table, records: records, wanted: wanted)
-    }
-
-    /// Books the records that the stages dropped.
-    func takeDrops(of block: borrowing Block, from first: Int, stage: String) {
-        for drop in block.drops[first...] {
-            lose(
-                Int(rows[drop.record]),
-                Loss(stage: stage, reason: drop.reason, partner: nil, measures: drop.measures))
-        }
+            fields: table.paths.isEmpty ? nil : table, records: originals, wanted: wanted)
     }
 }
 
