@@ -161,7 +161,7 @@ final class ReadPass: @unchecked Sendable {
         shardBytes += parcel.place.bytes
         if keeping == nil ? checkpoints.isDue : shardBytes >= checkpoints.segmentBytes {
             try endShard()
-            var checkpoint = try self.checkpoint(.reading)
+            var checkpoint = try self.checkpoint(.read)
             checkpoint.position = Checkpoint.Position(parcel, read: parcel.place.read)
             checkpoint.distinct = parcel.distinct
             parcel.checkpoint = checkpoint
@@ -169,9 +169,9 @@ final class ReadPass: @unchecked Sendable {
     }
 
     /// Where the run is after what has been collected.
-    func checkpoint(_ phase: Checkpoint.Phase) throws -> Checkpoint {
+    func checkpoint(_ step: RunOutline.Step) throws -> Checkpoint {
         Checkpoint(
-            phase: phase, account: account, streams: outputs.assembled, shards: keeping?.store.checkpoint ?? [],
+            step: step, account: account, streams: outputs.assembled, shards: keeping?.store.checkpoint ?? [],
             runs: try keeping?.ledger.flush() ?? [], files: input.readFiles, distinct: deduper?.distinct ?? 0,
             fieldNames: input.fieldNames)
     }

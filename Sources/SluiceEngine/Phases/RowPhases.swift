@@ -12,8 +12,8 @@ struct RowPhases {
     }
 
     /// Does all of the work, and returns the rows that are still in.
-    func process(_ work: [StageWork], _ findings: inout RunFindings) throws -> LiveRows {
-        var rounds = Rounds(run, work)
+    func process(_ findings: inout RunFindings) throws -> LiveRows {
+        var rounds = Rounds(run, run.outline.later)
         var live = LiveRows(rows: keeping.store.rows)
         while let round = try rounds.next() {
             try keeping.ledger.begin("round-\(round.number)")

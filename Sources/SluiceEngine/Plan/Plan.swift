@@ -73,13 +73,12 @@ public struct Plan: Sendable {
         self.estimate = estimate
         self.shares = shares.always.map(Share.init)
         notes = pieces.compactMap { Self.note(of: $0, chain, records: records, shares) }
-        let split = pieces.firstIndex { !$0.isTransform } ?? pieces.endIndex
-        let later = Array(pieces[split...])
-        phases = try Self.phases(definition, chain, first: Array(pieces[..<split]), later: later, shares)
-        passes = later.isEmpty ? 1 : 2
+        let outline = RunOutline(pieces)
+        phases = try Self.phases(outline, definition, chain, shares)
+        passes = outline.later.isEmpty ? 1 : 2
 
         let width: Int?
-        if let first = later.map(\.link.index).min() {
+        if let first = outline.firstKeeping {
             let wanted = Set(chain.wanted(from: first, output: definition.output))
             let columns = chain.written.filter { wanted.contains($0.name) }
             let fields = chain.links.filter { $0.index >= first }.flatMap(\.reads).filter { !$0.isColumn }
@@ -90,7 +89,7 @@ public struct Plan: Sendable {
             width = nil
             workColumns = []
         }
-        let spills = Spills(definition, shares, later, chain, width: width, records: records)
+        let spills = Spills(definition, shares, outline.later, chain, width: width, records: records)
         self.spills = spills.lines
         // Kept records compress at least as well as the input did; for a pipe, typical compression of text is assumed.
         let kept = inputBytes > 0 ? inputBytes : records * RecordEstimate.typicalRecord / RecordEstimate.typicalRatio
@@ -157,76 +156,6 @@ public struct Plan: Sendable {
         while 4 * groups * groups <= records { groups *= 2 }
         return groups
     }
-
-    private static func phases(
-        _ definition: Definition, _ chain: StageChain, first: [StageWork], later: [StageWork], _ shares: MemoryShares
-    ) throws -> [Phase] {
-        var steps = ["read and check every line"]
-        if let dedupe = definition.input.dedupe { steps.append(dedupe.planned) }
-        steps += first.map { "`\($0.link.label)`" }
-        steps.append(later.isEmpty ? "write kept records, ledger and quarantine" : "keep the columns that follow need")
-        let numbers = PhaseNumbers(later)
-        var phases = [
-            Phase(
-                number: 1, name: PhaseNumbers.reading, what: steps.joined(separator: ", "),
-                shares: shares.reading().map(Share.init))
-        ]
-        // Workers of the next pass, and the result of the survey before it.
-        var workers: [TransformMemory] = []
-        var (left, requests) = (0, Requests())
-        for piece in later {
-            let context = chain.context(piece.link, memory: shares.most)
-            let name = piece.link.label
-            let number = numbers.number(of: name)
-            switch piece.body {
-            case .survey(let survey):
-                phases.append(
-                    Phase(
-                        number: number, name: name,
-                        what: "read the kept columns once to learn from them, then once more to apply that",
-                        shares: try shares.survey(
-                            name, survey.memory(context),
-                            beside: shares.workers(workers) + MemoryShares.left(left)
-                                + MemoryShares.longestRow(piece.longestRow), requests
-                        ).parts.map(Share.init)))
-                (workers, left, requests) = ([], survey.memory(context).leaves, Requests())
-            case .selection(let selection):
-                let held = MemoryShares.left(left)
-                let part = try shares.selection(
-                    name, SelectionMemory.bytes(of: selection, rows: 1, context), beside: held)
-                (workers, left, requests) = ([], 0, Requests())
-                phases.append(
-                    Phase(
-                        number: number, name: name, what: "gather each group's columns, choose in each group",
-                        shares: ([part] + held + shares.choosing).map(Share.init)))
-            case .transform, .asking:
-                var what = "read the kept columns once"
-                if case .transform(let transform) = piece.body { workers.append(transform.memory(context)) }
-                if case .asking(let asking) = piece.body {
-                    requests.add(Requests(asking, context))
-                    what += ", ask what the answer log does not have"
-                }
-                let beside =
-                    shares.workers(workers) + MemoryShares.left(left) + MemoryShares.longestRow(piece.longestRow)
-                phases.append(
-                    Phase(
-                        number: number, name: name, what: what,
-                        shares: try shares.rows(name, beside: beside, requests).parts.map(Share.init)))
-            case .sequence: break
-            }
-        }
-        guard !later.isEmpty else { return phases }
-        return phases + [
-            Phase(
-                number: numbers.number(of: PhaseNumbers.writing), name: PhaseNumbers.writing,
-                what: "read the input again, write kept records and ledger",
-                shares: shares.writing.map(Share.init))
-        ]
-    }
-}
-
-extension Plan.Share {
-    init(_ part: MemoryShares.Part) { self.init(name: part.name, bytes: part.bytes) }
 }
 
 /// Data written to disk during a run: when, and how much.

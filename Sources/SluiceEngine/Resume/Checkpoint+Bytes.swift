@@ -3,7 +3,7 @@ import SluiceIO
 
 extension Checkpoint: ByteCodable {
     func write(to bytes: inout ByteWriter) {
-        bytes.write(phase.rawValue)
+        bytes.write(step.rawValue)
         bytes.write(position)
         bytes.write(account)
         bytes.write(streams)
@@ -15,9 +15,9 @@ extension Checkpoint: ByteCodable {
     }
 
     init(from bytes: inout ByteReader) throws(StageError) {
-        guard let phase = Phase(rawValue: try bytes.read()) else { throw ByteReader.damaged("it has no phase") }
+        guard let step = RunOutline.Step(rawValue: try bytes.read()) else { throw ByteReader.damaged("it has no step") }
         self.init(
-            phase: phase, position: try bytes.read(), account: try bytes.read(), streams: try bytes.read(),
+            step: step, position: try bytes.read(), account: try bytes.read(), streams: try bytes.read(),
             shards: try bytes.read(), runs: try bytes.read(), files: try bytes.read(), distinct: try bytes.read(),
             fieldNames: try bytes.read())
     }

@@ -4,17 +4,6 @@ import SluiceIO
 /// The progress of a run, from which a stopped run resumes. Written completely or not at all, after everything it
 /// refers to is on disk.
 struct Checkpoint: Sendable, Equatable {
-    enum Phase: String, Sendable {
-        /// In the first pass.
-        case reading
-        /// The first pass is done; surveys and selections are running.
-        case choosing
-        /// In the last pass.
-        case writing
-        /// All lines are written; the outputs are being renamed.
-        case finishing
-    }
-
     /// The next block to read: its file, and its offset in the unpacked file.
     struct Position: Sendable, Equatable {
         var part = 0
@@ -30,7 +19,8 @@ struct Checkpoint: Sendable, Equatable {
         var types: [ColumnName: ColumnType]
     }
 
-    var phase: Phase
+    /// The step that the run is in; everything before it is done.
+    var step: RunOutline.Step
     var position = Position()
     var account = Account()
     /// The outputs, in the order of `Outputs.all`.

@@ -1,11 +1,13 @@
 import SluiceCore
 import SluiceIO
 
-/// The phases of a run, one after another: the first pass, surveys and selections over the kept columns, the last pass.
-/// Resumes from a checkpoint if there is one.
+/// The run in one process: the steps of the outline, one after another. A step that a stopped run has done is not done
+/// again, and the step that it was in goes on where the checkpoint says.
+///
+/// Each step does the tasks of several phases at once, which then need no files between them: reading, for instance, hashes,
+/// finds duplicates and runs transforms over each block while it is in memory.
 final class Execution {
     private let run: RunContext
-    private let pieces: [StageWork]
     private let output: String
     private let checkpointPath: String
     private let checkpoints: Checkpoints
@@ -13,9 +15,8 @@ final class Execution {
     private(set) var findings: RunFindings
 
     /// - Parameter output: the folder of the result.
-    init(_ run: RunContext, _ pieces: [StageWork], output: String) {
+    init(_ run: RunContext, output: String) {
         self.run = run
-        self.pieces = pieces
         self.output = output
         checkpointPath = "\(run.work)/\(RunDirectory.checkpointName)"
         checkpoints = Checkpoints(
@@ -25,7 +26,7 @@ final class Execution {
         findings = RunFindings(run)
     }
 
-    /// Runs all phases; then the outputs are complete and on disk, and the counts add up.
+    /// Does all steps; then the outputs are complete and on disk, and the counts add up.
     func process() throws -> Outputs {
         do {
             return try process(duplicates: try diskDedupe.known())
@@ -38,80 +39,75 @@ final class Execution {
     }
 
     private func process(duplicates: DuplicateStream?) throws -> Outputs {
-        let checkpoint = try run.sealed.read(Checkpoint.self, from: checkpointPath)
-        var pending = pieces
-        let transforms = run.takeTransforms(&pending)
+        let found = try run.sealed.read(Checkpoint.self, from: checkpointPath)
         let outputs = try Outputs(
             folder: output, spec: run.definition.output, compressors: run.shares.compressors,
-            writesPicks: !run.picks.isEmpty, from: checkpoint?.streams, fileSystem: run.fileSystem)
-        let keeping = try pending.first.map { try self.keeping($0.link, pending, checkpoint) }
-        let wanted = run.wantedInReading(pieces)
-        var base = try read(transforms, wanted, keeping, outputs, duplicates, checkpoint)
-        if let keeping {
-            let live = try RowPhases(run, keeping).process(pending, &findings)
-            try write(keeping, live, outputs, base: base, checkpoint)
+            writesPicks: !run.picks.isEmpty, from: found?.streams, fileSystem: run.fileSystem)
+        let keeping = try keeping(found)
+        // What the checkpoints of later steps have in common with that of the reading.
+        var base = found ?? Checkpoint(step: .read)
+        var live = LiveRows(rows: 0)
+        for step in run.outline.steps {
+            switch step {
+            case .read:
+                if let found, found.step > step {
+                    try adopt(found)
+                } else {
+                    base = try read(keeping, outputs, duplicates, found)
+                }
+            case .rounds: if let keeping { live = try RowPhases(run, keeping).process(&findings) }
+            case .write:
+                if let keeping, base.step <= step { try write(keeping, live, outputs, base) }
+            case .finish: try finish(outputs, base)
+            }
         }
-        try findings.close(outputs)
-        // A checkpoint has the counts of the first pass: those of later phases are read again from their own files.
-        base.phase = .finishing
-        base.streams = outputs.assembled
-        try checkpoints.write(base, outputs)
-        try outputs.finish()
         return outputs
     }
 
-    private func keeping(
-        _ link: StageChain.Link, _ pending: [StageWork], _ checkpoint: Checkpoint?
-    ) throws -> ReadPass.Keeping {
-        let later = pending.map(\.link.index).min() ?? link.index
+    private func keeping(_ found: Checkpoint?) throws -> ReadPass.Keeping? {
+        guard let first = run.outline.firstKeeping else { return nil }
         let store = try ColumnStore(folder: "\(run.work)/columns", fileSystem: run.fileSystem)
-        for shard in checkpoint?.shards ?? [] {
+        for shard in found?.shards ?? [] {
             store.add(store.next(of: shard.part), rows: shard.rows, types: shard.types)
         }
         return ReadPass.Keeping(
             store: store,
             ledger: LedgerRuns(
-                folder: run.work, shareBytes: run.shares.ledger, adopting: checkpoint?.runs ?? [],
+                folder: run.work, shareBytes: run.shares.ledger, adopting: found?.runs ?? [],
                 fileSystem: run.fileSystem),
-            retention: run.retention(from: later))
+            retention: run.retention(from: first))
     }
 
     // MARK: Reading
 
+    /// Takes over what the reading found out before the run stopped.
+    private func adopt(_ found: Checkpoint) throws {
+        findings.account = found.account
+        findings.files = found.files
+        findings.fieldNames = found.fieldNames
+        findings.noteDedupe(distinct: found.distinct)
+        try findings.judgeInput()
+        findings.warn(of: run.readingTransforms())
+    }
+
     private func read(
-        _ transforms: TransformChain, _ wanted: [ColumnName], _ keeping: ReadPass.Keeping?, _ outputs: Outputs,
-        _ duplicates: DuplicateStream?, _ checkpoint: Checkpoint?
+        _ keeping: ReadPass.Keeping?, _ outputs: Outputs, _ duplicates: DuplicateStream?, _ found: Checkpoint?
     ) throws -> Checkpoint {
-        if let checkpoint, checkpoint.phase != .reading {
-            findings.account = checkpoint.account
-            findings.files = checkpoint.files
-            findings.fieldNames = checkpoint.fieldNames
-            findings.noteDedupe(distinct: checkpoint.distinct)
-            try findings.judgeInput()
-            findings.warn(of: transforms)
-            return checkpoint
-        }
         let leases = try run.begin(
-            PhaseNumbers.reading, bytes: Int(run.catalog.totalSize), run.shares.reading(hasTable: duplicates == nil))
+            RunOutline.reading, bytes: Int(run.catalog.totalSize), run.shares.reading(hasTable: duplicates == nil))
         defer { leases.giveBack() }
         let hasTable = run.definition.input.dedupe != nil && duplicates == nil
         let input = run.inputPass(
             InputPass.Request(
-                stageFields: run.chain.fields, checkpoint: checkpoint, expected: diskDedupe.files,
+                stageFields: run.chain.fields, checkpoint: found, expected: diskDedupe.files,
                 table: hasTable ? run.options.dedupeBytes ?? run.shares.largestTable : 0))
-        let deduper = try run.definition.input.dedupe.map { _ in
-            let inMemory: Deduper.Means = run.comparesContents ? .contents : .table
-            return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, run.truncatedHash, room: input.long) {
-                [progress = run.progress] in
-                let state = progress.state
-                return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
-            }
-        }
-        deduper?.distinct = checkpoint?.distinct ?? 0
+        let deduper = try deduper(duplicates, input)
+        deduper?.distinct = found?.distinct ?? 0
+        let transforms = run.readingTransforms()
         let pass = ReadPass(
-            run, input, ReadPass.Work(deduper: deduper, transforms: transforms, wanted: wanted),
+            run, input, ReadPass.Work(deduper: deduper, transforms: transforms, wanted: run.wantedInReading),
             to: ReadPass.Destination(outputs: outputs, keeping: keeping, checkpoints: checkpoints),
-            account: checkpoint?.account ?? Account())
+            account: found?.account ?? Account())
         try input.checkSkippedFiles(isStopped: run.isStopped)
         try pass.process()
         findings.account = pass.account
@@ -120,25 +116,33 @@ final class Execution {
         findings.noteDedupe(distinct: deduper?.distinct ?? 0)
         try findings.judgeInput()
         findings.warn(of: transforms)
-        let done = try pass.checkpoint(.choosing)
+        let done = try pass.checkpoint(.rounds)
         if keeping != nil { try checkpoints.write(done, outputs) }
         return done
+    }
+
+    private func deduper(_ duplicates: DuplicateStream?, _ input: InputPass) throws -> Deduper? {
+        guard run.definition.input.dedupe != nil else { return nil }
+        let inMemory: Deduper.Means = run.comparesContents ? .contents : .table
+        return try Deduper(duplicates.map { .duplicates($0) } ?? inMemory, run.truncatedHash, room: input.long) {
+            [progress = run.progress] in
+            let state = progress.state
+            return state.totalBytes > 0 ? Double(state.bytes) / Double(state.totalBytes) : 0
+        }
     }
 
     // MARK: Writing
 
     private func write(
-        _ keeping: ReadPass.Keeping, _ live: LiveRows, _ outputs: Outputs,
-        base: Checkpoint, _ checkpoint: Checkpoint?
+        _ keeping: ReadPass.Keeping, _ live: LiveRows, _ outputs: Outputs, _ found: Checkpoint
     ) throws {
-        if checkpoint?.phase == .finishing { return }
-        let leases = try run.begin(PhaseNumbers.writing, bytes: Int(run.catalog.totalSize), run.shares.writing)
+        let leases = try run.begin(RunOutline.writing, bytes: Int(run.catalog.totalSize), run.shares.writing)
         defer { leases.giveBack() }
-        var base = base
-        base.phase = .writing
-        // Only a checkpoint of this pass states where to resume in it.
-        var start = base
-        start.position = checkpoint?.phase == .writing ? base.position : Checkpoint.Position()
+        // Only a checkpoint of this step says where to resume in it.
+        var start = found
+        start.position = found.step == .write ? found.position : Checkpoint.Position()
+        var base = found
+        base.step = .write
         let input = run.inputPass(InputPass.Request(checkpoint: start))
         let pass = WritePass(
             run, input, RowRound.Rows(store: keeping.store, live: live, ledger: keeping.ledger),
@@ -147,6 +151,16 @@ final class Execution {
                 checkpoints: checkpoints, base: base, resumes: start.position != Checkpoint.Position()))
         try input.checkSkippedFiles(isStopped: run.isStopped)
         try pass.process()
+    }
+
+    private func finish(_ outputs: Outputs, _ base: Checkpoint) throws {
+        try findings.close(outputs)
+        // A checkpoint has the counts of the reading: those of later steps are read again from their own files.
+        var checkpoint = base
+        checkpoint.step = .finish
+        checkpoint.streams = outputs.assembled
+        try checkpoints.write(checkpoint, outputs)
+        try outputs.finish()
     }
 }
 

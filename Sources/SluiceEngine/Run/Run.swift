@@ -119,13 +119,13 @@ public final class Run {
         }
         do {
             let context = RunContext(
-                definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
+                definition, chain, catalog, options,
                 RunContext.Resources(
                     progress: progress, shares: shares, budget: budget, pool: pool,
                     parts: try InputParts(catalog, options.format, bytes: options.partBytes),
-                    plan: Manifest.planDigest(identity, catalog, options)),
+                    outline: RunOutline(pieces), plan: Manifest.planDigest(identity, catalog, options)),
                 work: directory.workPath)
-            let execution = Execution(context, pieces, output: directory.result.folder)
+            let execution = Execution(context, output: directory.result.folder)
             let outputs = try execution.process()
             let manifest = try Manifest.make(
                 identity: identity, context, execution.findings, outputs, seconds: monotonicSeconds() - began)

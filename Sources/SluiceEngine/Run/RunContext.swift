@@ -21,7 +21,8 @@ final class RunContext: Sendable {
     let keptEncoder: KeptEncoder
     /// The answers of models and servers.
     let answers: AnswerBook
-    private let numbers: PhaseNumbers
+    /// All work, in order.
+    let outline: RunOutline
 
     /// What a run works with.
     struct Resources {
@@ -30,6 +31,7 @@ final class RunContext: Sendable {
         let budget: MemoryBudget
         let pool: WorkerPool
         let parts: InputParts
+        let outline: RunOutline
         /// The digest of the plan, by which files know their run.
         let plan: ContentHash
         /// Whether other processes work on the same run.
@@ -37,7 +39,7 @@ final class RunContext: Sendable {
     }
 
     init(
-        _ definition: Definition, chain: StageChain, pieces: [StageWork], catalog: InputCatalog, options: RunOptions,
+        _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ options: RunOptions,
         _ resources: Resources, work: String
     ) {
         self.definition = definition
@@ -51,9 +53,9 @@ final class RunContext: Sendable {
         parts = resources.parts
         plan = resources.plan
         self.work = work
-        numbers = PhaseNumbers(pieces)
+        outline = resources.outline
         picks =
-            pieces.allSatisfy(\.isTransform) ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
+            outline.later.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         answers = AnswerBook(
             definition, isShared: resources.isShared, fileSystem: options.fileSystem, isStopped: options.isStopped)
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
@@ -71,9 +73,8 @@ final class RunContext: Sendable {
     let picks: [ColumnName]
 
     /// The columns that anything reads which the transforms of the reading write.
-    ///
-    /// - Parameter pieces: all work.
-    func wantedInReading(_ pieces: [StageWork]) -> [ColumnName] {
+    var wantedInReading: [ColumnName] {
+        let pieces = outline.pieces
         // Stages of several steps: a step may read the columns that an earlier one writes.
         let several = Set(
             zip(pieces, pieces.dropFirst()).filter { $0.link.index == $1.link.index }.map(\.0.link.index))
@@ -97,7 +98,7 @@ final class RunContext: Sendable {
     ) throws(EngineError) -> PhaseLeases {
         // The memory of the previous phase must return to the system before the next one takes its share.
         malloc_trim(0)
-        progress.begin(name, step: numbers.number(of: name), totalBytes: bytes, totalRecords: rows)
+        progress.begin(name, step: outline.number(of: name), totalBytes: bytes, totalRecords: rows)
         return try PhaseLeases(parts, of: budget, for: name)
     }
 
@@ -108,8 +109,14 @@ final class RunContext: Sendable {
                 progress: progress), request)
     }
 
+    /// The transforms of the reading, with new workers.
+    func readingTransforms() -> TransformChain {
+        var work = outline.reading
+        return takeTransforms(&work)
+    }
+
     /// Takes the transforms at the beginning of `work`.
-    func takeTransforms(_ work: inout [StageWork]) -> TransformChain {
+    private func takeTransforms(_ work: inout [StageWork]) -> TransformChain {
         var run = TransformChain()
         while let first = work.first, case .transform(let transform) = first.body {
             run.links.append(

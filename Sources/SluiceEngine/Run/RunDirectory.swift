@@ -227,7 +227,7 @@ package struct RunDirectory: ~Copyable {
             // A damaged checkpoint is reported when it is used.
             let found = try? SealedFiles(fileSystem: fileSystem, plan: nil).read(Checkpoint.self, from: checkpoint)
             return KeptWork(
-                directory: path, records: found.flatMap { $0.phase == .reading ? $0.account.read : nil })
+                directory: path, records: found.flatMap { $0.step == .read ? $0.account.read : nil })
         }
         for name in Self.keptWork where try fileSystem.status(of: "\(workPath)/\(name)") != nil {
             return KeptWork(directory: path, records: 0)

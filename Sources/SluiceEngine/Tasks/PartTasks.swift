@@ -13,7 +13,7 @@ struct PartReader {
     func read() throws {
         let hasDedupe = site.list.buckets > 0
         let leases = try run.begin(
-            PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
+            RunOutline.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
         defer { leases.giveBack() }
         let input = try site.inputPass(part, run.chain.fields, expected: try expected(hasDedupe))
         let scratch = site.files.scratch(kind.id)
@@ -22,14 +22,14 @@ struct PartReader {
             folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
             writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
         let work = ReadPass.Work(
-            deduper: hasDedupe ? try deduper(input) : nil, transforms: site.readingTransforms(),
-            wanted: run.wantedInReading(site.pieces))
+            deduper: hasDedupe ? try deduper(input) : nil, transforms: run.readingTransforms(),
+            wanted: run.wantedInReading)
         let pass = ReadPass(
             run, input, work,
             to: ReadPass.Destination(outputs: outputs, keeping: try keeping(), checkpoints: .none(run)),
             account: Account())
         try pass.process()
-        let done = try pass.checkpoint(.choosing)
+        let done = try pass.checkpoint(.rounds)
         try outputs.finish()
         try site.files.publish(scratch, as: site.files.outputs(kind))
         try site.files.finish(kind, PartReading(done, PartOutputs(outputs)))
@@ -48,7 +48,7 @@ struct PartReader {
     }
 
     private func keeping() throws -> ReadPass.Keeping? {
-        guard let first = site.later.map(\.link.index).min() else { return nil }
+        guard let first = run.outline.firstKeeping else { return nil }
         let ledger = LedgerRuns(folder: run.work, shareBytes: run.shares.ledger, fileSystem: site.fileSystem)
         try ledger.begin("\(kind.id).\(site.files.attempt)")
         return ReadPass.Keeping(
@@ -66,10 +66,10 @@ struct PartWriter {
     private var kind: RunTask.Kind { .write(part: part) }
 
     func write() throws {
-        let leases = try run.begin(PhaseNumbers.writing, bytes: site.bytes(of: part), run.shares.writing)
+        let leases = try run.begin(RunOutline.writing, bytes: site.bytes(of: part), run.shares.writing)
         defer { leases.giveBack() }
         let reading: PartReading = try site.files.result(of: .read(part: part))
-        let rows = try site.rows(of: part..<(part + 1), before: site.list.rounds.count + 1)
+        let rows = try site.rows(of: part..<(part + 1), before: run.outline.rounds.count + 1)
         try rows.ledger.begin("\(kind.id).\(site.files.attempt)")
         let input = try site.inputPass(part, expected: reading.files)
         let scratch = site.files.scratch(kind.id)
@@ -79,7 +79,7 @@ struct PartWriter {
             writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
         let pass = WritePass(
             run, input, rows, ledger: try ledger(rows), to: outputs,
-            WritePass.Progress(checkpoints: .none(run), base: Checkpoint(phase: .writing)))
+            WritePass.Progress(checkpoints: .none(run), base: Checkpoint(step: .write)))
         try pass.process()
         try outputs.finish()
         try site.files.publish(scratch, as: site.files.outputs(kind))
@@ -89,7 +89,7 @@ struct PartWriter {
     /// The lines of all records of the part that stages dropped.
     private func ledger(_ rows: RowRound.Rows) throws -> LedgerMerge {
         var lost: [any LedgerSource] = []
-        for outline in site.list.rounds where outline.last == .selection {
+        for outline in run.outline.rounds where outline.endsInSelection {
             lost += try SelectionTasks(site, outline.number).lost(part)
         }
         return try rows.ledger.merged(with: lost, isStopped: run.isStopped)

@@ -13,15 +13,15 @@ struct TaskFinish {
         try findings.addReadings(site)
         for file in site.parts.cutFiles { findings.files[file]?.hash = try site.files.result(of: .digest(file: file)) }
         try findings.judgeInput()
-        findings.warn(of: site.readingTransforms())
-        for outline in site.list.rounds {
+        findings.warn(of: run.readingTransforms())
+        for outline in run.outline.rounds {
             guard let round = try site.round(outline.number) else { continue }
             findings.add(try result(of: round, outline), of: round)
         }
         return findings
     }
 
-    private func result(of round: Rounds.Round, _ outline: TaskList.RoundOutline) throws -> RoundResult {
+    private func result(of round: Rounds.Round, _ outline: RunOutline.Round) throws -> RoundResult {
         var reached = 0
         var account = Account()
         for part in 0..<site.parts.count where outline.hasTransforms {
@@ -41,7 +41,7 @@ struct TaskFinish {
     }
 
     /// The task that writes the outputs of a part.
-    private func last(_ part: Int) -> RunTask.Kind { site.later.isEmpty ? .read(part: part) : .write(part: part) }
+    private func last(_ part: Int) -> RunTask.Kind { run.outline.later.isEmpty ? .read(part: part) : .write(part: part) }
 
     private func facts(_ kind: RunTask.Kind) throws -> PartOutputs {
         if case .read = kind { return try site.files.result(of: kind, as: PartReading.self).outputs }

@@ -6,34 +6,23 @@ import SluiceCore
 struct TaskList {
     private(set) var tasks: [RunTask] = []
     let parts: InputParts
-    let rounds: [RoundOutline]
     /// The number of buckets of the dedupe; 0 without one.
     let buckets: Int
     /// The number of bundles of a selection's groups.
     let bundles: Int
     private let run: RunContext
+
+    private var rounds: [RunOutline.Round] { run.outline.rounds }
     /// The summaries that a task merges.
     private var summaries: [RunTask.Kind: [RunTask.Kind]] = [:]
-
-    /// A round as far as it is known before anything is read.
-    struct RoundOutline: Sendable {
-        /// From 1.
-        let number: Int
-        var hasTransforms: Bool
-        var last: Last?
-
-        enum Last { case survey, selection }
-    }
 
     private static let mostBundles = 256
     /// The most summaries that one task merges.
     static let fanIn = 32
 
-    /// - Parameter later: the work after that of the reading.
-    init(_ run: RunContext, later: [StageWork]) {
+    init(_ run: RunContext) {
         self.run = run
         parts = run.parts
-        rounds = Self.outline(later)
         buckets = run.definition.input.dedupe == nil ? 0 : Self.buckets(for: run.catalog.totalSize)
         bundles = min(parts.count, Self.mostBundles)
         if countsLines { addLines() }
@@ -53,27 +42,6 @@ struct TaskList {
 
     /// A bucket has the hashes of about 4 GiB of stored input.
     private static func buckets(for size: UInt64) -> Int { Int(max(1, min(256, (size + (4 << 30) - 1) >> 32))) }
-
-    /// What follows a survey is taken to be transforms; `learn` refuses anything else.
-    static func outline(_ later: [StageWork]) -> [RoundOutline] {
-        var rounds: [RoundOutline] = []
-        var open: RoundOutline?
-        for piece in later {
-            var round = open ?? RoundOutline(number: rounds.count + 1, hasTransforms: false)
-            switch piece.body {
-            case .survey, .selection:
-                let isSurvey = if case .survey = piece.body { true } else { false }
-                round.last = isSurvey ? .survey : .selection
-                rounds.append(round)
-                open = isSurvey ? RoundOutline(number: rounds.count + 1, hasTransforms: true) : nil
-            case .transform, .asking, .sequence:
-                round.hasTransforms = true
-                open = round
-            }
-        }
-        if let open { rounds.append(open) }
-        return rounds
-    }
 
     // MARK: Phases
 
@@ -114,7 +82,7 @@ struct TaskList {
         for bucket in 0..<buckets { add(.duplicates(bucket: bucket), after: contents) }
     }
 
-    private mutating func add(_ round: RoundOutline) {
+    private mutating func add(_ round: RunOutline.Round) {
         let number = round.number
         if round.hasTransforms {
             add(inParts({ .transform(round: number, part: $0) }) { after(number - 1, $0) })

@@ -55,11 +55,11 @@ public struct TaskRun {
             defer { leases.giveBack() }
             let plan = Manifest.planDigest(try identity(), catalog, options)
             let context = RunContext(
-                definition, chain: chain, pieces: pieces, catalog: catalog, options: options,
+                definition, chain, catalog, options,
                 RunContext.Resources(
                     progress: progress, shares: shares, budget: budget, pool: pool, parts: try parts(work, plan),
-                    plan: plan, isShared: true), work: work)
-            return try body(TaskSite(context, pieces))
+                    outline: RunOutline(pieces), plan: plan, isShared: true), work: work)
+            return try body(TaskSite(context))
         }
 
         /// Where parts end: as the run was prepared, since finding that out takes a while for large files.

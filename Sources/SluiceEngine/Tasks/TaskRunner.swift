@@ -40,7 +40,7 @@ struct TaskRunner {
 
     private func countLines(_ part: Int) throws {
         let leases = try run.begin(
-            PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
+            RunOutline.reading, bytes: site.bytes(of: part), run.shares.reading(hasTable: false))
         defer { leases.giveBack() }
         let input = try site.inputPass(part, isCounted: false)
         let conveyor = input.conveyor(
@@ -76,7 +76,7 @@ struct TaskRunner {
     // MARK: Dedupe
 
     private func hash(_ part: Int) throws {
-        let leases = try run.begin(PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.spilling)
+        let leases = try run.begin(RunOutline.reading, bytes: site.bytes(of: part), run.shares.spilling)
         defer { leases.giveBack() }
         let kind = RunTask.Kind.hash(part: part)
         let input = try site.inputPass(part, isCounted: site.list.countsLines)
@@ -92,7 +92,7 @@ struct TaskRunner {
 
     /// Leases the memory for sorting.
     private func sorting<Result>(_ body: () throws -> Result) throws -> Result {
-        let leases = try run.begin(PhaseNumbers.reading, run.shares.spilling)
+        let leases = try run.begin(RunOutline.reading, run.shares.spilling)
         defer { leases.giveBack() }
         return try body()
     }
@@ -108,7 +108,7 @@ struct TaskRunner {
     }
 
     private func contents(_ part: Int) throws {
-        let leases = try run.begin(PhaseNumbers.reading, bytes: site.bytes(of: part), run.shares.comparing)
+        let leases = try run.begin(RunOutline.reading, bytes: site.bytes(of: part), run.shares.comparing)
         defer { leases.giveBack() }
         let kind = RunTask.Kind.contents(part: part)
         let input = try site.inputPass(part, expected: try files.result(of: .hash(part: part)))

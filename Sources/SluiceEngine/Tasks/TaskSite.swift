@@ -6,28 +6,15 @@ final class TaskSite {
     let run: RunContext
     let list: TaskList
     let files: TaskFiles
-    /// The work after that of the reading.
-    let later: [StageWork]
-    let pieces: [StageWork]
 
-    init(_ run: RunContext, _ pieces: [StageWork]) {
+    init(_ run: RunContext) {
         self.run = run
-        self.pieces = pieces
-        var later = pieces
-        _ = run.takeTransforms(&later)
-        self.later = later
-        list = TaskList(run, later: later)
+        list = TaskList(run)
         files = TaskFiles(run)
     }
 
     var parts: InputParts { list.parts }
     var fileSystem: FileSystem { run.fileSystem }
-
-    /// The transforms of the reading, with new workers.
-    func readingTransforms() -> TransformChain {
-        var all = pieces
-        return run.takeTransforms(&all)
-    }
 
     /// The lines of a part's file before it, if it is a range of a file.
     func linesBefore(_ part: Int) throws -> Int {
@@ -77,7 +64,7 @@ final class TaskSite {
     ///
     /// - Returns: nil if the round has no work: a survey may leave none.
     func round(_ number: Int) throws -> Rounds.Round? {
-        var rounds = Rounds(run, later)
+        var rounds = Rounds(run, run.outline.later)
         while let round = try rounds.next() {
             if round.number == number { return round }
             guard let last = round.last, case .survey(let survey) = last.body else { continue }
@@ -101,9 +88,9 @@ final class TaskSite {
             ledger.adopt(reading.runs)
         }
         var live = LiveRows(rows: store.rows)
-        for outline in list.rounds where outline.number < round || isTransformed && outline.number == round {
+        for outline in run.outline.rounds where outline.number < round || isTransformed && outline.number == round {
             if outline.hasTransforms { try adopt(outline.number, .transforms, store, &live, ledger) }
-            if outline.last == .selection, outline.number < round {
+            if outline.endsInSelection, outline.number < round {
                 try adopt(outline.number, .selection, store, &live, ledger)
             }
         }

@@ -1,0 +1,109 @@
+import SluiceCore
+
+/// The work of a run in order, as far as it is known before anything is read.
+///
+/// The plan, the progress, the run in one process and the list of tasks all follow it. What a survey leads to is known once
+/// it has learned; it is taken to be transforms, which open the next round.
+struct RunOutline: Sendable {
+    /// All work.
+    let pieces: [StageWork]
+    /// The transforms that run while the input is read.
+    let reading: [StageWork]
+    /// The work after that, over kept columns.
+    let later: [StageWork]
+    let rounds: [Round]
+
+    /// A run of transforms, and the survey or selection that ends it.
+    struct Round: Sendable {
+        /// From 1.
+        let number: Int
+        private(set) var pieces: [StageWork] = []
+        /// The survey before it, whose result is part of its transforms.
+        let survey: StageWork?
+        private(set) var last: Last?
+
+        enum Last: Sendable {
+            case survey(any Survey)
+            case selection(any Selection)
+        }
+
+        fileprivate init(number: Int, after survey: StageWork?) { (self.number, self.survey) = (number, survey) }
+
+        var hasTransforms: Bool { survey != nil || pieces.count > (last == nil ? 0 : 1) }
+        var endsInSurvey: Bool { if case .survey? = last { true } else { false } }
+        var endsInSelection: Bool { if case .selection? = last { true } else { false } }
+
+        fileprivate mutating func add(_ piece: StageWork) {
+            pieces.append(piece)
+            switch piece.body {
+            case .survey(let survey): last = .survey(survey)
+            case .selection(let selection): last = .selection(selection)
+            case .transform, .asking, .sequence: break
+            }
+        }
+    }
+
+    /// What a run in one process does one after the other. A stopped run goes on with the step that it was in.
+    enum Step: String, Sendable {
+        /// Reads the input, checks it and drops duplicates; runs the transforms before the first survey or selection.
+        case read
+        /// Goes through the rounds over kept columns.
+        case rounds
+        /// Reads the input again, and writes kept records and ledger.
+        case write
+        /// Gives the outputs their final names.
+        case finish
+    }
+
+    init(_ pieces: [StageWork]) {
+        self.pieces = pieces
+        let split = pieces.firstIndex { !$0.isTransform } ?? pieces.endIndex
+        (reading, later) = (Array(pieces[..<split]), Array(pieces[split...]))
+        var rounds: [Round] = []
+        var open: Round?
+        for piece in later {
+            var round = open ?? Round(number: rounds.count + 1, after: nil)
+            round.add(piece)
+            open = round
+            guard round.last != nil else { continue }
+            rounds.append(round)
+            open = round.endsInSurvey ? Round(number: rounds.count + 1, after: piece) : nil
+        }
+        if let open { rounds.append(open) }
+        self.rounds = rounds
+    }
+
+    var steps: [Step] { later.isEmpty ? [.read, .finish] : [.read, .rounds, .write, .finish] }
+
+    /// The first stage whose work needs kept columns, by its index; nil if there is none.
+    var firstKeeping: Int? { later.map(\.link.index).min() }
+
+    // MARK: Numbers of phases
+
+    static let reading = "reading"
+    static let writing = "writing"
+
+    /// The number of a phase, the same in the plan, the progress bar and JSON progress: reading is 1, then each stage with a
+    /// survey or selection or after one, then writing.
+    ///
+    /// - Parameter name: `reading` or a part of it, the label of a stage, or `writing`.
+    func number(of name: String) -> Int {
+        var labels: [String] = []
+        for piece in later where !labels.contains(piece.link.label) { labels.append(piece.link.label) }
+        if let place = labels.firstIndex(of: name) { return place + 2 }
+        return name == Self.writing ? labels.count + 2 : 1
+    }
+}
+
+extension RunOutline.Step: Comparable {
+    private var place: Int {
+        switch self {
+        case .read: 0
+        case .rounds: 1
+        case .write: 2
+        case .finish: 3
+        }
+    }
+
+    static func < (a: RunOutline.Step, b: RunOutline.Step) -> Bool { a.place < b.place }
+}
