@@ -128,7 +128,9 @@ def main():
     sluice = given.sluice.resolve()
     run = [
         str(sluice), "run", str((given.examples / "ltd.yaml").resolve()), "--progress", "none", "--memory", given.memory,
-        *SETTINGS, "--set", f"input.files=[{inputs}/*.jsonl.zst]", "--output", str(folder), "--part-bytes", "1"]
+        *SETTINGS, "--set", f"input.files=[{inputs}/*.jsonl.zst]", "--output", str(folder), "--part-bytes",
+        # Each file is a part.
+        str(min(file.stat().st_size for file in inputs.glob("*.jsonl.zst")))]
 
     def task(name, command):
         return measure.Task(name, command, check=checked(folder), prepare=lambda: shutil.rmtree(folder, ignore_errors=True))

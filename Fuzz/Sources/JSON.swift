@@ -1,7 +1,7 @@
 import SluiceCore
 @testable import SluiceIO
 
-private let paths = [JSONPath("prompt"), JSONPath("a.b"), JSONPath("a"), JSONPath.chat]
+private let paths = [FieldPath("prompt"), FieldPath("a.b"), FieldPath("a"), FieldPath.chat]
 nonisolated(unsafe) private let fast = extractor(.fast)
 nonisolated(unsafe) private let slow = extractor(.slow)
 private let arenas = (FieldArena(width: paths.count), FieldArena(width: paths.count))
@@ -30,7 +30,9 @@ func fuzzJSON(_ input: UnsafeRawBufferPointer) {
         check(arenas.0.kind(0, field) == arenas.1.kind(0, field), "field \(field) is of two kinds")
         check(arenas.0.value(0, field).elementsEqual(arenas.1.value(0, field)), "field \(field) has two values")
         if arenas.0.kind(0, field) == .chat {
-            for turn in RawChatTurns(arenas.0.value(0, field)) { check(isValidUTF8(turn.content), "a turn is no UTF-8") }
+            for turn in ChatTurns(encoded: Array(arenas.0.value(0, field))[...]) {
+                turn.content.withUnsafeBytes { check(isValidUTF8($0), "a turn is no UTF-8") }
+            }
         } else {
             check(isValidUTF8(arenas.0.value(0, field)), "field \(field) is no UTF-8")
         }

@@ -3,8 +3,8 @@
 /// Where an object names a field twice, the first one counts.
 public struct FieldPath: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
     public let description: String
-    /// A field of the record may have the same name as `chat`.
-    private let isChat: Bool
+    /// Whether it is the special path `chat`: a field of the record may have the same name.
+    public let isChat: Bool
 
     public init(_ path: String) { self.init(path, isChat: false) }
     public init(stringLiteral value: String) { self.init(value, isChat: false) }
@@ -18,8 +18,44 @@ public struct FieldPath: Sendable, Hashable, Comparable, ExpressibleByStringLite
         a.description != b.description ? a.description < b.description : !a.isChat && b.isChat
     }
 
+    /// The keys, outermost first; empty for `chat`. A backslash makes the next character literal.
+    public var keys: [String] {
+        if isChat { return [] }
+        var keys: [String] = []
+        var key = ""
+        var escaped = false
+        for scalar in description.unicodeScalars {
+            if escaped {
+                key.unicodeScalars.append(scalar)
+                escaped = false
+            } else if scalar == "\\" {
+                escaped = true
+            } else if scalar == "." {
+                keys.append(key)
+                key = ""
+            } else {
+                key.unicodeScalars.append(scalar)
+            }
+        }
+        if escaped { key += "\\" }
+        return keys + [key]
+    }
+
     /// The turns of a chat record: `messages` of role and content, or ShareGPT's `conversations` of from and value.
     public static let chat = FieldPath("<chat>", isChat: true)
+}
+
+/// The kind of value found at a path.
+public enum FieldKind: UInt8, Sendable {
+    /// The key is missing, or a value on the path is not an object.
+    case missing = 0
+    case null = 1
+    /// The string's characters, unescaped, in UTF-8.
+    case string = 2
+    /// A number, boolean, array or object: its JSON exactly as written.
+    case json = 3
+    /// Turns in the encoding of `ChatTurns`.
+    case chat = 4
 }
 
 /// The value of a field in one record.
@@ -74,14 +110,12 @@ public struct ChatTurns: Sendable, Hashable, Sequence {
 
 /// The values of the declared fields of a block's records, extracted in one parse.
 package struct FieldTable: Sendable, Hashable {
-    package enum Kind: UInt8, Sendable { case missing, null, string, json, chat }
-
     package struct Entry: Sendable, Hashable {
         package var offset: UInt32
         package var length: UInt32
-        package var kind: Kind
+        package var kind: FieldKind
 
-        package init(offset: UInt32, length: UInt32, kind: Kind) {
+        package init(offset: UInt32, length: UInt32, kind: FieldKind) {
             (self.offset, self.length, self.kind) = (offset, length, kind)
         }
     }

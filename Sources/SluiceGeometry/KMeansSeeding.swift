@@ -49,48 +49,23 @@ extension KMeans {
             sums = state.pieceSums(weights: weights, parallel)
         }
 
-        var place = generator.next(
-            below: weights.map { weights in (0..<weights.count).reduce(0) { $0 + UInt64(weights[$1]) } }
-                ?? UInt64(vectors.count))
-        if let weights {
-            var row = 0
-            while place >= UInt64(weights[row]) {
-                place -= UInt64(weights[row])
-                row += 1
-            }
-            place = UInt64(row)
-        }
-        choose(Int(place))
+        choose(drawFirst(of: vectors.count, weights, &generator))
         let scratch = Buffer<Int32>(count + 32)
         while rows.count < count {
             pass()
-            var ends: [UInt64] = []
-            var total: UInt64 = 0
-            for piece in 0..<pieces {
-                total += sums[piece]
-                ends.append(total)
-            }
-            if total == 0 {
-                let taken = rows.sorted()
-                var next = taken[...]
-                for row in 0..<vectors.count where rows.count < count {
-                    if next.first == row { next.removeFirst() } else { choose(row) }
-                }
+            let draws = PieceDraws(sums, pieces)
+            if draws.total == 0 {
+                // Every row coincides with a start.
+                let taken = Set(rows)
+                for row in 0..<vectors.count where rows.count < count && !taken.contains(row) { choose(row) }
                 break
             }
             let batch = max(32, rows.count / 4)
             var refusals = 0
             var drawn: [Int] = []
             while rows.count < count, state.pending < batch, refusals < trials * batch {
-                var rest = generator.next(below: total)
-                var low = 0
-                var high = pieces - 1
-                while low < high {
-                    let middle = (low + high) / 2
-                    if ends[middle] > rest { high = middle } else { low = middle + 1 }
-                }
-                if low > 0 { rest -= ends[low - 1] }
-                var row = low * pieceRows
+                let place = draws.piece(of: generator.next(below: draws.total))
+                var (row, rest) = (place.piece * pieceRows, place.rest)
                 while rest >= UInt64(state.least[row]) * weight(row) {
                     rest -= UInt64(state.least[row]) * weight(row)
                     row += 1
@@ -109,6 +84,44 @@ extension KMeans {
         }
         pass()
         return (rows, state)
+    }
+
+    /// A row drawn by its weight alone.
+    private static func drawFirst(
+        of count: Int, _ weights: Buffer<Int32>?, _ generator: inout SplitMix64
+    ) -> Int {
+        guard let weights else { return Int(generator.next(below: UInt64(count))) }
+        var place = generator.next(below: (0..<weights.count).reduce(0) { $0 + UInt64(weights[$1]) })
+        var row = 0
+        while place >= UInt64(weights[row]) {
+            place -= UInt64(weights[row])
+            row += 1
+        }
+        return row
+    }
+}
+
+/// Draws a piece of rows by its sum.
+private struct PieceDraws {
+    /// The sums up to the end of each piece.
+    private var ends: [UInt64] = []
+    private(set) var total: UInt64 = 0
+
+    init(_ sums: Buffer<UInt64>, _ pieces: Int) {
+        for piece in 0..<pieces {
+            total += sums[piece]
+            ends.append(total)
+        }
+    }
+
+    /// The piece in which a number below `total` lies, and how far in it.
+    func piece(of number: UInt64) -> (piece: Int, rest: UInt64) {
+        var (low, high) = (0, ends.count - 1)
+        while low < high {
+            let middle = (low + high) / 2
+            if ends[middle] > number { high = middle } else { low = middle + 1 }
+        }
+        return (low, low > 0 ? number - ends[low - 1] : number)
     }
 }
 

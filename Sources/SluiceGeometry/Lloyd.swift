@@ -126,6 +126,27 @@ final class Lloyd: @unchecked Sendable {
         return (order[..<choices[best]].map { UInt32($0) }.sorted(), thresholds[best])
     }
 
+    /// Divides the rows of a piece: those that the bound spares fill `select` from the front, the others from the end.
+    ///
+    /// - Returns: how many are spared; their bounds are lowered.
+    private func divide(_ range: Range<Int>, slowest: Int32, into select: UnsafeMutablePointer<UInt32>) -> Int {
+        let (distances, bounds) = (distances.base + range.lowerBound, bounds.base + range.lowerBound)
+        var spared = 0
+        var open = range.count
+        for i in 0..<range.count {
+            let room = Int64(bounds[i]) - Int64(slowest)
+            if room > 0, room * room > Int64(distances[i]) << 16 {
+                select[spared] = UInt32(i)
+                spared += 1
+            } else {
+                open -= 1
+                select[open] = UInt32(i)
+            }
+        }
+        for place in 0..<spared { bounds[Int(select[place])] -= slowest }
+        return spared
+    }
+
     private func assign(_ range: Range<Int>, all: Columns, fast: Columns?, slowest: Int32) -> Tally {
         let start = range.lowerBound
         let (labels, distances) = (labels.base + start, distances.base + start)
@@ -137,21 +158,7 @@ final class Lloyd: @unchecked Sendable {
             let second = value + range.count
             var tally = Tally()
 
-            // Rows that the bound spares fill from the front, the others from the end; together they are the piece.
-            var spared = 0
-            var open = range.count
-            for i in 0..<range.count {
-                let room = Int64(bounds[i]) - Int64(slowest)
-                if room > 0, room * room > Int64(distances[i]) << 16 {
-                    select[spared] = UInt32(i)
-                    spared += 1
-                } else {
-                    open -= 1
-                    select[open] = UInt32(i)
-                }
-            }
-            for place in 0..<spared { bounds[Int(select[place])] -= slowest }
-
+            let spared = divide(range, slowest: slowest, into: select)
             if let fast {
                 fast.packed.nearest(
                     vectors.row(start), select: select, count: spared, index: index, value: value, second: second)
@@ -177,12 +184,12 @@ final class Lloyd: @unchecked Sendable {
                 }
             }
 
-            let left = range.count - open
+            let left = range.count - spared
             all.packed.nearest(
-                vectors.row(start), select: select + open, count: left, index: index, value: value, second: second)
+                vectors.row(start), select: select + spared, count: left, index: index, value: value, second: second)
             tally.distances += left * all.numbers.count
             for place in 0..<left {
-                let i = Int(select[open + place])
+                let i = Int(select[spared + place])
                 if labels[i] != index[place] {
                     labels[i] = index[place]
                     tally.changes += 1

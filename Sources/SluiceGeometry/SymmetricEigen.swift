@@ -125,39 +125,41 @@ private struct EigenSolver {
         }
     }
 
-    /// A run of rotations of one sweep: they mix the rows first, first - 1, ... with the rows below them.
-    private struct Sweep {
-        var first: Int
-        var start: Int
-        var count: Int
+    /// Rotations not yet applied to the vectors, by sweep.
+    private struct Rotations {
+        private(set) var cosines: [Double] = []
+        private(set) var sines: [Double] = []
+        private(set) var sweeps: [Sweep] = []
+
+        /// A run of rotations: they mix the rows first, first - 1, ... with the rows below them.
+        struct Sweep {
+            let first: Int
+            let start: Int
+            let count: Int
+        }
+
+        var count: Int { cosines.count }
+
+        mutating func append(_ cosine: Double, _ sine: Double) {
+            cosines.append(cosine)
+            sines.append(sine)
+        }
+
+        mutating func endSweep(first: Int, start: Int) {
+            sweeps.append(Sweep(first: first, start: start, count: count - start))
+        }
+
+        mutating func removeAll() {
+            cosines.removeAll(keepingCapacity: true)
+            sines.removeAll(keepingCapacity: true)
+            sweeps.removeAll(keepingCapacity: true)
+        }
     }
 
     /// Implicit QL on (diagonal, below); the rotations are gathered, and applied to the vectors some sweeps at a time.
     mutating func diagonalise(_ parallel: Parallel) {
-        var cosines: [Double] = []
-        var sines: [Double] = []
-        var sweeps: [Sweep] = []
-        let (n, v, kernels, width) = (n, v, UncheckedPointer(kernels), blockWidth)
-        func flush() {
-            let sweepsNow = sweeps
-            cosines.withUnsafeBufferPointer { cosines in
-                sines.withUnsafeBufferPointer { sines in
-                    guard !cosines.isEmpty else { return }
-                    let (c, s) = (UncheckedPointer(cosines.baseAddress!), UncheckedPointer(sines.baseAddress!))
-                    parallel.pieces(of: n, size: width) { block in
-                        for sweep in sweepsNow {
-                            kernels.base.pointee.rotate(
-                                v.base + block.lowerBound, n, block.count, sweep.first, sweep.count,
-                                c.base + sweep.start,
-                                s.base + sweep.start)
-                        }
-                    }
-                }
-            }
-            sweeps.removeAll(keepingCapacity: true)
-            cosines.removeAll(keepingCapacity: true)
-            sines.removeAll(keepingCapacity: true)
-        }
+        let n = n
+        var rotations = Rotations()
         below[n - 1] = 0
         for l in 0..<n {
             // Far more than any matrix needs (two or three is usual); any remainder is rounding.
@@ -175,7 +177,7 @@ private struct EigenSolver {
                 var s = 1.0
                 var c = 1.0
                 var p = 0.0
-                let sweep = cosines.count
+                let sweep = rotations.count
                 var i = m - 1
                 var vanished = false
                 while i >= l {
@@ -196,19 +198,37 @@ private struct EigenSolver {
                     p = s * r
                     diagonal[i + 1] = g + p
                     g = c * r - b
-                    cosines.append(c)
-                    sines.append(s)
+                    rotations.append(c, s)
                     i -= 1
                 }
-                sweeps.append(Sweep(first: m - 1, start: sweep, count: cosines.count - sweep))
-                if cosines.count > 32 * n { flush() }
+                rotations.endSweep(first: m - 1, start: sweep)
+                if rotations.count > 32 * n { apply(&rotations, parallel) }
                 if vanished { continue }
                 diagonal[l] -= p
                 below[l] = g
                 below[m] = 0
             }
         }
-        flush()
+        apply(&rotations, parallel)
+    }
+
+    /// Applies the rotations to the vectors, and forgets them.
+    private func apply(_ rotations: inout Rotations, _ parallel: Parallel) {
+        let (n, v, kernels, sweeps) = (n, v, UncheckedPointer(kernels), rotations.sweeps)
+        rotations.cosines.withUnsafeBufferPointer { cosines in
+            rotations.sines.withUnsafeBufferPointer { sines in
+                guard let cosines = cosines.baseAddress, let sines = sines.baseAddress, !sweeps.isEmpty else { return }
+                let (c, s) = (UncheckedPointer(cosines), UncheckedPointer(sines))
+                parallel.pieces(of: n, size: blockWidth) { block in
+                    for sweep in sweeps {
+                        kernels.base.pointee.rotate(
+                            v.base + block.lowerBound, n, block.count, sweep.first, sweep.count, c.base + sweep.start,
+                            s.base + sweep.start)
+                    }
+                }
+            }
+        }
+        rotations.removeAll()
     }
 
     /// √(a² + b²) without overflow.

@@ -6,7 +6,7 @@ public import SluiceCore
 public struct InMemoryRecords: Sendable {
     /// A field of one record.
     struct Field: Sendable, Hashable {
-        let kind: FieldTable.Kind
+        let kind: FieldKind
         let bytes: [UInt8]
 
         static let missing = Field(kind: .missing, bytes: [])

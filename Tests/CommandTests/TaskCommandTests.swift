@@ -23,7 +23,7 @@ import Testing
         return space
     }
 
-    private static let limits = ["--part-bytes", "100", "--progress", "none"]
+    private static let limits = ["--part-bytes", "1200", "--progress", "none"]
     private static func prepare(_ directory: String = "out") -> [String] {
         ["run", "run.yaml", "--output", directory, "--prepare"] + limits
     }
@@ -169,7 +169,7 @@ import Testing
             let outcome = try Program.run(["task", name, task], in: space(folder))
             expect(outcome, 0)
         }
-        let whole = try space.run(["--part-bytes", "100"])
+        let whole = try space.run(["--part-bytes", "1200"])
         #expect(try RunFiles(space("some/run")).digests == whole.digests)
         expect(try space.sluice("verify", "some/run"), 0)
         #expect(space.names(in: "elsewhere") == [])

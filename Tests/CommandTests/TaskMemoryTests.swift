@@ -25,7 +25,7 @@ import Testing
                 "format: {template: auto}", "embed: {dimensions: 256}", "cluster: {clusters: 8, reservoir: 20000}",
                 "coreset: {keep: 2%, per: cluster}",
             ])
-        let limits = ["--part-bytes", "100", "--progress", "none"]
+        let limits = ["--part-bytes", "5000000", "--progress", "none"]
         let plan = try space.sluice("plan", "run.yaml", "--threads", "1", "--memory", "8GiB")
         let memory = try #require(BudgetShape.smallest(in: plan.outputText))
         let prepared = try space.sluice(["run", "run.yaml", "--prepare", "--memory", "\(memory)MiB"] + limits)
@@ -37,7 +37,7 @@ import Testing
             #expect(run.outcome.status == 0, "\(id): \(run.outcome.errorText)")
             #expect(run.peak <= memory << 20, "\(id) took \(run.peak >> 20) MiB of \(memory)")
         }
-        let whole = try space.run(["--part-bytes", "100"], into: "whole")
+        let whole = try space.run(["--part-bytes", "5000000"], into: "whole")
         #expect(try RunFiles(space("out")).digests == whole.digests)
     }
 }

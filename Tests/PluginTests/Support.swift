@@ -22,7 +22,7 @@ func makeBlock(
     for record in records {
         for path in paths {
             let offset = table.arena.count
-            var kind = FieldTable.Kind.missing
+            var kind = FieldKind.missing
             switch record[path] {
             case nil: break
             case .null?: kind = .null

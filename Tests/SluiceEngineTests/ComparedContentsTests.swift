@@ -128,7 +128,7 @@ import Testing
 
     /// The hashes of the contents, by the framing that the dedupe uses.
     private static func hashes(of corpus: Corpus, byLine: Bool) throws -> [ContentHash] {
-        let extractor = JSONExtractor([JSONPath("a"), JSONPath("b")])
+        let extractor = JSONExtractor([FieldPath("a"), FieldPath("b")])
         let arena = FieldArena(width: 2)
         var hasher = RecordHasher()
         return corpus.kept.map { line in

@@ -162,7 +162,7 @@ import Testing
         let files = try FileSystem.local.entries(of: sharedFolder).filter {
             $0.hasPrefix(prefix) && $0.hasSuffix(".zst")
         }
-        let extractor = JSONExtractor(names.map { JSONPath($0) })
+        let extractor = JSONExtractor(names.map { FieldPath($0) })
         let arena = FieldArena(width: names.count)
         var hasher = RecordHasher()
         var table = DedupeTable()

@@ -24,7 +24,7 @@ import Testing
         mutating func add(_ source: any ByteSource, limits: FramingLimits) throws {
             let reader = BlockReader(source, limits: limits)
             let block = RawBlock()
-            let extractor = JSONExtractor([JSONPath("a")])
+            let extractor = JSONExtractor([FieldPath("a")])
             let arena = FieldArena(width: 1)
             while try reader.next(into: block) {
                 for line in block.lines {

@@ -61,7 +61,7 @@ import Testing
             hash([(.string, "abc"), (.string, "")]),
             hash([(.string, ""), (.string, "abc")]), hash([(.string, "abc")]), hash([(.missing, "")]),
             hash([(.null, "")]),
-            hash([(.string, "")]), hash([(.string, "null")]), hash([(.other, "1")]), hash([(.string, "1")]), hash([]),
+            hash([(.string, "")]), hash([(.string, "null")]), hash([(.json, "1")]), hash([(.string, "1")]), hash([]),
             hash([(.missing, ""), (.null, "")]), hash([(.null, ""), (.missing, "")]),
         ]
         #expect(Set(all).count == all.count)

@@ -91,7 +91,7 @@ private func check(_ bytes: [UInt8], _ way: JSONExtractor.Way = .auto) -> JSONFa
 }
 
 /// The fields of a line as text: kind and value.
-private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Way = .auto) -> [String] {
+private func fields(_ line: String, _ paths: [FieldPath], _ way: JSONExtractor.Way = .auto) -> [String] {
     let extractor = JSONExtractor(paths)
     extractor.way = way
     let arena = FieldArena(width: paths.count)
@@ -102,8 +102,14 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
         case .missing: "missing"
         case .null: "null"
         case .string: "string " + utf8(arena.value(0, i))
-        case .other: "other " + utf8(arena.value(0, i))
-        case .chat: RawChatTurns(arena.value(0, i)).map { "<\(utf8($0.role))>\(utf8($0.content))" }.joined()
+        case .json: "other " + utf8(arena.value(0, i))
+        case .chat:
+            ChatTurns(encoded: Array(arena.value(0, i))[...]).map { turn in
+                let (role, content) = (
+                    String(decoding: turn.role, as: UTF8.self), String(decoding: turn.content, as: UTF8.self)
+                )
+                return "<\(role)>\(content)"
+            }.joined()
         }
     }
 }
@@ -161,7 +167,9 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
             ]
         let alphabet =
             Array("{}[]:,\"\\ \t\n\r0123456789-+.eEtrufalsn/bxdDC8\u{1}é".utf8) + [0x80, 0xFF, 0xED, 0xC3, 0x0C, 0x1A]
-        let paths = [JSONPath("a"), JSONPath("a.b"), JSONPath("a.b.c"), JSONPath("n"), .chat, JSONPath("messages")]
+        let paths = [
+            FieldPath("a"), FieldPath("a.b"), FieldPath("a.b.c"), FieldPath("n"), .chat, FieldPath("messages"),
+        ]
         let fast = JSONExtractor(paths)
         let slow = JSONExtractor(paths)
         fast.way = .fast
@@ -201,7 +209,7 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
     // MARK: Fields
 
     @Test func fieldsAreTakenAsTheyAre() {
-        let paths = ["a", "a.b", "n", "t", "s", "x", "l"].map { JSONPath($0) }
+        let paths = ["a", "a.b", "n", "t", "s", "x", "l"].map { FieldPath($0) }
         for way in [JSONExtractor.Way.fast, .slow] {
             #expect(
                 fields(
@@ -219,22 +227,23 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
     }
 
     @Test func theFirstOfEqualKeysCounts() {
-        #expect(fields(#"{"a":1,"a":2}"#, [JSONPath("a")]) == ["other 1"])
-        #expect(fields(#"{"a":{"x":1},"a":{"b":2}}"#, [JSONPath("a.b")]) == ["missing"])
-        #expect(fields(#"{"\u0061":"first","a":"second"}"#, [JSONPath("a")]) == ["string first"])
+        #expect(fields(#"{"a":1,"a":2}"#, [FieldPath("a")]) == ["other 1"])
+        #expect(fields(#"{"a":{"x":1},"a":{"b":2}}"#, [FieldPath("a.b")]) == ["missing"])
+        #expect(fields(#"{"\u0061":"first","a":"second"}"#, [FieldPath("a")]) == ["string first"])
     }
 
     @Test func pathsMayHoldDotsAndRepeat() {
-        #expect(JSONPath(#"a\.b.c"#).keys == ["a.b", "c"])
-        #expect(JSONPath(#"a\\.b"#).keys == [#"a\"#, "b"])
+        #expect(FieldPath(#"a\.b.c"#).keys == ["a.b", "c"])
+        #expect(FieldPath(#"a\\.b"#).keys == [#"a\"#, "b"])
         #expect(
-            fields(#"{"a.b":{"c":"x"},"a":{"b":"y"}}"#, [JSONPath(#"a\.b.c"#), JSONPath("a.b"), JSONPath("a.b")]) == [
-                "string x", "string y", "string y",
-            ])
-        #expect(fields(#"{"":{"":"x"}}"#, [JSONPath(".")]) == ["string x"])
+            fields(#"{"a.b":{"c":"x"},"a":{"b":"y"}}"#, [FieldPath(#"a\.b.c"#), FieldPath("a.b"), FieldPath("a.b")])
+                == [
+                    "string x", "string y", "string y",
+                ])
+        #expect(fields(#"{"":{"":"x"}}"#, [FieldPath(".")]) == ["string x"])
         // Values in an array, or deeper than the path, don't count.
         #expect(
-            fields(#"{"x":{"a":1},"l":[{"a":2}],"a":"yes"}"#, [JSONPath("a"), JSONPath("l.a"), JSONPath("a.b")]) == [
+            fields(#"{"x":{"a":1},"l":[{"a":2}],"a":"yes"}"#, [FieldPath("a"), FieldPath("l.a"), FieldPath("a.b")]) == [
                 "string yes", "missing", "missing",
             ])
     }
@@ -272,14 +281,14 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
     @Test func giantLinesTakeTheOtherWay() {
         let text = String(repeating: "text \\n é ", count: 150_000)
         let line = "{\"a\":\"\(text)\",\"b\":1}"
-        let got = fields(line, [JSONPath("a"), JSONPath("b")])
+        let got = fields(line, [FieldPath("a"), FieldPath("b")])
         #expect(got[0].utf8.count == 7 + 150_000 * 10)
         #expect(got[1] == "other 1")
         #expect(check(Array((line + "x").utf8))?.code == .trailing)
     }
 
     @Test func rowsFollowOneAnother() {
-        let paths = [JSONPath("a"), JSONPath("b")]
+        let paths = [FieldPath("a"), FieldPath("b")]
         let extractor = JSONExtractor(paths)
         let arena = FieldArena(width: 2)
         for i in 0..<500 {
@@ -300,7 +309,7 @@ private func fields(_ line: String, _ paths: [JSONPath], _ way: JSONExtractor.Wa
             var line = Array("{\"a\":".utf8)
             line.appendJSONString(text)
             line.append(UInt8(ascii: "}"))
-            #expect(fields(String(decoding: line, as: UTF8.self), [JSONPath("a")]) == ["string " + text])
+            #expect(fields(String(decoding: line, as: UTF8.self), [FieldPath("a")]) == ["string " + text])
         }
         var bytes: [UInt8] = []
         bytes.appendJSONString("a\u{1}\n")

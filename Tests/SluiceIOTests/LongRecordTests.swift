@@ -113,7 +113,7 @@ import Testing
     }
 
     @Test func aLoneRecordHasTheFieldsOfAnyOther() throws {
-        let paths = [JSONPath("prompt"), JSONPath("a.b"), JSONPath.chat, JSONPath("missing")]
+        let paths = [FieldPath("prompt"), FieldPath("a.b"), FieldPath.chat, FieldPath("missing")]
         let lines = [
             #"{"prompt":"x\ny","a":{"b":[1,2]}}"#, #"{"prompt":null}"#, #"{"pr\u006fmpt":"","a":1}"#, "{}",
             #"{"messages":[{"role":"user","content":"hi"},{"content":[{"type":"text","text":"a\""},{"type":"image"},{"type":"text","text":"b"}],"role":"assistant"}]}"#,
@@ -155,11 +155,10 @@ import Testing
         let extractor = JSONExtractor([.chat])
         try Array(line.utf8).withUnsafeBytes { bytes in
             let found = try extractor.extractAlone(bytes).get()
-            found.bytes.withUnsafeBytes { encoded in
-                let turns = Array(RawChatTurns(encoded))
-                #expect(turns.count == 1)
-                #expect(turns.first.map { utf8($0.content) } == String(repeating: "ab\n", count: 1000) + "c")
-            }
+            let turns = Array(ChatTurns(encoded: found.bytes[...]))
+            #expect(turns.count == 1)
+            let text = turns.first.map { String(decoding: $0.content, as: UTF8.self) }
+            #expect(text == String(repeating: "ab\n", count: 1000) + "c")
         }
     }
 

@@ -81,7 +81,7 @@ enum FieldColumns {
                 guard length > 0 else { continue }
                 table.entries[row * paths.count + field] = FieldTable.Entry(
                     offset: UInt32(base + start + 1), length: UInt32(length - 1),
-                    kind: FieldTable.Kind(rawValue: column.bytes[start]) ?? .missing)
+                    kind: FieldKind(rawValue: column.bytes[start]) ?? .missing)
             }
             if base == 0 { table.arena = column.bytes } else { table.arena += column.bytes }
         }

@@ -113,7 +113,7 @@ struct GroupKeys: Sendable {
 extension FieldColumns {
     /// The label that a kept field stands for; nil if the field is missing or null.
     static func label(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        guard let first = value.first, let kind = FieldTable.Kind(rawValue: first) else { return nil }
+        guard let first = value.first, let kind = FieldKind(rawValue: first) else { return nil }
         return switch kind {
         case .missing, .null: nil
         case .string, .json, .chat: UnsafeRawBufferPointer(rebasing: value.dropFirst())

@@ -32,7 +32,7 @@ extension InputPass {
         parcel.records.fields.entries = found.places.map {
             FieldTable.Entry(
                 offset: UInt32($0.offset), length: UInt32($0.length),
-                kind: FieldTable.Kind(rawValue: UInt8($0.kind.rawValue)) ?? .missing)
+                kind: $0.kind)
         }
     }
 

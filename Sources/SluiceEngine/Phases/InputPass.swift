@@ -49,7 +49,7 @@ final class InputPass: @unchecked Sendable {
         let arena: FieldArena
         var hasher = RecordHasher()
 
-        init(_ paths: [JSONPath]) {
+        init(_ paths: [FieldPath]) {
             json = JSONExtractor(paths)
             arena = FieldArena(width: paths.count)
         }
@@ -116,8 +116,7 @@ final class InputPass: @unchecked Sendable {
         }
         self.fields = fields
         keepsFields = !stageFields.isEmpty
-        let paths = fields.map { $0 == .chat ? JSONPath.chat : JSONPath($0.description) }
-        extractors = ObjectPool { Extractor(paths) }
+        extractors = ObjectPool { [fields] in Extractor(fields) }
         parcels = ObjectPool { InputParcel() }
     }
 
@@ -357,7 +356,7 @@ extension FieldArena {
                 table.entries.append(
                     FieldTable.Entry(
                         offset: UInt32(place.offset), length: UInt32(place.length),
-                        kind: FieldTable.Kind(rawValue: UInt8(place.kind.rawValue)) ?? .missing))
+                        kind: place.kind))
             }
         }
     }

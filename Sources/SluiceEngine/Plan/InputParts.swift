@@ -21,6 +21,8 @@ package struct InputParts: Sendable {
 
     /// A part ends with the first file, or frame, with which it has this many stored bytes.
     package static let usualBytes = 128 << 20
+    /// The most ranges of one file, however large it is.
+    private static let mostRanges: UInt64 = 4096
 
     /// Cost: reads the headers of all frames of files that are larger than a part; see `InputStore.inputRanges`.
     init(_ catalog: InputCatalog, _ format: any RecordFormat, bytes: Int) throws(EngineError) {
@@ -51,7 +53,7 @@ package struct InputParts: Sendable {
         // Two parts at least.
         guard file.size > bytes else { return [.whole] }
         do throws(IOFailure) {
-            return try format.ranges(of: file.path, in: store, target: bytes)
+            return try format.ranges(of: file.path, in: store, target: max(bytes, file.size / Self.mostRanges))
         } catch {
             throw EngineError(error)
         }

@@ -52,9 +52,7 @@ extension MemoryShares {
     /// The smallest whole number of MiB whose shares are good, provided that all larger ones are good, too.
     func smallest(_ isGood: (MemoryShares) -> Bool) -> Int {
         Self.smallest { size in
-            isGood(
-                MemoryShares(
-                    definition, total: size, threads: threads, inputs: inputs, width: width, uses: uses, needs: needs))
+            isGood(MemoryShares(definition, total: size, threads: threads, demand))
         }
     }
 

@@ -66,25 +66,29 @@ package struct MemoryShares: Sendable {
     /// The total for the parts of a phase.
     let room: Int
     let definition: Definition
-    let inputs: Int
-    /// Bytes of a row's vectors.
-    let width: Int
-    let uses: RecordCopies.Uses
+    let demand: Demand
     /// The minimum for reading.
     let leastReading: Int
     /// A block in the pass that makes the columns.
     let readingBlock: Int
-    let needs: [Need]
     let loads: [Load]
     /// Memory held by the known work during the whole run.
     let held: Int
     /// Workers of the transforms that run during reading.
     let readingWorkers: Int
 
-    /// - Parameters:
-    ///   - inputs: the number of input files, if known.
-    ///   - width: bytes of the vectors that stages write, per row.
-    ///   - needs: the needs of all work known so far.
+    /// What is known of a run before its memory is divided.
+    struct Demand: Sendable {
+        /// The number of input files, if known.
+        var inputs = Int.max
+        /// Bytes of the vectors that stages write, per row.
+        var width = 0
+        var uses = RecordCopies.Uses()
+        /// The needs of all work known so far.
+        var needs: [Need] = []
+    }
+
+    /// - Parameters: see `Demand`.
     /// - Throws: `EngineError` with code `.resources`: the need, the available memory, and the smallest sufficient
     ///   budget.
     package init(
@@ -92,31 +96,23 @@ package struct MemoryShares: Sendable {
         uses: RecordCopies.Uses = RecordCopies.Uses(), needs: [Need] = []
     ) throws(EngineError) {
         self.init(
-            definition, total: definition.memory, threads: threads, inputs: inputs, width: width, uses: uses,
-            needs: needs)
+            definition, total: definition.memory, threads: threads,
+            Demand(inputs: inputs, width: width, uses: uses, needs: needs))
         guard !fits else { return }
         throw refusal(least: smallest)
     }
 
     /// The shares of a budget that may be too small: see `fits`.
-    init(
-        _ definition: Definition, total: Int, threads: Int, inputs: Int, width: Int, uses: RecordCopies.Uses,
-        needs: [Need]
-    ) {
-        self.uses = uses
-        self.total = total
-        self.threads = threads
-        self.inputs = inputs
-        self.width = width
-        readingBlock = Self.perBlock + Self.perBlockWidth * max(0, width - 512)
-        self.definition = definition
-        self.needs = needs
+    init(_ definition: Definition, total: Int, threads: Int, _ demand: Demand) {
+        (self.definition, self.demand, self.total, self.threads) = (definition, demand, total, threads)
+        let needs = demand.needs
+        readingBlock = Self.perBlock + Self.perBlockWidth * max(0, demand.width - 512)
         held = needs.reduce(0) { $0 + $1.resident }
         room = total - total / Self.spareDivisor - Self.program - threads * Self.perThread - held
         let loads = Self.loads(needs, threads: threads)
         readingWorkers = loads.first?.bytes ?? 0
         self.loads = Array(loads.dropFirst())
-        copies = RecordCopies(definition, uses)
+        copies = RecordCopies(definition, demand.uses)
         let keeps = needs.contains { !$0.isTransform }
         let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
         let output = definition.output
@@ -131,7 +127,7 @@ package struct MemoryShares: Sendable {
         // Blocks come first: with four, as many as a frame takes, two threads that compress are no faster than one.
         let most = max(4, 2 * threads + 2)
         blocks = min(most, 4 + beyond / 2 / readingBlock)
-        streams = max(1, min(threads, inputs, 1 + beyond / 8 / (Self.perStream + Self.leastWindow)))
+        streams = max(1, min(threads, demand.inputs, 1 + beyond / 8 / (Self.perStream + Self.leastWindow)))
         // With few threads the others never wait for unpacking.
         let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
         readAhead = min(ahead, beyond / 8 / streams)

@@ -132,7 +132,8 @@ extension StageChain {
         let width = written.reduce(0) { if case .vector(let dimension) = $1.type { $0 + dimension } else { $0 } }
         func shares(_ uses: RecordCopies.Uses, _ needs: [MemoryShares.Need]) -> MemoryShares {
             MemoryShares(
-                definition, total: total, threads: threads, inputs: inputs, width: width, uses: uses, needs: needs)
+                definition, total: total, threads: threads,
+                MemoryShares.Demand(inputs: inputs, width: width, uses: uses, needs: needs))
         }
         let most = shares(RecordCopies.Uses(), []).most
         var work: [StageWork] = []

@@ -222,7 +222,7 @@ private struct LineTally {
     /// Expects lines in input order.
     mutating func read(_ path: String, isLedger: Bool, _ fileSystem: FileSystem) throws {
         let reader = BlockReader(try fileSystem.openInput(path), limits: FramingLimits(maxRecord: 1 << 30))
-        let extractor = JSONExtractor(["file", "line", "stage", "reason", "distance"].map { JSONPath($0) })
+        let extractor = JSONExtractor(["file", "line", "stage", "reason", "distance"].map { FieldPath($0) })
         let arena = FieldArena(width: 5)
         let block = RawBlock()
         var last = Ordinal(rawValue: 0)

@@ -41,7 +41,9 @@ struct TaskFinish {
     }
 
     /// The task that writes the outputs of a part.
-    private func last(_ part: Int) -> RunTask.Kind { run.outline.later.isEmpty ? .read(part: part) : .write(part: part) }
+    private func last(_ part: Int) -> RunTask.Kind {
+        run.outline.later.isEmpty ? .read(part: part) : .write(part: part)
+    }
 
     private func facts(_ kind: RunTask.Kind) throws -> PartOutputs {
         if case .read = kind { return try site.files.result(of: kind, as: PartReading.self).outputs }

@@ -1,67 +1,5 @@
 import CSimdJSON
-
-/// A field to extract from every record.
-public struct JSONPath: Sendable, Hashable {
-    /// The keys, starting from the record's object; empty for `chat`.
-    public var keys: [String]
-    /// Whether this is the special path that recognises chat turns.
-    public var isChat: Bool
-
-    /// A path of keys, outermost first.
-    public init(keys: [String]) {
-        self.keys = keys
-        isChat = false
-    }
-
-    /// Parses a path as users write it: `a.b` is `b` in the object `a`; a backslash makes the next character literal,
-    /// so `a\.b` is the key «a.b».
-    public init(_ text: String) {
-        var keys: [String] = []
-        var key = ""
-        var escaped = false
-        for scalar in text.unicodeScalars {
-            if escaped {
-                key.unicodeScalars.append(scalar)
-                escaped = false
-            } else if scalar == "\\" {
-                escaped = true
-            } else if scalar == "." {
-                keys.append(key)
-                key = ""
-            } else {
-                key.unicodeScalars.append(scalar)
-            }
-        }
-        if escaped { key += "\\" }
-        keys.append(key)
-        self.init(keys: keys)
-    }
-
-    private init() {
-        keys = []
-        isChat = true
-    }
-
-    /// Chat turns, from `messages` (objects with `role` and `content`) or else ShareGPT's `conversations` (objects with
-    /// `from` and `value`; `human` becomes `user` and `gpt` becomes `assistant`).
-    ///
-    /// A content that is a list of parts becomes its `text` parts, joined. Anything else, and a list without turns, is
-    /// missing. Read the turns with `RawChatTurns`.
-    public static let chat = JSONPath()
-}
-
-/// The kind of value found at a path.
-public enum FieldKind: UInt32, Sendable {
-    /// The key is missing, or a value on the path is not an object.
-    case missing = 0
-    case null = 1
-    /// The string's characters, unescaped, in UTF-8.
-    case string = 2
-    /// A number, boolean, array or object: its JSON exactly as written.
-    case other = 3
-    /// Turns in the encoding that `RawChatTurns` reads.
-    case chat = 4
-}
+public import SluiceCore
 
 /// The fault of a malformed line, and its position.
 public struct JSONFault: Error, Sendable, Equatable, CustomStringConvertible {
@@ -135,10 +73,10 @@ public final class JSONExtractor {
     enum Way: Int32 { case auto = 0, fast = 1, slow = 2 }
 
     private let json: OpaquePointer
-    public let paths: [JSONPath]
+    public let paths: [FieldPath]
     var way = Way.auto
 
-    public init(_ paths: [JSONPath]) {
+    public init(_ paths: [FieldPath]) {
         guard let made = sluice_json_create() else {
             fatalError("no memory for a JSON extractor")  // lint:allow: malloc failed
         }
@@ -190,7 +128,12 @@ public final class JSONExtractor {
         return .success(
             LoneFields(
                 bytes: content,
-                places: fields.map { (Int($0.offset), Int($0.length), FieldKind(rawValue: $0.kind) ?? .missing) }))
+                places: fields.map {
+                    (
+                        Int($0.offset), Int($0.length),
+                        FieldKind(rawValue: UInt8(truncatingIfNeeded: $0.kind)) ?? .missing
+                    )
+                }))
     }
 
     /// Frees the memory that grew with the longest line.
@@ -267,7 +210,7 @@ public final class FieldArena: @unchecked Sendable {
 
     @inline(__always)
     public func kind(_ row: Int, _ field: Int) -> FieldKind {
-        FieldKind(rawValue: fields[row * width + field].kind)!
+        FieldKind(rawValue: UInt8(truncatingIfNeeded: fields[row * width + field].kind)) ?? .missing
     }
 
     /// The bytes of a field (empty for missing and null), valid until the arena changes.
@@ -306,28 +249,5 @@ public final class FieldArena: @unchecked Sendable {
         larger.update(from: fields, count: fieldCount)
         fields.deallocate()
         fields = larger
-    }
-}
-
-/// Reads the turns of a `chat` field: (4-byte little-endian length, role, 4-byte length, content), repeated.
-public struct RawChatTurns: Sequence, IteratorProtocol {
-    public typealias Turn = (role: UnsafeRawBufferPointer, content: UnsafeRawBufferPointer)
-
-    private var rest: UnsafeRawBufferPointer
-
-    /// - Parameter encoded: the value of a field of kind `chat`.
-    public init(_ encoded: UnsafeRawBufferPointer) { rest = encoded }
-
-    public mutating func next() -> Turn? {
-        guard let role = part(), let content = part() else { return nil }
-        return (role, content)
-    }
-
-    private mutating func part() -> UnsafeRawBufferPointer? {
-        guard rest.count >= 4 else { return nil }
-        let length = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
-        guard rest.count - 4 >= length else { return nil }
-        defer { rest = UnsafeRawBufferPointer(rebasing: rest[(4 + length)...]) }
-        return UnsafeRawBufferPointer(rebasing: rest[4..<(4 + length)])
     }
 }
