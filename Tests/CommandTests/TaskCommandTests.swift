@@ -148,7 +148,8 @@ import Testing
     @Test func malformedLinesAreCountedOverAllParts() throws {
         let space = try Workspace()
         for file in 0..<3 {
-            let good = (0..<8).map { #"{"number":\#(file * 10 + $0),"text":"good"}"# }
+            // More than a part, and less than two.
+            let good = (0..<30).map { #"{"number":\#(file * 40 + $0),"text":"good, like all the others"}"# }
             try space.write("in-\(file).jsonl", lines: good + ["cut", "off"])
         }
         try space.define(files: "in-*.jsonl", input: ["max_malformed: 4"])
