@@ -1,0 +1,1 @@
+"""Runs of Sluice on a Ray cluster, task by task."""
