@@ -5,6 +5,7 @@ import heapq
 import itertools
 import json
 import signal
+import socket
 import time
 from collections import namedtuple
 
@@ -31,9 +32,13 @@ Bundle = namedtuple("Bundle", "tasks number node")
 def connect(address):
     """Connects to a cluster; without an address to that of RAY_ADDRESS, or to a new one on this machine."""
     try:
+        host, colon, port = (address or "").rpartition(":")
+        if colon and port.isdigit():
+            # Ray itself waits for minutes, and says so in words of its own.
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         # Its own messages would break the line of progress.
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Failure(f"can't connect to a Ray cluster at {address or 'this machine'}: {reason}", 2)
 

@@ -14,10 +14,13 @@ def do_tasks(program, directory, names, threads, memory):
     `program`: its size, its digest and, in a list, a reference to its bytes.
     """
     path = _unpacked(*program)
+    # A worker whose node is lost goes on with its task, though nobody waits for it any more.
+    node = os.getppid()
     outcomes = []
     for name in names:
         command = [path, "task", directory, name, "--threads", str(threads), "--progress", "none"]
-        outcomes.append(tuple(perform(name, command + (["--memory", memory] if memory else []))))
+        command += ["--memory", memory] if memory else []
+        outcomes.append(tuple(perform(name, command, is_stopped=lambda: os.getppid() != node)))
         if outcomes[-1][1] != 0:
             break
     return ray.get_runtime_context().get_node_id(), outcomes

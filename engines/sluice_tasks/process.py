@@ -25,12 +25,6 @@ class Outcome(NamedTuple):
     cpu: float
 
 
-def task_command(program, directory, task, threads, memory):
-    """`memory`: the budget of the process as text; None for that of the run."""
-    command = [program, "task", directory, task, "--threads", str(threads), "--progress", "none"]
-    return command + (["--memory", memory] if memory else [])
-
-
 def perform(task, command, is_stopped=lambda: False):
     """Runs the process of a task and waits for its end: an `Outcome`.
 

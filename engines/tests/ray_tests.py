@@ -8,12 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import unittest
 from pathlib import Path
 
 import scene
-from scene import Held, Scene, is_alive, kill, parent, running_tasks, wait_until
+from scene import Held, Scene, is_alive, kill, parent, running_tasks, until_end, wait_until
 
 WORK = Path(os.environ["ENGINES_WORK"])
 # Two addresses of this namespace's own: a driver joins the node that has its address.
@@ -111,7 +110,7 @@ class Tests(unittest.TestCase):
             held = Held(WORK / f"held-{name}", before=first, amid=amid)
             process = self.start(name, f"killed-{name}", held.path)
             killed = []
-            while process.poll() is None:
+            for _ in until_end(process):
                 for task, pid in held.new():
                     if task in first:
                         # The task's own process dies with the worker.
@@ -120,7 +119,6 @@ class Tests(unittest.TestCase):
                         kill(pid)
                     wait_until(lambda: not is_alive(pid), f"{task} outlived its worker")
                     killed.append(task)
-                time.sleep(0.01)
             self.expect(process, 0)
             self.here.expect(name, f"killed-{name}")
             self.assertEqual(set(first) - set(killed), set(), "tasks that were not killed")
@@ -132,7 +130,7 @@ class Tests(unittest.TestCase):
         lost = []
         held = Held(WORK / "held-node", before=[task for tasks in phases.values() if len(tasks) > 2 for task in tasks])
         process = self.start("clusters", "lost", held.path)
-        while process.poll() is None:
+        for _ in until_end(process):
             for task, pid in held.new():
                 phase = task.partition(".")[0]
                 if parent(parent(pid)) == Tests.second and phase not in lost:
@@ -142,7 +140,6 @@ class Tests(unittest.TestCase):
                     Tests.second = start_node()
                 elif is_alive(pid):
                     os.kill(pid, signal.SIGCONT)
-            time.sleep(0.01)
         self.expect(process, 0)
         self.here.expect("clusters", "lost")
         self.assertGreaterEqual(len(lost), 2)
@@ -193,7 +190,8 @@ class Tests(unittest.TestCase):
     def test_what_is_refused(self):
         more = ["--set", "input.malformed=fail"]
         self.expect(self.start("clusters", "refused", scene.SLUICE, *more), 3)
-        self.assertIn("in-0.jsonl:221", self.said())
+        # That of any part.
+        self.assertRegex(self.said(), r"in-\d\.jsonl:221: the line ends inside the object")
         self.assertNotIn("trying again", self.said())
         self.assertEqual({each["number"] for each in self.tries()}, {1})
         self.assertEqual(running_tasks(), [])

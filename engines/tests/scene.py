@@ -145,7 +145,7 @@ exec {sluice} "$@"
         found = []
         for mark in sorted(self.folder.glob("*/pid")):
             pid = int(mark.read_text())
-            if mark not in self._seen and is_alive(pid):
+            if mark not in self._seen and _state(pid) == "T":
                 self._seen.add(mark)
                 found.append((mark.parent.name, pid))
         return found
@@ -153,11 +153,16 @@ exec {sluice} "$@"
 
 # Processes
 
-def is_alive(pid):
+def _state(pid):
+    """The state of a process as a letter; None if there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return None
+
+
+def is_alive(pid):
+    return _state(pid) not in (None, "Z")
 
 
 def parent(pid):
@@ -175,6 +180,18 @@ def wait_until(condition, otherwise, seconds=60):
     while not condition():
         assert time.monotonic() < end, otherwise
         time.sleep(0.02)
+
+
+def until_end(process, seconds=90):
+    """Comes back again and again while a process runs, and kills it if it does not end."""
+    end = time.monotonic() + seconds
+    while process.poll() is None:
+        if time.monotonic() > end:
+            process.kill()
+            process.wait()
+            raise AssertionError("it does not end")
+        yield
+        time.sleep(0.01)
 
 
 def running_tasks():
