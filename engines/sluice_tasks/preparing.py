@@ -22,7 +22,7 @@ def add_options(parser):
         "--input", metavar="FILE", action="append", default=[], help="read this file or pattern instead; repeatable")
     parser.add_argument("--seed", help="use this seed instead")
     parser.add_argument("--memory", metavar="SIZE", help="memory for each process, such as 512MiB")
-    parser.add_argument("--threads", type=_positive, default=1, help="threads, and so CPUs, of a task (default: 1)")
+    parser.add_argument("--threads", type=positive, default=1, help="threads, and so CPUs, of a task (default: 1)")
     parser.add_argument("--force", action="store_true", help="start over, and replace the result in the directory")
     parser.add_argument("--sluice", metavar="PATH", help="the program (default: `sluice` in PATH, or SLUICE_BINARY)")
     # For tests: as those of `sluice run`.
@@ -30,7 +30,7 @@ def add_options(parser):
         parser.add_argument(name, help=argparse.SUPPRESS)
 
 
-def _positive(text):
+def positive(text):
     number = int(text)
     if number < 1:
         raise ValueError

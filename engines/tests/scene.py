@@ -122,20 +122,24 @@ if [[ $1 == task ]] && mkdir "$mark" 2> /dev/null; then
             ( sleep 0.0$((RANDOM % 3))$((RANDOM % 10)); echo $$ > "$mark/new"; kill -STOP $$ && mv "$mark/new" "$mark/pid" ) < /dev/null > /dev/null 2>&1 &
         fi
     done
-    for held in {fails}; do
-        if [[ $3 == "$held" ]]; then echo "sluice: no memory just now" >&2; exit 4; fi
-    done
 fi
+for held in {fails}; do
+    if [[ $1 == task && $3 == "$held" ]]; then
+        echo >> "$mark.tries"
+        if (($(wc -l < "$mark.tries") <= {times})); then echo "sluice: no memory just now" >&2; exit 4; fi
+    fi
+done
 exec {sluice} "$@"
 """
 
-    def __init__(self, folder, before=(), amid=(), fails=()):
-        """`before`: tasks that are held before they begin; `amid`: at some instant, unless they end first; `fails`: end with status 4."""
+    def __init__(self, folder, before=(), amid=(), fails=(), times=1):
+        """`before`: tasks that are held before they begin; `amid`: at some instant, unless they end first; `fails`: end with status 4 the first `times`."""
         self.folder = Path(folder)
         self.folder.mkdir()
         self.path = self.folder / "sluice-held"
         text = self._TEXT.format(
-            folder=self.folder, sluice=SLUICE, before=" ".join(before), amid=" ".join(amid), fails=" ".join(fails))
+            folder=self.folder, sluice=SLUICE, before=" ".join(before), amid=" ".join(amid), fails=" ".join(fails),
+            times=times)
         self.path.write_text(text)
         self.path.chmod(0o755)
         self._seen = set()

@@ -1,0 +1,1 @@
+"""Runs of Sluice as array jobs of Slurm. Python's standard library only."""
