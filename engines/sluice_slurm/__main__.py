@@ -114,7 +114,7 @@ def _wait(state, options):
                     progress.finish(task)
             done |= now
             progress.show()
-            time.sleep(0.5)
+            time.sleep(1)
             # Now and then: the controller has others to answer, too.
             if time.monotonic() - asked > 5:
                 asked = time.monotonic()
@@ -146,15 +146,17 @@ def _report(state):
         return DONE
     tasks, done, queued = state.tasks(), done_tasks(state.directory), _queued(state)
     phases = {each["job"]: each["phase"] for each in state.about["jobs"]}
-    states = Counter((phases[job], "running" if word == "RUNNING" else "waiting") for job, word in queued)
+    states = Counter((phases[job], word) for job, word in queued)
     count = Counter(task.phase for task in tasks.tasks if task.name in done)
     for phase, size in tasks.sizes.items():
         words = [f"{count[phase]} of {size} tasks done"]
-        words += [f"{states[phase, word]} elements {word}" for word in ("running", "waiting") if states[phase, word]]
+        words += [f"{number} elements {word}" for (name, word), number in sorted(states.items()) if name == phase]
         print(f"{phase:<14} {', '.join(words)}", file=sys.stderr)
     failed = {name: json.loads(text) for name, text in state.texts("failed").items() if name not in done}
-    for name, found in failed.items():
+    for name, found in list(failed.items())[:3]:
         print(f"{found['message']}\nsluice: the task {name} ended with status {found['status']} on {found['node']}", file=sys.stderr)
+    if len(failed) > 3:
+        print(f"sluice: and {len(failed) - 3} more tasks (see {state.path('failed')})", file=sys.stderr)
     if failed:
         return next(iter(failed.values()))["status"]
     if queued:

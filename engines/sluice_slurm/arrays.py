@@ -54,6 +54,7 @@ def submit_wave(state):
     tasks = state.tasks()
     done = done_tasks(state.directory)
     arrays = plan(tasks, done, about["width"], min(about["array_limit"], max(1, about["most_jobs"] - 1)))
+    needed = tasks.needed_phases()
     # The numbers of the jobs of this wave, by phase; those of earlier waves are done.
     jobs, count = {}, 0
     try:
@@ -68,7 +69,7 @@ def submit_wave(state):
             options = [
                 f"--array=0-{len(elements) - 1}", f"--cpus-per-task={elements[0][0].threads}",
                 f"--mem={-(-memory // 2**20) + _BESIDE}M"]
-            after = [job for earlier in tasks.earlier_phases(phase) for job in jobs.get(earlier, ())]
+            after = [job for earlier in needed[phase] for job in jobs.get(earlier, ())]
             number = _submit(state, phase, after, options, _script(_ELEMENT, state, name))
             jobs.setdefault(phase, []).append(number)
             _note(state, phase, number)

@@ -8,7 +8,7 @@ import time
 
 from sluice_tasks.process import perform
 from sluice_tasks.status import DONE, described, exit_status, is_worth_a_try
-from sluice_tasks.tasks import done_tasks
+from sluice_tasks.tasks import is_done
 
 from . import slurm
 
@@ -32,7 +32,7 @@ class Element:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for name in self._names:
-            if name in done_tasks(self._state.directory):
+            if is_done(self._state.directory, name):
                 continue
             status = self._perform(name)
             if status != DONE:

@@ -6,6 +6,8 @@ import subprocess
 
 from sluice_tasks.status import RESOURCES, USAGE, Failure
 
+_USUAL = {"None", "Dependency", "Priority", "Resources"}
+
 
 def run(*command, input=None):
     """What a command of Slurm prints. Raises `Failure` with what it says."""
@@ -39,12 +41,14 @@ def submit(script, name, log, options):
 
 
 def queue(jobs):
-    """The jobs that are in the queue, each element of an array for itself: pairs of the job's number and its state."""
+    """The jobs that are in the queue, each element of an array for itself: pairs of the job's number and what it does."""
     if not jobs:
         return []
     found = []
-    for line in run("squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format=%F %T").splitlines():
-        number, _, state = line.partition(" ")
+    for line in run("squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format=%F %T %r").splitlines():
+        number, state, reason = (line.split(" ", 2) + ["", ""])[:3]
         if number.isdigit() and int(number) in jobs:
-            found.append((int(number), state.strip()))
+            # A reason that time does not end, such as a node that no partition has, is for a person to see.
+            words = "waiting" if reason.strip() in _USUAL else f"waiting ({reason.strip()})"
+            found.append((int(number), "running" if state in ("RUNNING", "COMPLETING") else words))
     return found

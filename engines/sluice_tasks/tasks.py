@@ -69,13 +69,13 @@ class TaskList:
         """The names of the phases, in the order of the list."""
         return list(self.sizes)
 
-    def earlier_phases(self, phase):
-        """The phases of which a phase needs something."""
+    def needed_phases(self):
+        """For each phase, the phases of which it needs something, in the order of the list."""
         phases = {task.name: task.phase for task in self.tasks}
-        of_phase = [task for task in self.tasks if task.phase == phase]
-        needed = {name for task in of_phase for name in task.needs_phases}
-        needed |= {phases[name] for task in of_phase for name in task.needs_tasks}
-        return [name for name in self.phases if name in needed]
+        found = {phase: set() for phase in self.phases}
+        for task in self.tasks:
+            found[task.phase].update(task.needs_phases, (phases[name] for name in task.needs_tasks))
+        return {phase: [name for name in self.phases if name in needed] for phase, needed in found.items()}
 
 
 def done_tasks(directory):
@@ -86,6 +86,11 @@ def done_tasks(directory):
             return {entry.name for entry in entries}
     except FileNotFoundError:
         return set()
+
+
+def is_done(directory, task):
+    """Whether a task is done. `finish` has no mark: see `is_complete`."""
+    return os.path.exists(os.path.join(directory, "work", "tasks", task))
 
 
 def is_complete(directory):

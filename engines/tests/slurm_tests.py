@@ -3,6 +3,7 @@
 Each run must have the result of one process, byte for byte.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -48,8 +49,8 @@ PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 
 
 def start_node(name):
-    log = open(WORK / f"{name}.out", "a")
-    return subprocess.Popen(["slurmd", "-D", "-N", name], stdout=log, stderr=log)
+    with open(WORK / f"{name}.out", "a") as log:
+        return subprocess.Popen(["slurmd", "-D", "-N", name], stdout=log, stderr=log)
 
 
 def slurm(*command):
@@ -72,11 +73,12 @@ def setUpModule():
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
     log = open(WORK / "daemons.out", "a")
-    subprocess.Popen(
+    munged = subprocess.Popen(
         ["munged", "--force", "--foreground", f"--key-file={key}", f"--socket={WORK}/munge.socket", f"--pid-file={WORK}/munge.pid",
          f"--seed-file={WORK}/munge.seed", f"--log-file={WORK}/munge.log", "--num-threads=2"], stdout=log, stderr=log)
     wait_until(lambda: (WORK / "munge.socket").exists(), "munged does not start")
-    subprocess.Popen(["slurmctld", "-D"], stdout=log, stderr=log)
+    # They are kept: a daemon ends with the namespace.
+    Tests.daemons = [munged, subprocess.Popen(["slurmctld", "-D"], stdout=log, stderr=log), log]
     Tests.nodes = {name: start_node(name) for name in ("n1", "n2")}
     wait_until(nodes_are_up, "the nodes do not start")
     Tests.here = Scene(WORK / "scene")
@@ -84,6 +86,7 @@ def setUpModule():
 
 class Tests(unittest.TestCase):
     here = None
+    daemons = []
     nodes = {}
 
     def setUp(self):
@@ -112,7 +115,6 @@ class Tests(unittest.TestCase):
         listed = subprocess.run(
             [scene.SLUICE, "run", f"{name}.yaml", "--output", f"list-{name}", "--prepare", "--force", *Scene.options],
             cwd=self.here.folder, check=True, stdout=subprocess.PIPE).stdout
-        import json
         found = {}
         for task in json.loads(listed):
             found.setdefault(task["phase"], []).append(task["task"])
@@ -234,9 +236,13 @@ class Tests(unittest.TestCase):
         self.assertRegex(self.said(), r"the task hash\.\d ended with status 3 on localhost")
         self.expect(self.submit("clusters", "new", scene.SLUICE, "--set", "stages.coreset.kep=1%"), 2)
         self.expect(self.submit("clusters", "new", scene.SLUICE, "--memory", "20MiB"), 4)
-        # No node is large enough: the jobs that were submitted are cancelled.
-        self.expect(self.submit("clusters", "large", scene.SLUICE, "--threads", "7"), 4)
-        self.assertIn("sbatch", self.said())
+        self.expect(self.submit("clusters", "other", scene.SLUICE, "--sbatch=--partition=none"), 4)
+        self.assertIn("invalid partition", self.said())
+        # No node is large enough: `status` says why nothing starts.
+        self.expect(self.submit("clusters", "large", scene.SLUICE, "--threads", "7"), 0)
+        self.expect(self.start("status", "large"), 0)
+        self.assertIn("waiting (PartitionConfig)", self.said())
+        self.expect(self.start("cancel", "large"), 0)
         self.assertEqual(queue(), [])
         self.expect(self.start("status", "new"), 2)
         self.assertFalse((self.here.folder / "new").exists())
