@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help setup build test demo lint format bench clean
+.PHONY: help setup build test demo lint format engines bench clean
 
 RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
@@ -30,6 +30,11 @@ lint: ## check the code rules that a text search can check
 
 format: ## format the Swift sources by .swift-format
 	swift format --in-place --recursive --parallel Package.swift Sources Plugins Tests $(CUSTOM)/Package.swift $(CUSTOM)/Sources $(CUSTOM)/Tests
+
+engines: build ## test the drivers for Ray and Slurm against real clusters on this machine
+	@python3 -W ignore::ResourceWarning engines/tests/unit_tests.py
+	@engines/tests/ray.sh
+	@engines/tests/slurm.sh
 
 bench: build ## compare with other programs (in a virtual environment)
 	Benchmarks/run.sh

@@ -9,7 +9,7 @@ import time
 
 from sluice_tasks import preparing
 from sluice_tasks.progress import STYLES, Progress, duration
-from sluice_tasks.status import DONE, Failure
+from sluice_tasks.status import DONE, USAGE, Failure
 from sluice_tasks.tasks import TaskList
 
 
@@ -46,7 +46,12 @@ def _parse():
 def _run(options):
     # Ray takes seconds to import: help and mistakes come before that.
     program = preparing.find_program(options.sluice)
-    from . import driver
+    try:
+        from . import driver
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise Failure("Ray is not installed here: pip install ray, the version of the cluster", USAGE)
     driver.connect(options.address)
     began = time.monotonic()
     text = preparing.prepare(options, program)

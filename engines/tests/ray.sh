@@ -25,4 +25,4 @@ export RAY_USAGE_STATS_ENABLED=0 RAY_TMPDIR=$work/ray TMPDIR=$work RAY_AUTH_MODE
 mkdir "$RAY_TMPDIR"
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
 timeout -s KILL 600 unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
-    'ip link set lo up && ip address add 10.99.0.1/24 dev lo && ip address add 10.99.0.2/24 dev lo && hostname localhost && exec python "$@"' ray-tests "${ENGINES_PROGRAM:-$here/ray_tests.py}" "$@"
+    'ip link set lo up && ip address add 10.99.0.1/24 dev lo && ip address add 10.99.0.2/24 dev lo && hostname localhost && exec python -W ignore::ResourceWarning "$@"' ray-tests "${ENGINES_PROGRAM:-$here/ray_tests.py}" "$@"

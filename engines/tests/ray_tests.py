@@ -21,6 +21,10 @@ ADDRESS = f"{HEAD}:6399"
 NODE = ["--num-cpus=1", f"--memory={1 << 30}", "--object-store-memory=200000000", "--disable-usage-stats"]
 
 
+# Nodes get this package from the driver.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def raylets():
     """The process of each node: that of the second has no GCS beside it, and is the newest."""
     found = subprocess.run(["pgrep", "-x", "raylet"], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -31,7 +35,7 @@ def start_node():
     before = set(raylets())
     subprocess.run(
         ["ray", "start", f"--address={ADDRESS}", f"--node-ip-address={SECOND}", *NODE], check=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
+        stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     wait_until(lambda: set(raylets()) - before, "the node does not start")
     return (set(raylets()) - before).pop()
 
@@ -39,7 +43,7 @@ def start_node():
 def setUpModule():
     subprocess.run(
         ["ray", "start", "--head", "--port=6399", f"--node-ip-address={HEAD}", "--include-dashboard=false", *NODE], check=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
+        stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     Tests.second = start_node()
     Tests.here = Scene(WORK / "scene")
 
