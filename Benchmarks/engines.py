@@ -28,7 +28,7 @@ _PROGRAM = """\
 if [[ $1 == task && $3 == finish ]]; then find "$2/work" -type f -printf '%s %P\\n' > {folder}/sizes; fi
 {sluice} "$@"
 status=$?
-if [[ $1 == task ]]; then times | tail -n 1 >> {folder}/times; fi
+if [[ $1 == task ]]; then times > {folder}/times.$$; fi
 exit $status
 """
 
@@ -75,11 +75,14 @@ def inside(engine, sluice, arguments, output, repetitions):
         if driver.returncode != 0:
             raise SystemExit((folder / "said").read_text())
         after = daemons()
-        took = [seconds(line) for line in (folder / "times").read_text().splitlines()]
+        # The second line of each is that of the shell's children.
+        took = [seconds(path.read_text().splitlines()[1]) for path in folder.glob("times.*")]
         sizes = {}
         for line in (folder / "sizes").read_text().splitlines():
             size, name = line.split(" ", 1)
-            kind = name.split("/")[1].split(".")[0] if name.startswith("data/") else name.split("/")[0]
+            folder_name, _, rest = name.partition("/")
+            kind = {"data": rest.split(".")[0], "tasks": f"marks of {rest.split('.')[0]}"}.get(
+                folder_name, folder_name.partition("-")[0])
             sizes[kind] = sizes.get(kind, 0) + int(size)
         print(json.dumps({
             "wall": round(wall, 3), "tasks": len(took), "task_cpu": round(sum(took), 3),
