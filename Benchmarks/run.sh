@@ -10,11 +10,12 @@
 #   geometry    k-means, k-center and redundancy on vectors
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
+#   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
 # repository). Without it nothing runs, and the reason is printed.
-# REPETITIONS (5): runs of each command, at most 2 in `ways`. RECORDS (1000000): records in the corpus of `ways`, `dedupe` and `tasks`.
+# REPETITIONS (5): runs of each command, at most 2 in `ways`. RECORDS (1000000): records in the corpus of `ways`, `dedupe`, `tasks` and `engines`.
 # LTD_RECORDS (200000): records in the corpus that `ltd` uses in addition to the P3 shards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,7 +24,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -91,6 +92,11 @@ fi
 if wanted tasks; then
     $python $here/tasks.py --sluice "$sluice" --examples examples --corpus "$(corpus "$records")" \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+fi
+
+if wanted engines; then
+    $python $here/engines.py --sluice "$sluice" --corpus "$(corpus "$records")" \
+        --repetitions $((repetitions < 2 ? repetitions : 2)) --results $here/results
 fi
 
 if wanted large; then

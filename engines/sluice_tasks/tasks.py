@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 # Phases with one task a part, in which number P reads what number P of an earlier phase has written (docs/tasks.md).
-_PART_PHASES = {"hash", "contents", "read", "transform", "observe", "count", "gather", "settle", "write"}
+_PART_PHASES = {"lines", "hash", "contents", "read", "transform", "observe", "count", "gather", "settle", "write"}
 
 
 @dataclass(frozen=True)
