@@ -1,7 +1,6 @@
 """`python -m sluice_ray run FILE --output DIR`: a run of Sluice on a Ray cluster."""
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
@@ -67,9 +66,9 @@ def _run(options):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
-    # Ray prints there what its own processes log when one of them dies; the driver says that in a line.
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        summary = work.run()
+    # Ray prints there what its own processes log when one of them dies; the driver says that in a line, elsewhere.
+    sys.stdout = open(os.devnull, "w")
+    summary = work.run()
     if summary:
         print(summary, file=sys.stderr)
     print(f"{options.output}: {len(tasks.tasks)} tasks in {duration(time.monotonic() - began)}", file=sys.stderr)

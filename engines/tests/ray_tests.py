@@ -132,9 +132,10 @@ class Tests(unittest.TestCase):
     def test_a_lost_node_is_replaced(self):
         phases = self.phases("clusters")
         lost = []
-        held = Held(WORK / "held-node", before=[task for tasks in phases.values() if len(tasks) > 2 for task in tasks])
+        held = Held(
+            WORK / "held-node", before=[task for phase in ("read", "transform-2", "select-2", "write") for task in phases[phase]])
         process = self.start("clusters", "lost", held.path)
-        for _ in until_end(process):
+        for _ in until_end(process, 180):
             for task, pid in held.new():
                 phase = task.partition(".")[0]
                 if parent(parent(pid)) == Tests.second and phase not in lost:

@@ -42,14 +42,15 @@ class Scene:
             share = lines[number * records // files:(number + 1) * records // files]
             # Duplicates across parts, a malformed line, and a record that is longer than a block.
             share = lines[:20] + share + ['{"prompt": "cut sho']
-            share.append(json.dumps({"prompt": "long", "completion": "long words " * 30_000 + str(number), "source": "s1"}))
+            if number == 2:
+                share.append(json.dumps({"prompt": "long", "completion": "long words " * 30_000, "source": "s1"}))
             (self.folder / f"in-{number}.jsonl").write_text("\n".join(share) + "\n")
         for name, (given, output, stages) in DEFINITIONS.items():
             text = _HEAD % (given, output) + "".join(f"  - {stage}\n" for stage in stages)
             (self.folder / f"{name}.yaml").write_text(text if stages else text.replace("stages:\n", ""))
         self._whole = {}
 
-    options = ["--part-bytes", "20000", "--segment-bytes", "20000", "--block-bytes", "4096"]
+    options = ["--part-bytes", "100000", "--segment-bytes", "20000", "--block-bytes", "4096"]
 
     def whole(self, name):
         """The result of one process."""
