@@ -19,10 +19,13 @@ if [[ ! -e $venv/installed ]]; then
 fi
 
 work=$(mktemp -d /tmp/sluice-ray.XXXXXX)
-trap 'rm -rf "$work"' EXIT
 export ENGINES_WORK=$work PYTHONPATH=$PWD/engines PATH=$venv/bin:$PATH
 export RAY_USAGE_STATS_ENABLED=0 RAY_TMPDIR=$work/ray TMPDIR=$work RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$work/token
 mkdir "$RAY_TMPDIR"
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
-timeout -s KILL 600 unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
-    'ip link set lo up && ip address add 10.99.0.1/24 dev lo && ip address add 10.99.0.2/24 dev lo && hostname localhost && exec python -W ignore::ResourceWarning "$@"' ray-tests "${ENGINES_PROGRAM:-$here/ray_tests.py}" "$@"
+unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
+    'ip link set lo up && ip address add 10.99.0.1/24 dev lo && ip address add 10.99.0.2/24 dev lo && hostname localhost && exec python -W ignore::ResourceWarning "$@"' ray-tests "${ENGINES_PROGRAM:-$here/ray_tests.py}" "$@" &
+cluster=$!
+trap 'kill -KILL "$cluster" 2> /dev/null; rm -rf "$work"' EXIT
+trap 'exit 143' INT TERM
+wait "$cluster"

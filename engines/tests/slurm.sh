@@ -19,8 +19,11 @@ if ! { command -v slurmctld && command -v slurmd && command -v munged; } > /dev/
 fi
 
 work=$(mktemp -d /tmp/sluice-slurm.XXXXXX)
-trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 export ENGINES_WORK=$work PYTHONPATH=$PWD/engines TMPDIR=$work SLURM_CONF=$work/slurm.conf
-timeout -s KILL 900 unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
-    'ip link set lo up && ip address add 10.99.0.1/24 dev lo && hostname localhost && exec python3 -W ignore::ResourceWarning "$@"' slurm-tests "${ENGINES_PROGRAM:-$here/slurm_tests.py}" "$@"
+unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
+    'ip link set lo up && ip address add 10.99.0.1/24 dev lo && hostname localhost && exec python3 -W ignore::ResourceWarning "$@"' slurm-tests "${ENGINES_PROGRAM:-$here/slurm_tests.py}" "$@" &
+cluster=$!
+trap 'kill -KILL "$cluster" 2> /dev/null; rm -rf "$work"' EXIT
+trap 'exit 143' INT TERM
+wait "$cluster"
