@@ -29,7 +29,7 @@ struct PlanCommand: ParsableCommand {
         if tasks {
             let options = RunOptions(threads: try threads.count(for: definition))
             let list = try TaskRun.list(definition, registry: Environment.registry, options: options)
-            return Terminal.line(list.json)
+            return Terminal.json(list.json)
         }
         let plan = try Plan(
             definition, registry: Environment.registry, threads: try threads.count(for: definition),

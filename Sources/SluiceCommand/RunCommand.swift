@@ -76,7 +76,7 @@ struct RunCommand: ParsableCommand {
             if run.tasks.isEmpty {
                 Terminal.note("\(definition.output.directory) is already complete; nothing is left")
             }
-            return Terminal.line(run.tasks.json)
+            return Terminal.json(run.tasks.json)
         }
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)

@@ -132,6 +132,22 @@ import Testing
         expect(try space.sluice(run + ["--resume"]), 0)
     }
 
+    /// Lists are for programs: no line is cut, however many files a task reads.
+    @Test func longListsAreWhole() throws {
+        let space = try Workspace()
+        for file in 0..<400 { try space.write("in-\(file).jsonl", lines: [#"{"text":"\(file)"}"#]) }
+        try space.define(files: "in-*.jsonl")
+        let planned = try space.sluice("plan", "run.yaml", "--tasks")
+        expect(planned, 0)
+        let prepared = try space.sluice(Self.prepare())
+        expect(prepared, 0)
+        #expect(try list(planned) == ["read.0", "tally", "finish"])
+        let tasks = try JSONValue(json: prepared.output).elements
+        let tally = try #require(tasks.first { $0["task"]?.textValue == "tally" })
+        #expect(tally["reads"]?.elements.count == tasks.filter { $0["phase"]?.textValue == "read" }.count)
+        #expect(tally["reads"]?.elements.count ?? 0 >= 400)
+    }
+
     @Test func streamsHaveNoParts() throws {
         let space = try prepared()
         #expect(mkfifo(space("pipe"), 0o600) == 0)

@@ -216,7 +216,8 @@ class Tests(unittest.TestCase):
         self.expect(process, 130)
 
     def test_hundreds_of_tasks(self):
-        many = Scene(WORK / "many", records=1500, files=150)
+        # Enough that a line of the list is long.
+        many = Scene(WORK / "many", records=1500, files=330)
         self.here, before = many, self.here
         try:
             self.expect(self.start("copy", "out"), 0)
