@@ -10,6 +10,9 @@ from pathlib import Path
 
 SLUICE = os.environ["SLUICE_BINARY"]
 
+# Shells start jobs in the background with this signal ignored, and the processes of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _HEAD = """\
 sluice: 1
 seed: 42
