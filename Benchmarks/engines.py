@@ -170,7 +170,9 @@ def main():
     sluice, output = str(given.sluice.resolve()), str(inputs.parent / "engines-out")
     arguments = [
         str(HERE.parent / "examples" / "ltd.yaml"), "--memory", given.memory, *tasks.SETTINGS,
-        "--set", f"input.files=[{inputs}/*.jsonl.zst]", "--part-bytes", "1"]
+        "--set", f"input.files=[{inputs}/*.jsonl.zst]", "--part-bytes",
+        # Each file is a part.
+        str(min(file.stat().st_size for file in inputs.glob("*.jsonl.zst")))]
     about = {
         "date": datetime.date.today().isoformat(), "commit": measure.commit(HERE), "machine": measure.machine(),
         "versions": {"sluice": measure.first_line([sluice, "--version"]).removeprefix("sluice ")},

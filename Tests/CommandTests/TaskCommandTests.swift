@@ -135,7 +135,8 @@ import Testing
     /// Lists are for programs: no line is cut, however many files a task reads.
     @Test func longListsAreWhole() throws {
         let space = try Workspace()
-        let padding = String(repeating: "x", count: 100)
+        // More than a part, and less than two.
+        let padding = String(repeating: "x", count: 1300)
         for file in 0..<400 { try space.write("in-\(file).jsonl", lines: [#"{"text":"\(padding) \(file)"}"#]) }
         try space.define(files: "in-*.jsonl")
         let planned = try space.sluice("plan", "run.yaml", "--tasks")
