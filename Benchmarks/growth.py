@@ -12,7 +12,9 @@ from pathlib import Path
 import measure
 
 HERE = Path(__file__).resolve().parent
-SETTINGS = "--set input.dedupe.on=[prompt,completion] --set stages.format.template=prompt-completion"
+SETTINGS = (
+    "--set input.dedupe.on=[prompt,completion] --set stages.format.template=prompt-completion "
+    "--set stages.embed.model=lexical --set stages.embed.dimensions=384")
 
 
 def checked(folder):

@@ -18,7 +18,10 @@ from pathlib import Path
 import measure
 
 HERE = Path(__file__).resolve().parent
-SETTINGS = "--set input.dedupe.on=[prompt,completion] --set stages.format.template=prompt-completion"
+SETTINGS = (
+    "--set input.dedupe.on=[prompt,completion] --set stages.format.template=prompt-completion "
+    # What the other tools hash, too.
+    "--set stages.embed.model=lexical --set stages.embed.dimensions=384")
 KEEP = 5
 WAYS = ("words", "hashing")
 

@@ -36,7 +36,7 @@ struct LexicalModel: ~Copyable {
     /// The weight of a word relative to one of its n-grams.
     private static let wordWeight: Int64 = 6
     /// Longer runs of letters are cut, so that one blob does not dominate a text.
-    private static let longestWord = 64
+    static let longestWord = 64
     /// When a text reaches this many distinct features, they are added up and counting starts again, which bounds
     /// memory.
     private static let mostEntries = 1 << 16
@@ -186,7 +186,7 @@ struct LexicalModel: ~Copyable {
 
     /// Decodes one scalar of valid UTF-8 and moves `place` past it.
     @inline(__always)
-    private static func scalar(_ text: UnsafeBufferPointer<UInt8>, _ place: inout Int) -> UInt32 {
+    static func scalar(_ text: UnsafeBufferPointer<UInt8>, _ place: inout Int) -> UInt32 {
         func next() -> UInt32 {
             guard place < text.count else { return 0 }
             defer { place += 1 }
@@ -243,14 +243,14 @@ struct LexicalModel: ~Copyable {
 
     // MARK: Features
 
-    private static let wordFactor: UInt64 = 0x9FB2_1C65_1E98_DF25
-    private static let factors: (UInt64, UInt64, UInt64, UInt64, UInt64) = (
+    static let wordFactor: UInt64 = 0x9FB2_1C65_1E98_DF25
+    static let factors: (UInt64, UInt64, UInt64, UInt64, UInt64) = (
         0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x27D4_EB2F_1656_67C5,
         0xD6E8_FEB8_6659_FD93
     )
 
     @inline(__always)
-    private static func finish(_ sum: UInt64) -> UInt64 {
+    static func finish(_ sum: UInt64) -> UInt64 {
         let mixed = (sum ^ sum >> 32) &* 0xD6E8_FEB8_6659_FD93
         return mixed ^ mixed >> 29
     }

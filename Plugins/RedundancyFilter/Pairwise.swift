@@ -40,7 +40,7 @@ struct PairwiseSelection: Selection {
     }
 
     /// Cosine distance, 1 - cosine; half the square of the chord distance.
-    let distance: Double
+    var distance: Double
     let order: Order
     /// The groups within which records are compared, apart from `neighbours`.
     let per: Grouping
@@ -72,15 +72,18 @@ struct PairwiseSelection: Selection {
         let dimension = context.dimension(of: .embedding) ?? 0
         // With neighbours all clusters form one group; assume the number that `clusters: auto` makes.
         let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
+        let within = "near duplicates: a cosine distance of \(distance) or less"
         guard rows > 0, groups > 1, per != .all else {
             return [
-                "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds if nothing is dropped"
+                within,
+                "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds if nothing is dropped",
             ]
         }
         let size = Double(rows) / Double(groups)
         let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
         return [
-            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds if nothing is dropped and the \(groups) groups are of equal size"
+            within,
+            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds if nothing is dropped and the \(groups) groups are of equal size",
         ]
     }
 

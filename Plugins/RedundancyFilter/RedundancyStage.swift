@@ -47,7 +47,7 @@ public struct RedundancyStage: Stage {
             OptionSpec(
                 "distance", .real(0...2),
                 help:
-                    "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (0.05)",
+                    "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (what the model of the vectors recommends; lsa: 0.01, lexical: 0.05)",
                 example: "0.05"),
             OptionSpec(
                 "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),
@@ -67,8 +67,12 @@ public struct RedundancyStage: Stage {
 
     private enum Method: Sendable {
         case variety(MomentsSurvey, TopShareSelection)
-        case pairwise(PairwiseSelection)
+        /// - Parameter distance: nil for what the vectors' model recommends.
+        case pairwise(PairwiseSelection, distance: Double?)
     }
+
+    /// For vectors whose stage recommends nothing.
+    private static let usualDistance = 0.05
 
     private let method: Method
 
@@ -101,8 +105,9 @@ public struct RedundancyStage: Stage {
             }
             method = .pairwise(
                 PairwiseSelection(
-                    distance: options["distance"] == nil ? 0.05 : try options.real("distance"), order: order,
-                    per: per, countsDropped: isTransitive, neighbours: neighbours))
+                    distance: Self.usualDistance, order: order, per: per, countsDropped: isTransitive,
+                    neighbours: neighbours),
+                distance: options["distance"] == nil ? nil : try options.real("distance"))
             return
         }
         let keep = options["keep"] == nil ? Quantity.percent(20) : try options.quantity("keep")
@@ -126,7 +131,7 @@ public struct RedundancyStage: Stage {
     public var reads: [Input] {
         switch method {
         case .variety: return [.column(.embedding, .vector)]
-        case .pairwise(let selection):
+        case .pairwise(let selection, _):
             return [.column(.embedding, .vector)]
                 + (selection.order.column.map { [.column($0, selection.order.kind)] } ?? [])
                 + (selection.neighbours > 0 ? [.column(.cluster, .integer)] : selection.per.reads)
@@ -142,8 +147,10 @@ public struct RedundancyStage: Stage {
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         switch method {
-        case .pairwise(let selection): .selection(selection)
-        case .variety(let survey, let selection): .sequence([.survey(survey), .selection(selection)])
+        case .pairwise(var selection, let distance):
+            selection.distance = distance ?? context.nearDuplicateDistance(of: .embedding) ?? Self.usualDistance
+            return .selection(selection)
+        case .variety(let survey, let selection): return .sequence([.survey(survey), .selection(selection)])
         }
     }
 }

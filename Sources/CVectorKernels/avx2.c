@@ -197,8 +197,37 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
 
 SVK_DOUBLE_KERNELS(TARGET, 2)
 
+// 64 components of all rows, two rows at a time as pairs of Int16.
+TARGET static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n, size_t d,
+                            int32_t *out) {
+    size_t i = 0;
+    for (; i + 64 <= d; i += 64) {
+        __m256i sum[4][2];
+        for (int t = 0; t < 4; t++) sum[t][0] = sum[t][1] = _mm256_setzero_si256();
+        for (size_t r = 0; r < n; r += 2) {
+            const int8_t *a = svk_row(rows, select, r, d) + i, *b = r + 1 < n ? svk_row(rows, select, r + 1, d) + i : a;
+            uint32_t pair = (uint16_t)weight[r] | (r + 1 < n ? (uint32_t)(uint16_t)weight[r + 1] << 16 : 0);
+            const __m256i w = _mm256_set1_epi32((int32_t)pair);
+#pragma clang loop unroll(full)
+            for (int t = 0; t < 4; t++) {
+                __m256i x = widen(a + 16 * t), y = widen(b + 16 * t);
+                sum[t][0] = _mm256_add_epi32(sum[t][0], _mm256_madd_epi16(_mm256_unpacklo_epi16(x, y), w));
+                sum[t][1] = _mm256_add_epi32(sum[t][1], _mm256_madd_epi16(_mm256_unpackhi_epi16(x, y), w));
+            }
+        }
+        for (int t = 0; t < 4; t++) {
+            __m256i *to = (__m256i *)(out + i + 16 * t);
+            __m256i front = _mm256_permute2x128_si256(sum[t][0], sum[t][1], 0x20);
+            __m256i back = _mm256_permute2x128_si256(sum[t][0], sum[t][1], 0x31);
+            _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), front));
+            _mm256_storeu_si256(to + 1, _mm256_add_epi32(_mm256_loadu_si256(to + 1), back));
+        }
+    }
+    if (i < d) svk_weighted_from(i, rows, select, weight, n, d, out);
+}
+
 const svk_kernels svk_avx2_kernels = {
     .path = SVK_AVX2, .name = "avx2", .dots = dots, .norms = norms, .pack = svk_pack_pairs, .nearest = nearest,
-    .products = products, .sums = sums, .interleave = svk_interleave_pairs, .gram = gram, SVK_DOUBLE_TABLE,
+    .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_pairs, .gram = gram, SVK_DOUBLE_TABLE,
 };
 #endif

@@ -346,8 +346,53 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
 
 SVK_DOUBLE_KERNELS(TARGET, 8)
 
+// 64 components a group, `groups` of them together: two rows at a time, as pairs of Int16. Rows may be anywhere, so they
+// are prefetched.
+TARGET_INLINE void weighted_groups(const int groups, const int8_t *rows, const uint32_t *select, const int16_t *weight,
+                                   size_t n, size_t d, size_t i, int32_t *out) {
+    enum { AHEAD = 8 };
+    __m512i sum[4][4];
+    for (int g = 0; g < groups; g++)
+        for (int t = 0; t < 4; t++) sum[g][t] = _mm512_setzero_si512();
+    for (size_t r = 0; r < n; r += 2) {
+        for (size_t next = r + AHEAD; next < r + AHEAD + 2 && next < n; next++)
+            for (int g = 0; g < groups; g++) _mm_prefetch((const char *)svk_row(rows, select, next, d) + i + 64 * g, _MM_HINT_T0);
+        const int8_t *a = svk_row(rows, select, r, d) + i, *b = r + 1 < n ? svk_row(rows, select, r + 1, d) + i : a;
+        uint32_t pair = (uint16_t)weight[r] | (r + 1 < n ? (uint32_t)(uint16_t)weight[r + 1] << 16 : 0);
+        const __m512i w = _mm512_set1_epi32((int32_t)pair);
+#pragma clang loop unroll(full)
+        for (int g = 0; g < groups; g++) {
+#pragma clang loop unroll(full)
+            for (int half = 0; half < 2; half++) {
+                __m512i x = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(a + 64 * g + 32 * half)));
+                __m512i y = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(b + 64 * g + 32 * half)));
+                sum[g][2 * half] = _mm512_dpwssd_epi32(sum[g][2 * half], _mm512_unpacklo_epi16(x, y), w);
+                sum[g][2 * half + 1] = _mm512_dpwssd_epi32(sum[g][2 * half + 1], _mm512_unpackhi_epi16(x, y), w);
+            }
+        }
+    }
+    const __m512i front = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i back = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    for (int g = 0; g < groups; g++)
+        for (int half = 0; half < 2; half++) {
+            int32_t *to = out + i + 64 * g + 32 * half;
+            __m512i low = sum[g][2 * half], high = sum[g][2 * half + 1];
+            _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), _mm512_permutex2var_epi64(low, front, high)));
+            _mm512_storeu_si512(
+                to + 16, _mm512_add_epi32(_mm512_loadu_si512(to + 16), _mm512_permutex2var_epi64(low, back, high)));
+        }
+}
+
+TARGET static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n, size_t d,
+                            int32_t *out) {
+    size_t i = 0;
+    for (; i + 256 <= d; i += 256) weighted_groups(4, rows, select, weight, n, d, i, out);
+    for (; i + 64 <= d; i += 64) weighted_groups(1, rows, select, weight, n, d, i, out);
+    if (i < d) svk_weighted_from(i, rows, select, weight, n, d, out);
+}
+
 const svk_kernels svk_avx512_kernels = {
     .path = SVK_AVX512VNNI, .name = "avx512vnni", .dots = dots, .norms = norms, .pack = pack, .nearest = nearest,
-    .products = products, .sums = sums, .interleave = interleave, .gram = gram, SVK_DOUBLE_TABLE,
+    .products = products, .sums = sums, .weighted = weighted, .interleave = interleave, .gram = gram, SVK_DOUBLE_TABLE,
 };
 #endif

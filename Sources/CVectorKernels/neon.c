@@ -168,8 +168,13 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
 
 SVK_DOUBLE_KERNELS(TARGET, 1)
 
+static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n, size_t d,
+                     int32_t *out) {
+    svk_weighted_from(0, rows, select, weight, n, d, out);
+}
+
 const svk_kernels svk_neon_kernels = {
     .path = SVK_NEON, .name = "neon", .dots = dots, .norms = norms, .pack = pack, .nearest = nearest,
-    .products = products, .sums = sums, .interleave = svk_interleave_quads, .gram = gram, SVK_DOUBLE_TABLE,
+    .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_quads, .gram = gram, SVK_DOUBLE_TABLE,
 };
 #endif

@@ -50,6 +50,10 @@ void svk_interleave_pairs(const int8_t *rows, size_t n, size_t d, size_t p, void
 // Interleaves as groups of four bytes for `gram`.
 void svk_interleave_quads(const int8_t *rows, size_t n, size_t d, size_t p, void *panel, int64_t *sums);
 
+// `weighted` for the components from `first` to d, in plain C.
+void svk_weighted_from(size_t first, const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n,
+                       size_t d, int32_t *out);
+
 extern const svk_kernels svk_portable_kernels;
 #if defined(__x86_64__)
 extern const svk_kernels svk_avx2_kernels, svk_avx512_kernels;

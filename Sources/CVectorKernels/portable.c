@@ -79,6 +79,19 @@ static void sums(const int8_t *rows, const uint32_t *select, size_t n, size_t d,
     }
 }
 
+void svk_weighted_from(size_t first, const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n,
+                       size_t d, int32_t *out) {
+    for (size_t r = 0; r < n; r++) {
+        const int8_t *row = svk_row(rows, select, r, d);
+        for (size_t i = first; i < d; i++) out[i] += weight[r] * row[i];
+    }
+}
+
+static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n, size_t d,
+                     int32_t *out) {
+    svk_weighted_from(0, rows, select, weight, n, d, out);
+}
+
 static void gram(const void *a, const void *b, size_t n, size_t rows_out, size_t columns_out, int64_t *out,
                  size_t stride) {
     size_t groups = (n + 1) / 2;
@@ -97,6 +110,6 @@ SVK_DOUBLE_KERNELS(SVK_NO_TARGET, 1)
 
 const svk_kernels svk_portable_kernels = {
     .path = SVK_PORTABLE, .name = "portable", .dots = dots, .norms = norms, .pack = svk_pack_pairs,
-    .nearest = nearest, .products = products, .sums = sums, .interleave = svk_interleave_pairs, .gram = gram,
+    .nearest = nearest, .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_pairs, .gram = gram,
     SVK_DOUBLE_TABLE,
 };

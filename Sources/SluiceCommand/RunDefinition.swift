@@ -68,12 +68,13 @@ enum RunDefinition {
         return vectors
     }
 
-    /// A digest of the inputs and of the stages up to the embedding one; runs with equal digests can be compared.
+    /// A digest of the inputs, of the stages up to the embedding one, and of the models that these learned; runs with equal digests can be compared.
     static func poolDigest(of manifest: JSONValue, through embedding: Int) -> String {
         let deciding = stages(manifest).prefix(embedding + 1)
         let bytes = Array(
             JSONValue.list(
                 (manifest["inputs"]?.elements ?? []) + [manifest["definition"]?["input"] ?? .null] + deciding
+                    + (manifest["models"]?.elements ?? [])
             )
             .json.utf8)
         return "xxh3-128:" + bytes.withUnsafeBytes { hexadecimal(XXHash.hash128($0)) }

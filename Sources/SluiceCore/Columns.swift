@@ -47,10 +47,15 @@ public enum ColumnType: Sendable, Hashable {
 public struct ColumnSpec: Sendable, Hashable {
     public let name: ColumnName
     public let type: ColumnType
+    /// For vectors of texts, the cosine distance (1 - cosine) within which two records are usually near duplicates: it
+    /// depends on what the vectors are made of. A stage that looks for near duplicates takes it where the definition
+    /// gives no distance. nil if the stage that writes the column knows none.
+    public let nearDuplicateDistance: Double?
 
-    public init(_ name: ColumnName, _ type: ColumnType) {
+    public init(_ name: ColumnName, _ type: ColumnType, nearDuplicateDistance: Double? = nil) {
         self.name = name
         self.type = type
+        self.nearDuplicateDistance = nearDuplicateDistance
     }
 }
 

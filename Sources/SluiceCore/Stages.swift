@@ -113,6 +113,12 @@ public struct StageContext: Sendable {
     /// The type of a column that an earlier stage writes; nil if there is none.
     public func type(of name: ColumnName) -> ColumnType? { columns.last { $0.name == name }?.type }
 
+    /// The distance within which vectors of a column are usually near duplicates; nil if the stage that writes them
+    /// declares none.
+    public func nearDuplicateDistance(of name: ColumnName) -> Double? {
+        columns.last { $0.name == name }?.nearDuplicateDistance
+    }
+
     /// The dimension of a vector column that an earlier stage writes; nil if there is no such column.
     public func dimension(of name: ColumnName) -> Int? {
         guard case .vector(let dimension)? = type(of: name) else { return nil }
@@ -183,6 +189,16 @@ public protocol Survey: HoldsMemory, PlanNotes, Sendable {
     /// Makes the next body from what was learned. Called in every process that needs the body, so it should be quick, and
     /// must give equal bodies for equal outcomes.
     func makeBody(_ outcome: Outcome, _ context: StageContext) throws(StageError) -> StageBody
+
+    /// What kind of model the outcome is, such as `lsa`; nil, the default, if it is none.
+    ///
+    /// The bytes of a model are kept with the run, in the file `models/STAGE.KIND` of its directory. A later run may
+    /// use it, and the columns that follow from it can be computed again without a survey. Letters, digits and `-`.
+    var modelKind: String? { get }
+}
+
+extension Survey {
+    public var modelKind: String? { nil }
 }
 
 /// Memory that a survey declares, in bytes.

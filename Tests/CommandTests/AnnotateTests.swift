@@ -28,7 +28,8 @@ import Testing
         let space = try Workspace()
         try space.write("in.jsonl", lines: Self.records.map(\.0))
         let stages =
-            [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}"] + (selects ? ["coreset: {keep: 100%}"] : [])
+            [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}"]
+            + (selects ? ["coreset: {keep: 100%}"] : [])
         try space.define(stages: stages, output: ["annotate: [empty_text]"])
         let files = try space.run()
         #expect(files.keptLines.map { text($0) } == Self.records.map(\.1))
@@ -51,7 +52,7 @@ import Testing
     @Test func distancesBearTheNameOfTheirMeasure() throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: [#"{"a": "red apples on a table"}"#, #"{"a": "green apples on a chair"}"#])
-        let stages = [#"format: {template: "{a}"}"#, "embed: {dimensions: 64}"]
+        let stages = [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 64}"]
         try space.define(stages: stages + ["coreset: {keep: 1}"])
         let chord = try #require(try space.run(into: "one").drops.first?.values["distance"] as? Double)
         try space.define(stages: stages + ["redundancy: {distance: 2}"])

@@ -174,7 +174,7 @@ extension BudgetShape {
         },
         BudgetShape(
             name: "long records on their way to a selection",
-            stages: ["format: {template: auto}", "embed: {dimensions: 64}", "coreset: {keep: 3}"]
+            stages: ["format: {template: auto}", "embed: {model: lexical, dimensions: 64}", "coreset: {keep: 3}"]
         ) { space in
             try write(space, 6) { record("text", noise(12 * megabyte, seed: $0)) }
         },

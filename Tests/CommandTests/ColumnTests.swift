@@ -17,7 +17,7 @@ import Testing
         return space
     }
 
-    private static let embedded = ["format: {template: \"{text}\"}", "embed: {dimensions: 32}"]
+    private static let embedded = ["format: {template: \"{text}\"}", "embed: {model: lexical, dimensions: 32}"]
 
     // MARK: Columns of the first pass that something later names
 
@@ -146,7 +146,8 @@ import Testing
         let line = option.text.replacing("COLUMN", with: column.name)
         let space = try space(
             stages: [
-                #"format: {template: "{text}", user: "{topic}", assistant: "{text}"}"#, "embed: {dimensions: 32}",
+                #"format: {template: "{text}", user: "{topic}", assistant: "{text}"}"#,
+                "embed: {model: lexical, dimensions: 32}",
                 "cluster: {clusters: 3}", line,
             ])
         let check = try space.sluice("check", "run.yaml")
@@ -171,7 +172,8 @@ import Testing
     @Test(arguments: columns) func everyColumnMayBeAnnotated(_ column: (name: String, holds: String)) throws {
         let files = try space(
             stages: [
-                #"format: {template: "{text}", user: "{topic}", assistant: "{text}"}"#, "embed: {dimensions: 32}",
+                #"format: {template: "{text}", user: "{topic}", assistant: "{text}"}"#,
+                "embed: {model: lexical, dimensions: 32}",
                 "cluster: {clusters: 3}", "redundancy",
             ], output: ["annotate: [\(column.name)]"]
         ).run()
@@ -198,7 +200,8 @@ import Testing
     }
 
     @Test func aColumnHasOneType() throws {
-        let outcome = try space(stages: Self.embedded + ["embed: {dimensions: 64}"]).sluice("check", "run.yaml")
+        let outcome = try space(stages: Self.embedded + ["embed: {model: lexical, dimensions: 64}"]).sluice(
+            "check", "run.yaml")
         #expect(outcome.status == 2)
         #expect(
             outcome.errorText.contains(

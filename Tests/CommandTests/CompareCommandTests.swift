@@ -16,7 +16,7 @@ import Testing
         try space.define(
             input: ["max_record: 64KiB"],
             stages: [
-                #"format: {template: "{text}"}"#, "embed: {dimensions: \(dimensions)}",
+                #"format: {template: "{text}"}"#, "embed: {model: lexical, dimensions: \(dimensions)}",
                 "coreset: {keep: 100%, method: random}",
             ])
         _ = try space.run(into: "all")
@@ -95,7 +95,7 @@ import Testing
         try space.write("in.jsonl", lines: (texts + texts[..<20]).map { #"{"text": "\#($0)", "kind": "k"}"# })
         try space.define(
             input: ["dedupe: {on: [text]}"],
-            stages: [#"format: {template: "{text}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 5}"])
+            stages: [#"format: {template: "{text}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 5}"])
         _ = try space.run(into: "one")
         let distinct = try RunFiles(space("one")).manifest["stages"]?.elements.first?["distinct"]?.integerValue
         #expect(try space.sluice("vectors", "one", "--output", "one.npy").status == 0)
@@ -175,7 +175,10 @@ import Testing
         try BudgetShape.write(space, count) { BudgetShape.record("text", BudgetShape.noise(bytes, seed: $0)) }
         try space.define(
             input: ["max_record: \(longest)MiB"],
-            stages: ["format: {template: \"\(template)\"}", "embed: {dimensions: \(dimensions)}", "coreset: {keep: 3}"])
+            stages: [
+                "format: {template: \"\(template)\"}", "embed: {model: lexical, dimensions: \(dimensions)}",
+                "coreset: {keep: 3}",
+            ])
         _ = try space.run(["--memory", "1GiB"], into: "some")
         for threads in ["1", "2"] {
             let refused = try space.sluice("compare", "some", "--memory", "2MiB", "--threads", threads)

@@ -28,29 +28,37 @@ import Testing
     }()
 
     static let stages = [
-        #"format: {template: "{prompt} {completion}"}"#, "embed: {dimensions: 64}",
+        #"format: {template: "{prompt} {completion}"}"#, "embed: {model: lexical, dimensions: 64}",
         "redundancy: {method: pairwise, distance: 0.2}", "cluster: {clusters: 8}", "coreset: {keep: 200, per: cluster}",
+    ]
+
+    /// An embedder that learns, from fewer records than there are.
+    static let learning = [
+        #"format: {template: "{prompt} {completion}"}"#, "embed: {dimensions: 64, reservoir: 300, features: 4096}",
+        "redundancy: {method: pairwise, distance: 0.05}", "cluster: {clusters: 8}",
+        "coreset: {keep: 200, per: cluster}",
     ]
 
     static let variations: [[String]] = [1, 2, 4, 8].flatMap { threads in
         [1, 4096, 64 << 10, 1 << 20].map { ["--threads", "\(threads)", "--block-bytes", "\($0)"] }
     }
 
-    private static func define(_ space: Workspace, files: String, dedupeOnly: Bool, maxRecord: String = "4KiB") throws {
+    private static func define(_ space: Workspace, files: String, _ stages: [String], maxRecord: String = "4KiB") throws
+    {
         try space.define(
             files: files, input: ["dedupe: {on: [prompt, completion]}", "max_record: \(maxRecord)"],
-            stages: dedupeOnly ? [] : stages, output: dedupeOnly ? [] : ["annotate: [cluster, rank]"])
+            stages: stages, output: stages.isEmpty ? [] : ["annotate: [cluster, rank]"])
     }
 
     /// Everything in the run directory except `timing` is equal.
-    @Test(arguments: [true, false])
-    func threadsAndBlocksLeaveNoTrace(dedupeOnly: Bool) throws {
+    @Test(arguments: [[], stages, learning])
+    func threadsAndBlocksLeaveNoTrace(stages: [String]) throws {
         let space = try Workspace()
         for part in 0..<3 {
             try space.write(
                 "in-\(part).jsonl.zst", lines: Array(Self.lines[(part * 1300)..<min(4000, part * 1300 + 1400)]))
         }
-        try Self.define(space, files: "in-*.zst", dedupeOnly: dedupeOnly)
+        try Self.define(space, files: "in-*.zst", stages)
         let first = try space.run(["--threads", "2"])
         try first.expectClosedAccount()
         #expect(first.count("dropped") > 100)
@@ -68,12 +76,12 @@ import Testing
     }
 
     /// The same lines in the same order are the same input, however they are compressed and split.
-    @Test(arguments: [true, false])
-    func cutsAndPackingLeaveTheKeptRecordsAlone(dedupeOnly: Bool) throws {
+    @Test(arguments: [[], stages, learning])
+    func cutsAndPackingLeaveTheKeptRecordsAlone(stages: [String]) throws {
         let space = try Workspace()
         let bytes = joined(Self.lines)
         try space.write("a/in.jsonl", bytes)
-        try Self.define(space, files: "a/in.jsonl", dedupeOnly: dedupeOnly)
+        try Self.define(space, files: "a/in.jsonl", stages)
         let kept = try space.run().kept
         #expect(!kept.isEmpty)
 
@@ -93,14 +101,14 @@ import Testing
             try space.write("g/in-\(part)\(endings[part % 3])", lines: Array(Self.lines[start..<ends[part]]))
         }
         for folder in ["b", "c", "d", "e", "f", "g"] {
-            try Self.define(space, files: "\(folder)/in*", dedupeOnly: dedupeOnly)
+            try Self.define(space, files: "\(folder)/in*", stages)
             for threads in ["1", "4"] {
                 let files = try space.run(["--threads", threads], into: "out-\(folder)\(threads)")
                 #expect(files.kept == kept, "\(folder) with \(threads) threads")
                 try files.expectClosedAccount()
             }
         }
-        if dedupeOnly {
+        if stages.isEmpty {
             let piped = try space.run(["--input", "-"], into: "out-piped", input: bytes)
             #expect(piped.kept == kept)
             #expect(try piped.drops.first?.file == "-")
@@ -111,7 +119,7 @@ import Testing
 
     @Test func standardInputIsRefusedWhereItWouldBeReadTwice() throws {
         let space = try Workspace()
-        try Self.define(space, files: "-", dedupeOnly: false)
+        try Self.define(space, files: "-", Self.stages)
         let outcome = try space.sluice(["run", "run.yaml"], input: joined(Self.lines))
         #expect(outcome.status == 2)
         #expect(outcome.errorText.contains("standard input can be read only once"), "\(outcome.errorText)")

@@ -4,7 +4,9 @@ import Testing
 
 /// Special input names: pipes, several names for one file, names that no file can have.
 @Suite struct InputNamesTests {
-    private static let selecting = [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 1}"]
+    private static let selecting = [
+        #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 1}",
+    ]
 
     /// A pipe can't be read twice, so the program must not wait for a second reading.
     @Test(arguments: ["run", "plan"], ["pipe", "/dev/stdin", "-"])
@@ -118,7 +120,7 @@ import Testing
         try space.write("in.jsonl", "{\"a\": \"b\"}\n")
         try space.define(
             stages: [
-                #"format: {template: "{a}"}"#, "embed: {dimensions: 16}",
+                #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}",
                 #"coreset: {keep: 1, already: "in.jsonl\0.npy"}"#,
             ])
         for command in ["check", "plan", "run"] {

@@ -32,7 +32,7 @@ import Testing
         }
     }
 
-    private static let embedded = ["format: {template: \"{text}\"}", "embed: {dimensions: 32}"]
+    private static let embedded = ["format: {template: \"{text}\"}", "embed: {model: lexical, dimensions: 32}"]
 
     private func space(_ stages: [String], lines: [[UInt8]] = records, output: [String] = []) throws -> Workspace {
         let space = try Workspace()

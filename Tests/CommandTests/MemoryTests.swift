@@ -12,7 +12,7 @@ import Testing
         // So that the stages determine the memory, and not the longest record.
         try space.define(
             input: ["max_record: 64KiB"],
-            stages: ["format: {template: auto}", "embed: {dimensions: \(dimensions)}"] + stages)
+            stages: ["format: {template: auto}", "embed: {model: lexical, dimensions: \(dimensions)}"] + stages)
         return space
     }
 
@@ -81,7 +81,8 @@ import Testing
         try space.define(
             files: "in.jsonl.zst", input: ["dedupe: {on: line}"],
             stages: [
-                "format: {template: auto}", "embed: {dimensions: \(dimensions)}", "cluster: {clusters: 8}",
+                "format: {template: auto}", "embed: {model: lexical, dimensions: \(dimensions)}",
+                "cluster: {clusters: 8}",
                 "coreset: {keep: 2%, per: cluster}",
             ])
         let plan = try space.sluice("plan", "run.yaml", "--threads", "\(threads)", "--memory", "8GiB")
@@ -111,7 +112,7 @@ import Testing
         try space.define(
             input: ["max_record: 64KiB"],
             stages: [
-                "format: {template: \"{n}\"}", "embed: {dimensions: 512}",
+                "format: {template: \"{n}\"}", "embed: {model: lexical, dimensions: 512}",
                 "redundancy: {method: pairwise, distance: 0}",
             ])
         let outcome = try space.sluice("run", "run.yaml", "--threads", "1", "--memory", "100MiB")

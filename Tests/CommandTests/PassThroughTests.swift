@@ -36,7 +36,10 @@ import Testing
         let lines = Self.records.map { Array($0.utf8) }
         try space.write("in.jsonl", lines: lines)
         try space.define(
-            stages: [#"format: {template: "{a?}{z?}{n?} text"}"#, "embed: {dimensions: 32}", "coreset: {keep: 100%}"])
+            stages: [
+                #"format: {template: "{a?}{z?}{n?} text"}"#, "embed: {model: lexical, dimensions: 32}",
+                "coreset: {keep: 100%}",
+            ])
         let files = try space.run()
         try files.expectClosedAccount(["in.jsonl": lines])
         let drops = try files.drops.map { "\($0.line) \($0.reason)" }
@@ -79,7 +82,8 @@ import Testing
             try space.run(into: "out2").keptLines.map { text($0) } == [
                 #"{"text":"p \"1\"\n\nc\n1"}"#, #"{"text":"u\n\né"}"#, #"{"text":"h\n\ng"}"#,
             ])
-        try space.define(stages: ["format", "embed: {dimensions: 16}"], output: ["annotate: [text, empty_text]"])
+        try space.define(
+            stages: ["format", "embed: {model: lexical, dimensions: 16}"], output: ["annotate: [text, empty_text]"])
         #expect(
             try space.run(into: "out3").keptLines.first.map { text($0) }
                 == #"{"prompt": "p \"1\"", "completion": "c\n1","_sluice":{"text":"p \"1\"\n\nc\n1","empty_text":0}}"#)

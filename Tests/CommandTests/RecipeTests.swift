@@ -129,7 +129,10 @@ import Testing
         let space = try Workspace()
         try space.define(
             files: files, input: ["dedupe: {on: line}"],
-            stages: ["format: {template: auto}", "embed: {dimensions: 64}", "coreset: {keep: 100%, method: random}"])
+            stages: [
+                "format: {template: auto}", "embed: {model: lexical, dimensions: 64}",
+                "coreset: {keep: 100%, method: random}",
+            ])
         let all = try space.run(into: "all")
         let some = try space.run(
             ["--set", "stages.coreset.keep=90", "--set", "stages.coreset.method=farthest-first"], into: "some")

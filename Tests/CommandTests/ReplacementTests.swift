@@ -104,7 +104,9 @@ import Testing
     /// Files that the new result lacks are removed with the old one.
     @Test func nothingOfTheOldResultIsLeftBesideTheNewOne() throws {
         let space = try space()
-        try space.define(stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+        try space.define(stages: [
+            #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 7}",
+        ])
         _ = try space.run()
         #expect(space.names(in: "out").contains("picks.jsonl.zst"))
         try space.define(input: ["dedupe: {on: a}"])

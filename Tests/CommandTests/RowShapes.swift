@@ -3,7 +3,7 @@ import SluiceCore
 /// Inputs that are hard on the passes after the first: surveys, selections and transforms over the kept columns.
 extension BudgetShape {
     private static let formatted = #"format: {template: "{prompt} {completion}"}"#
-    private static let vectors = "embed: {dimensions: 64}"
+    private static let vectors = "embed: {model: lexical, dimensions: 64}"
 
     private static func pairs(_ space: Workspace, _ count: Int, bytes: Int) throws {
         try write(space, count) { number in
@@ -69,7 +69,8 @@ extension BudgetShape {
         BudgetShape(
             name: "4,096 dimensions", threads: [1, 8],
             stages: [
-                "format: {template: auto}", "embed: {dimensions: 4096}", "cluster: {clusters: 4, reservoir: 512}",
+                "format: {template: auto}", "embed: {model: lexical, dimensions: 4096}",
+                "cluster: {clusters: 4, reservoir: 512}",
                 "coreset: {keep: 8, per: cluster}",
             ]
         ) { try tiny($0, 3000) },
@@ -91,7 +92,10 @@ extension BudgetShape {
         ) { try tiny($0, 1_000_000) },
         BudgetShape(
             name: "4,096 dimensions in one group", threads: [2, 64],
-            stages: ["format: {template: auto}", "embed: {dimensions: 4096}", "redundancy: {method: lift, keep: 10%}"],
+            stages: [
+                "format: {template: auto}", "embed: {model: lexical, dimensions: 4096}",
+                "redundancy: {method: lift, keep: 10%}",
+            ],
             isLarge: true, hasLargeGroups: true
         ) { try tiny($0, 40_000) },
     ]

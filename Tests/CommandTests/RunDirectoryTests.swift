@@ -21,7 +21,7 @@ import Testing
         #expect(files.keptLines.count == 60)
         try space.define(
             input: ["dedupe: {on: a}"],
-            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+            stages: [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 7}"])
         _ = try space.run(into: "out2")
         #expect(space.names(in: "out2") == (Self.outputs + ["picks.jsonl.zst"]).sorted())
     }
@@ -86,7 +86,8 @@ import Testing
         try space.write("in-1.jsonl", lines.joined(separator: "\n") + "\n\n{\n" + #"{"a": "the last one"}"#)
         try space.write("in-2.json", "[" + (0..<50).map { #"{"a":"text \#($0 * 9)"}"# }.joined(separator: ",\n") + "]")
         let stages =
-            form.isEmpty ? [] : [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 60%}"]
+            form.isEmpty
+            ? [] : [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 60%}"]
         try space.define(files: "in-*", input: ["dedupe: {on: a}"], stages: stages, output: form)
         let packed = try space.run(["--block-bytes", "4096"])
         let plain = try space.run(["--block-bytes", "4096", "--set", "output.compression=none"], into: "plain")
@@ -129,7 +130,7 @@ import Testing
     @Test func workFilesOnRequest() throws {
         let space = try space()
         try space.define(
-            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+            stages: [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 7}"])
         _ = try space.run(["--keep-work"])
         let columns = space.names(in: "out/work/columns")
         #expect(columns.contains { $0.hasPrefix("embedding") && $0.hasSuffix(".npy") }, "\(columns)")
@@ -159,7 +160,7 @@ import Testing
             input: {files: [in.jsonl]}
             stages:
               - format: {template: "{a}"}
-              - embed: {dimensions: 16}
+              - embed: {model: lexical, dimensions: 16}
               - coreset: {keep: 9, already: earlier.npy}
             output: {directory: out}
             """
@@ -219,7 +220,7 @@ import Testing
             """
             sluice: 1
             input: {files: [none.jsonl]}
-            stages: [{format: {template: "{a}"}}, {embed: {dimensions: 16}}, {coreset: {keep: 5}}]
+            stages: [{format: {template: "{a}"}}, {embed: {model: lexical, dimensions: 16}}, {coreset: {keep: 5}}]
             output: {directory: out}
             """)
         let run = try space.sluice(
@@ -294,7 +295,7 @@ import Testing
         try space.define(
             input: ["dedupe: {on: a}"],
             stages: [
-                #"format: {template: "{a}"}"#, "embed: {dimensions: 256}", "cluster: {clusters: 16}",
+                #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 256}", "cluster: {clusters: 16}",
                 "coreset: {keep: 1%, per: cluster}",
             ])
         let whole = try space.run(into: "whole")

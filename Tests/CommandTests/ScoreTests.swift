@@ -19,7 +19,7 @@ import Testing
         try space.write("in.jsonl", lines: lines)
         let cluster = per == "cluster" ? ["cluster: {clusters: 3}"] : []
         try space.define(
-            stages: [#"format: {template: "{text}"}"#, "embed: {dimensions: 64}"] + cluster + [
+            stages: [#"format: {template: "{text}"}"#, "embed: {model: lexical, dimensions: 64}"] + cluster + [
                 "coreset: {keep: 20, method: score-first, score_field: q, distance: 0, per: \(per)}"
             ])
         let files = try space.run()

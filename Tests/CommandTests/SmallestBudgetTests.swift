@@ -18,7 +18,7 @@ import Testing
             ])
             input = dedupe + pick([[], [], ["max_record: 1MiB"], ["max_record: 64MiB"], ["max_record: 100000"]])
             let format = pick(["{template: auto}", "{template: \"{prompt} {completion} {prompt} {prompt}\"}"])
-            let embed = ["format: \(format)", "embed: {dimensions: \(pick([64, 384, 1024, 4096]))}"]
+            let embed = ["format: \(format)", "embed: {model: lexical, dimensions: \(pick([64, 384, 1024, 4096]))}"]
             stages = pick([
                 [], ["format: \(format)"], embed,
                 embed + ["cluster: {clusters: \(pick([2, 64, 500]))}"],
@@ -94,7 +94,7 @@ import Testing
     @Test func vectorsChosenEarlierArePartOfTheBudget() throws {
         let space = try Workspace()
         try space.write("in.jsonl", lines: lines)
-        let before = ["format: {template: auto}", "embed: {dimensions: 64}"]
+        let before = ["format: {template: auto}", "embed: {model: lexical, dimensions: 64}"]
         try space.define(stages: before + ["coreset: {keep: 20}"])
         let least = try #require(
             BudgetShape.smallest(in: try space.sluice("plan", "run.yaml", "--threads", "1").outputText))

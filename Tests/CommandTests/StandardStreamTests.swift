@@ -94,7 +94,7 @@ import Testing
         try space.write("in.jsonl", lines: (0..<20).map { #"{"a": "text \#($0 % 15)"}"# } + ["{", ""])
         try space.define(
             input: ["dedupe: {on: a}"],
-            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+            stages: [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 7}"])
         _ = try space.run()
         let good = try readFile(space("out/\(name)"))
         for bytes in [[], Array(good.prefix(20)), zstd([]), zstd(Array("{}\n".utf8))] {

@@ -15,7 +15,7 @@ import Testing
         try space.define(
             files: "in-*.jsonl", input: ["dedupe: {on: line}"],
             stages: [
-                "format: {template: auto}", "embed: {dimensions: 32}", "cluster: {clusters: 2}",
+                "format: {template: auto}", "embed: {model: lexical, dimensions: 32}", "cluster: {clusters: 2}",
                 "coreset: {keep: 20%, per: cluster}",
             ])
         let outcome = try space.sluice(Self.prepare(directory) + arguments)

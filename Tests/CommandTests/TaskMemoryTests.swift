@@ -22,7 +22,8 @@ import Testing
         try space.define(
             files: "in-*.jsonl", input: input + ["max_record: 4MiB"],
             stages: [
-                "format: {template: auto}", "embed: {dimensions: 256}", "cluster: {clusters: 8, reservoir: 20000}",
+                "format: {template: auto}", "embed: {model: lexical, dimensions: 256}",
+                "cluster: {clusters: 8, reservoir: 20000}",
                 "coreset: {keep: 2%, per: cluster}",
             ])
         let limits = ["--part-bytes", "5000000", "--progress", "none"]

@@ -17,7 +17,7 @@ import Testing
         try space.define(
             input: ["dedupe: {on: [a]}"],
             stages: [
-                #"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 4}",
+                #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "cluster: {clusters: 4}",
                 "coreset: {keep: 10%, per: cluster}", "redundancy: {distance: 0.1}",
             ])
         let runs = ["first-run", "second-run-with-a-longer-name", "third", "fourth", "fifth"]
@@ -77,7 +77,9 @@ import Testing
         try space.write("in.jsonl", lines: (0..<200).map { #"{"a": "\#(String($0 * $0 % 997, radix: 3))"}"# })
         func summary(_ selections: String...) throws -> (lines: [String], stages: [JSONValue]) {
             try space.define(
-                stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 4}"]
+                stages: [
+                    #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "cluster: {clusters: 4}",
+                ]
                     + selections)
             let outcome = try space.sluice("run", "run.yaml", "--force", "--progress", "none")
             #expect(outcome.status == 0, "\(outcome.errorText)")
@@ -181,7 +183,9 @@ import Testing
     @Test func noReasonsOfZero() throws {
         let space = try Workspace()
         try space.write("in.jsonl", "{\"a\": \"x\"}\n")
-        try space.define(stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 1}"])
+        try space.define(stages: [
+            #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 1}",
+        ])
         let outcome = try space.sluice("run", "run.yaml")
         #expect(outcome.status == 0)
         #expect(!outcome.errorText.contains("not-selected 0"), "\(outcome.errorText)")

@@ -12,7 +12,7 @@ import Testing
             lines: (0..<90).map { #"{"a": "some text \#($0 % 60) of \#($0 % 7)", "b": \#($0)}"# } + ["{", ""])
         try space.define(
             input: ["dedupe: {on: a}"],
-            stages: [#"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "coreset: {keep: 7}"])
+            stages: [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 7}"])
         return space
     }
 
@@ -121,7 +121,7 @@ import Testing
         try space.define(
             input: ["dedupe: {on: a}"],
             stages: [
-                #"format: {template: "{a}"}"#, "embed: {dimensions: 16}", "cluster: {clusters: 3}",
+                #"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 16}", "cluster: {clusters: 3}",
                 "coreset: {keep: 9, per: cluster}",
             ])
         let files = try space.run()

@@ -65,7 +65,7 @@ import Testing
         let lines = (0..<200).map { "{\"a\": \"number \($0 * $0 % 197) of \($0)\"}\n" }.joined()
         try FileSystem.local.write(Array(lines.utf8), to: "\(folder)/in.jsonl")
         let stages = [
-            StageSpec("format", ["template": "{a}"]), StageSpec("embed", ["dimensions": 16]),
+            StageSpec("format", ["template": "{a}"]), StageSpec("embed", ["model": "lexical", "dimensions": 16]),
             StageSpec("cluster", ["clusters": 3]),
             StageSpec("coreset", ["keep": .quantity(.percent(10)), "per": "cluster"]),
         ]

@@ -40,7 +40,7 @@ import Testing
                 input: {files: ["in-*.jsonl"], dedupe: {on: [text]}}
                 stages:
                   - format: {template: "{text}"}
-                  - embed: {dimensions: 48}
+                  - embed: {model: lexical, dimensions: 48}
                   - coreset: {keep: 12%, method: \(method)}
                 output: {directory: \(output), record: formatted}
                 """, path: "\(folder)/run.yaml", registry: .builtIn)

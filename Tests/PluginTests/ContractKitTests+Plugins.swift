@@ -45,7 +45,8 @@ import Testing
     ) -> [Violation] {
         StageContract.check(
             stage, options: options, records: Self.records,
-            after: [StageSpec("format"), StageSpec("embed", ["dimensions": 32])] + upstream, registry: Self.registry)
+            after: [StageSpec("format"), StageSpec("embed", ["model": "lexical", "dimensions": 32])] + upstream,
+            registry: Self.registry)
     }
 
     @Test(

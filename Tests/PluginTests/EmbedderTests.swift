@@ -4,16 +4,26 @@ import SluiceGeometry
 import SluiceTesting
 import Testing
 
-/// Embeds texts as a single block.
+/// Embeds texts as a single block, with `lexical`.
 func embed(_ texts: [String], dimension: Int = 384) throws -> (vectors: VectorColumn, empty: [Int64]) {
-    let stage = try EmbedStage.make(["dimensions": .integer(dimension)])
+    let stage = try EmbedStage.make(["model": "lexical", "dimensions": .integer(dimension)])
+    guard case .transform(let transform) = try stage.body(context("embed")) else { throw NoTransform() }
+    return try embed(texts, with: transform)
+}
+
+/// Embeds texts as a single block, with any body.
+func embed(
+    _ texts: [String], with transform: some WorkerTransform
+) throws -> (vectors: VectorColumn, empty: [Int64]) {
     var block = makeBlock(count: texts.count)
     var column = BytesColumn()
     for text in texts { column.append(text.utf8) }
     block.write(.text, .bytes(column))
-    try stage.apply(once: &block, context("embed"))
+    try transform.apply(once: &block, context("embed"))
     return (try block.vectors(.embedding), try block.integers(.emptyText))
 }
+
+struct NoTransform: Error {}
 
 func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
     var (ab, aa, bb) = (0, 0, 0)
@@ -21,7 +31,7 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
     return Double(ab) / (Double(aa) * Double(bb)).squareRoot()
 }
 
-@Suite struct EmbedderTests {
+@Suite struct LexicalTests {
     private func similarity(_ a: String, _ b: String) throws -> Double {
         let vectors = try embed([a, b]).vectors
         return cosine(vectors[0], vectors[1])
@@ -64,9 +74,9 @@ func cosine(_ a: ArraySlice<Int8>, _ b: ArraySlice<Int8>) -> Double {
     @Test func vectorsAreTheSameEverywhere() throws {
         let vectors = try embed(["Hello, world! Hello again.", "数据 data 데이터", "naïve Ελλάδα Россия"], dimension: 16)
             .vectors
-        #expect(Array(vectors[0]) == EmbedderTests.golden[0])
-        #expect(Array(vectors[1]) == EmbedderTests.golden[1])
-        #expect(Array(vectors[2]) == EmbedderTests.golden[2])
+        #expect(Array(vectors[0]) == LexicalTests.golden[0])
+        #expect(Array(vectors[1]) == LexicalTests.golden[1])
+        #expect(Array(vectors[2]) == LexicalTests.golden[2])
     }
 
     static let golden: [[Int8]] = [

@@ -49,6 +49,14 @@ import Testing
         var sums = (0..<d).map { Int64($0) }
         misaligned(rows) { kernels.sums($0, nil, n, d, &sums) }
         #expect(sums == (0..<d).map { j in Int64(j) + (0..<n).reduce(0) { $0 + Int64(rows[$1 * d + j]) } })
+        let weights = (0..<n).map { Int16(truncatingIfNeeded: 32_767 - $0 * 9973) }
+        var weighted = (0..<d).map { Int32($0) }
+        misaligned(rows) { kernels.weighted($0, chosen, weights, n, d, &weighted) }
+        #expect(
+            weighted
+                == (0..<d).map { j in
+                    (0..<n).reduce(Int32(j)) { $0 + Int32(weights[$1]) * Int32(rows[Int(chosen[$1]) * d + j]) }
+                })
         let select: [UInt32] = [3, 0, 3, UInt32(n - 1)]
         sums = [Int64](repeating: 0, count: d)
         misaligned(rows) { kernels.sums($0, select, 4, d, &sums) }

@@ -16,6 +16,8 @@
 #define SVK_PANEL 64
 /// Rows that `svk_kernels.gram` takes at most in one call.
 #define SVK_GRAM_ROWS 4096
+/// Rows that `svk_kernels.weighted` takes at most in one call: their sum fits Int32.
+#define SVK_WEIGHTED_ROWS 512
 
 enum { SVK_PORTABLE = 0, SVK_AVX2 = 1, SVK_AVX512VNNI = 2, SVK_NEON = 3, SVK_PATHS = 4 };
 
@@ -46,6 +48,9 @@ typedef struct svk_kernels {
     void (*_Nonnull products)(const int8_t *_Nonnull rows, size_t n, const void *_Nonnull packed,
                               int32_t *_Nonnull out, size_t stride);
 
+    /// out[j] += sum over the n <= SVK_WEIGHTED_ROWS rows that `select` names of weight[t] (component j of row t).
+    void (*_Nonnull weighted)(const int8_t *_Nonnull rows, const uint32_t *_Nonnull select,
+                              const int16_t *_Nonnull weight, size_t n, size_t d, int32_t *_Nonnull out);
     /// out[j] += sum over the n rows (those that `select` names, or 0..<n) of component j.
     void (*_Nonnull sums)(const int8_t *_Nonnull rows, const uint32_t *_Nullable select, size_t n, size_t d,
                           int64_t *_Nonnull out);

@@ -40,7 +40,7 @@ struct RowPhases {
                 live = work.pass.remaining
             }
             result.account = work.pass.account
-            findings.add(result, of: round)
+            try findings.add(result, of: round)
             findings.noteAnswers(of: round.transforms)
         }
         _ = try keeping.ledger.flush()

@@ -170,7 +170,8 @@ enum Manifest {
                                 .init("content", .text("xxh3-128:" + stream.contentDigest)),
                             ])
                         })),
-                .init("warnings", .list(findings.warnings.map { .text($0) })),
+            ] + (findings.models.isEmpty ? [] : [.init("models", .list(findings.models))]) + [
+                .init("warnings", .list(findings.warnings.map { .text($0) }))
             ],
             timing: timing(run, findings, seconds: seconds))
     }

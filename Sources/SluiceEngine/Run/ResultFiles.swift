@@ -46,6 +46,7 @@ struct ResultFiles {
         for name in ResultFile.all where name != ResultFile.manifest && !names.contains(name) {
             try fileSystem.remove("\(target)/\(name)")
         }
+        try KeptModels.publish(manifest, from: folder, to: target, fileSystem)
         // Flush the files before the manifest that lists them.
         try fileSystem.flushFolder(target)
         try fileSystem.rename(manifestPath, to: "\(target)/\(ResultFile.manifest)")
@@ -66,6 +67,15 @@ struct ResultFiles {
             let path = waits ? "\(folder)/\(name)" : "\(target)/\(name)"
             let found = try? ContentFacts(of: path, fileSystem: fileSystem)
             guard let found, found.digest == output["content"]?.textValue else {
+                throw IOFailure(.corruptWorkFile, path: path, found: "it differs from what was written")
+            }
+        }
+        for model in manifest["models"]?.elements ?? [] {
+            let name = model["file"]?.textValue ?? ""
+            let waits = try fileSystem.status(of: "\(folder)/\(name)") != nil
+            let path = waits ? "\(folder)/\(name)" : "\(target)/\(name)"
+            let found = try? fileSystem.digest(of: path).hash
+            guard let found, "xxh3-128:" + hexadecimal(found) == model["content"]?.textValue else {
                 throw IOFailure(.corruptWorkFile, path: path, found: "it differs from what was written")
             }
         }

@@ -110,8 +110,9 @@ public final class Run {
         let leases = try PhaseLeases(shares.always, of: budget, for: "the run")
         defer { leases.giveBack() }
         try catalog.refuseInputs(in: definition.output.directory)
-        let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
+        // A stage that can't be used must leave no directory behind.
         let identity = try Manifest.identity(definition, chain, catalog, options.fileSystem)
+        let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
         let start = try prepare(directory, identity)
         if case .complete(let manifest) = start {
             directory.clear(keepWork: options.keepWork || directory.hasUnfinishedRun)

@@ -8,6 +8,8 @@ struct RunFindings {
     private(set) var warnings: [String] = []
     /// Reports of surveys and selections, in order.
     private(set) var reports: [(label: String, report: JSONValue)] = []
+    /// Models that surveys have learned, in order.
+    private(set) var models: [JSONValue] = []
     private(set) var dedupeReport: JSONValue?
     /// What this process asked, by stage, in order.
     private(set) var asked: [(label: String, counts: AskingCounts)] = []
@@ -22,8 +24,9 @@ struct RunFindings {
         if report != [:] { reports.append((stage, report)) }
     }
 
-    mutating func add(_ result: RoundResult, of round: Rounds.Round) {
+    mutating func add(_ result: RoundResult, of round: Rounds.Round) throws {
         if let learned = result.learned {
+            try keep(learned, of: round)
             add(learned.report, of: round.label)
             warn(stage: round.label, learned.warnings)
         }
@@ -35,6 +38,17 @@ struct RunFindings {
         }
         account.add(result.account)
         warn(of: round.transforms, reached: result.reached, in: result.account)
+    }
+
+    /// Keeps what a survey learned with the run, if it is a model.
+    private mutating func keep(_ learned: Learned, of round: Rounds.Round) throws {
+        guard let last = round.last, case .survey(let survey) = last.body, let kind = survey.modelKind else { return }
+        let model = try KeptModels.write(
+            learned, kind, of: round.label, to: "\(run.work)/\(RunDirectory.resultName)", run.fileSystem)
+        guard !models.contains(where: { $0["file"] == model["file"] }) else {
+            throw EngineError(defect: "two of its surveys learn a model of the kind `\(kind)`", stage: round.label)
+        }
+        models.append(model)
     }
 
     /// Adds what a pass has asked.

@@ -106,14 +106,14 @@ private final class PoolReading: @unchecked Sendable {
         let need = try PoolMemory(
             run, reading, chain, sample: sample, hasLabel: label != nil, threads, held: held, figures: figures)
         self.threads = need.threads
-        let (pieces, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
-        var links: [TransformChain.Link] = []
-        for piece in pieces {
-            guard case .transform(let transform) = piece.body else { continue }
-            let context = chain.context(piece.link, memory: shares.most, isStopped: isStopped)
-            links.append(TransformChain.Link(transform, StageDeclaration(piece.link.stage), writesAll: true, context))
-        }
-        transforms = TransformChain(links: links)
+        let (_, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
+        transforms = TransformChain(
+            links: try chain.links.compactMap { link in
+                let context = chain.context(link, memory: shares.most, isStopped: isStopped)
+                return try Self.transform(of: link, context, run, isLoaded: true).map {
+                    TransformChain.Link($0, StageDeclaration(link.stage), writesAll: true, context)
+                }
+            })
         readsRecord = chain.readsRecord
         input = InputPass(
             InputPass.Source(
@@ -140,20 +140,31 @@ private final class PoolReading: @unchecked Sendable {
         reading.output = OutputSpec(directory: definition.output.directory, compression: .uncompressed)
         let chain = try StageChain(reading, registry: registry)
         for link in chain.links {
-            let body: StageBody
-            do throws(StageError) {
-                body = try link.stage.body(chain.context(link, memory: definition.memory))
-            } catch {
-                throw EngineError(error, stage: link.label)
-            }
-            guard case .transform = body else {
-                throw EngineError(
-                    .definition,
-                    "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes `embedding`"
-                )
-            }
+            _ = try transform(of: link, chain.context(link, memory: definition.memory), run, isLoaded: false)
         }
         return (reading, chain)
+    }
+
+    /// The work of a stage, if it is one transform; that of a survey follows from the model that the run has kept.
+    ///
+    /// - Parameter isLoaded: whether to read the model; if not, the result is nil for a survey.
+    private static func transform(
+        of link: StageChain.Link, _ context: StageContext, _ run: RunReader, isLoaded: Bool
+    ) throws(EngineError) -> (any WorkerTransform)? {
+        do throws(StageError) {
+            var body = try link.stage.body(context)
+            if case .survey(let survey) = body, survey.modelKind != nil {
+                guard isLoaded else { return nil }
+                body = try KeptModels.body(of: survey, from: run, context)
+            }
+            if case .transform(let transform) = body { return transform }
+        } catch {
+            throw EngineError(error, stage: link.label)
+        }
+        throw EngineError(
+            .definition,
+            "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes `embedding`"
+        )
     }
 
     func run(isStopped: @escaping @Sendable () -> Bool) throws -> RunVectors {

@@ -33,12 +33,15 @@ extension RunReader {
         try verifyInputs(stageFiles, inputFolder ?? manifest["timing"]?["folder"]?.textValue ?? "", &result)
         let outputs = manifest["outputs"]?.elements ?? []
         for output in outputs { result.faults += verify(output: output) }
+        let models = manifest["models"]?.elements ?? []
+        for model in models { result.faults += verify(model: model) }
         result.faults += countFaults()
         // If files differ, their lines prove nothing.
         if result.faults.isEmpty { try verifyLines(&result) }
         try expectSameResult()
         if result.faults.isEmpty {
-            result.checked += ["\(outputs.count) outputs", "\(ResultFile.manifest)", "the counts"]
+            let kept = models.isEmpty ? [] : [models.count == 1 ? "1 model" : "\(models.count) models"]
+            result.checked += ["\(outputs.count) outputs"] + kept + ["\(ResultFile.manifest)", "the counts"]
         }
         return result
     }
@@ -63,6 +66,9 @@ extension RunReader {
         let names = manifest.outputNames
         for name in [keptName, ResultFile.ledger, ResultFile.quarantine] where !names.contains(name) {
             faults.append("\(ResultFile.manifest) does not name \(name) among the outputs")
+        }
+        for name in manifest.modelNames where !KeptModels.owns(name) {
+            faults.append("\(ResultFile.manifest) names a model `\(name)`, which no run writes")
         }
         for name in names where !ResultFile.all.contains(name) {
             faults.append("\(ResultFile.manifest) names an output `\(name)`, which no run writes")
@@ -117,6 +123,18 @@ extension RunReader {
             faults.append(error.description)
         }
         return faults
+    }
+
+    private func verify(model: JSONValue) -> [String] {
+        guard let name = model["file"]?.textValue else { return ["a model without a name"] }
+        do throws(IOFailure) {
+            let found = try fileSystem.digest(of: file(name))
+            let isSame = "xxh3-128:" + hexadecimal(found.hash) == model["content"]?.textValue
+            return isSame && found.bytes == model["bytes"]?.integerValue
+                ? [] : ["\(name) differs from what was written"]
+        } catch {
+            return [error.description]
+        }
     }
 
     /// Contradictions between the counts.

@@ -16,7 +16,7 @@ struct TaskFinish {
         findings.warn(of: run.readingTransforms())
         for outline in run.outline.rounds {
             guard let round = try site.round(outline.number) else { continue }
-            findings.add(try result(of: round, outline), of: round)
+            try findings.add(try result(of: round, outline), of: round)
         }
         return findings
     }

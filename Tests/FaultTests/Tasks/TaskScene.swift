@@ -28,7 +28,7 @@ enum TaskCase: String, CaseIterable {
     }
 
     private var stages: [String] {
-        let vectors = ["format: {template: auto}", "embed: {dimensions: 32}"]
+        let vectors = ["format: {template: auto}", "embed: {model: lexical, dimensions: 32}"]
         return switch self {
         case .copy, .lines, .bytes: []
         case .formatted: ["format: {template: auto}"]
@@ -42,8 +42,9 @@ enum TaskCase: String, CaseIterable {
         case .after:
             vectors + [
                 "coreset: {keep: 70%}", "cluster: {clusters: 3, reservoir: 100}",
-                #"format: {template: "{completion}"}"#, "embed: {dimensions: 32}",
-                "cluster: {clusters: 3, reservoir: 100}", "format: {template: auto}", "embed: {dimensions: 32}",
+                #"format: {template: "{completion}"}"#, "embed: {dimensions: 32, reservoir: 50, features: 1024}",
+                "cluster: {clusters: 3, reservoir: 100}", "format: {template: auto}",
+                "embed: {model: lexical, dimensions: 32}",
                 "redundancy: {method: lift, keep: 60%}",
                 "coreset: {keep: 50%, method: score-first, score: row_variance}",
             ]
