@@ -11,6 +11,7 @@
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
+#   embedders   quality and cost of each embedder beside scikit-learn
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
@@ -24,7 +25,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -97,6 +98,11 @@ fi
 if wanted engines; then
     $python $here/engines.py --sluice "$sluice" --corpus "$(corpus "$records")" \
         --repetitions $((repetitions < 2 ? repetitions : 2)) --results $here/results
+fi
+
+if wanted embedders; then
+    $python $here/embedders.py --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
+        --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 
 if wanted large; then

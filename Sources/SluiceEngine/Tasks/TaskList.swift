@@ -181,6 +181,14 @@ struct TaskList {
 
     // MARK: Memory
 
+    /// Bytes of what surveys leave, at most.
+    private var learned: Int {
+        run.outline.later.reduce(0) { sum, work in
+            guard case .survey(let survey) = work.body else { return sum }
+            return sum + survey.memory(run.stage(work.link, memory: run.shares.most)).leaves
+        }
+    }
+
     /// What a task takes of the budget. How much work over columns takes is known once the columns are: it may take all
     /// that is left.
     private func leases(of kind: RunTask.Kind) -> [RunTask.Lease] {
@@ -192,7 +200,9 @@ struct TaskList {
         case .contents: parts = shares.comparing
         case .read: parts = shares.reading(hasTable: false)
         case .write: parts = shares.writing
-        case .borders, .digest, .tally, .settle, .finish: parts = []
+        case .borders, .digest, .tally: parts = []
+        // What surveys learned is read whole, and bodies are made of it.
+        case .settle, .finish: parts = MemoryShares.left(2 * learned)
         case .transform, .observe, .merge, .learn, .count, .divide, .gather, .select:
             let held = shares.always.reduce(0) { $0 + $1.bytes }
             parts = [MemoryShares.Part(name: "rows or groups in work", bytes: max(0, shares.total - held))]
