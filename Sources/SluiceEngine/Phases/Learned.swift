@@ -20,6 +20,8 @@ struct Learned: Sendable {
         } catch {
             throw EngineError(error, stage: context.name)
         }
+        // A survey that sees the stop returns early with anything: nothing of that may be kept.
+        if context.isStopped { throw EngineError.stopped }
         if let fault = ReportRules.fault(in: [report]) { throw EngineError(defect: fault, stage: context.name) }
     }
 
