@@ -1,7 +1,7 @@
 """Benchmark: what each embedder's vectors tell of a record, and what they cost.
 
 Quality, on vectors that the program wrote (`sluice run`, `sluice vectors`): 64 k-means clusters of unit vectors beside the records' labels
-(normalised mutual information, mean of five starts) and the share of records whose nearest other record has the same label. Corpora:
+(normalised mutual information, mean of three starts) and the share of records whose nearest other record has the same label. Corpora:
 12,000 P3 records (label: the first three words of the template's name, about the data set and its variant) and 12,000 of
 abilities.jsonl.zst (label: `ability`). Beside them, from the same texts: scikit-learn's HashingVectorizer, TfidfTransformer and TruncatedSVD
 with the same dimensions, features and number of records to learn from, and its hashed character n-grams.
@@ -28,7 +28,7 @@ from sklearn.preprocessing import normalize
 
 import measure
 
-SAMPLE, CLUSTERS, STARTS = 12_000, 64, 5
+SAMPLE, CLUSTERS, STARTS = 12_000, 64, 3
 DIMENSION, FEATURES, RESERVOIR = 256, 65_536, 4_000
 
 
