@@ -134,7 +134,7 @@ def main():
     sluice, folder = given.sluice.resolve(), given.folder.resolve() / "embedders"
     about = {
         "machine": measure.machine(), "commit": measure.commit(Path(__file__).parent), "date": str(datetime.date.today()),
-        "versions": {"sluice": measure.first_line([str(sluice), "--version"]), "scikit-learn": sklearn.__version__, "numpy": np.__version__},
+        "versions": {"sluice": measure.first_line([str(sluice), "--version"]).split()[-1], "scikit-learn": sklearn.__version__, "numpy": np.__version__},
     }
     found = {}
     for corpus, (texts, labels) in {"P3": p3(given.data), "abilities": abilities(given.data)}.items():
