@@ -109,8 +109,18 @@ struct Snapshot: Equatable, CustomStringConvertible {
     ]
     var files: [String: [UInt8]] = [:]
 
+    /// The names of all files in a directory, those in the folder of models by their path.
+    static func all(in directory: String) throws -> [String] {
+        try FileSystem.local.entries(of: directory).flatMap { name -> [String] in
+            guard name == "models" else { return [name] }
+            return try FileSystem.local.entries(of: "\(directory)/models").map { "models/\($0)" }
+        }
+    }
+
     init(_ directory: String) throws {
-        for name in Self.names where try FileSystem.local.status(of: "\(directory)/\(name)") != nil {
+        guard try FileSystem.local.status(of: directory) != nil else { return }
+        let models = try Self.all(in: directory).filter { $0.hasPrefix("models/") }
+        for name in Self.names + models where try FileSystem.local.status(of: "\(directory)/\(name)") != nil {
             let bytes = try FileSystem.local.contents(of: "\(directory)/\(name)")
             files[name] = name == "run.json" ? try Self.lasting(bytes) : bytes
         }

@@ -172,7 +172,7 @@ struct TaskScene {
         #expect(now == whole, "\(kind): \(now), expected \(whole)", sourceLocation: sourceLocation)
         let verified = try Process.run(["verify", work(output)])
         #expect(verified.status == 0, "\(verified.error)", sourceLocation: sourceLocation)
-        let names = try FileSystem.local.entries(of: work(output))
+        let names = try Snapshot.all(in: work(output))
         #expect(names.sorted() == whole.files.keys.sorted(), sourceLocation: sourceLocation)
     }
 }
