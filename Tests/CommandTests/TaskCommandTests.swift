@@ -137,7 +137,7 @@ import Testing
         let space = try Workspace()
         // More than a part, and less than two.
         let padding = String(repeating: "x", count: 1300)
-        for file in 0..<400 { try space.write("in-\(file).jsonl", lines: [#"{"text":"\(padding) \(file)"}"#]) }
+        for file in 0..<400 { try space.write("in-\(file).jsonl", lines: [##"{"text":"\##(padding) \##(file)"}"##]) }
         try space.define(files: "in-*.jsonl")
         let planned = try space.sluice("plan", "run.yaml", "--tasks")
         expect(planned, 0)
