@@ -81,6 +81,17 @@ struct LexicalModel: ~Copyable {
 
     // MARK: Words
 
+    /// Counts the 1- to 3-grams that end with `this`; the scalars before it are 0 where there are none.
+    @inline(__always)
+    private mutating func countUnspaced(_ beforeLast: UInt64, _ last: UInt64, _ this: UInt64) {
+        count(Self.finish(this &* Self.factors.0 ^ 0x51), start: 0, length: 0)
+        guard last != 0 else { return }
+        count(Self.finish(last &* Self.factors.0 &+ this &* Self.factors.1 ^ 0x52), start: 0, length: 0)
+        guard beforeLast != 0 else { return }
+        let sum = beforeLast &* Self.factors.0 &+ last &* Self.factors.1 &+ this &* Self.factors.2
+        count(Self.finish(sum ^ 0x53), start: 0, length: 0)
+    }
+
     private mutating func scan(_ text: UnsafeBufferPointer<UInt8>) {
         Alphabet.ascii.withUnsafeBufferPointer { ascii in
             var place = 0
@@ -121,14 +132,7 @@ struct LexicalModel: ~Copyable {
                 case .unspaced(let scalar):
                     if length > 0 { endWord(text, start, &length, &hash) }
                     let this = UInt64(scalar)
-                    count(Self.finish(this &* Self.factors.0 ^ 0x51), start: 0, length: 0)
-                    if last != 0 {
-                        count(Self.finish(last &* Self.factors.0 &+ this &* Self.factors.1 ^ 0x52), start: 0, length: 0)
-                        if beforeLast != 0 {
-                            let sum = beforeLast &* Self.factors.0 &+ last &* Self.factors.1 &+ this &* Self.factors.2
-                            count(Self.finish(sum ^ 0x53), start: 0, length: 0)
-                        }
-                    }
+                    countUnspaced(beforeLast, last, this)
                     beforeLast = last
                     last = this
                     if entries.count >= Self.mostEntries {

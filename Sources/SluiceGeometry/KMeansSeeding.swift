@@ -42,11 +42,7 @@ extension KMeans {
         }
         func weight(_ row: Int) -> UInt64 { weights.map { UInt64($0[row]) } ?? 1 }
         func pass() {
-            guard state.pending > 0 else { return }
-            state.begin(parallel)
-            state.fold(0..<vectors.count, vectors.base, parallel)
-            state.end()
-            sums = state.pieceSums(weights: weights, parallel)
+            if state.pending > 0 { sums = Self.pass(state, vectors, weights, parallel) }
         }
 
         choose(drawFirst(of: vectors.count, weights, &generator))
@@ -84,6 +80,18 @@ extension KMeans {
         }
         pass()
         return (rows, state)
+    }
+
+    /// Takes the pending centres into the distances of all rows.
+    ///
+    /// - Returns: the sum of each piece of rows.
+    private static func pass(
+        _ state: NearestCentres, _ vectors: VectorView, _ weights: Buffer<Int32>?, _ parallel: Parallel
+    ) -> Buffer<UInt64> {
+        state.begin(parallel)
+        state.fold(0..<vectors.count, vectors.base, parallel)
+        state.end()
+        return state.pieceSums(weights: weights, parallel)
     }
 
     /// A row drawn by its weight alone.

@@ -60,8 +60,9 @@ public struct InMemoryRun: Sendable {
             let (options, problems) = type.descriptor.resolving(spec.options)
             if let problem = problems.first { throw problem }
             var driver = StageDriver(
-                try type.init(options: options), options: options, index: counts[spec.name, default: 0], seed: seed,
-                memory: memory, flows.last ?? start, Variation())
+                try type.init(options: options), options: options,
+                Seed(seed).derived(for: spec.name, index: counts[spec.name, default: 0]), memory: memory,
+                flows.last ?? start, Variation())
             counts[spec.name, default: 0] += 1
             flows.append(try driver.run())
         }

@@ -118,7 +118,9 @@ struct ContractChecker {
         var variation = variation
         variation.answers = answers
         var driver = StageDriver(
-            stage, options: options, seed: seed, memory: memory, flow, variation)
+            stage, options: options, Seed(seed).derived(for: Swift.type(of: stage).descriptor.name), memory: memory,
+            flow,
+            variation)
         do throws(StageError) {
             let result = try driver.run()
             add(result.violations)

@@ -20,8 +20,7 @@ struct StageDriver {
     var ownReports: [JSONValue] = []
 
     init(
-        _ stage: any Stage, options: OptionValues, index: Int = 0, seed: UInt64, memory: Int, _ flow: Flow,
-        _ variation: Variation
+        _ stage: any Stage, options: OptionValues, _ seed: Seed, memory: Int, _ flow: Flow, _ variation: Variation
     ) {
         let name = type(of: stage).descriptor.name
         self.options = options
@@ -31,7 +30,7 @@ struct StageDriver {
         answers = variation.answers ?? KitAnswers()
         asksOnce = !answers.isEmpty
         context = StageContext(
-            name: name, seed: Seed(seed).derived(for: name, index: index),
+            name: name, seed: seed,
             memory: Int(Double(memory) * variation.memory), parallel: variation.parallel,
             columns: flow.columns.keys.sorted().compactMap { name in
                 flow.columns[name].map { ColumnSpec(name, $0.type) }

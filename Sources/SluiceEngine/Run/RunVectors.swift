@@ -51,16 +51,16 @@ public struct RunVectors: Sendable {
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
         threads: Int, fewest: Int? = nil, held: Int = 0,
-        figures: (_ sample: Int, _ dimension: Int) -> Int = { _, _ in 0 },
+        figures: @escaping (_ sample: Int, _ dimension: Int) -> Int = { _, _ in 0 },
         isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> RunVectors {
         // Freed memory must return to the system: otherwise each thread's heap would keep its share of it, and
         // computing distances frees a lot.
         _ = mallopt(malloc_mmap_threshold, 1 << 16)
-        let reading = try PoolReading(
-            run, definition, registry: registry, sample: sample, label: label,
-            min(fewest ?? threads, threads)...threads, held: held,
-            figures: figures, isStopped: isStopped)
+        let request = PoolRequest(
+            sample: sample, label: label, threads: min(fewest ?? threads, threads)...threads, held: held,
+            figures: figures)
+        let reading = try PoolReading(run, definition, registry: registry, request, isStopped: isStopped)
         let pool = try reading.run(isStopped: isStopped)
         try run.expectSameResult()
         return pool
@@ -94,17 +94,15 @@ private final class PoolReading: @unchecked Sendable {
     private static let seed = Seed(0).derived(for: "compare")
 
     init(
-        _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath?,
-        _ threads: ClosedRange<Int>, held: Int, figures: (_ sample: Int, _ dimension: Int) -> Int,
+        _ run: RunReader, _ definition: Definition, registry: Registry, _ request: PoolRequest,
         isStopped: @escaping @Sendable () -> Bool
     ) throws {
         path = run.path
         manifest = run.manifest
-        self.label = label
+        label = request.label
         let (reading, chain) = try Self.embedding(definition, registry, of: run)
         catalog = try InputCatalog(definition.input, store: FileSystem.local)
-        let need = try PoolMemory(
-            run, reading, chain, sample: sample, hasLabel: label != nil, threads, held: held, figures: figures)
+        let need = try PoolMemory(run, reading, chain, request)
         self.threads = need.threads
         let (_, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
         transforms = TransformChain(
@@ -122,7 +120,7 @@ private final class PoolReading: @unchecked Sendable {
             InputPass.Request(stageFields: Set(chain.fields + [label].compactMap { $0 }).sorted()))
         (blocks, streams) = (shares.blocks, shares.streams)
         lost = try LostPlaces(run.file(ResultFile.ledger), names: catalog.files.map(\.name))
-        self.sample = PoolSample(capacity: sample)
+        self.sample = PoolSample(capacity: request.sample)
         chosenDraws.reserveCapacity(run.manifest["counts"]?["kept"]?.integerValue ?? 0)
     }
 

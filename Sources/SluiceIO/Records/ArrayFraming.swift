@@ -81,144 +81,168 @@ extension BlockReader {
             advice: "Fix the array, or write one element per line.")
     }
 
+    /// Where a scan of the carry buffer is. Local to it: a property of the reader would cost checks for each byte.
+    private struct Scan {
+        /// The next byte of the carry buffer.
+        var at: Int
+        /// The bytes of the block so far.
+        var count: Int
+        let out: UnsafeMutablePointer<UInt8>
+        /// A longer element gets a block of its own, or is passed over.
+        let longest: Int
+    }
+
+    /// What follows a byte.
+    private enum Advance {
+        case next
+        /// The block is full, or the array is faulty.
+        case stop
+        case fault(String)
+    }
+
     /// Takes bytes from the carry buffer; true if the block is full or the array is faulty.
     private func scanElements(_ block: RawBlock) -> Bool {
         let bytes = carry
-        var at = carryStart
         // Room for everything that this call can append: every byte, and one more line end than there are separators.
         let most = carryEnd - carryStart + 2
         if block.room.count < most { block.reserve(block.count + max(min(block.count, limits.maxRecord), most)) }
-        let out = block.memory.baseAddress!.assumingMemoryBound(to: UInt8.self)
-        var count = block.count
-        let longest = block.isLong ? limits.maxRecord : min(limits.longRecord, limits.maxRecord)
+        var scan = Scan(
+            at: carryStart, count: block.count, out: block.memory.baseAddress!.assumingMemoryBound(to: UInt8.self),
+            longest: block.isLong ? limits.maxRecord : min(limits.longRecord, limits.maxRecord))
         defer {
-            block.count = count
-            byte += UInt64(at - carryStart)
-            carryStart = at
+            block.count = scan.count
+            byte += UInt64(scan.at - carryStart)
+            carryStart = scan.at
         }
-        func fault(_ what: String) -> Bool {
-            byte += UInt64(at - carryStart)
-            carryStart = at
-            count = array.inElement && !array.skipping ? array.elementOffset : count
-            pendingFailure = malformed(what)
-            return true
-        }
-        while at < carryEnd {
-            let c = bytes[at]
-            if array.inElement {
-                var stored = c
-                var finished = false
-                if array.inString {
-                    if array.escaped {
-                        array.escaped = false
-                    } else if c == UInt8(ascii: "\\") {
-                        array.escaped = true
-                    } else if c == UInt8(ascii: "\"") {
-                        array.inString = false
-                        finished = array.depth == 0
-                    }
-                } else {
-                    switch c {
-                    case UInt8(ascii: "\""): array.inString = true
-                    case UInt8(ascii: "{"), UInt8(ascii: "["):
-                        if !array.push(c == UInt8(ascii: "{")) { return fault("nested deeper than 1024 levels") }
-                    case UInt8(ascii: "}"), UInt8(ascii: "]"):
-                        if array.depth == 0 {
-                            // A bare number or word ends here; the bracket is read again as that of the array.
-                            endElement(block, &count)
-                            if full(block, count) { return true }
-                            continue
-                        }
-                        if !array.pop(c == UInt8(ascii: "}")) {
-                            return fault("found «\(Character(UnicodeScalar(c)))» where another bracket is open")
-                        }
-                        finished = array.depth == 0
-                    case UInt8(ascii: ","):
-                        if array.depth == 0 {
-                            endElement(block, &count)
-                            if full(block, count) { return true }
-                            continue
-                        }
-                    case 0x0A, 0x0D, 0x20, 0x09:
-                        if array.depth == 0 {
-                            endElement(block, &count)
-                            if full(block, count) { return true }
-                            continue
-                        }
-                        if c == 0x0A || c == 0x0D { stored = 0x20 }
-                    default: break
-                    }
-                }
-                if array.skipping {
-                    array.length += 1
-                } else {
-                    out[count] = stored
-                    count += 1
-                    if count - array.elementOffset > longest {
-                        if longest < limits.maxRecord {
-                            // A long element has its own block.
-                            array.hold(block.memory[array.elementOffset..<count], isWhole: finished)
-                            count = array.elementOffset
-                            at += 1
-                            return true
-                        }
-                        array.beginSkipping(
-                            Array(
-                                UnsafeRawBufferPointer(
-                                    rebasing: block.memory[
-                                        array.elementOffset..<min(count, array.elementOffset + limits.overlongHead)])),
-                            length: UInt64(count - array.elementOffset))
-                        count = array.elementOffset
-                    }
-                }
-                at += 1
-                if finished {
-                    endElement(block, &count)
-                    if full(block, count) { return true }
-                }
-                continue
-            }
-            if c == 0x0A || c == 0x20 || c == 0x09 || c == 0x0D {
-                at += 1
-                continue
-            }
-            switch array.state {
-            case .beforeArray:
-                // The bracket was found at the start of the file.
-                array.state = .firstElement
-                at += 1
-            case .firstElement, .element:
-                if c == UInt8(ascii: "]") {
-                    if array.state == .element { return fault("found «]» after a comma") }
-                    array.state = .closed
-                    at += 1
-                } else if c == UInt8(ascii: ",") || c == UInt8(ascii: "}") || c == UInt8(ascii: ":") {
-                    return fault("found «\(Character(UnicodeScalar(c)))» where an element is expected")
-                } else {
-                    let place = byte + UInt64(at - carryStart)
-                    if block.lines.isEmpty && block.overlong.isEmpty {
-                        block.firstLine = line
-                        block.firstByte = place
-                    } else if place - block.firstByte > 1 << 31 || line - block.firstLine > 1 << 31 {
-                        return true
-                    }
-                    array.begin(offset: count, line: line, byte: place)
-                    line += 1
-                }
-            case .afterElement:
-                if c == UInt8(ascii: ",") {
-                    array.state = .element
-                } else if c == UInt8(ascii: "]") {
-                    array.state = .closed
-                } else {
-                    return fault("found \(shown([c])) where a comma or the end of the array is expected")
-                }
-                at += 1
-            case .closed, .finished:
-                return fault("found \(shown([c])) after the end of the array")
+        while scan.at < carryEnd {
+            let c = bytes[scan.at]
+            let advance = array.inElement ? scanInside(c, &scan, block) : scanBetween(c, &scan, block)
+            switch advance {
+            case .next: continue
+            case .stop: return true
+            case .fault(let what):
+                byte += UInt64(scan.at - carryStart)
+                carryStart = scan.at
+                scan.count = array.inElement && !array.skipping ? array.elementOffset : scan.count
+                pendingFailure = malformed(what)
+                return true
             }
         }
         return false
+    }
+
+    /// A byte of an element, or the one that ends it.
+    @inline(__always)
+    private func scanInside(_ c: UInt8, _ scan: inout Scan, _ block: RawBlock) -> Advance {
+        var stored = c
+        var finished = false
+        if array.inString {
+            if array.escaped {
+                array.escaped = false
+            } else if c == UInt8(ascii: "\\") {
+                array.escaped = true
+            } else if c == UInt8(ascii: "\"") {
+                array.inString = false
+                finished = array.depth == 0
+            }
+        } else {
+            switch c {
+            case UInt8(ascii: "\""): array.inString = true
+            case UInt8(ascii: "{"), UInt8(ascii: "["):
+                if !array.push(c == UInt8(ascii: "{")) { return .fault("nested deeper than 1024 levels") }
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                // A bare number or word ends here; the bracket is read again as that of the array.
+                if array.depth == 0 { return end(&scan, block) }
+                if !array.pop(c == UInt8(ascii: "}")) {
+                    return .fault("found «\(Character(UnicodeScalar(c)))» where another bracket is open")
+                }
+                finished = array.depth == 0
+            case UInt8(ascii: ","): if array.depth == 0 { return end(&scan, block) }
+            case 0x0A, 0x0D, 0x20, 0x09:
+                if array.depth == 0 { return end(&scan, block) }
+                if c == 0x0A || c == 0x0D { stored = 0x20 }
+            default: break
+            }
+        }
+        scan.at += 1
+        if keep(stored, &scan, block, isLast: finished) { return .stop }
+        return finished ? end(&scan, block) : .next
+    }
+
+    @inline(__always)
+    private func end(_ scan: inout Scan, _ block: RawBlock) -> Advance {
+        endElement(block, &scan.count)
+        return full(block, scan.count) ? .stop : .next
+    }
+
+    /// Appends a byte of an element, unless it is passed over; true if the element becomes too long for this block.
+    @inline(__always)
+    private func keep(_ stored: UInt8, _ scan: inout Scan, _ block: RawBlock, isLast: Bool) -> Bool {
+        guard !array.skipping else {
+            array.length += 1
+            return false
+        }
+        scan.out[scan.count] = stored
+        scan.count += 1
+        guard scan.count - array.elementOffset > scan.longest else { return false }
+        defer { scan.count = array.elementOffset }
+        if scan.longest < limits.maxRecord {
+            // A long element has its own block.
+            array.hold(block.memory[array.elementOffset..<scan.count], isWhole: isLast)
+            return true
+        }
+        let head = min(scan.count, array.elementOffset + limits.overlongHead)
+        array.beginSkipping(
+            Array(UnsafeRawBufferPointer(rebasing: block.memory[array.elementOffset..<head])),
+            length: UInt64(scan.count - array.elementOffset))
+        return false
+    }
+
+    /// A byte between elements.
+    private func scanBetween(_ c: UInt8, _ scan: inout Scan, _ block: RawBlock) -> Advance {
+        if c == 0x0A || c == 0x20 || c == 0x09 || c == 0x0D {
+            scan.at += 1
+            return .next
+        }
+        switch array.state {
+        case .beforeArray:
+            // The bracket was found at the start of the file.
+            array.state = .firstElement
+        case .firstElement, .element:
+            if c == UInt8(ascii: "]") {
+                if array.state == .element { return .fault("found «]» after a comma") }
+                array.state = .closed
+            } else if c == UInt8(ascii: ",") || c == UInt8(ascii: "}") || c == UInt8(ascii: ":") {
+                return .fault("found «\(Character(UnicodeScalar(c)))» where an element is expected")
+            } else {
+                // The byte is read again as the first one of the element.
+                return begin(at: byte + UInt64(scan.at - carryStart), scan, block)
+            }
+        case .afterElement:
+            if c == UInt8(ascii: ",") {
+                array.state = .element
+            } else if c == UInt8(ascii: "]") {
+                array.state = .closed
+            } else {
+                return .fault("found \(shown([c])) where a comma or the end of the array is expected")
+            }
+        case .closed, .finished:
+            return .fault("found \(shown([c])) after the end of the array")
+        }
+        scan.at += 1
+        return .next
+    }
+
+    private func begin(at place: UInt64, _ scan: Scan, _ block: RawBlock) -> Advance {
+        if block.lines.isEmpty && block.overlong.isEmpty {
+            block.firstLine = line
+            block.firstByte = place
+        } else if place - block.firstByte > 1 << 31 || line - block.firstLine > 1 << 31 {
+            return .stop
+        }
+        array.begin(offset: scan.count, line: line, byte: place)
+        line += 1
+        return .next
     }
 
     private func endElement(_ block: RawBlock, _ count: inout Int) {
