@@ -27,6 +27,6 @@ unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
     'ip link set lo up && ip address add 10.99.0.1/24 dev lo && ip address add 10.99.0.2/24 dev lo && hostname localhost && exec python -W ignore::ResourceWarning "$@"' ray-tests "${ENGINES_PROGRAM:-$here/ray_tests.py}" "$@" &
 cluster=$!
 # The last of its processes may write for a moment after that.
-trap 'kill -KILL "$cluster" 2> /dev/null; rm -rf "$work" 2> /dev/null || { sleep 2; rm -rf "$work"; }' EXIT
+trap 'kill -KILL "$cluster" 2> /dev/null || true; rm -rf "$work" 2> /dev/null || { sleep 2; rm -rf "$work"; }' EXIT
 trap 'exit 143' INT TERM
 wait "$cluster"

@@ -202,6 +202,11 @@ def until_end(process, seconds=90):
         time.sleep(0.01)
 
 
+def last(phases, prefix):
+    """The last phase of a kind: how many rounds a definition has depends on its stages."""
+    return [phase for phase in phases if phase.startswith(prefix)][-1]
+
+
 def running_tasks():
     """The processes that do tasks of Sluice."""
     found = []

@@ -25,6 +25,6 @@ unshare --net --uts --pid --mount-proc --fork --kill-child bash -c \
     'ip link set lo up && ip address add 10.99.0.1/24 dev lo && hostname localhost && exec python3 -W ignore::ResourceWarning "$@"' slurm-tests "${ENGINES_PROGRAM:-$here/slurm_tests.py}" "$@" &
 cluster=$!
 # The last of its processes may write for a moment after that.
-trap 'kill -KILL "$cluster" 2> /dev/null; rm -rf "$work" 2> /dev/null || { sleep 2; rm -rf "$work"; }' EXIT
+trap 'kill -KILL "$cluster" 2> /dev/null || true; rm -rf "$work" 2> /dev/null || { sleep 2; rm -rf "$work"; }' EXIT
 trap 'exit 143' INT TERM
 wait "$cluster"
