@@ -195,7 +195,7 @@ struct ReservoirSurvey: Survey {
         for record in 0..<block.count where block.isLive(record) {
             let hash = block.hashes[record]
             summary.offer(
-                Reservoir.Key(draw: seed.draw(hash), hash: hash, ordinal: block.ordinals[record].rawValue),
+                BottomSample.Key(draw: seed.draw(hash), hash: hash, ordinal: block.ordinals[record].rawValue),
                 vectors[record])
         }
     }

@@ -80,7 +80,7 @@ struct LSASurvey: Survey {
             if words.count == 0 { continue }
             let hash = block.hashes[record]
             summary.sample.add(
-                FeatureSample.Key(
+                BottomSample.Key(
                     draw: Self.seed.draw(hash), hash: hash, ordinal: block.ordinals[record].rawValue), words)
         }
     }
@@ -94,6 +94,7 @@ struct LSASurvey: Survey {
     // MARK: Learning
 
     func finish(_ summary: consuming Summary, _ context: StageContext) throws(StageError) -> SurveyResult<LSAModel> {
+        var summary = summary
         let records = summary.records
         let texts = summary.sample.settled()
         let inverse = summary.frequencies.map { 1 + Elementary.log(Double(1 + records) / Double(1 + $0)) }

@@ -210,6 +210,7 @@ struct Library {
         options.resume = resume
         options.blockBytes = 4096
         options.segmentBytes = 20_000
+        options.partBytes = 30_000
         options.checkpointSeconds = 0
         options.dedupeBytes = kind.dedupeBytes
         options.dedupeHashBits = kind.dedupeHashBits

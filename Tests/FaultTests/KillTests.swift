@@ -24,6 +24,8 @@ struct KillTests {
             [
                 "run", work("run.yaml"), "--output", work(output), "--progress", "none", "--threads", "2",
                 "--segment-bytes", "20000", "--checkpoint-seconds", "0", "--block-bytes", "4096",
+                // Parts end inside files, too.
+                "--part-bytes", "30000",
             ] + (kind.dedupeBytes.map { ["--dedupe-bytes", String($0)] } ?? [])
                 + (kind.dedupeHashBits.map { ["--dedupe-hash-bits", String($0)] } ?? []) + more
         }

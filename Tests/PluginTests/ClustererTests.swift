@@ -170,10 +170,11 @@ import Testing
             for number in 0..<(4 * capacity + 5000) {
                 let hash = hash(UInt64(number))
                 reservoir.offer(
-                    Reservoir.Key(draw: Seed(1).draw(hash), hash: hash, ordinal: UInt64(number)),
+                    BottomSample.Key(draw: Seed(1).draw(hash), hash: hash, ordinal: UInt64(number)),
                     [Int8](repeating: 1, count: dimension)[...])
                 largest = max(
-                    largest, reservoir.vectors.capacity + reservoir.keys.capacity * MemoryLayout<Reservoir.Key>.stride)
+                    largest,
+                    reservoir.vectors.capacity + reservoir.keys.capacity * MemoryLayout<BottomSample.Key>.stride)
             }
             // Arrays round their capacity up to the allocation size of the C library.
             #expect(largest <= Reservoir.bytes(capacity: capacity, dimension: dimension) + 8192)

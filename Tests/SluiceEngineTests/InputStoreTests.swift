@@ -111,6 +111,8 @@ import Testing
 
     /// Lines of two texts with a tab between them; each is a record with `prompt` and `completion`.
     private struct TabSeparated: RecordFormat {
+        let name = "tab-separated"
+
         func ranges(of path: String, in store: any InputStore, target: UInt64) -> [FileRange] { [.whole] }
 
         func open(
@@ -160,6 +162,13 @@ import Testing
         var options = options(store)
         options.format = TabSeparated()
         let result = try Run(definition, registry: Registry([]), options: options).run()
+        #expect(result.manifest["format"] == "tab-separated")
+        // Read otherwise, the same input gives another result.
+        options.format = JSONRecords()
+        let other = #expect(throws: EngineError.self) {
+            try Run(definition, registry: Registry([]), options: options).run()
+        }
+        #expect(other?.message.contains("format") ?? false, "\(other?.message ?? "")")
         #expect(result.kept == 250 && result.dropped == 50)
         let kept = try ComparedContentsTests.text("\(folder.path)/out/kept.jsonl.zst")
         #expect(kept == (0..<250).map { #"{"prompt":"what is \#($0)?","completion":"it is \#($0)"}"# })

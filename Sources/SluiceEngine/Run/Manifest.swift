@@ -10,19 +10,20 @@ public let sluiceVersion = "0.1.0"
 /// Everything that may differ between two equal runs is under `timing`.
 enum Manifest {
     /// The identity of a run: the definition, the content of the files that its stages name, what the stages report
-    /// of themselves, the input and the version.
+    /// of themselves, the input with the format of its records, and the version.
     static func identity(
-        _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ fileSystem: FileSystem
+        _ definition: Definition, _ chain: StageChain, _ catalog: InputCatalog, _ options: RunOptions
     ) throws(EngineError) -> JSONValue {
         let canonical = StageFiles.named(definition, chain).decidingReport
-        let files = StageFiles.report(definition, chain, fileSystem: fileSystem)
+        let files = StageFiles.report(definition, chain, fileSystem: options.fileSystem)
         let stages = try StageIdentities.report(chain)
         return .object(
             [
                 .init("sluice", .text(sluiceVersion)),
                 .init("definition", canonical),
                 .init("definition_digest", .text(definitionDigest(canonical, files + stages))),
-            ] + (files.isEmpty ? [] : [.init("stage_files", .list(files))])
+            ] + (options.format is JSONRecords ? [] : [.init("format", .text(options.format.name))])
+                + (files.isEmpty ? [] : [.init("stage_files", .list(files))])
                 + (stages.isEmpty ? [] : [.init("stage_identities", .list(stages))]) + [
                     .init(
                         "inputs",
@@ -86,6 +87,9 @@ enum Manifest {
         if let old = manifest["sluice"], old != identity["sluice"] {
             found.append("version: \(old.textValue ?? "unknown") → \(sluiceVersion)")
         }
+        let usual = JSONRecords().name
+        let formats = [manifest, identity].map { $0["format"]?.textValue ?? usual }
+        if formats[0] != formats[1] { found.append("format of the records: \(formats[0]) → \(formats[1])") }
         return found
             + Definition.differences(from: manifest["definition"] ?? .null, to: identity["definition"] ?? .null)
             + StageFiles.differences(manifest["stage_files"] ?? .list([]), identity["stage_files"] ?? .list([]))

@@ -3,7 +3,7 @@ import Glibc
 public import SluiceCore
 public import SluiceIO
 
-/// Options of a run that don't affect the kept records.
+/// Options of a run. But for `format`, they don't affect the kept records.
 public struct RunOptions: Sendable {
     /// Worker threads; at least 1.
     public var threads: Int
@@ -111,7 +111,7 @@ public final class Run {
         defer { leases.giveBack() }
         try catalog.refuseInputs(in: definition.output.directory)
         // A stage that can't be used must leave no directory behind.
-        let identity = try Manifest.identity(definition, chain, catalog, options.fileSystem)
+        let identity = try Manifest.identity(definition, chain, catalog, options)
         let directory = try RunDirectory(definition.output.directory, fileSystem: options.fileSystem)
         let start = try prepare(directory, identity)
         if case .complete(let manifest) = start {

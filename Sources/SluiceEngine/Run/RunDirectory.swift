@@ -19,6 +19,7 @@ package struct RunDirectory: ~Copyable {
     static let checkpointName = "checkpoint"
     /// Marks our work folder while it exists: a folder of that name without this file is foreign.
     static let markName = ".sluice"
+    /// Where the input is cut into parts, for tasks.
     static let partsName = "parts"
     /// The files below `work/` from which a stopped run can resume.
     private static let keptWork = [checkpointName, "dedupe/duplicates", "dedupe/candidates", "tasks"]

@@ -39,7 +39,7 @@ public struct TaskRun {
         var directory: String { definition.output.directory }
 
         func identity() throws(EngineError) -> JSONValue {
-            try Manifest.identity(definition, chain, catalog, options.fileSystem)
+            try Manifest.identity(definition, chain, catalog, options)
         }
 
         /// Takes the leases of a process, and makes what its tasks use.

@@ -32,6 +32,10 @@ public enum ReadStep: Sendable {
 
 /// A form in which inputs hold records.
 public protocol RecordFormat: Sendable {
+    /// What the format is called: part of a run's identity, since other formats make other records of the same bytes. Also
+    /// names what changes the records, such as options.
+    var name: String { get }
+
     /// The ranges in which an input can be read by itself, of about `target` bytes as stored: they follow from its content
     /// alone. A single `.whole` if it can't be cut.
     func ranges(of path: String, in store: any InputStore, target: UInt64) throws(IOFailure) -> [FileRange]
@@ -50,6 +54,8 @@ public protocol RecordFormat: Sendable {
 /// JSON Lines and JSON arrays, plain or compressed with zstd or gzip.
 public struct JSONRecords: RecordFormat {
     public init() {}
+
+    public let name = "json"
 
     public func ranges(
         of path: String, in store: any InputStore, target: UInt64
