@@ -65,7 +65,7 @@ private func read(_ path: String, _ kind: Int) throws {
         }
         _ = file.frame(holding: file.contentSize / 2)
     default:
-        _ = try CheckpointFile(path: path, fileSystem: .local).read()
+        _ = try SealedFiles(fileSystem: .local, plan: nil).read(Checkpoint.self, from: path)
     }
 }
 
