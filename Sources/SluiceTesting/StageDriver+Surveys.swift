@@ -35,6 +35,11 @@ extension StageDriver {
         let result = try survey.finish(passed(consume total), context)
         // The engine, too, makes the body from bytes: another process may have learned.
         let body = try survey.makeBody(S.Outcome(decoding: result.outcome.encoded), context)
+        if body.furtherWork != survey.leadsTo {
+            breach(
+                .leadsTo,
+                "the survey declares that it leads to [\(list(survey.leadsTo))]; its body has [\(list(body.furtherWork))]")
+        }
         if body.residentBytes > need.leaves {
             breach(
                 .memory,
@@ -48,6 +53,8 @@ extension StageDriver {
         checkColumns(of: body, isWhole: false)
         try run(body)
     }
+
+    private func list(_ work: [FurtherWork]) -> String { work.map(\.rawValue).joined(separator: ", ") }
 
     /// The summary as a task on another machine would have it.
     private func passed<Summary: ByteCodable>(_ summary: consuming Summary) throws(StageError) -> Summary {

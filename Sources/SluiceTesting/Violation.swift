@@ -20,6 +20,8 @@ public struct Violation: Sendable, Hashable, CustomStringConvertible {
         public static let blocks = Rule("blocks")
         /// Summaries merge in any tree and order to the same result.
         public static let merges = Rule("merges")
+        /// A survey leads to the surveys and selections that it declares.
+        public static let leadsTo = Rule("leadsTo")
         /// Summaries and outcomes that were written as bytes and read again give the same result.
         public static let bytes = Rule("bytes")
         /// The stage reads only what it declares, and only of live records.

@@ -28,11 +28,17 @@ struct Learned: Sendable {
     /// The next body. Always made from the bytes, also in the process that learned, so that no body depends on which
     /// process makes it.
     func body(_ survey: some Survey, _ context: StageContext) throws(EngineError) -> StageBody {
-        do throws(StageError) {
-            return try Self.body(survey, bytes, context)
-        } catch {
+        let body: StageBody
+        do throws(StageError) { body = try Self.body(survey, bytes, context) } catch {
             throw EngineError(error, stage: context.name)
         }
+        guard body.furtherWork == survey.leadsTo else {
+            func list(_ work: [FurtherWork]) -> String { "[\(work.map(\.rawValue).joined(separator: ", "))]" }
+            throw EngineError(
+                defect: "its survey declares that it leads to \(list(survey.leadsTo)) but led to \(list(body.furtherWork))",
+                stage: context.name)
+        }
+        return body
     }
 
     private static func body<S: Survey>(

@@ -3,7 +3,7 @@ import SluiceCore
 /// The work of a run in order, as far as it is known before anything is read.
 ///
 /// The plan, the progress, the run in one process and the list of tasks all follow it. What a survey leads to is known once
-/// it has learned; it is taken to be transforms, which open the next round.
+/// it has learned; as far as rounds go, it is declared (`Survey.leadsTo`).
 struct RunOutline: Sendable {
     /// All work.
     let pieces: [StageWork]
@@ -20,24 +20,20 @@ struct RunOutline: Sendable {
         private(set) var pieces: [StageWork] = []
         /// The survey before it, whose result is part of its transforms.
         let survey: StageWork?
-        private(set) var last: Last?
+        /// What ends it.
+        private(set) var last: FurtherWork?
 
-        enum Last: Sendable {
-            case survey(any Survey)
-            case selection(any Selection)
+        fileprivate init(number: Int, after survey: StageWork?, last: FurtherWork? = nil) {
+            (self.number, self.survey, self.last) = (number, survey, last)
         }
 
-        fileprivate init(number: Int, after survey: StageWork?) { (self.number, self.survey) = (number, survey) }
-
         var hasTransforms: Bool { survey != nil || pieces.count > (last == nil ? 0 : 1) }
-        var endsInSurvey: Bool { if case .survey? = last { true } else { false } }
-        var endsInSelection: Bool { if case .selection? = last { true } else { false } }
 
         fileprivate mutating func add(_ piece: StageWork) {
             pieces.append(piece)
             switch piece.body {
-            case .survey(let survey): last = .survey(survey)
-            case .selection(let selection): last = .selection(selection)
+            case .survey: last = .survey
+            case .selection: last = .selection
             case .transform, .asking, .sequence: break
             }
         }
@@ -67,7 +63,12 @@ struct RunOutline: Sendable {
             open = round
             guard round.last != nil else { continue }
             rounds.append(round)
-            open = round.endsInSurvey ? Round(number: rounds.count + 1, after: piece) : nil
+            open = nil
+            guard case .survey(let survey) = piece.body else { continue }
+            for further in survey.leadsTo {
+                rounds.append(Round(number: rounds.count + 1, after: piece, last: further))
+            }
+            open = Round(number: rounds.count + 1, after: piece)
         }
         if let open { rounds.append(open) }
         self.rounds = rounds

@@ -89,7 +89,7 @@ struct PartWriter {
     /// The lines of all records of the part that stages dropped.
     private func ledger(_ rows: RowRound.Rows) throws -> LedgerMerge {
         var lost: [any LedgerSource] = []
-        for outline in run.outline.rounds where outline.endsInSelection {
+        for outline in run.outline.rounds where outline.last == .selection {
             lost += try SelectionTasks(site, outline.number).lost(part)
         }
         return try rows.ledger.merged(with: lost, isStopped: run.isStopped)

@@ -222,10 +222,7 @@ struct TaskRunner {
     }
 
     static func otherWork(_ round: Int) -> EngineError {
-        EngineError(
-            .definition,
-            "round \(round) has other work than the plan says: a survey led to a further survey or selection, which tasks can't follow; use `run`"
-        )
+        EngineError(.fault, "round \(round) has other work than the plan says")
     }
 }
 
@@ -249,24 +246,8 @@ private struct Learning: SummaryUse {
 
     func use<S: Survey>(_ summary: consuming S.Summary, _ survey: S, _ context: StageContext) throws {
         let learned = try Learned(survey, summary, context)
-        let body = try learned.body(survey, context)
-        guard body.isTransforms else {
-            throw EngineError(
-                .definition,
-                "stage `\(context.name)` goes on with a further survey or selection, which tasks can't follow; use `run`"
-            )
-        }
+        // What cannot be used by later tasks is not kept.
+        _ = try learned.body(survey, context)
         try RoundFiles(round, in: site.run).write(learned)
-    }
-}
-
-extension StageBody {
-    /// Whether it consists of transforms alone.
-    fileprivate var isTransforms: Bool {
-        switch self {
-        case .transform, .asking: true
-        case .survey, .selection: false
-        case .sequence(let bodies): bodies.allSatisfy(\.isTransforms)
-        }
     }
 }

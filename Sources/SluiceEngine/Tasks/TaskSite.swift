@@ -90,7 +90,7 @@ final class TaskSite {
         var live = LiveRows(rows: store.rows)
         for outline in run.outline.rounds where outline.number < round || isTransformed && outline.number == round {
             if outline.hasTransforms { try adopt(outline.number, .transforms, store, &live, ledger) }
-            if outline.endsInSelection, outline.number < round {
+            if outline.last == .selection, outline.number < round {
                 try adopt(outline.number, .selection, store, &live, ledger)
             }
         }
