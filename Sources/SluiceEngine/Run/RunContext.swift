@@ -98,6 +98,7 @@ final class RunContext: Sendable {
     ) throws(EngineError) -> PhaseLeases {
         // The memory of the previous phase must return to the system before the next one takes its share.
         malloc_trim(0)
+        malloc_release_code()
         progress.begin(name, step: outline.number(of: name), totalBytes: bytes, totalRecords: rows)
         return try PhaseLeases(parts, of: budget, for: name)
     }
