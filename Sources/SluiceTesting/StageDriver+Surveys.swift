@@ -38,7 +38,8 @@ extension StageDriver {
         if body.furtherWork != survey.leadsTo {
             breach(
                 .leadsTo,
-                "the survey declares that it leads to [\(list(survey.leadsTo))]; its body has [\(list(body.furtherWork))]")
+                "the survey declares that it leads to [\(list(survey.leadsTo))]; its body has [\(list(body.furtherWork))]"
+            )
         }
         if body.residentBytes > need.leaves {
             breach(

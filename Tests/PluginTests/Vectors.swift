@@ -1,5 +1,7 @@
+import Glibc
 import SluiceCore
 import SluiceGeometry
+import Testing
 
 /// Vectors around `centres` random directions, in Int8.
 func clustered(_ count: Int, dimension: Int, centres: Int, spread: Double = 0.5, seed: UInt64 = 1) -> [Int8] {
@@ -127,4 +129,17 @@ func survey(
         return (try survey.makeBody(S.Outcome(decoding: result.outcome.encoded), context), result.report)
     }
     return try run(survey)
+}
+
+/// Writes Int8 vectors as `.npy`; returns the path.
+func writeVectors(_ values: [Int8], _ dimension: Int) throws -> String {
+    var path = Array("/tmp/sluice-coreset-XXXXXX".utf8CString)
+    let number = mkstemp(&path)
+    defer { close(number) }
+    let header = Array(
+        "{'descr': '|i1', 'fortran_order': False, 'shape': (\(values.count / dimension), \(dimension)), }\n".utf8)
+    let bytes =
+        [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(header.count), 0] + header + values.map { UInt8(bitPattern: $0) }
+    #expect(write(number, bytes, bytes.count) == bytes.count)
+    return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -149,7 +149,8 @@ private struct Mean: Survey {
         func memory(rows: Int, _ context: StageContext) -> Int { 64 * rows }
         func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
             let values = try group.integers("value")
-            var outcome = GroupOutcome(ranks: [Int32](repeating: -1, count: group.count), reason: "not-among-the-largest")
+            var outcome = GroupOutcome(
+                ranks: [Int32](repeating: -1, count: group.count), reason: "not-among-the-largest")
             let order = values.indices.sorted { (values[$0], $1) > (values[$1], $0) }
             for (rank, row) in order.prefix(quota).enumerated() { outcome.ranks[row] = Int32(rank) }
             return outcome

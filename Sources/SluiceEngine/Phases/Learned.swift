@@ -35,7 +35,8 @@ struct Learned: Sendable {
         guard body.furtherWork == survey.leadsTo else {
             func list(_ work: [FurtherWork]) -> String { "[\(work.map(\.rawValue).joined(separator: ", "))]" }
             throw EngineError(
-                defect: "its survey declares that it leads to \(list(survey.leadsTo)) but led to \(list(body.furtherWork))",
+                defect:
+                    "its survey declares that it leads to \(list(survey.leadsTo)) but led to \(list(body.furtherWork))",
                 stage: context.name)
         }
         return body
