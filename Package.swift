@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "SluiceGeometry", targets: ["SluiceGeometry"]),
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
+        .library(name: "SluiceText", targets: ["SluiceText"]),
         .library(name: "SluiceEngine", targets: ["SluiceEngine"]),
         .library(name: "SluiceKit", targets: ["SluiceKit"]),
         .library(name: "SluiceCommand", targets: ["SluiceCommand"]),
@@ -38,16 +39,17 @@ let package = Package(
 
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
+        .target(name: "SluiceText"),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO"]),
 
         plugin("Formatter"),
-        plugin("Embedder", dependencies: ["SluiceGeometry"]),
+        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText"]),
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
-        plugin("RedundancyFilter", dependencies: ["SluiceGeometry"]),
+        plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
 
         .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
         .target(

@@ -106,7 +106,9 @@ public struct EmbedStage: Stage {
     public var reads: [Input] { [.column(.text, .bytes)] }
     public var writes: [ColumnSpec] {
         [
-            ColumnSpec(.embedding, .vector(dimension: dimension), nearDuplicateDistance: nearDuplicateDistance),
+            ColumnSpec(
+                .embedding, .vector(dimension: dimension), nearDuplicateDistance: nearDuplicateDistance,
+                needsConfirmation: true),
             ColumnSpec(.emptyText, .integer),
         ]
     }

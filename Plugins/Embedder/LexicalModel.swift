@@ -1,3 +1,5 @@
+import SluiceText
+
 /// Signed feature hashing of words and character n-grams, in integers.
 ///
 /// Features of a word are the word itself and its character 3-, 4- and 5-grams with a mark on either side, so `cat`
@@ -121,7 +123,7 @@ struct LexicalModel: ~Copyable {
                     continue
                 }
                 let begin = place
-                let scalar = Self.scalar(text, &place)
+                let scalar = Alphabet.scalar(text, &place)
                 switch Alphabet.classify(scalar) {
                 case .letter(let folded):
                     if length == 0 { start = begin }
@@ -179,33 +181,13 @@ struct LexicalModel: ~Copyable {
                     word[next] = UInt32(ascii[Int(byte)])
                     place += 1
                     next += 1
-                } else if case .letter(let folded) = Alphabet.classify(Self.scalar(text, &place)) {
+                } else if case .letter(let folded) = Alphabet.classify(Alphabet.scalar(text, &place)) {
                     word[next] = folded
                     next += 1
                 }
             }
         }
         word[end] = Self.mark
-    }
-
-    /// Decodes one scalar of valid UTF-8 and moves `place` past it.
-    @inline(__always)
-    static func scalar(_ text: UnsafeBufferPointer<UInt8>, _ place: inout Int) -> UInt32 {
-        func next() -> UInt32 {
-            guard place < text.count else { return 0 }
-            defer { place += 1 }
-            return UInt32(text[place] & 0x3F)
-        }
-        let first = UInt32(text[place])
-        place += 1
-        if first < 0xE0 { return (first & 0x1F) << 6 | next() }
-        if first < 0xF0 {
-            let second = next()
-            return (first & 0x0F) << 12 | second << 6 | next()
-        }
-        let second = next()
-        let third = next()
-        return (first & 0x07) << 18 | second << 12 | third << 6 | next()
     }
 
     // MARK: Counts

@@ -1,3 +1,5 @@
+import SluiceText
+
 /// Counts the features of a text: its words and pairs of neighbouring words, each hashed to a number below `features`.
 ///
 /// Words are as in `Alphabet`: folded runs of letters and digits, cut after 64. Scripts that put no spaces between words
@@ -79,7 +81,7 @@ struct WordFeatures: ~Copyable {
                 if folded == 0 { endWord(&reading) } else { letter(UInt32(folded), &reading) }
                 continue
             }
-            switch Alphabet.classify(LexicalModel.scalar(text, &place)) {
+            switch Alphabet.classify(Alphabet.scalar(text, &place)) {
             case .letter(let folded): letter(folded, &reading)
             case .unspaced(let scalar): unspaced(UInt64(scalar), &reading)
             case .end: endWord(&reading)

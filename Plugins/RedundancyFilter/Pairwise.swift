@@ -48,6 +48,8 @@ struct PairwiseSelection: Selection {
     var countsDropped = false
     /// Number of neighbouring clusters that a record is compared with.
     var neighbours = 0
+    /// What the texts of a pair must have in common; nil to compare vectors alone.
+    var confirmation: Confirmation?
 
     /// Rows gathered at a time if the order differs from the input's.
     private static let batch = 4096
@@ -56,6 +58,7 @@ struct PairwiseSelection: Selection {
     var grouping: Grouping { neighbours > 0 ? .all : per }
     var columns: [ColumnName] {
         [.embedding] + (order.column.map { [$0] } ?? []) + (neighbours > 0 ? [.cluster] : [])
+            + (confirmation == nil ? [] : Confirmation.columns.map(\.name))
     }
 
     func quotas(for groups: Groups) -> [Int] { groups.sizes }
@@ -63,7 +66,7 @@ struct PairwiseSelection: Selection {
     /// The compared vectors, twice; a batch; and the outcome.
     func memory(rows: Int, _ context: StageContext) -> Int {
         let dimension = context.dimension(of: .embedding) ?? 0
-        return rows * (2 * dimension + 64) + min(rows, Self.batch) * (dimension + 4096)
+        return rows * (2 * dimension + 64 + (confirmation == nil ? 0 : TextMarks.perRow)) + min(rows, Self.batch) * (dimension + 4096)
             + (neighbours > 0 ? 16 << 20 : 0)
     }
 
@@ -72,7 +75,9 @@ struct PairwiseSelection: Selection {
         let dimension = context.dimension(of: .embedding) ?? 0
         // With neighbours all clusters form one group; assume the number that `clusters: auto` makes.
         let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
-        let within = "near duplicates: a cosine distance of \(distance) or less"
+        let within =
+            "near duplicates: a cosine distance of \(distance) or less"
+            + (confirmation == nil ? "" : ", and texts that agree (`confirm`)")
         guard rows > 0, groups > 1, per != .all else {
             return [
                 within,
@@ -100,14 +105,16 @@ struct PairwiseSelection: Selection {
         case kept(PairwiseFilter)
         case near(NeighbourFilter)
 
-        mutating func add(_ view: VectorView, _ parallel: Parallel) -> [PairwiseFilter.Outcome] {
+        mutating func add(
+            _ view: VectorView, _ parallel: Parallel, _ confirm: (Int, Int) throws(StageError) -> Bool
+        ) throws(StageError) -> [PairwiseFilter.Outcome] {
             switch self {
             case .kept(var filter):
-                let found = filter.add(view, parallel: parallel)
+                let found = try filter.add(view, parallel: parallel, confirm: confirm)
                 self = .kept(filter)
                 return found
             case .near(var filter):
-                let found = filter.add(view, parallel: parallel)
+                let found = try filter.add(view, parallel: parallel, confirm: confirm)
                 self = .near(filter)
                 return found
             }
@@ -132,23 +139,43 @@ struct PairwiseSelection: Selection {
             filter = .kept(PairwiseFilter(dimension: source.dimension, squaredLimit: limit))
         }
         let rows = try rows(of: group)
-        let found = try decide(source, in: rows, &filter, context.parallel)
-        var outcome = Self.outcome(found, rows, quantizer)
-        if neighbours > 0, case .near(let filter) = filter {
-            outcome.report = ["records_with_more_near_clusters": .integer(filter.unsettledCount)]
+        var marks: TextMarks?
+        if let confirmation { marks = try TextMarks(confirmation, group) }
+        let found = try decide(source, in: rows, &filter, context.parallel) { (a, b) throws(StageError) in
+            guard let marks else { return true }
+            return try marks.confirm(rows?[a] ?? a, rows?[b] ?? b)
         }
+        var outcome = try Self.outcome(found, rows, quantizer, marks)
+        var report: [JSONValue.Entry] = []
+        if neighbours > 0, case .near(let filter) = filter {
+            report.append(JSONValue.Entry(Self.open, .integer(filter.unsettledCount)))
+        }
+        if marks != nil {
+            report += [
+                JSONValue.Entry(Self.refused, .integer(found.reduce(0) { $0 + $1.refused })),
+                JSONValue.Entry(Self.spared, .integer(found.count { $0.refused > 0 && $0.partner == nil })),
+            ]
+        }
+        outcome.report = .object(report)
         return outcome
     }
 
+    /// Counts in the report of a group.
+    private static let open = "records_with_more_near_clusters"
+    private static let refused = "pairs_refused"
+    private static let spared = "records_kept_since_texts_differ"
+
     private func decide(
-        _ source: any VectorSource, in rows: [Int]?, _ filter: inout Filter, _ parallel: Parallel
+        _ source: any VectorSource, in rows: [Int]?, _ filter: inout Filter, _ parallel: Parallel,
+        _ confirm: (Int, Int) throws(StageError) -> Bool
     ) throws(StageError) -> [PairwiseFilter.Outcome] {
         var found: [PairwiseFilter.Outcome] = []
         found.reserveCapacity(source.count)
         guard let rows else {
             try source.forEachChunk { (range, values) throws(StageError) in
                 guard let base = values.baseAddress else { return }
-                found += filter.add(VectorView(base, count: range.count, dimension: source.dimension), parallel)
+                found += try filter.add(
+                    VectorView(base, count: range.count, dimension: source.dimension), parallel, confirm)
             }
             return found
         }
@@ -161,18 +188,21 @@ struct PairwiseSelection: Selection {
                     gathered += try source.row(row)
                 }
             }
-            found += gathered.withVectors(dimension: source.dimension) { filter.add($0, parallel) }
+            found += try gathered.withVectors(dimension: source.dimension) { (view) throws(StageError) in
+                try filter.add(view, parallel, confirm)
+            }
         }
         return found
     }
 
     private static func outcome(
-        _ found: [PairwiseFilter.Outcome], _ rows: [Int]?, _ quantizer: Quantizer
-    ) -> GroupOutcome {
+        _ found: [PairwiseFilter.Outcome], _ rows: [Int]?, _ quantizer: Quantizer, _ marks: TextMarks?
+    ) throws(StageError) -> GroupOutcome {
         var outcome = GroupOutcome(
             ranks: [Int32](repeating: -1, count: found.count), partners: [Int32](repeating: -1, count: found.count),
             reason: "near-duplicate")
         var distances = [Double](repeating: 0, count: found.count)
+        var overlaps = [Double](repeating: 0, count: marks == nil ? 0 : found.count)
         // If dropped records drop others, the first of a chain is the kept one.
         var first = [Int](repeating: 0, count: found.count)
         var rank: Int32 = 0
@@ -183,13 +213,14 @@ struct PairwiseSelection: Selection {
                 outcome.partners[row] = Int32(rows?[first[place]] ?? first[place])
                 let chord = quantizer.chord(fromSquared: one.squaredDistance)
                 distances[row] = chord * chord / 2
+                if let marks { overlaps[row] = try marks.share(row, rows?[partner] ?? partner) }
             } else {
                 first[place] = place
                 outcome.ranks[row] = rank
                 rank += 1
             }
         }
-        outcome.measures = [("cosine_distance", distances)]
+        outcome.measures = [("cosine_distance", distances)] + (marks == nil ? [] : [("overlap", overlaps)])
         return outcome
     }
 
@@ -243,11 +274,13 @@ struct PairwiseSelection: Selection {
     }
 
     func report(_ groups: GroupReports) -> JSONValue {
-        var (size, kept, open) = (0, 0, 0)
+        var (size, kept, open, refused, spared) = (0, 0, 0, 0, 0)
         for group in groups {
             size += group.size
             kept += group.kept
-            open += group.report["records_with_more_near_clusters"]?.integerValue ?? 0
+            open += group.report[Self.open]?.integerValue ?? 0
+            refused += group.report[Self.refused]?.integerValue ?? 0
+            spared += group.report[Self.spared]?.integerValue ?? 0
         }
         var entries: [JSONValue.Entry] = [
             JSONValue.Entry("records", .integer(size)), JSONValue.Entry("kept", .integer(kept)),
@@ -256,8 +289,14 @@ struct PairwiseSelection: Selection {
         if neighbours > 0 {
             entries += [
                 JSONValue.Entry("neighbours", .integer(neighbours)),
-                JSONValue.Entry("records_with_more_near_clusters", .integer(open)),
+                JSONValue.Entry(Self.open, .integer(open)),
                 JSONValue.Entry("every_pair_considered", .flag(open == 0)),
+            ]
+        }
+        if let confirmation {
+            entries += [
+                JSONValue.Entry("confirm", confirmation.report), JSONValue.Entry(Self.refused, .integer(refused)),
+                JSONValue.Entry(Self.spared, .integer(spared)),
             ]
         }
         return .object(entries)

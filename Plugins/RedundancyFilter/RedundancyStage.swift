@@ -7,8 +7,14 @@ public struct RedundancyStage: Stage {
         name: "redundancy",
         summary: "Drops near duplicates or records of low variety.",
         discussion: """
-            Reads `embedding`. A distance of 0 means equal vectors, not equal texts: with the `lexical` embedder, \
-            texts that differ in symbols, accents, case or the order of words far apart have the same vector.
+            Reads `embedding`. A distance of 0 means equal vectors, not equal texts: to `lexical` and `lsa`, «5 + 3» and \
+            «5 - 3», or «Tom likes Ann» and «Ann likes Tom», are the same. So before pairwise or semdedup drops a record, \
+            it compares the texts (`confirm`): their numbers, in order; their operators (`+ - * / = <` and the like), in \
+            order; and the share of their pairs of neighbouring words that both have, case and punctuation aside. A record \
+            loses to the nearest one that it agrees with; the ledger names the overlap, and `run.json` counts the pairs that \
+            were refused. The overlap is exact for texts of up to 31 different pairs of words, beyond that an estimate with \
+            a standard error of at most 4.5 % (127 MinHashes). For other embedders `confirm` is off unless it is given, so that \
+            they can find paraphrases.
 
               pairwise  goes through the records in `order` and drops each one within `distance` of a record already \
             kept, which the ledger names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. \
@@ -50,6 +56,12 @@ public struct RedundancyStage: Stage {
                     "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (what the model of the vectors recommends; lsa: 0.01, lexical: 0.05)",
                 example: "0.05"),
             OptionSpec(
+                "confirm",
+                .either([.choice(["none"]), .map(.either([.real(0...1), .choice(["equal", "any"])]))]),
+                help:
+                    "pairwise, semdedup: what the texts of two near duplicates must have in common, or `none` ({overlap: 0.8, numbers: equal, operators: equal} for lexical and lsa, else none)",
+                example: "{overlap: 0.9, numbers: equal, operators: any}"),
+            OptionSpec(
                 "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),
                 help:
                     "pairwise, semdedup: processing order: `ordinal` (input order), `rank` (pick order of a selection), `hard` (farthest from the cluster's centre first), `easy` (nearest first), or a column of scores, highest first (ordinal; semdedup hard)",
@@ -74,16 +86,30 @@ public struct RedundancyStage: Stage {
     /// For vectors whose stage recommends nothing.
     private static let usualDistance = 0.05
 
-    private let method: Method
+    private enum Confirming: Sendable {
+        /// As the vectors need it.
+        case automatic
+        case no
+        case yes(Confirmation)
+    }
+
+    private var method: Method
+    private let confirming: Confirming
 
     public init(options: OptionValues) throws(StageError) {
         let name = try options.text("method")
         let comparesPairs = name == "pairwise" || name == "semdedup"
-        let foreign = comparesPairs ? ["keep", "variance", "components"] : ["distance", "order", "per", "neighbours"]
+        let foreign = comparesPairs ? ["keep", "variance", "components"] : ["distance", "confirm", "order", "per", "neighbours"]
         for option in foreign where options[option] != nil {
             let home = comparesPairs ? "`method: lift` or `leverage`" : "`method: pairwise` or `semdedup`"
             throw .option(option, "`\(option)` goes with \(home), not with `\(name)`")
         }
+        confirming =
+            switch options["confirm"] {
+            case nil: .automatic
+            case .map(let entries): .yes(try Confirmation(entries))
+            default: .no
+            }
         guard !comparesPairs else {
             let isTransitive = name == "semdedup"
             let order: PairwiseSelection.Order =
@@ -133,6 +159,7 @@ public struct RedundancyStage: Stage {
         case .variety: return [.column(.embedding, .vector)]
         case .pairwise(let selection, _):
             return [.column(.embedding, .vector)]
+                + (selection.confirmation == nil ? [] : [.column(.text, .bytes)])
                 + (selection.order.column.map { [.column($0, selection.order.kind)] } ?? [])
                 + (selection.neighbours > 0 ? [.column(.cluster, .integer)] : selection.per.reads)
         }
@@ -141,15 +168,30 @@ public struct RedundancyStage: Stage {
     public var writes: [ColumnSpec] {
         switch method {
         case .variety(let survey, _): [ColumnSpec(survey.column, .real)]
-        case .pairwise: []
+        case .pairwise(let selection, _): selection.confirmation == nil ? [] : Confirmation.columns
         }
+    }
+
+    public func adapted(to columns: [ColumnSpec]) throws(StageError) -> Self {
+        guard case .pairwise(var selection, let distance) = method else { return self }
+        switch confirming {
+        case .no: return self
+        case .yes(let confirmation): selection.confirmation = confirmation
+        case .automatic:
+            let vectors = columns.last { $0.name == .embedding }
+            selection.confirmation = vectors?.needsConfirmation == true ? Confirmation() : nil
+        }
+        var stage = self
+        stage.method = .pairwise(selection, distance: distance)
+        return stage
     }
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         switch method {
         case .pairwise(var selection, let distance):
             selection.distance = distance ?? context.nearDuplicateDistance(of: .embedding) ?? Self.usualDistance
-            return .selection(selection)
+            guard selection.confirmation != nil else { return .selection(selection) }
+            return .sequence([.transform(TextMarking()), .selection(selection)])
         case .variety(let survey, let selection): return .sequence([.survey(survey), .selection(selection)])
         }
     }
@@ -161,10 +203,11 @@ public struct Redundancy: StageSpecConvertible {
 
     /// - Parameters:
     ///   - keep: with `lift` and `leverage`; likewise `variance` and `components`.
-    ///   - distance: with `pairwise` and `semdedup`; likewise `order`, `per` and `neighbours`.
+    ///   - distance: with `pairwise` and `semdedup`; likewise `confirm`, `order`, `per` and `neighbours`.
     public init(
         method: String? = nil, keep: Quantity? = nil, variance: Quantity? = nil, components: String? = nil,
-        distance: Double? = nil, order: String? = nil, per: String? = nil, neighbours: Int? = nil
+        distance: Double? = nil, confirm: OptionValue? = nil, order: String? = nil, per: String? = nil,
+        neighbours: Int? = nil
     ) {
         var options = OptionValues()
         options["method"] = method.map { .text($0) }
@@ -172,6 +215,7 @@ public struct Redundancy: StageSpecConvertible {
         options["variance"] = variance.map { .quantity($0) }
         options["components"] = components.map { .text($0) }
         options["distance"] = distance.map { .real($0) }
+        options["confirm"] = confirm
         options["order"] = order.map { .text($0) }
         options["per"] = per.map { .text($0) }
         options["neighbours"] = neighbours.map { .integer($0) }

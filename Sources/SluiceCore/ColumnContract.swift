@@ -75,13 +75,20 @@ public enum ColumnContract {
             }
             let spec = definition.stages[index]
             let label = "stage \(index + 1) `\(spec.name)`"
-            for breach in breaches(of: stage, called: label, options: spec.options, after: written) {
+            let adapted: any Stage
+            do throws(StageError) { adapted = try stage.adapted(to: written.map(\.spec)) } catch {
+                let subject = error.option.map { Subject.option(stage: index, $0) } ?? .stage(index)
+                findings.append(Finding(subject: subject, message: "\(label): \(error.message)"))
+                isComplete = false
+                continue
+            }
+            for breach in breaches(of: adapted, called: label, options: spec.options, after: written) {
                 if breach.missing != nil, !isComplete { continue }
                 let remedy = breach.missing.map { remedies.remedy(for: $0, after: index, written) } ?? ""
                 let subject = breach.option.map { Subject.option(stage: index, $0) } ?? .stage(index)
                 findings.append(Finding(subject: subject, message: breach.message + remedy))
             }
-            written += stage.writes.map { Written($0, by: label) }
+            written += adapted.writes.map { Written($0, by: label) }
         }
         return findings + outputFindings(definition.output, isComplete ? written : nil, remedies)
     }

@@ -52,7 +52,9 @@ struct ColumnRemedies {
 
 extension OptionSpec {
     /// The value that the example spells; for a list, a list with the example as its only entry.
-    package var exampleValue: OptionValue? {
+    package var exampleValue: OptionValue? { exampleValue(kind) }
+
+    private func exampleValue(_ kind: OptionKind) -> OptionValue? {
         if let value = kind.value(spelled: example) { return value }
         switch kind {
         case .list(let element):
@@ -69,6 +71,7 @@ extension OptionSpec {
                 values[String(entry[..<colon])] = value
             }
             return .map(values)
+        case .either(let kinds): return kinds.lazy.compactMap { exampleValue($0) }.first
         default: return nil
         }
     }

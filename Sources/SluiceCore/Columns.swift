@@ -51,11 +51,17 @@ public struct ColumnSpec: Sendable, Hashable {
     /// depends on what the vectors are made of. A stage that looks for near duplicates takes it where the definition
     /// gives no distance. nil if the stage that writes the column knows none.
     public let nearDuplicateDistance: Double?
+    /// For vectors of texts, whether near ones may belong to texts that differ in what counts, such as symbols, numbers or
+    /// the order of words: then a stage that looks for near duplicates compares the texts, too, before it drops one.
+    public let needsConfirmation: Bool
 
-    public init(_ name: ColumnName, _ type: ColumnType, nearDuplicateDistance: Double? = nil) {
+    public init(
+        _ name: ColumnName, _ type: ColumnType, nearDuplicateDistance: Double? = nil, needsConfirmation: Bool = false
+    ) {
         self.name = name
         self.type = type
         self.nearDuplicateDistance = nearDuplicateDistance
+        self.needsConfirmation = needsConfirmation
     }
 }
 

@@ -30,6 +30,12 @@ public protocol Stage: Sendable {
     /// The columns that the stage writes, with their types. It must write all of them and no others.
     var writes: [ColumnSpec] { get }
 
+    /// The stage as it works after the columns of the stages before it, for one whose inputs, outputs or defaults depend on
+    /// them. `reads`, `writes` and `body` are then asked of the result. Itself by default.
+    ///
+    /// - Parameter columns: in the order of their writers; the last of a name holds.
+    func adapted(to columns: [ColumnSpec]) throws(StageError) -> Self
+
     /// What determines the stage's results besides its options and the files that they name, by name: the version of a
     /// model runtime, the digest of a command. None by default.
     ///
@@ -44,6 +50,7 @@ public protocol Stage: Sendable {
 
 extension Stage {
     public func identity() throws(StageError) -> [String: String] { [:] }
+    public func adapted(to columns: [ColumnSpec]) throws(StageError) -> Self { self }
 }
 
 extension Stage where Self: WorkerTransform {

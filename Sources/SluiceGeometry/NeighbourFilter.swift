@@ -40,8 +40,10 @@ public struct NeighbourFilter {
     fileprivate struct List {
         var panels: [Packed] = []
         var panelPlaces: [[Int]] = []
+        var panelNorms: [[Int32]] = []
         var open: [Int8] = []
         var openPlaces: [Int] = []
+        var openNorms: [Int32] = []
         /// `open` packed; nil if it has changed.
         var openPanel: Packed?
     }
@@ -83,16 +85,25 @@ public struct NeighbourFilter {
 
     /// Adds the next rows in order. `partner` is a position in the order, from 0 over all blocks.
     public mutating func add(_ vectors: VectorView, parallel: Parallel = .serial) -> [PairwiseFilter.Outcome] {
+        add(vectors, parallel: parallel) { _, _ in true }
+    }
+
+    /// Adds the next rows in order. See `PairwiseFilter.add(_:parallel:confirm:)`.
+    public mutating func add<Failure>(
+        _ vectors: VectorView, parallel: Parallel = .serial, confirm: (Int, Int) throws(Failure) -> Bool
+    ) throws(Failure) -> [PairwiseFilter.Outcome] {
         precondition(vectors.dimension == dimension, "vectors of dimension \(vectors.dimension), not \(dimension)")
         var outcomes: [PairwiseFilter.Outcome] = []
         outcomes.reserveCapacity(vectors.count)
         for start in stride(from: 0, to: vectors.count, by: blockRows) {
-            outcomes += decide(vectors[start..<min(vectors.count, start + blockRows)], parallel)
+            outcomes += try decide(vectors[start..<min(vectors.count, start + blockRows)], parallel, confirm)
         }
         return outcomes
     }
 
-    private mutating func decide(_ block: VectorView, _ parallel: Parallel) -> [PairwiseFilter.Outcome] {
+    private mutating func decide<Failure>(
+        _ block: VectorView, _ parallel: Parallel, _ confirm: (Int, Int) throws(Failure) -> Bool
+    ) throws(Failure) -> [PairwiseFilter.Outcome] {
         let count = block.count
         let norms = block.normBuffer(.serial)
         let width = neighbours + 1
@@ -125,7 +136,7 @@ public struct NeighbourFilter {
                         height += 1
                         from += 1
                     }
-                    looked[list].forEachPanel { panel, places in
+                    looked[list].forEachPanel { panel, places, _ in
                         panel.nearest(block.base, select: select, count: height, index: index, value: value)
                         for t in 0..<height {
                             let row = Int(select[t])
@@ -140,14 +151,14 @@ public struct NeighbourFilter {
                 }
             }
         }
-        return settle(block, norms, probed, mutual, nearest, partner)
+        return try settle(block, norms, probed, mutual, nearest, partner, confirm)
     }
 
     /// Compares the rows of the block among themselves, in order.
-    private mutating func settle(
+    private mutating func settle<Failure>(
         _ block: VectorView, _ norms: Buffer<Int32>, _ probed: Buffer<UInt32>, _ mutual: Buffer<Int32>,
-        _ nearest: Buffer<Int32>, _ partner: Buffer<Int>
-    ) -> [PairwiseFilter.Outcome] {
+        _ nearest: Buffer<Int32>, _ partner: Buffer<Int>, _ confirm: (Int, Int) throws(Failure) -> Bool
+    ) throws(Failure) -> [PairwiseFilter.Outcome] {
         let (count, width) = (block.count, neighbours + 1)
         var outcomes: [PairwiseFilter.Outcome] = []
         var counting: [Int: [Int]] = [:]
@@ -162,12 +173,29 @@ public struct NeighbourFilter {
                     }
                 }
             }
-            let isDropped = winner >= 0 && least <= squaredLimit
-            outcomes.append(PairwiseFilter.Outcome(partner: isDropped ? winner : nil, squaredDistance: least))
-            if !isDropped || countsDropped { counting[Int(probed[row * width]), default: []].append(row) }
+            var outcome = PairwiseFilter.Outcome(partner: nil, squaredDistance: least)
+            if winner >= 0 && least <= squaredLimit {
+                if try confirm(place + row, winner) {
+                    outcome.partner = winner
+                } else {
+                    var near = NearRows(limit: squaredLimit)
+                    for probe in 0..<width {
+                        let list = Int(probed[row * width + probe])
+                        lists[list].forEachPanel { panel, places, others in
+                            near.add(panel, places, others, block.row(row), norms[row])
+                        }
+                        for other in counting[list] ?? [] {
+                            near.add(norms[row] + norms[other] - 2 * mutual[row * count + other], place + other)
+                        }
+                    }
+                    outcome = try near.outcome(of: place + row, nearest: least, refused: winner, confirm)
+                }
+            }
+            outcomes.append(outcome)
+            if outcome.partner == nil || countsDropped { counting[Int(probed[row * width]), default: []].append(row) }
         }
         for list in counting.keys.sorted() {
-            for row in counting[list] ?? [] { keep(block.row(row), place: place + row, in: list) }
+            for row in counting[list] ?? [] { keep(block.row(row), norm: norms[row], place: place + row, in: list) }
         }
         place += count
         return outcomes
@@ -213,13 +241,16 @@ public struct NeighbourFilter {
         return lists
     }
 
-    private mutating func keep(_ vector: UnsafePointer<Int8>, place: Int, in list: Int) {
+    private mutating func keep(_ vector: UnsafePointer<Int8>, norm: Int32, place: Int, in list: Int) {
         lists[list].open.append(contentsOf: UnsafeBufferPointer(start: vector, count: dimension))
         lists[list].openPlaces.append(place)
+        lists[list].openNorms.append(norm)
         lists[list].openPanel = nil
         guard lists[list].openPlaces.count == panelRows else { return }
         lists[list].panels.append(pack(lists[list].open))
         lists[list].panelPlaces.append(lists[list].openPlaces)
+        lists[list].panelNorms.append(lists[list].openNorms)
+        lists[list].openNorms.removeAll(keepingCapacity: true)
         lists[list].open.removeAll(keepingCapacity: true)
         lists[list].openPlaces.removeAll(keepingCapacity: true)
     }
@@ -233,8 +264,8 @@ public struct NeighbourFilter {
 }
 
 extension NeighbourFilter.List {
-    fileprivate func forEachPanel(_ body: (Packed, [Int]) -> Void) {
-        for (panel, places) in zip(panels, panelPlaces) { body(panel, places) }
-        if let openPanel { body(openPanel, openPlaces) }
+    fileprivate func forEachPanel(_ body: (Packed, [Int], [Int32]) -> Void) {
+        for (panel, (places, norms)) in zip(panels, zip(panelPlaces, panelNorms)) { body(panel, places, norms) }
+        if let openPanel { body(openPanel, openPlaces, openNorms) }
     }
 }

@@ -59,7 +59,7 @@ public struct InMemoryRun: Sendable {
             }
             let (options, problems) = type.descriptor.resolving(spec.options)
             if let problem = problems.first { throw problem }
-            var driver = StageDriver(
+            var driver = try StageDriver(
                 try type.init(options: options), options: options,
                 Seed(seed).derived(for: spec.name, index: counts[spec.name, default: 0]), memory: memory,
                 flows.last ?? start, Variation())

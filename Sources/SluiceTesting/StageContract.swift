@@ -117,10 +117,14 @@ struct ContractChecker {
     private mutating func run(_ stage: any Stage, _ flow: Flow, _ variation: Variation) -> Outcome {
         var variation = variation
         variation.answers = answers
-        var driver = StageDriver(
-            stage, options: options, Seed(seed).derived(for: Swift.type(of: stage).descriptor.name), memory: memory,
-            flow,
-            variation)
+        var driver: StageDriver
+        do throws(StageError) {
+            driver = try StageDriver(
+                stage, options: options, Seed(seed).derived(for: Swift.type(of: stage).descriptor.name),
+                memory: memory, flow, variation)
+        } catch {
+            return .failure(error)
+        }
         do throws(StageError) {
             let result = try driver.run()
             add(result.violations)

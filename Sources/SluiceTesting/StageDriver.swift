@@ -19,12 +19,16 @@ struct StageDriver {
     /// The reports that `run.json` would have, without those of groups.
     var ownReports: [JSONValue] = []
 
+    /// - Throws: what the stage throws where it is adapted to earlier columns.
     init(
         _ stage: any Stage, options: OptionValues, _ seed: Seed, memory: Int, _ flow: Flow, _ variation: Variation
-    ) {
+    ) throws(StageError) {
         let name = type(of: stage).descriptor.name
         self.options = options
-        self.stage = stage
+        let columns = flow.columns.keys.sorted().compactMap { name in
+            flow.specs[name] ?? flow.columns[name].map { ColumnSpec(name, $0.type) }
+        }
+        self.stage = try stage.adapted(to: columns)
         self.flow = flow
         self.variation = variation
         answers = variation.answers ?? KitAnswers()
@@ -32,9 +36,7 @@ struct StageDriver {
         context = StageContext(
             name: name, seed: seed,
             memory: Int(Double(memory) * variation.memory), parallel: variation.parallel,
-            columns: flow.columns.keys.sorted().compactMap { name in
-                flow.columns[name].map { ColumnSpec(name, $0.type) }
-            })
+            columns: columns)
         self.flow.reports = []
         self.flow.written = []
         self.flow.losses = [:]
@@ -53,6 +55,7 @@ struct StageDriver {
                 breach(.writes, "the stage declares that it writes `\(spec.name)` but does not write it")
             }
         }
+        for spec in stage.writes { flow.specs[spec.name] = spec }
         return flow
     }
 

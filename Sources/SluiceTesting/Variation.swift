@@ -118,6 +118,8 @@ struct Flow: Sendable {
     var rows: [Int]
     var losses: [Int: Loss] = [:]
     var reports: [JSONValue] = []
+    /// What earlier stages declared of their columns.
+    var specs: [ColumnName: ColumnSpec] = [:]
     /// The columns that the stage has written.
     var written: Set<ColumnName> = []
     var violations: [Violation] = []

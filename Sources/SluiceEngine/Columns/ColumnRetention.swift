@@ -22,10 +22,14 @@ struct ColumnRetention: Sendable {
 extension StageChain {
     /// What the work from stage `index` on reads of each record.
     ///
-    /// - Parameter picks: the columns listed in `picks.jsonl.zst`.
-    func retention(from index: Int, output: OutputSpec, picks: [ColumnName]) -> ColumnRetention {
+    /// - Parameters:
+    ///   - unfinished: the stages with steps left, which may read what their earlier steps write; nil is stage `index`.
+    ///   - picks: the columns listed in `picks.jsonl.zst`.
+    func retention(
+        from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil, picks: [ColumnName]
+    ) -> ColumnRetention {
         ColumnRetention(
-            columns: wanted(from: index, output: output) + picks,
+            columns: wanted(from: index, output: output, unfinished: unfinished) + picks,
             inputs: links.filter { $0.index >= index }.flatMap(\.reads))
     }
 }

@@ -34,8 +34,9 @@ package struct StageChain: Sendable {
             seen[spec.name] = occurrence + 1
             let label = occurrence == 0 ? spec.name : "\(spec.name)#\(occurrence + 1)"
             do throws(StageError) {
-                let stage = try type.init(options: type.descriptor.fillingDefaults(in: spec.options))
                 let written = links.flatMap(\.stage.writes)
+                let options = type.descriptor.fillingDefaults(in: spec.options)
+                let stage: any Stage = try type.init(options: options).adapted(to: written)
                 links.append(
                     Link(
                         index: index, label: label, spec: spec, stage: stage,

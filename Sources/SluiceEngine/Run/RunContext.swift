@@ -81,9 +81,9 @@ final class RunContext: Sendable {
         return chain.wanted(from: 0, output: definition.output, unfinished: several)
     }
 
-    /// What the work from stage `index` on reads of each record.
-    func retention(from index: Int) -> ColumnRetention {
-        chain.retention(from: index, output: definition.output, picks: picks)
+    /// What the work from stage `index` on reads of each record; see `StageChain.retention`.
+    func retention(from index: Int, unfinished: Set<Int>? = nil) -> ColumnRetention {
+        chain.retention(from: index, output: definition.output, unfinished: unfinished, picks: picks)
     }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {

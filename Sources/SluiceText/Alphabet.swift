@@ -1,10 +1,10 @@
-/// The role of a Unicode scalar in the lexical embedder.
+/// The role of a Unicode scalar in a text that is read as words.
 ///
-/// A table of our own instead of Unicode properties, whose versions differ, so that the same text gives the same vector
+/// A table of our own instead of Unicode properties, whose versions differ, so that the same text gives the same words
 /// with every build. Case is folded for Latin, Greek, Cyrillic and Armenian, and accents are removed, so that composed
 /// and decomposed spellings agree. Arabic and full-width digits become ASCII digits.
-enum Alphabet {
-    enum Class {
+public enum Alphabet {
+    public enum Class: Sendable {
         /// Part of a word, after folding.
         case letter(UInt32)
         /// A scalar of a script without spaces between words, or a symbol that is a word by itself.
@@ -16,7 +16,7 @@ enum Alphabet {
     }
 
     /// For every ASCII byte the folded letter or digit, or 0 if the byte ends a word.
-    static let ascii: [UInt8] = (0..<128).map { (byte: UInt8) -> UInt8 in
+    public static let ascii: [UInt8] = (0..<128).map { (byte: UInt8) -> UInt8 in
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): byte
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte + 32
@@ -37,7 +37,7 @@ enum Alphabet {
             + "wwwwwwwwwwxxxxyy" + "zzzzzzhtwy......" + "aaaaaaaaaaaaaaaa" + "aaaaaaaaeeeeeeee"
             + "eeeeeeeeiiiioooo" + "oooooooooooooooo" + "oooouuuuuuuuuuuu" + "uuyyyyyyyy......").utf8)
 
-    static func classify(_ scalar: UInt32) -> Class {
+    public static func classify(_ scalar: UInt32) -> Class {
         switch scalar {
         case 0..<0x80:
             let folded = ascii[Int(scalar)]
@@ -90,6 +90,26 @@ enum Alphabet {
         case 0xE0000...: return .ignored
         default: return .letter(scalar)
         }
+    }
+
+    /// Decodes one scalar of valid UTF-8 and moves `place` past it.
+    @inlinable
+    public static func scalar(_ text: UnsafeBufferPointer<UInt8>, _ place: inout Int) -> UInt32 {
+        func next() -> UInt32 {
+            guard place < text.count else { return 0 }
+            defer { place += 1 }
+            return UInt32(text[place] & 0x3F)
+        }
+        let first = UInt32(text[place])
+        place += 1
+        if first < 0xE0 { return (first & 0x1F) << 6 | next() }
+        if first < 0xF0 {
+            let second = next()
+            return (first & 0x0F) << 12 | second << 6 | next()
+        }
+        let second = next()
+        let third = next()
+        return (first & 0x07) << 18 | second << 12 | third << 6 | next()
     }
 
     private static func base(_ scalar: UInt32, _ letter: UInt8) -> Class {
