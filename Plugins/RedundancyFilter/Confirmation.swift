@@ -96,7 +96,9 @@ struct TextMarks {
                 for hash in 0..<2 {
                     let from = row * Self.bytes + 8 * hash
                     hashes.append(
-                        (0..<8).reduce(UInt64(0)) { $0 | UInt64(UInt8(bitPattern: values[from + $1])) << UInt64(8 * $1) })
+                        (0..<8).reduce(UInt64(0)) {
+                            $0 | UInt64(UInt8(bitPattern: values[from + $1])) << UInt64(8 * $1)
+                        })
                 }
             }
         }

@@ -66,7 +66,8 @@ struct PairwiseSelection: Selection {
     /// The compared vectors, twice; a batch; and the outcome.
     func memory(rows: Int, _ context: StageContext) -> Int {
         let dimension = context.dimension(of: .embedding) ?? 0
-        return rows * (2 * dimension + 64 + (confirmation == nil ? 0 : TextMarks.perRow)) + min(rows, Self.batch) * (dimension + 4096)
+        return rows * (2 * dimension + 64 + (confirmation == nil ? 0 : TextMarks.perRow)) + min(rows, Self.batch)
+            * (dimension + 4096)
             + (neighbours > 0 ? 16 << 20 : 0)
     }
 

@@ -99,7 +99,8 @@ public struct RedundancyStage: Stage {
     public init(options: OptionValues) throws(StageError) {
         let name = try options.text("method")
         let comparesPairs = name == "pairwise" || name == "semdedup"
-        let foreign = comparesPairs ? ["keep", "variance", "components"] : ["distance", "confirm", "order", "per", "neighbours"]
+        let foreign =
+            comparesPairs ? ["keep", "variance", "components"] : ["distance", "confirm", "order", "per", "neighbours"]
         for option in foreign where options[option] != nil {
             let home = comparesPairs ? "`method: lift` or `leverage`" : "`method: pairwise` or `semdedup`"
             throw .option(option, "`\(option)` goes with \(home), not with `\(name)`")

@@ -5,7 +5,8 @@ import SluiceText
 ///
 /// Words are as in `Alphabet`: folded runs of letters and digits; in scripts without spaces each scalar is one.
 ///
-/// - **Numbers** are runs of digits, with `.` or `,` between digits as part of them: `1.50` is not `1.5`.
+/// - **Numbers** are runs of digits of any script, with `.` or `,` between digits as part of them: `1.50` is not `1.5`.
+///   Fractions and circled numbers of one character are numbers, too.
 /// - **Operators** are `+ * / % = < > ^ | & ~ $ \`, other currency and mathematical signs, and arrows; `-` and dashes, but
 ///   not between two letters; `!` before a letter, a digit, `(` or `=`; brackets next to a digit or an operator; raised
 ///   digits. Signs that are spelled in two ways, such as `−` and `-`, are one.
@@ -60,6 +61,15 @@ private struct Scan {
                 operators = TextTraits.mixed(operators, UInt64(sign))
                 last = .sign
                 continue
+            }
+            if let digit = Numerals.digit(scalar) {
+                letter(digit)
+                continue
+            }
+            if Numerals.isNumber(scalar) {
+                endNumber()
+                number = TextTraits.mixed(0, UInt64(scalar))
+                endNumber()
             }
             switch Alphabet.classify(scalar) {
             case .letter(let folded): letter(folded)

@@ -35,7 +35,9 @@ struct WordPairs {
         }
         bytes += [Int8(exact.count), 0, 0, 0]
         for pair in exact {
-            for shift in stride(from: 0, to: 32, by: 8) { bytes.append(Int8(truncatingIfNeeded: pair >> UInt32(shift))) }
+            for shift in stride(from: 0, to: 32, by: 8) {
+                bytes.append(Int8(truncatingIfNeeded: pair >> UInt32(shift)))
+            }
         }
         bytes += repeatElement(0, count: 4 * (Self.mostExact - exact.count))
     }
@@ -61,7 +63,13 @@ struct WordPairs {
         guard !a.isEmpty || !b.isEmpty else { return (1, 1) }
         var (common, i, j) = (0, 0, 0)
         while i < a.count, j < b.count {
-            if a[i] == b[j] { (common, i, j) = (common + 1, i + 1, j + 1) } else if a[i] < b[j] { i += 1 } else { j += 1 }
+            if a[i] == b[j] {
+                (common, i, j) = (common + 1, i + 1, j + 1)
+            } else if a[i] < b[j] {
+                i += 1
+            } else {
+                j += 1
+            }
         }
         return (common, a.count + b.count - common)
     }
@@ -92,39 +100,41 @@ private struct Least {
     /// One slot is left out of the bytes, for the mark of an estimate.
     static let count = 127
 
-    private typealias Lanes = SIMD64<UInt16>
-    private var low = Lanes(repeating: .max)
-    private var high = Lanes(repeating: .max)
+    // Vectors of the width and sign for which every processor has a minimum.
+    private typealias Lanes = SIMD8<Int16>
+    private typealias Slots = InlineArray<16, Lanes>
+    private var slots = Slots(repeating: Lanes(repeating: .max))
 
     /// Odd factors and summands from a fixed sequence: `x · factor + summand` permutes the 16-bit numbers.
-    private static let functions: (low: (Lanes, Lanes), high: (Lanes, Lanes)) = {
+    private static let functions: (factors: Slots, summands: Slots) = {
         var state: UInt64 = 0x5EED
-        func draw() -> UInt16 {
+        func draw() -> Int16 {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return UInt16(truncatingIfNeeded: state >> 40)
+            return Int16(truncatingIfNeeded: state >> 40)
         }
-        var lanes = [Lanes(), Lanes(), Lanes(), Lanes()]
-        for slot in 0..<64 {
-            lanes[0][slot] = draw() | 1
-            lanes[1][slot] = draw()
-            lanes[2][slot] = draw() | 1
-            lanes[3][slot] = draw()
+        var (factors, summands) = (Slots(repeating: Lanes()), Slots(repeating: Lanes()))
+        for slot in 0..<128 {
+            factors[slot / 8][slot % 8] = draw() | 1
+            summands[slot / 8][slot % 8] = draw()
         }
-        return ((lanes[0], lanes[1]), (lanes[2], lanes[3]))
+        return (factors, summands)
     }()
 
+    /// Cost: 128 multiply-adds.
     mutating func add(_ pair: UInt32) {
-        let value = Lanes(repeating: UInt16(truncatingIfNeeded: pair ^ pair >> 16))
+        let value = Lanes(repeating: Int16(truncatingIfNeeded: pair ^ pair >> 16))
         let functions = Self.functions
-        low = pointwiseMin(low, value &* functions.low.0 &+ functions.low.1)
-        high = pointwiseMin(high, value &* functions.high.0 &+ functions.high.1)
+        for index in slots.indices {
+            let hash = value &* functions.factors[index] &+ functions.summands[index]
+            slots[index] = slots[index].replacing(with: hash, where: hash .< slots[index])
+        }
     }
 
     func append(to bytes: inout [Int8]) {
         for slot in 0..<Self.count {
-            let value = slot < 64 ? low[slot] : high[slot - 64]
+            let value = slots[slot / 8][slot % 8]
             // The low bits of a product depend on the low bits of its factors alone.
-            bytes.append(Int8(truncatingIfNeeded: (value &* 0x9E37) >> 8 ^ value))
+            bytes.append(Int8(truncatingIfNeeded: (value &* 0x4E37) >> 8 ^ value))
         }
     }
 }

@@ -34,6 +34,8 @@ import Testing
     @Test(arguments: [
         ("What is 5 + 3?", "What is 5 + 4?"), ("1.5 litres", "15 litres"), ("1.50", "1.5"), ("5 3", "53"),
         ("3 and 5", "5 and 3"), ("x2", "x3"), ("room 101", "room"), ("3,5", "3.5"), ("٣ apples", "4 apples"),
+        ("½ cup", "¼ cup"),
+        ("सेब ३", "सेब ४"), ("图①", "图②"), ("๓ ตัว", "๔ ตัว"), ("Ⅳ", "Ⅴ"),
     ]) func otherNumbers(a: String, b: String) {
         #expect(read(a).traits.numbers != read(b).traits.numbers)
     }
@@ -41,6 +43,7 @@ import Testing
     @Test(arguments: [
         ("What is 5 + 3?", "what is 5+3"), ("chapter 7.", "Chapter 7"), ("(5)", "5"), ("5, then 3", "5 - 3"),
         ("٣ apples", "3 apples"), ("３", "3"), ("no numbers", "none at all"),
+        ("३ फल", "3 फल"),
     ]) func equalNumbers(a: String, b: String) {
         #expect(read(a).traits.numbers == read(b).traits.numbers)
     }
@@ -114,9 +117,11 @@ import Testing
 
     // MARK: Options
 
-    @Test(arguments: [
-        ["overlap": 1.5], ["overlap": "equal"], ["numbers": "same"], ["numbers": 0.5], ["words": 0.5],
-    ] as [OptionValue]) func wrongEntriesAreNamed(entries: OptionValue) {
+    @Test(
+        arguments: [
+            ["overlap": 1.5], ["overlap": "equal"], ["numbers": "same"], ["numbers": 0.5], ["words": 0.5],
+        ] as [OptionValue]) func wrongEntriesAreNamed(entries: OptionValue)
+    {
         let found = RedundancyStage.descriptor.resolving(["confirm": entries])
         if found.problems.isEmpty {
             let error = #expect(throws: StageError.self) { try RedundancyStage(options: found.values) }
@@ -125,7 +130,9 @@ import Testing
     }
 
     @Test func itGoesWithPairs() {
-        let error = #expect(throws: StageError.self) { try RedundancyStage.make(["method": "lift", "confirm": "none"]) }
+        let error = #expect(throws: StageError.self) {
+            try RedundancyStage.make(["method": "lift", "confirm": "none"])
+        }
         #expect(error?.option == "confirm")
     }
 
