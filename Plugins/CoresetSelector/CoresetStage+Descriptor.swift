@@ -9,8 +9,8 @@ extension CoresetStage {
 
               farthest-first  the record farthest from all picks so far comes next, from a start drawn by content \
             (Gonzalez 1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; \
-            the report states the radius, the lower bound and the factor between them. The first j picks are those of \
-            a budget of j.
+            the report states the radius, a lower bound that no choice of as many records can beat, and the factor between \
+            them. The first j picks are those of a budget of j.
               medoids         k-means with one cluster per kept record, in two levels above 1,024; keeps the record \
             nearest to each centre. It has the least mean distance of all methods here
               facility-location   lazy greedy on the sum of squared distances, within a sample of `reservoir` records \
@@ -36,6 +36,11 @@ extension CoresetStage {
 
             per: a label that is a field of the record is compared as it is spelled; records without the field form a \
             group of their own. The report counts named groups that fell short of their quota.
+
+            certificate: tight, with farthest-first, looks for more records than were kept of which no two have a record near \
+            both: then each needs a record of its own. On clusters of real prompts the factor was 1.09 in the median. It takes up to \
+            twice the multiply-adds of the picks again. quick: half the distance of the next pick, a factor of about 2 on every run. \
+            auto is tight for groups of up to 1,048,576 records.
 
             A budget per group is split by shares (by size, by the root of the size, or equally) with largest \
             remainders: the shares sum to the budget exactly. All distances except the option `distance` are chord \
@@ -72,6 +77,9 @@ extension CoresetStage {
                 help:
                     "farthest-first: number or share of the farthest records of a group, often noise, to skip at each pick",
                 example: "1%"),
+            OptionSpec(
+                "certificate", .choice(Certifying.allCases.map(\.rawValue)), default: "auto",
+                help: "farthest-first: how hard the lower bound of the radius is worked for", example: "quick"),
             OptionSpec(
                 "rounds", .choice(["one", "composable"]), default: "one",
                 help: "farthest-first: one round, or picks within parts and then among those picks",

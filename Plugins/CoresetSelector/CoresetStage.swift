@@ -24,6 +24,7 @@ public struct CoresetStage: Stage, Selection {
     private let score: ColumnName?
     private let scoreField: FieldPath?
     private let distance: Double
+    private let certifying: Certifying
     /// The vectors of `already`, read before the run begins.
     private var earlier: Earlier?
 
@@ -63,6 +64,7 @@ public struct CoresetStage: Stage, Selection {
         score = options["score"] == nil ? nil : ColumnName(try options.text("score"))
         scoreField = options["score_field"] == nil ? nil : FieldPath(try options.text("score_field"))
         distance = options["distance"] == nil ? 0.1 : try options.real("distance")
+        certifying = Certifying(rawValue: try options.text("certificate")) ?? .auto
         guard !keep.isZero else {
             throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
         }
@@ -90,6 +92,7 @@ public struct CoresetStage: Stage, Selection {
         }
         try check("trim", trims, with: [.farthestFirst])
         try check("rounds", isComposable, with: [.farthestFirst])
+        try check("certificate", options["certificate"] != "auto", with: [.farthestFirst])
         try check("already", options["already"] != nil, with: [.farthestFirst])
         try check("reservoir", options["reservoir"] != nil, with: [.medoids, .sensitivity, .facilityLocation])
         for option in ["score", "score_field", "distance"] {
@@ -174,6 +177,12 @@ public struct CoresetStage: Stage, Selection {
         }
         if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
         if method == .scoreFirst { bytes += rows * 24 }
+        if method == .farthestFirst, certifying.isTight(rows: rows) {
+            let picks = min(rows, keep.resolve(of: rows))
+            bytes +=
+                DisjointBalls.memory(
+                    rows: rows, candidates: Picker.candidates(rows: rows, picks: picks), dimension: dimension) + rows * 8
+        }
         // The bounds and centres of k-means, and the packed centres.
         if [.medoids, .sensitivity].contains(method) {
             bytes += rows * 8 + min(rows, keep.resolve(of: rows), Picker.flatLimit) * (dimension + 64) * 4
@@ -204,6 +213,11 @@ public struct CoresetStage: Stage, Selection {
         var lines = [
             "rounds: one: up to \(count(once)) multiply-adds; reads the vectors between a few times and once per pick, \(place)"
         ]
+        if certifying.isTight(rows: size), picks < size {
+            let candidates = Picker.candidates(rows: size, picks: picks)
+            let extra = Double(size) * Double(candidates) * Double(dimension) * Double(groups)
+            lines.append("certificate: tight: up to \(count(extra)) multiply-adds more")
+        }
         let part = part ?? Self.defaultPart
         guard size > part, picks < part else {
             lines.append(
@@ -239,7 +253,7 @@ public struct CoresetStage: Stage, Selection {
         let picker = Picker(
             rows: rows, quota: min(quota, group.count), trim: trim.resolve(of: group.count), part: part,
             reservoir: reservoir,
-            distance: distance, earlier: earlier, context: context,
+            distance: distance, earlier: earlier, certifying: certifying, context: context,
             hashes: { () throws(StageError) in try group.hashes },
             scores: { () throws(StageError) in try scores(of: group) })
         let choice = try picker.pick(method)

@@ -38,6 +38,7 @@ struct Picker {
     /// Any two picks of `score-first` are farther apart than this, as 1 - cosine.
     var distance = 0.0
     var earlier: Earlier?
+    var certifying = Certifying.auto
     let context: StageContext
     /// Content hashes of the rows, the keys for draws.
     let hashes: () throws(StageError) -> [ContentHash]
@@ -51,8 +52,10 @@ struct Picker {
         guard quota > 0, rows.count > 0 else { return Choice(picks: []) }
         switch method {
         case .farthestFirst:
-            if let part, rows.count > part, quota < part { return try composable(part) }
-            return try farthestFirst()
+            let isComposable = part.map { rows.count > $0 && quota < $0 } ?? false
+            var choice = isComposable ? try composable(part ?? 0) : try farthestFirst()
+            try certify(&choice)
+            return choice
         case .medoids: return try medoids()
         case .facilityLocation: return try facilityLocation()
         case .sensitivity: return try sensitivity()
@@ -138,7 +141,7 @@ struct Picker {
         return choice
     }
 
-    private func withEarlier<Result>(_ body: (VectorView?) -> Result) -> Result {
+    func withEarlier<Result>(_ body: (VectorView?) -> Result) -> Result {
         guard let earlier else { return body(nil) }
         return earlier.vectors.withVectors(dimension: earlier.dimension) { body($0) }
     }

@@ -6,12 +6,12 @@ public struct Certificate: Sendable, Hashable {
     public var radius: Double
     /// The same without the `trim` worst rows; equals `radius` if nothing is trimmed.
     public var trimmedRadius: Double
-    /// No choice of as many centres can have a radius below this: k + 1 rows are pairwise at least twice this apart,
-    /// and two of them share a centre (Gonzalez).
-    public var lowerBound: Double
+    /// No choice of as many centres among the rows can have a radius below this: k + 1 rows are pairwise at least twice
+    /// this apart, and two of them share a centre (Gonzalez); or `DisjointBalls` has proven it.
+    public private(set) var lowerBound: Double
     /// `radius / lowerBound`, an upper bound of the ratio of `radius` to the least possible radius; 1 if both are 0,
     /// nil if only the bound is 0.
-    public var factor: Double?
+    public var factor: Double? { lowerBound > 0 ? radius / lowerBound : radius == 0 ? 1 : nil }
     /// The mean distance of a row to its nearest centre.
     public var meanDistance: Double
     /// The distances that half, 90 % and 99 % of the rows don't exceed (nearest rank).
@@ -30,7 +30,6 @@ public struct Certificate: Sendable, Hashable {
         guard count > 0 else { return nil }
         radius = quantizer.chord(fromSquared: squaredDistances.max()!)
         lowerBound = quantizer.chord(fromSquared: separation) / 2
-        factor = lowerBound > 0 ? radius / lowerBound : radius == 0 ? 1 : nil
         // Sums per piece, then their sum: pieces have a fixed size, so the order is fixed.
         let sums = Buffer<Double>((count + pieceRows - 1) / pieceRows)
         squaredDistances.withUnsafeBufferPointer { values in
@@ -53,5 +52,12 @@ public struct Certificate: Sendable, Hashable {
         median = smallest((count * 50 + 99) / 100)
         quantile90 = smallest((count * 90 + 99) / 100)
         quantile99 = smallest((count * 99 + 99) / 100)
+    }
+
+    /// Takes a bound that may be higher.
+    ///
+    /// - Parameter squaredBound: a squared distance below which no choice of as many centres has its radius.
+    public mutating func raise(_ squaredBound: Int32, _ quantizer: Quantizer) {
+        lowerBound = max(lowerBound, quantizer.chord(fromSquared: squaredBound))
     }
 }

@@ -56,6 +56,19 @@ public enum TopShare {
     }
 }
 
+extension TopShare {
+    /// The rows with the largest distances, farthest first, ties to the lowest row. Memory: 8 bytes a row.
+    public static func rows(squaredDistances: [Int32], count: Int) -> [Int] {
+        // The bits of a key are inverted, so that the largest come first.
+        var keys = squaredDistances.indices.map { ~farKey(squaredDistances[$0], $0) }
+        let count = min(max(0, count), keys.count)
+        keys.withUnsafeMutableBufferPointer { keys in
+            if let base = keys.baseAddress { partition(base, count: keys.count, smallest: count) }
+        }
+        return keys[..<count].sorted().map { keyRow(~$0) }
+    }
+}
+
 /// Orders by score descending, then by row.
 struct ScoreKey: Comparable, BitwiseCopyable {
     var score: Double
