@@ -19,7 +19,8 @@ extension Picker {
 
     /// Raises the lower bound of a choice by rows that can't share a centre.
     func certify(_ choice: inout Choice) throws(StageError) {
-        guard certifying.isTight(rows: rows.count), choice.picks.count < rows.count, let radius = choice.squaredDistances.max(), radius > 0
+        guard certifying.isTight(rows: rows.count), choice.picks.count < rows.count,
+            let radius = choice.squaredDistances.max(), radius > 0
         else { return }
         let most = Self.candidates(rows: rows.count, picks: choice.picks.count)
         let picked = Set(choice.picks)

@@ -181,7 +181,8 @@ public struct CoresetStage: Stage, Selection {
             let picks = min(rows, keep.resolve(of: rows))
             bytes +=
                 DisjointBalls.memory(
-                    rows: rows, candidates: Picker.candidates(rows: rows, picks: picks), dimension: dimension) + rows * 8
+                    rows: rows, candidates: Picker.candidates(rows: rows, picks: picks), dimension: dimension) + rows
+                * 8
         }
         // The bounds and centres of k-means, and the packed centres.
         if [.medoids, .sensitivity].contains(method) {
@@ -213,24 +214,25 @@ public struct CoresetStage: Stage, Selection {
         var lines = [
             "rounds: one: up to \(count(once)) multiply-adds; reads the vectors between a few times and once per pick, \(place)"
         ]
+        let part = part ?? Self.defaultPart
+        var certificate: [String] = []
         if certifying.isTight(rows: size), picks < size {
             let candidates = Picker.candidates(rows: size, picks: picks)
             let extra = Double(size) * Double(candidates) * Double(dimension) * Double(groups)
-            lines.append("certificate: tight: up to \(count(extra)) multiply-adds more")
+            certificate = ["certificate: tight: up to \(count(extra)) multiply-adds more"]
         }
-        let part = part ?? Self.defaultPart
         guard size > part, picks < part else {
             lines.append(
                 "rounds: composable: no gain; \(size > part ? "the budget is no smaller than a part of \(part) records" : "a group fits in one part of \(part)")"
             )
-            return lines
+            return lines + certificate
         }
         let union = Double(size / part + (size % part == 0 ? 0 : 1)) * Double(picks)
         let twice = 2 * once + union * Double(picks) * Double(dimension) * Double(groups)
         lines.append(
             "rounds: composable: up to \(count(twice)) multiply-adds; reads the vectors twice; \(isResident ? "not worth it while a group fits in memory" : "worth it where one reading takes longer than \(count((twice - once) / Self.readingsSaved)) multiply-adds")"
         )
-        return lines
+        return lines + certificate
     }
 
     /// `3.2e12`: an estimate deserves no more digits.

@@ -58,7 +58,8 @@ import Testing
             let radius = best + Int(generator.next(below: UInt64(1 + best)))
             guard radius > 0 else { continue }
             guard
-                let found = bound(rows, d, centres: k, squaredRadius: radius, candidates: Array(0..<n), chunk: 1 + n / 3)
+                let found = bound(
+                    rows, d, centres: k, squaredRadius: radius, candidates: Array(0..<n), chunk: 1 + n / 3)
             else { continue }
             #expect(found < best, "seed \(seed): \(found) but \(best) can be had")
             proven += 1
@@ -103,7 +104,8 @@ import Testing
         for (chunk, width) in [(100, 1), (777, 3)] {
             #expect(
                 bound(
-                    rows, d, centres: 60, squaredRadius: Int(radius), candidates: candidates, chunk: chunk, width: width)
+                    rows, d, centres: 60, squaredRadius: Int(radius), candidates: candidates, chunk: chunk, width: width
+                )
                     == found)
         }
     }
