@@ -14,8 +14,8 @@ enum Certifying: String, CaseIterable, Sendable {
 }
 
 extension Picker {
-    /// The candidates of a bound for some picks: these, as many of the rows farthest from them, and a few more.
-    static func candidates(rows: Int, picks: Int) -> Int { min(rows, 2 * picks + 16) }
+    /// The candidates of a bound for some picks: these, and rows farthest from them, as many; of many picks half as many.
+    static func candidates(rows: Int, picks: Int) -> Int { min(rows, picks + 16 + min(picks, 512 + picks / 2)) }
 
     /// Raises the lower bound of a choice by rows that can't share a centre.
     func certify(_ choice: inout Choice) throws(StageError) {

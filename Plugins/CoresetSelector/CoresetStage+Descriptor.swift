@@ -12,9 +12,10 @@ extension CoresetStage {
             the report states the radius, a lower bound that no choice of as many records can beat, and the factor between \
             them. The first j picks are those of a budget of j.
               medoids         k-means with one cluster per kept record, in two levels above 1,024; keeps the record \
-            nearest to each centre. It has the least mean distance of all methods here
+            nearest to each centre. It has the least mean distance of all methods here; there is no bound for it
               facility-location   lazy greedy on the sum of squared distances, within a sample of `reservoir` records \
-            (65,536) of a larger group; the start costs sample squared times dimension
+            (65,536) of a larger group; the start costs sample squared times dimension. The report has what the picks are worth, and \
+            what no choice of as many can exceed
               sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
               score-first     in descending score, each record that is not within `distance` of an earlier pick, until \
             the budget is met (DEITA, arXiv 2312.15685). The report states any shortfall

@@ -244,14 +244,24 @@ struct Picker {
     }
 
     private func facilityLocation() throws(StageError) -> Choice {
-        func choose(_ view: VectorView) -> [Int] {
+        func choose(_ view: VectorView) -> FacilityLocation {
             FacilityLocation.select(view, count: quota, parallel: context.parallel)
         }
-        guard let sample = try sample() else {
-            return try covering(inMemory(.facilityLocation) { (view) throws(StageError) in choose(view) })
+        let sample = try sample()
+        let found: FacilityLocation
+        if let sample {
+            found = try rows.gather(sample).withVectors(dimension: rows.dimension) { choose($0) }
+        } else {
+            found = try inMemory(.facilityLocation) { (view) throws(StageError) in choose(view) }
         }
-        let picks = try rows.gather(sample).withVectors(dimension: rows.dimension) { choose($0) }
-        return try covering(picks.map { sample[$0] })
+        var choice = try covering(found.picks.map { sample?[$0] ?? $0 })
+        choice.notes = [
+            JSONValue.Entry("value", .integer(Int(found.value))),
+            JSONValue.Entry("value_bound", .integer(Int(found.bound))),
+            JSONValue.Entry(
+                "share_of_best_at_least", .real(found.bound > 0 ? Double(found.value) / Double(found.bound) : 1)),
+        ]
+        return choice
     }
 
     /// Draws by the distances to the centroids of `quota / 2` clusters, at most 1,024.

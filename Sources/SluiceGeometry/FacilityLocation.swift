@@ -7,12 +7,26 @@ public import SluiceCore
 /// It reaches at least 1 - 1/e of the best possible gain, since the gain is submodular. Integers are exact, so the
 /// result equals plain greedy. The start costs n²·d multiply-adds and each pick at least n·64·d: suitable for a
 /// reservoir or a cluster (tens of thousands of rows), not for a corpus. Memory: 20 bytes per row.
-public enum FacilityLocation {
-    /// `count` rows (all, if there are fewer) in pick order. The first j are the choice for a budget of j.
-    public static func select(_ vectors: VectorView, count: Int, parallel: Parallel = .serial) -> [Int] {
+///
+/// **Bound.** Gains only shrink as rows are picked, so no k rows are worth more than the picks and the k largest remaining
+/// gains together (Nemhauser, Wolsey and Fisher, 1978). It costs about as much as the picks again.
+public struct FacilityLocation: Sendable {
+    /// The chosen rows in pick order. The first j are the choice for a budget of j.
+    public private(set) var picks: [Int] = []
+    /// What the picks are worth: how much less the squared distances to the nearest pick are, summed over all rows, than if
+    /// each were the largest possible between two rows, twice the longest vector.
+    public private(set) var value: Int64 = 0
+    /// No choice of as many rows is worth more.
+    public private(set) var bound: Int64 = 0
+
+    /// Picks `count` rows, or all if there are fewer.
+    public static func select(
+        _ vectors: VectorView, count: Int, parallel: Parallel = .serial
+    ) -> FacilityLocation {
+        var selection = FacilityLocation()
         let n = vectors.count
         let count = min(max(0, count), n)
-        if count == 0 { return [] }
+        if count == 0 { return selection }
         let norms = vectors.normBuffer(parallel)
         var longest: Int32 = 0
         for i in 0..<n { longest = max(longest, norms[i]) }
@@ -21,31 +35,36 @@ public enum FacilityLocation {
         let least = Buffer<Int32>(n, repeating: Int32(min(4 * Int64(longest), 1 << 30)))
         let run = Gains(vectors: vectors, norms: norms, least: least)
         // Gains only shrink: an old one is an upper bound.
-        var bounds = run.all(parallel)
         var fresh = [Bool](repeating: true, count: n)
-        var heap = Heap(bounds)
-        var picks: [Int] = []
-        while picks.count < count {
-            // Recompute the rows with the largest bounds until the best one is fresh.
-            while let top = heap.top, !fresh[top] {
+        var heap = Heap(run.all(parallel))
+        /// Takes the row with the largest gain: recomputes the largest bounds until the first one is fresh.
+        func best() -> (gain: Int64, row: Int)? {
+            while let top = heap.top, !fresh[top.row] {
                 var stale: [Int] = []
-                while stale.count < Int(SVK_PANEL), let row = heap.top, !fresh[row] {
-                    stale.append(row)
+                while stale.count < Int(SVK_PANEL), let top = heap.top, !fresh[top.row] {
+                    stale.append(top.row)
                     heap.pop()
                 }
                 for (row, gain) in zip(stale, run.gains(stale, parallel)) {
-                    bounds[row] = gain
                     fresh[row] = true
                     heap.push(gain, row)
                 }
             }
-            let pick = heap.top!
-            heap.pop()
-            picks.append(pick)
-            run.add(pick, parallel)
+            defer { heap.pop() }
+            return heap.top
+        }
+        while selection.picks.count < count, let pick = best() {
+            selection.picks.append(pick.row)
+            selection.value += pick.gain
+            run.add(pick.row, parallel)
             for row in fresh.indices { fresh[row] = false }
         }
-        return picks
+        selection.bound = selection.value
+        for _ in 0..<min(count, n - count) {
+            guard let next = best(), next.gain > 0 else { break }
+            selection.bound += next.gain
+        }
+        return selection
     }
 }
 
@@ -122,7 +141,7 @@ private struct Heap {
         items.sort { Self.before($0, $1) }
     }
 
-    var top: Int? { items.first?.row }
+    var top: (gain: Int64, row: Int)? { items.first }
 
     private static func before(_ a: (gain: Int64, row: Int), _ b: (gain: Int64, row: Int)) -> Bool {
         a.gain != b.gain ? a.gain > b.gain : a.row < b.row
@@ -138,6 +157,7 @@ private struct Heap {
     }
 
     mutating func pop() {
+        guard !items.isEmpty else { return }
         items.swapAt(0, items.count - 1)
         items.removeLast()
         var parent = 0

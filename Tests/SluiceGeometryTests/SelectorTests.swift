@@ -35,11 +35,38 @@ import Testing
                 for i in 0..<n { least[i] = min(least[i], table[i][picks.last!]) }
             }
             rows.withVectors(dimension: d) { view in
-                #expect(FacilityLocation.select(view, count: 30) == picks)
-                #expect(FacilityLocation.select(view, count: 30, parallel: threads(3)) == picks)
-                #expect(Set(FacilityLocation.select(view, count: 200)).count == n)
+                #expect(FacilityLocation.select(view, count: 30).picks == picks)
+                #expect(FacilityLocation.select(view, count: 30, parallel: threads(3)).picks == picks)
+                #expect(Set(FacilityLocation.select(view, count: 200).picks).count == n)
             }
         }
+    }
+
+    /// Over many small sets: no choice is worth more than the bound, and the value is that of its picks.
+    @Test func noChoiceIsWorthMoreThanTheBound() {
+        var share = 0.0
+        for seed in 0..<300 as Range<UInt64> {
+            let (d, n) = (3 + Int(seed % 4), 5 + Int(seed % 6))
+            let k = 1 + Int(seed % 3)
+            let rows = clusteredRows(n, d, centres: 3, noise: 20, seed: seed)
+            let table = distanceTable(rows, d)
+            let longest = (0..<n).map { row in rows.row(row, d).reduce(0) { $0 + Int($1) * Int($1) } }.max() ?? 0
+            func worth(_ picks: [Int]) -> Int {
+                (0..<n).reduce(0) { sum, row in sum + 4 * longest - (picks.map { table[row][$0] }.min() ?? 4 * longest)
+                }
+            }
+            var best = 0
+            func choose(_ from: Int, _ picks: [Int]) {
+                if picks.count == k { return best = max(best, worth(picks)) }
+                for row in from..<n where from < n { choose(row + 1, picks + [row]) }
+            }
+            choose(0, [])
+            let found = rows.withVectors(dimension: d) { FacilityLocation.select($0, count: k) }
+            #expect(Int(found.value) == worth(found.picks))
+            #expect(best <= Int(found.bound) && Int(found.value) <= best, "seed \(seed)")
+            share += Double(found.value) / Double(found.bound)
+        }
+        #expect(share / 300 > 0.8)
     }
 
     @Test func medoidsAreExactInCountAndTheSameForEveryWidth() {
