@@ -7,7 +7,7 @@ func plugin(_ name: String, dependencies: [Target.Dependency] = []) -> Target {
 }
 
 let plugins: [Target.Dependency] = [
-    "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter",
+    "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter", "TextFilters", "RecordFilters",
 ]
 
 let package = Package(
@@ -32,6 +32,7 @@ let package = Package(
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
+        .target(name: "CPattern", linkerSettings: [.linkedLibrary(":libpcre2-8.a")]),
         .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CFlush"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
@@ -48,6 +49,8 @@ let package = Package(
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry"]),
+        plugin("TextFilters"),
+        plugin("RecordFilters", dependencies: ["CPattern"]),
 
         .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
         .target(

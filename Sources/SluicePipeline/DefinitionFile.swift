@@ -346,6 +346,11 @@ struct DefinitionReader {
             let values = nodes.compactMap { value($0, kind) }
             return values.count == nodes.count ? .list(values) : nil
         case (.map(let kind), .map(let entries)): return map(entries, kind)
+        case (.tree, .map(let entries)): return map(entries, .tree)
+        case (.tree, .list(let nodes)):
+            let values = nodes.compactMap { value($0, .tree) }
+            return values.count == nodes.count ? .list(values) : nil
+        case (.tree, .scalar) where node.overrideEntries != nil: return node.overrideEntries.flatMap { map($0, .tree) }
         case (.map(let kind), .scalar): return node.overrideEntries.flatMap { map($0, kind) }
         case (_, .scalar(let text, let quoted)):
             // On the command line an empty text is a value; in a file it needs quotes.
