@@ -59,7 +59,7 @@ public struct MatchStage: Stage, WorkerTransform {
     public var writes: [ColumnSpec] { [] }
 
     public func memory(_ context: StageContext) -> TransformMemory {
-        TransformMemory(perThread: hasPatterns ? PatternMatcher.memory : 0, growth: 0)
+        TransformMemory(perThread: hasPatterns ? PatternMatcher.memory : 4096, growth: 0)
     }
 
     public func makeWorker(_ context: StageContext) throws(StageError) -> MatchWorker {

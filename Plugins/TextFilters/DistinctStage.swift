@@ -18,7 +18,7 @@ public struct DistinctStage: Stage {
         discussion: """
             Compares `text`, or the columns and fields that `on` names: after `format`, one exchange in two schemas has \
             one text. A string stands for itself, another value counts as it is spelled; missing and null are one value. \
-            A record that has none of them is compared with no other. `input.dedupe` is faster for records as they are.
+            Records that have none of them are equal if their whole content is. `input.dedupe` is faster for records as they are.
 
             normalize: [case] takes upper and lower case to be equal, [space] any white space, and none at the ends, \
             [punctuation] texts with and without punctuation (Unicode P*, so not `+` or `=`; but `-`, `*` and `/`).
@@ -52,7 +52,14 @@ public struct DistinctStage: Stage {
     }
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
-        .sequence([.transform(KeyTransform(names: names, normalization: normalization)), .selection(FirstOfEqual())])
+        // As the engine does: a column if an earlier stage writes it, else a field.
+        let places = names.map { name in
+            context.type(of: ColumnName(name)) == nil
+                ? KeyTransform.Place.field(FieldPath(name)) : .column(ColumnName(name))
+        }
+        return .sequence([
+            .transform(KeyTransform(places: places, normalization: normalization)), .selection(FirstOfEqual()),
+        ])
     }
 }
 
@@ -60,8 +67,13 @@ private let keyBytes = 16
 
 /// Writes each record's key.
 private struct KeyTransform: Transform {
-    let names: [String]
+    let places: [Place]
     let normalization: Normalization
+
+    enum Place: Sendable {
+        case column(ColumnName)
+        case field(FieldPath)
+    }
 
     /// The part is 12 bits of the key.
     private static let partShift: UInt64 = 52
@@ -75,47 +87,23 @@ private struct KeyTransform: Transform {
     func memory(_ context: StageContext) -> TransformMemory { TransformMemory(perThread: 1 << 20, growth: 1) }
 
     func apply(to block: inout Block) throws(StageError) {
-        let columns = names.map { name -> Values in
-            switch block[ColumnName(name)] {
-            case .bytes(let column)?: .bytes(column)
-            case .integers(let column)?: .integers(column)
-            default: .field(block.field(FieldPath(name)))
+        var columns: [Values] = []
+        for place in places {
+            switch place {
+            case .field(let path): columns.append(.field(block.field(path)))
+            case .column(let name):
+                if case .integers(let values)? = block[name] {
+                    columns.append(.integers(values))
+                } else {
+                    columns.append(.bytes(try block.bytes(name)))
+                }
             }
         }
         var parts = [Int64](repeating: 0, count: block.count)
         var keys = [Int8](repeating: 0, count: block.count * keyBytes)
         var normal: [UInt8] = []
         for record in 0..<block.count where block.isLive(record) {
-            var hash = SipHash()
-            var hasValue = false
-            for column in columns {
-                switch column {
-                case .bytes(let values):
-                    hasValue = true
-                    try add(values[record], to: &hash, &normal)
-                case .integers(let values):
-                    hasValue = true
-                    try add(ArraySlice(String(values[record]).utf8), to: &hash, &normal)
-                case .field(let values):
-                    let value = values[record]
-                    switch value {
-                    case .missing, .null: hash.add(0)
-                    default:
-                        hasValue = true
-                        try add(value.text, to: &hash, &normal)
-                    }
-                }
-            }
-            if !hasValue {
-                // A key that no other record has, unless its whole content is equal.
-                hash.add(2)
-                let own = block.hashes[record]
-                for shift in stride(from: UInt64(0), to: 64, by: 8) {
-                    hash.add(UInt8(truncatingIfNeeded: own.high >> shift))
-                    hash.add(UInt8(truncatingIfNeeded: own.low >> shift))
-                }
-            }
-            let key = hash.digest
+            let key = try key(record, columns, block.hashes[record], &normal)
             parts[record] = Int64(key.high >> Self.partShift)
             for byte in 0..<8 {
                 let shift = UInt64(56 - 8 * byte)
@@ -125,6 +113,37 @@ private struct KeyTransform: Transform {
         }
         block.write(.distinctPart, .integers(parts))
         block.write(.distinctKey, .vectors(VectorColumn(dimension: keyBytes, values: keys)))
+    }
+
+    private func key(
+        _ record: Int, _ columns: [Values], _ content: ContentHash, _ normal: inout [UInt8]
+    ) throws(StageError) -> ContentHash {
+        var hash = SipHash()
+        var hasValue = false
+        for column in columns {
+            switch column {
+            case .bytes(let values): try add(values[record], to: &hash, &normal)
+            case .integers(let values): try add(ArraySlice(String(values[record]).utf8), to: &hash, &normal)
+            case .field(let values):
+                let value = values[record]
+                switch value {
+                case .missing, .null:
+                    hash.add(0)
+                    continue
+                default: try add(value.text, to: &hash, &normal)
+                }
+            }
+            hasValue = true
+        }
+        if !hasValue {
+            // A key that no other record has, unless its whole content is equal.
+            hash.add(2)
+            for shift in stride(from: UInt64(0), to: 64, by: 8) {
+                hash.add(UInt8(truncatingIfNeeded: content.high >> shift))
+                hash.add(UInt8(truncatingIfNeeded: content.low >> shift))
+            }
+        }
+        return hash.digest
     }
 
     /// Adds a value that is there: a mark, its length and its bytes, so that neighbouring values can't be mistaken.
