@@ -29,11 +29,11 @@ final class Pattern: @unchecked Sendable {
     deinit { sluice_pattern_free(code) }
 }
 
-/// What a thread needs to match patterns. Memory: at most 1 MiB of stack for compiled code, or 4 MiB for interpreted.
+/// What a thread needs to match patterns: at most 1 MiB of stack for compiled code, or as much heap to interpret it.
 final class PatternMatcher {
     private let matcher: OpaquePointer
 
-    static let memory = 6 << 20
+    static let memory = 5 << 19
     /// The longest that one record may take, in seconds, before the run ends with an error.
     private static let seconds = 10.0
 

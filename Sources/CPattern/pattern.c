@@ -8,7 +8,7 @@
 static const size_t longest_pattern = 1 << 16;
 static const uint32_t deepest_parentheses = 100;
 static const size_t largest_stack = 1 << 20;
-static const uint32_t most_heap_kib = 4 << 10;
+static const uint32_t most_heap_kib = 1 << 10;
 // Steps from one place of the text. PCRE2 counts anew for every place where a match may begin, so the places are tried in
 // runs, and the clock is read between them.
 static const uint32_t fewest_steps = 1000000;
