@@ -22,11 +22,15 @@ struct ColumnRetention: Sendable {
 extension StageChain {
     /// What the work from stage `index` on reads of each record.
     ///
-    /// - Parameter picks: the columns listed in `picks.jsonl.zst`.
-    func retention(from index: Int, output: OutputSpec, picks: [ColumnName]) -> ColumnRetention {
+    /// - Parameters:
+    ///   - later: the work over kept columns; see `inputs`.
+    ///   - picks: the columns listed in `picks.jsonl.zst`.
+    func retention(
+        from index: Int, later: [StageWork], output: OutputSpec, picks: [ColumnName]
+    ) -> ColumnRetention {
         ColumnRetention(
-            columns: wanted(from: index, output: output) + picks,
-            inputs: links.filter { $0.index >= index }.flatMap(\.reads))
+            columns: wanted(from: index, output: output, later: later) + picks,
+            inputs: inputs(from: index, later: later))
     }
 }
 

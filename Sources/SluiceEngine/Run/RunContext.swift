@@ -83,7 +83,7 @@ final class RunContext: Sendable {
 
     /// What the work from stage `index` on reads of each record.
     func retention(from index: Int) -> ColumnRetention {
-        chain.retention(from: index, output: definition.output, picks: picks)
+        chain.retention(from: index, later: outline.later, output: definition.output, picks: picks)
     }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {
