@@ -13,7 +13,9 @@ struct ConditionReader {
     /// One condition, or a list of them.
     func conditions(_ value: OptionValue) throws(StageError) -> [Condition] {
         guard case .list(let values) = value else { return [try condition(value, option, depth: 1)] }
-        guard !values.isEmpty else { throw wrong(option, "is empty; give a condition, such as `{field: lang, equals: en}`") }
+        guard !values.isEmpty else {
+            throw wrong(option, "is empty; give a condition, such as `{field: lang, equals: en}`")
+        }
         return try list(values, option, depth: 1)
     }
 
@@ -34,7 +36,8 @@ struct ConditionReader {
         }
         for key in entries.keys.sorted() where !Self.keys.contains(key) {
             let near = Registry.nearest(to: key, in: Self.keys).map { "did you mean `\($0)`?" }
-            throw wrong(place, "has the unknown key `\(key)`; \(near ?? "known are \(Self.keys.joined(separator: ", "))")")
+            throw wrong(
+                place, "has the unknown key `\(key)`; \(near ?? "known are \(Self.keys.joined(separator: ", "))")")
         }
         for key in ["all", "any", "not"] {
             guard let inner = entries[key] else { continue }
@@ -71,7 +74,9 @@ struct ConditionReader {
         switch key {
         case "equals": return .equals([try literal(value, place)])
         case "in":
-            guard case .list(let values) = value, !values.isEmpty else { throw wrong(place, "must be a list of values") }
+            guard case .list(let values) = value, !values.isEmpty else {
+                throw wrong(place, "must be a list of values")
+            }
             var literals: [Condition.Literal] = []
             for value in values { literals.append(try literal(value, place)) }
             return .equals(literals)
@@ -92,8 +97,11 @@ struct ConditionReader {
             case .real(let number): limit = .real(number)
             default: throw wrong(place, "must be a number, not `\(value.report.json)`")
             }
-            return key == "above" ? .above(limit) : key == "below" ? .below(limit)
-                : key == "at_least" ? .atLeast(limit) : .atMost(limit)
+            return key == "above"
+                ? .above(limit)
+                : key == "below"
+                    ? .below(limit)
+                    : key == "at_least" ? .atLeast(limit) : .atMost(limit)
         }
     }
 

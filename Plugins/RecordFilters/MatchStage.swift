@@ -37,12 +37,14 @@ public struct MatchStage: Stage, WorkerTransform {
     private let drop: [Condition]
 
     public init(options: OptionValues) throws(StageError) {
-        keep = try options["keep"].map { (value) throws(StageError) in
-            try ConditionReader(option: "keep").conditions(value)
-        } ?? []
-        drop = try options["drop"].map { (value) throws(StageError) in
-            try ConditionReader(option: "drop").conditions(value)
-        } ?? []
+        keep =
+            try options["keep"].map { (value) throws(StageError) in
+                try ConditionReader(option: "keep").conditions(value)
+            } ?? []
+        drop =
+            try options["drop"].map { (value) throws(StageError) in
+                try ConditionReader(option: "drop").conditions(value)
+            } ?? []
         guard !keep.isEmpty || !drop.isEmpty else {
             throw .option("keep", "`match` needs `keep` or `drop`, such as `keep: {field: lang, equals: en}`")
         }

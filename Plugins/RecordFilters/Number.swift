@@ -19,7 +19,8 @@ enum Number: Sendable, Hashable {
 
     /// The number that some bytes spell as JSON does; nil for anything else, also for what is too large for a real.
     init?(spelled bytes: ArraySlice<UInt8>) {
-        guard let first = bytes.first, first == UInt8(ascii: "-") || (48...57).contains(first), bytes.count <= 400 else {
+        guard let first = bytes.first, first == UInt8(ascii: "-") || (48...57).contains(first), bytes.count <= 400
+        else {
             return nil
         }
         let digits = first == UInt8(ascii: "-") ? bytes.dropFirst() : bytes

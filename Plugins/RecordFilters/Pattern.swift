@@ -38,7 +38,9 @@ final class PatternMatcher {
     private static let seconds = 10.0
 
     init() throws(StageError) {
-        guard let matcher = sluice_matcher_make() else { throw StageError(.memory, "there is no memory to match patterns") }
+        guard let matcher = sluice_matcher_make() else {
+            throw StageError(.memory, "there is no memory to match patterns")
+        }
         self.matcher = matcher
     }
 

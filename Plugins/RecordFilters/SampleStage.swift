@@ -16,7 +16,7 @@ public struct SampleStage: Stage {
               keep: 5%     every record by itself: about that share, in one pass, whatever else there is
               keep: 10000  exactly that many, or all; one survey, which takes 40 bytes for each record to keep and thread
               per          that share (rounded, at least 1) or number of each label: a column or a field of the record; \
-            a selection, which takes 32 bytes for each record of the largest label
+            a selection, which takes 40 bytes for each record of the largest label
 
             Records of equal content draw equal numbers: with a share they stay or leave together; otherwise the earlier \
             ones come first.
@@ -49,7 +49,9 @@ public struct SampleStage: Stage {
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         if let per { return .selection(SampleSelection(keep: keep, grouping: per)) }
-        if keep.isShare { return .transform(ShareFilter(share: UInt64(keep.resolve(of: 100_000_000)), seed: context.seed)) }
+        if keep.isShare {
+            return .transform(ShareFilter(share: UInt64(keep.resolve(of: 100_000_000)), seed: context.seed))
+        }
         return .survey(SampleSurvey(count: keep.resolve(of: 0), seed: context.seed))
     }
 }
@@ -78,8 +80,8 @@ private struct SampleSelection: Selection {
         groups.sizes.map { min($0, keep.resolve(of: $0)) }
     }
 
-    /// Draws, their order and ranks, and the hashes.
-    func memory(rows: Int, _ context: StageContext) -> Int { rows * 32 + 4096 }
+    /// Hashes, draws, their order, what sorting takes, and ranks.
+    func memory(rows: Int, _ context: StageContext) -> Int { rows * 40 + 4096 }
 
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
         let draws = try group.hashes.map { context.seed.draw($0) }

@@ -41,6 +41,10 @@ struct SmallestDraws: Sendable {
 
     private mutating func add(_ key: Key) {
         if let limit, limit < key { return }
+        if keys.isEmpty {
+            // Once: a growing array briefly exists twice. Pages that are never filled take no memory.
+            keys.reserveCapacity(capacity + slack)
+        }
         keys.append(key)
         if keys.count >= capacity + slack { settle() }
     }

@@ -91,7 +91,8 @@ final class BenchmarkFiles: Sendable {
     private func text(of line: [UInt8], _ path: String, _ number: Int) throws(StageError) -> [UInt8] {
         let value: JSONValue
         do throws(JSONError) { value = try JSONValue(json: line) } catch {
-            throw Self.wrong("\(path):\(number): \(error.message) at byte \(error.offset); each line must be one JSON object")
+            throw Self.wrong(
+                "\(path):\(number): \(error.message) at byte \(error.offset); each line must be one JSON object")
         }
         var text: [UInt8] = []
         guard !fields.isEmpty else {

@@ -78,7 +78,8 @@ public struct MeasureStage: Stage, Transform {
         guard prefix.utf8.count <= 32, prefix.isEmpty || prefix.utf8.first.map(isLetter) == true,
             prefix.utf8.allSatisfy({ isLetter($0) || (48...57).contains($0) || $0 == 45 || $0 == 95 })
         else {
-            throw .option("prefix", "`prefix` is a letter followed by letters, digits, `_` or `-`, at most 32 characters")
+            throw .option(
+                "prefix", "`prefix` is a letter followed by letters, digits, `_` or `-`, at most 32 characters")
         }
     }
 

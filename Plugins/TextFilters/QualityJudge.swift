@@ -191,7 +191,9 @@ final class QualityJudge {
 
 /// The stop words of the Gopher rules, of which a text needs two.
 enum StopWords {
-    private static let words: [[UInt8]] = ["the", "be", "to", "of", "and", "that", "have", "with"].map { Array($0.utf8) }
+    private static let words: [[UInt8]] = ["the", "be", "to", "of", "and", "that", "have", "with"].map {
+        Array($0.utf8)
+    }
 
     /// The bit of the word in this range; 0 if it is none.
     static func bit(_ text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> UInt8 {

@@ -134,7 +134,8 @@ struct QualityLimit: Sendable {
     init(_ quantity: Quantity) {
         self.quantity = quantity
         // A percentage has six decimals, so its share of 10^8 is a whole number.
-        (value, scale) = quantity.isShare ? (quantity.resolve(of: 100_000_000), 100_000_000) : (quantity.resolve(of: 0), 1)
+        (value, scale) =
+            quantity.isShare ? (quantity.resolve(of: 100_000_000), 100_000_000) : (quantity.resolve(of: 0), 1)
     }
 
     /// Whether `part / whole` is above the limit.

@@ -14,18 +14,19 @@ public struct QualityStage: Stage, WorkerTransform {
             without a word is dropped as empty-text. The rules and limits are those of the papers; made for English web \
             pages, some drop most short instructions (gopher-min-words, c4-min-sentences), so choose.
 
-            """ + QualityRule.allCases.map { rule in
-                "  \(rule.rawValue)  \(rule.help); \(rule.isLeast ? "at least" : "at most") \(rule.usual)"
-            }.joined(separator: "\n") + """
+            """
+                + QualityRule.allCases.map { rule in
+                    "  \(rule.rawValue)  \(rule.help); \(rule.isLeast ? "at least" : "at most") \(rule.usual)"
+                }.joined(separator: "\n") + """
 
 
-            Gopher: arXiv 2112.11446, A1.1 and table A1; C4: JMLR 21 (2020), 2.2; FineWeb: arXiv 2406.17557. Words are \
-            separated by white space, as in Dolma's Gopher rules; lines by `\\n`; a paragraph by an empty line. `gopher-top-…` \
-            needs an n-gram that occurs twice, as in RedPajama-2. The rules about \
-            repetition look at the first 131072 words, lines and paragraphs. C4 keeps the lines that end in `.`, `?`, `!` or a \
-            quotation mark, have 3 words, none of them over 1000 characters, and name neither JavaScript nor terms of use, \
-            privacy policies or cookies; here these lines only decide, and the record stays as it is. Its list of bad words is left out.
-            """,
+                    Gopher: arXiv 2112.11446, A1.1 and table A1; C4: JMLR 21 (2020), 2.2; FineWeb: arXiv 2406.17557. Words are \
+                    separated by white space, as in Dolma's Gopher rules; lines by `\\n`; a paragraph by an empty line. `gopher-top-…` \
+                    needs an n-gram that occurs twice, as in RedPajama-2. The rules about \
+                    repetition look at the first 131072 words, lines and paragraphs. C4 keeps the lines that end in `.`, `?`, `!` or a \
+                    quotation mark, have 3 words, none of them over 1000 characters, and name neither JavaScript nor terms of use, \
+                    privacy policies or cookies; here these lines only decide, and the record stays as it is. Its list of bad words is left out.
+                    """,
         options: [
             OptionSpec(
                 "rules", .list(.choice(QualityRule.sets + QualityRule.allCases.map(\.rawValue))),

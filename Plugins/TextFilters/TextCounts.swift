@@ -89,7 +89,9 @@ extension UnsafeBufferPointer<UInt8> {
         var start = 0
         while start < count {
             var end = count
-            if let found = memchr(base + start, 0x0A, count - start) { end = UnsafeRawPointer(found) - UnsafeRawPointer(base) }
+            if let found = memchr(base + start, 0x0A, count - start) {
+                end = UnsafeRawPointer(found) - UnsafeRawPointer(base)
+            }
             body(start..<end)
             start = end + 1
         }

@@ -17,14 +17,19 @@ import Testing
 
     private static func lines(_ count: Int) -> [String] {
         var random = SplitMix64(state: 5)
-        let words = "the river of stone sort why forbidden numbers winter explain below answer to quick".split(separator: " ")
+        let words = "the river of stone sort why forbidden numbers winter explain below answer to quick".split(
+            separator: " ")
         return (0..<count).map { number in
             let length = number % 97 == 3 ? 20_000 : 3 + Int(random.next(below: 40))
-            var text = (0..<length).map { _ in words[Int(random.next(below: 13))] == "forbidden" && number % 4 > 0 ? "sky" : words[Int(random.next(below: 14))] }
-                .map(String.init).joined(separator: " ")
+            var text = (0..<length).map { _ in
+                words[Int(random.next(below: 13))] == "forbidden" && number % 4 > 0
+                    ? "sky" : words[Int(random.next(below: 14))]
+            }
+            .map(String.init).joined(separator: " ")
             if number % 5 == 1 { text = "THE river, twice \(number % 20): however it is spelled!" }
             if number % 5 == 2 { text = "the river twice \(number % 20) \\n however it is spelled" }
-            return #"{"prompt":"Say \#(number % 5 == 1 || number % 5 == 2 ? 1 : number)","completion":"\#(text)","kind":\#(number % 6)}"#
+            return
+                #"{"prompt":"Say \#(number % 5 == 1 || number % 5 == 2 ? 1 : number)","completion":"\#(text)","kind":\#(number % 6)}"#
         }
     }
 
@@ -34,7 +39,7 @@ import Testing
         try space.write("in-0.jsonl", lines: Self.lines(700))
         try space.write("in-1.jsonl.zst", lines: Self.lines(900))
         try space.define(
-            files: "in-*", stages: Self.stages + ["sample: {keep: 150}", "sample: {keep: 25, per: kind}"],
+            files: "in-*", stages: Self.stages + ["sample: {keep: 150}", "sample: {keep: 12, per: kind}"],
             output: ["annotate: [words, punctuation]"])
         let plan = try space.sluice("check", "run.yaml", "--memory", "2MiB", "--threads", "1")
         let least = try #require(BudgetShape.smallest(in: plan.errorText), "\(plan.errorText)")
@@ -49,10 +54,12 @@ import Testing
         let peak = try #require(first.manifest["timing"]?["memory_peak"]?.integerValue)
         #expect(peak <= least << 20, "\(peak >> 20) MiB of \(least)")
         for arguments in [
-            ["--threads", "4", "--block-bytes", "4096"], ["--threads", "2", "--memory", "1GiB", "--segment-bytes", "50000"],
+            ["--threads", "4", "--block-bytes", "4096"],
+            ["--threads", "2", "--memory", "1GiB", "--segment-bytes", "50000"],
         ] {
             let again = try space.run(arguments, into: "again-\(arguments[1])")
-            #expect(again.kept == first.kept && again.ledger == first.ledger && again.picks == first.picks, "\(arguments)")
+            #expect(
+                again.kept == first.kept && again.ledger == first.ledger && again.picks == first.picks, "\(arguments)")
         }
     }
 
@@ -63,8 +70,10 @@ import Testing
         try space.define(
             input: ["dedupe: {on: line}"],
             stages: Array(Self.stages.prefix(6)) + [
-                "embed: {model: lexical, dimensions: 64}", "cluster: {clusters: 5}", "redundancy: {method: pairwise, distance: 0.02}",
-                "sample: {keep: 150}", "match: {drop: {column: cluster, equals: 2}}", "coreset: {keep: 30, per: cluster}",
+                "embed: {model: lexical, dimensions: 64}", "cluster: {clusters: 5}",
+                "redundancy: {method: pairwise, distance: 0.02}",
+                "sample: {keep: 150}", "match: {drop: {column: cluster, equals: 2}}",
+                "coreset: {keep: 30, per: cluster}",
                 "distinct: {on: [cluster]}", "length: {max: 100000}", "quality: {rules: [gopher-top-2-gram]}",
             ], output: ["annotate: [words, cluster, rank]"])
         let run = try space.run()
@@ -82,7 +91,8 @@ import Testing
             files: "-",
             stages: [
                 "length: {field: completion, unit: words, min: 10}", "match: {keep: {field: kind, below: 4}}",
-                "quality: {rules: [gopher-hashes], field: completion}", "measure: {field: completion, prefix: c_}", "sample: {keep: 50%}",
+                "quality: {rules: [gopher-hashes], field: completion}", "measure: {field: completion, prefix: c_}",
+                "sample: {keep: 50%}",
             ], output: ["annotate: [c_words]"])
         let run = try space.run(input: joined(lines.map { Array($0.utf8) }))
         try run.expectClosedAccount()
@@ -97,19 +107,28 @@ import Testing
         try space.write("sets/test.jsonl", #"{"q":"However, it is spelled: say 1 THE"}"# + "\n")
         try space.write("more/test.jsonl", #"{"q":"say 1 the river twice 11"}"# + "\n")
         try space.define(
-            stages: ["format", "decontaminate: {against: [sets/test.jsonl, more/test.jsonl], ngram: 6, shortest: 4}", "sample: {keep: 100}"])
+            stages: [
+                "format", "decontaminate: {against: [sets/test.jsonl, more/test.jsonl], ngram: 6, shortest: 4}",
+                "sample: {keep: 100}",
+            ])
         let whole = try space.run(into: "whole")
         try whole.expectClosedAccount()
         let found = try whole.drops.filter { $0.reason == "contaminated" }
         #expect(!found.isEmpty)
-        #expect(found.allSatisfy { $0.values["benchmark"] as? String == "more/test.jsonl" && $0.values["benchmark_line"] as? Int == 1 })
+        #expect(
+            found.allSatisfy {
+                $0.values["benchmark"] as? String == "more/test.jsonl" && $0.values["benchmark_line"] as? Int == 1
+            })
         // Some tasks are done, and one process goes on.
-        let listed = try space.sluice("run", "run.yaml", "--output", "cut", "--prepare", "--part-bytes", "100000", "--progress", "none")
+        let listed = try space.sluice(
+            "run", "run.yaml", "--output", "cut", "--prepare", "--part-bytes", "100000", "--progress", "none")
         let tasks = try JSONValue(json: listed.output).elements.compactMap { $0["task"]?.textValue }
         for task in tasks.prefix(2) { #expect(try space.sluice("task", "cut", task, "--progress", "none").status == 0) }
         try space.write("more/test.jsonl", #"{"q":"something else is asked here"}"# + "\n")
         let changed = try space.sluice("run", "run.yaml", "--output", "cut", "--resume", "--part-bytes", "100000")
-        #expect(changed.status == 2 && changed.errorText.contains("more/test.jsonl"), "\(changed.status) \(changed.errorText)")
+        #expect(
+            changed.status == 2 && changed.errorText.contains("more/test.jsonl"),
+            "\(changed.status) \(changed.errorText)")
         try space.write("more/test.jsonl", #"{"q":"say 1 the river twice 11"}"# + "\n")
         let resumed = try space.run(["--resume", "--part-bytes", "100000"], into: "cut")
         #expect(resumed.kept == whole.kept && resumed.ledger == whole.ledger)
@@ -117,11 +136,15 @@ import Testing
 
     @Test(
         arguments: [
-            (#"match: {keep: {field: a, matches: "a("}}"#, #"run.yaml:6:19: stage 1 `match`: `keep.matches` is no valid pattern: missing closing parenthesis, at character 3"#),
+            (
+                #"match: {keep: {field: a, matches: "a("}}"#,
+                #"run.yaml:6:19: stage 1 `match`: `keep.matches` is no valid pattern: missing closing parenthesis, at character 3"#
+            ),
             ("match: {keep: [{feld: a}]}", "`keep[1]` has the unknown key `feld`; did you mean `field`?"),
             ("length: {min: 5, max: 4}", "`min` is 5, more than `max`, 4"),
             ("length: {min: 5}", "stage 1 `length` reads `text`"), ("quality: {rules: [goper]}", "gopher"),
-            ("decontaminate: {against: [none.jsonl], field: a}", "none.jsonl"), ("distinct: {normalize: [caps]}", "case, space, punctuation"),
+            ("decontaminate: {against: [none.jsonl], field: a}", "none.jsonl"),
+            ("distinct: {normalize: [caps]}", "case, space, punctuation"),
             ("sample: {keep: 0}", "would keep nothing"), ("measure: {columns: [wrds]}", "words"),
             ("match: {keep: {column: nothing, equals: 1}}", "`nothing`"),
         ])
@@ -141,7 +164,9 @@ import Testing
         try space.write("in.jsonl", lines: [#"{"a":"fine"}"#, #"{"a":"\#(String(repeating: "x", count: 3000))!"}"#])
         try space.define(stages: [#"match: {keep: {field: a, matches: "^(x|x?)+$|(x+)+[0-9]"}}"#])
         let outcome = try space.sluice("run", "run.yaml", "--progress", "none")
-        #expect(outcome.status == 3 && outcome.errorText.contains("in.jsonl:2") && outcome.errorText.contains("too many steps"), "\(outcome.errorText)")
+        #expect(
+            outcome.status == 3 && outcome.errorText.contains("in.jsonl:2")
+                && outcome.errorText.contains("too many steps"), "\(outcome.errorText)")
         #expect(space.names() == ["in.jsonl", "run.yaml"])
     }
 

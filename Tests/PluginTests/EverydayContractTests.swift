@@ -42,7 +42,8 @@ import TextFilters
 
     @Test(
         arguments: [
-            [:], ["rules": ["gopher"], "limits": ["gopher-min-words": 3, "gopher-stop-words": 0]], ["rules": ["fineweb"]],
+            [:], ["rules": ["gopher"], "limits": ["gopher-min-words": 3, "gopher-stop-words": 0]],
+            ["rules": ["fineweb"]],
             ["rules": ["c4"], "limits": ["c4-min-sentences": 1]],
         ] as [OptionValues])
     func qualityKeepsTheContract(options: OptionValues) { #expect(check(QualityStage.self, options) == []) }
@@ -50,7 +51,12 @@ import TextFilters
     @Test(
         arguments: [
             ["keep": ["field": "kind", "in": ["k0", "k1"]]], ["drop": ["column": "text", "matches": "(?i)the same"]],
-            ["keep": [["not": ["field": "score", "above": 5]], ["any": [["field": "x", "exists": true], ["field": "text", "matches": "^."]]]]],
+            [
+                "keep": [
+                    ["not": ["field": "score", "above": 5]],
+                    ["any": [["field": "x", "exists": true], ["field": "text", "matches": "^."]]],
+                ]
+            ],
         ] as [OptionValues])
     func matchKeepsTheContract(options: OptionValues) { #expect(check(MatchStage.self, options) == []) }
 

@@ -17,7 +17,8 @@ enum Everyday {
         JSONValue.object(fields.map { .init($0.0, .text($0.1)) }).json
     }
 
-    static func run(_ stages: [any StageSpecConvertible], _ records: [String], seed: UInt64 = 42) throws -> InMemoryRun {
+    static func run(_ stages: [any StageSpecConvertible], _ records: [String], seed: UInt64 = 42) throws -> InMemoryRun
+    {
         try InMemoryRun(stages, registry: registry, records: records, seed: seed)
     }
 
@@ -69,9 +70,12 @@ enum Everyday {
             var text = ""
             for _ in 0..<length {
                 text += vocabulary[Int(numbers.next(below: variety))]
-                text += repeats ? (numbers.next(below: 8) == 0 ? "\n" : " ") : gaps[Int(numbers.next(below: UInt64(gaps.count)))]
+                text +=
+                    repeats
+                    ? (numbers.next(below: 8) == 0 ? "\n" : " ") : gaps[Int(numbers.next(below: UInt64(gaps.count)))]
             }
-            return index % 5 == 0 ? text + String(repeating: "\n\nthe same line again and again.", count: index % 7) : text
+            return index % 5 == 0
+                ? text + String(repeating: "\n\nthe same line again and again.", count: index % 7) : text
         }
     }
 }

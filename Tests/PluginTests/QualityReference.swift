@@ -16,7 +16,9 @@ struct QualityReference {
         self.lines = lines
     }
 
-    static func isSpace(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value) }
+    static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+    }
 
     private static func split(_ text: String, _ isEnd: (Unicode.Scalar) -> Bool) -> [String] {
         text.unicodeScalars.split(omittingEmptySubsequences: false, whereSeparator: isEnd).map { String($0) }
@@ -56,13 +58,17 @@ struct QualityReference {
         case "gopher-stop-words":
             return (Set(words).intersection(["the", "be", "to", "of", "and", "that", "have", "with"]).count, 1)
         case "fineweb-line-ends":
-            return (full.count { $0.unicodeScalars.last.map { ".!?。！？".unicodeScalars.contains($0) } ?? false }, full.count)
+            return (
+                full.count { $0.unicodeScalars.last.map { ".!?。！？".unicodeScalars.contains($0) } ?? false }, full.count
+            )
         case "fineweb-short-lines": return (full.count { Self.length($0) <= 30 }, full.count)
         case "fineweb-repeated-lines":
             return (Self.repeats(full).characters, scalars.count { $0 != "\n" })
         case "fineweb-newlines": return (scalars.count { $0 == "\n" }, words.count)
-        case "gopher-repeated-lines": return (Self.repeats(lines.filter { !$0.isEmpty }).count, lines.count { !$0.isEmpty })
-        case "gopher-repeated-line-characters": return (Self.repeats(lines.filter { !$0.isEmpty }).characters, scalars.count)
+        case "gopher-repeated-lines":
+            return (Self.repeats(lines.filter { !$0.isEmpty }).count, lines.count { !$0.isEmpty })
+        case "gopher-repeated-line-characters":
+            return (Self.repeats(lines.filter { !$0.isEmpty }).characters, scalars.count)
         case "gopher-repeated-paragraphs": return (Self.repeats(paragraphs).count, paragraphs.count)
         case "gopher-repeated-paragraph-characters": return (Self.repeats(paragraphs).characters, scalars.count)
         default:

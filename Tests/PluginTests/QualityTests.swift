@@ -25,7 +25,8 @@ import TextFilters
     func findsWhatThePlainDefinitionFinds(rule: String) throws {
         let (_, isLeast, usual) = try #require(Self.rules.first { $0.name == rule })
         let texts = Everyday.texts(150, seed: 9) + ["", " ", "one", "# # #", "- a\n- b\n", "…", "a b\na b\na b\n"]
-        let limits: [Quantity] = usual.isShare ? [usual, .percent(0), .percent(33.333333), .percent(50)] : [usual, .count(2), .count(5)]
+        let limits: [Quantity] =
+            usual.isShare ? [usual, .percent(0), .percent(33.333333), .percent(50)] : [usual, .count(2), .count(5)]
         var dropped = 0
         for limit in limits {
             let drops = try Everyday.drops(
@@ -40,7 +41,8 @@ import TextFilters
                 let scale = limit.isShare ? 100_000_000 : 1
                 let allowed = whole * (limit.isShare ? limit.resolve(of: scale) : limit.resolve(of: 0))
                 let breaks = isLeast ? found * scale < allowed : found * scale > allowed
-                #expect((drops[index] != nil) == breaks, "\(rule) \(limit): \(found) of \(whole): \(text.debugDescription)")
+                #expect(
+                    (drops[index] != nil) == breaks, "\(rule) \(limit): \(found) of \(whole): \(text.debugDescription)")
                 guard let drop = drops[index] else { continue }
                 dropped += 1
                 #expect(drop.reason == rule)
@@ -62,7 +64,9 @@ import TextFilters
         #expect(try drop(good) == nil)
         #expect(try drop(good, 5) == "c4-min-sentences 4")
         #expect(try drop(good + "\nNo end mark here\nToo short.\nThis one trails off...\n", 5) == "c4-min-sentences 4")
-        #expect(try drop(good + "\nPlease enable Javascript to go on.\nRead our Privacy Policy now.", 5) == "c4-min-sentences 4")
+        #expect(
+            try drop(good + "\nPlease enable Javascript to go on.\nRead our Privacy Policy now.", 5)
+                == "c4-min-sentences 4")
         #expect(try drop(good + "\nA cited fact.[12] Another cited fact.[citation needed]", 6) == nil)
         #expect(try drop(good + "\nA b \(String(repeating: "x", count: 1001)).", 5) == "c4-min-sentences 4")
         #expect(try drop(good + "\nThen Lorem Ipsum was there.") == "c4-lorem-ipsum 1")
@@ -75,10 +79,13 @@ import TextFilters
         func reasons(_ options: OptionValues) throws -> String? {
             try Everyday.drops(QualityStage.self, options, fields: [text])[0]?.reason
         }
-        #expect(try reasons(["rules": ["gopher-min-words"], "limits": ["gopher-min-words": .quantity(.count(10_000))]]) == "gopher-min-words")
+        #expect(
+            try reasons(["rules": ["gopher-min-words"], "limits": ["gopher-min-words": .quantity(.count(10_000))]])
+                == "gopher-min-words")
         for (options, option) in [
             (["limits": ["gopher-min-wrds": 3]], "limits"), (["limits": ["gopher-hashes": 3]], "limits"),
-            (["rules": ["c4"], "limits": ["gopher-hashes": "3%"]], "limits"), (["rules": ["c4"], "without": ["gopher-hashes"]], "without"),
+            (["rules": ["c4"], "limits": ["gopher-hashes": "3%"]], "limits"),
+            (["rules": ["c4"], "without": ["gopher-hashes"]], "without"),
             (["rules": ["gopher-hashes"], "without": ["gopher-hashes"]], "rules"),
         ] as [(OptionValues, String)] {
             let values = QualityStage.descriptor.resolving(options).values

@@ -34,7 +34,8 @@ import Testing
             (["field": "score", "equals": 9_007_199_254_740_993], [5]), (["field": "flag", "equals": true], [3]),
             (["field": "flag", "equals": "false"], [4]), (["field": "meta.id", "equals": 7], [0]),
             (["field": "list", "equals": "[1, 2]"], [4]), (["field": "text", "equals": ""], [4]),
-            (["field": "text", "matches": "(?i)WORLD|ai language"], [0, 2]), (["field": "text", "matches": "^..$"], []),
+            (["field": "text", "matches": "(?i)WORLD|ai language"], [0, 2]),
+            (["field": "text", "matches": "^..$"], []),
             (["field": "text", "matches": "(?s)^...$"], [3, 5]), (["field": "text", "matches": "(?m)^b$"], [3]),
             (["field": "text", "matches": #"^\w+$"#], [1, 5]), (["field": "text", "matches": #"\p{Lu}r"#], [1]),
             (["any": [["field": "lang", "equals": "en"], ["field": "score", "below": 0]]], [0, 3, 4]),
@@ -59,11 +60,15 @@ import Testing
 
     @Test func columnsOfEveryType() throws {
         let condition: OptionValue = [
-            ["column": "words", "at_least": 2], ["column": "letters", "above": 0.5], ["column": "text", "matches": "World"],
+            ["column": "words", "at_least": 2], ["column": "letters", "above": 0.5],
+            ["column": "text", "matches": "World"],
             ["column": "words", "equals": 2], ["column": "words", "matches": "^2$"],
         ]
         let run = try Everyday.run(
-            [Format(template: "{text}"), StageSpec("measure", ["columns": ["words", "letters"]]), Match(keep: condition)],
+            [
+                Format(template: "{text}"), StageSpec("measure", ["columns": ["words", "letters"]]),
+                Match(keep: condition),
+            ],
             Self.records)
         #expect(run.kept == [0])
     }
@@ -73,7 +78,10 @@ import Testing
             (["field": "a"], "keep", "says nothing"), (["equals": 1], "keep", "needs `field` or `column`"),
             (["field": "a", "column": "b", "equals": 1], "keep", "remove one"),
             (["field": "a", "matches": "a("], "keep.matches", "at character 3"),
-            ([["field": "a", "equals": 1], ["any": [["field": "é", "matches": "ü[z-a]"]]]], "keep[2].any[1].matches", "at character"),
+            (
+                [["field": "a", "equals": 1], ["any": [["field": "é", "matches": "ü[z-a]"]]]], "keep[2].any[1].matches",
+                "at character"
+            ),
             (["field": "a", "eqals": 1], "keep", "did you mean `equals`?"), ("en", "keep", "must be a condition"),
             (["all": [], "field": "a"], "keep", "other keys"), (["any": []], "keep.any", "list of conditions"),
             (["field": "a", "above": "x"], "keep.above", "must be a number"),
@@ -94,7 +102,8 @@ import Testing
         let error = stageError {
             _ = try Everyday.run([Match(keep: ["field": "t", "matches": #"^(a|a?)+$|(a+)+\d"#])], [record])
         }
-        #expect(error?.code == .invalidData && error?.ordinal != nil, "\(error.map(String.init(describing:)) ?? "none")")
+        #expect(
+            error?.code == .invalidData && error?.ordinal != nil, "\(error.map(String.init(describing:)) ?? "none")")
         #expect(error?.message.contains("too many steps") == true)
         #expect(ContinuousClock.now - start < .seconds(60))
     }
@@ -103,10 +112,13 @@ import Testing
     @Test func longTextsAreSearchedToTheEnd() throws {
         for filler in ["x", "é", "数", "\u{1F600}"] {
             for count in [1000, 1023, 1024, 1025, 5000, 30_000] {
-                let records = ["needle", "needl"].map { Everyday.record(("t", String(repeating: filler, count: count) + $0)) }
+                let records = ["needle", "needl"].map {
+                    Everyday.record(("t", String(repeating: filler, count: count) + $0))
+                }
                 #expect(try Everyday.run([Match(keep: ["field": "t", "matches": "ne{2}dle$"])], records).kept == [0])
                 #expect(
-                    try Everyday.run([Match(keep: ["field": "t", "matches": .text("(?<=\(filler))needle")])], records).kept
+                    try Everyday.run([Match(keep: ["field": "t", "matches": .text("(?<=\(filler))needle")])], records)
+                        .kept
                         == [0])
             }
         }
@@ -169,7 +181,8 @@ import Testing
 
     @Test func mistakesInOptions() {
         for options in [["keep": 0], ["keep": "0%"], ["keep": 1, "per": "all"]] as [OptionValues] {
-            #expect(stageError { _ = try SampleStage(options: SampleStage.descriptor.resolving(options).values) } != nil)
+            #expect(
+                stageError { _ = try SampleStage(options: SampleStage.descriptor.resolving(options).values) } != nil)
         }
     }
 }

@@ -19,7 +19,10 @@ import TextFilters
     }
 
     static let texts =
-        ["", " ", "\n", "a", "a\n", "a\n\nb", "é\u{301}", "数学 と", "a\u{2028}b\u{85}c", "\u{1F600}\u{200B}x", "\u{3000}a "]
+        [
+            "", " ", "\n", "a", "a\n", "a\n\nb", "é\u{301}", "数学 と", "a\u{2028}b\u{85}c", "\u{1F600}\u{200B}x",
+            "\u{3000}a ",
+        ]
         + Everyday.texts(60, seed: 1)
 
     @Test(arguments: ["characters", "bytes", "words", "lines"])
@@ -92,7 +95,10 @@ import TextFilters
     }
 
     @Test func normalizationIsAsDocumented() throws {
-        let texts = ["It's  a Test.", "its a test", " ITS\nA\tTEST ", "It's a test", "ITS A TEST!", "Écoute", "écoute", "5 + 3", "5 3"]
+        let texts = [
+            "It's  a Test.", "its a test", " ITS\nA\tTEST ", "It's a test", "ITS A TEST!", "Écoute", "écoute", "5 + 3",
+            "5 3",
+        ]
         let records = texts.map { Everyday.record(("t", $0)) }
         #expect(try partners(Distinct(on: ["t"]), records) == [:])
         #expect(try partners(Distinct(on: ["t"], normalize: ["space"]), records) == [:])
@@ -153,13 +159,16 @@ import TextFilters
 
     private func decontaminate(_ options: OptionValues, _ texts: [String]) throws -> [Int: [String: JSONValue]] {
         let stage = try DecontaminateStage.make(options)
-        guard case .transform(let filter) = try stage.body(StageContext(name: "d", seed: Seed(1), memory: 1 << 30)) else {
+        guard case .transform(let filter) = try stage.body(StageContext(name: "d", seed: Seed(1), memory: 1 << 30))
+        else {
             throw StageError(.fault, "no transform")
         }
         return try drops(filter, texts)
     }
 
-    private func drops<Filter: WorkerTransform>(_ filter: Filter, _ texts: [String]) throws -> [Int: [String: JSONValue]] {
+    private func drops<Filter: WorkerTransform>(_ filter: Filter, _ texts: [String]) throws -> [Int: [String:
+        JSONValue]]
+    {
         var block = makeBlock(texts.map { ["t": .string($0)] }, paths: ["t"])
         var worker = try filter.makeWorker(StageContext(name: "d", seed: Seed(1), memory: 1 << 30))
         try filter.apply(to: &block, with: &worker)
@@ -174,7 +183,9 @@ import TextFilters
         let vocabulary = n > 5 ? ["the", "Of"] : ["the", "Of", "river,", "stone", "Why?", "sort"]
         var numbers = Seed(UInt64(n)).generator()
         func text(_ most: UInt64) -> String {
-            (0..<Int(numbers.next(below: most))).map { _ in vocabulary[Int(numbers.next(below: UInt64(vocabulary.count)))] }.joined(separator: " ")
+            (0..<Int(numbers.next(below: most))).map { _ in
+                vocabulary[Int(numbers.next(below: UInt64(vocabulary.count)))]
+            }.joined(separator: " ")
         }
         let items = (0..<12).map { _ in text(14) }
         let texts = (0..<400).map { _ in text(60) }
@@ -195,12 +206,15 @@ import TextFilters
 
     /// Far into a long text, across the limits of what is looked at together.
     @Test func longTextsAreReadToTheEnd() throws {
-        let path = try file("long.jsonl", #"{"id":"q1","question":"Which needle is in this haystack","choices":["of hay","of straw"]}"# + "\n")
+        let path = try file(
+            "long.jsonl",
+            #"{"id":"q1","question":"Which needle is in this haystack","choices":["of hay","of straw"]}"# + "\n")
         defer { unlink(path) }
         let needle = "which needle is IN this haystack? Of hay; of straw"
         for count in [0, 65_520, 65_530, 65_536, 65_540, 200_000] {
             let text = String(repeating: "hay ", count: count) + needle + " end"
-            let found = try decontaminate(["against": [.text(path)], "ngram": 9, "fields": ["question", "choices"], "field": "t"], [text])
+            let found = try decontaminate(
+                ["against": [.text(path)], "ngram": 9, "fields": ["question", "choices"], "field": "t"], [text])
             #expect(found[0]?["word"] == .integer(count + 1))
             #expect(found[0]?["benchmark"]?.textValue?.hasSuffix("long.jsonl") == true)
         }
@@ -209,7 +223,8 @@ import TextFilters
     @Test func mistakesInFiles() throws {
         let files = [
             try file("bad.jsonl", "{\"a\": 1}\n{\"a\":\n"), try file("short.txt", "too short\n"),
-            try file("empty.txt", ""), try file("packed.zst", "\u{28}\u{B5}"), try file("fields.jsonl", "{\"a\":\"b\"}\n"),
+            try file("empty.txt", ""), try file("packed.zst", "\u{28}\u{B5}"),
+            try file("fields.jsonl", "{\"a\":\"b\"}\n"),
         ]
         defer { for path in files { unlink(path) } }
         func message(_ path: String, _ more: OptionValues = [:]) -> String? {
