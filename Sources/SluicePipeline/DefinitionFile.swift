@@ -350,7 +350,9 @@ struct DefinitionReader {
         case (.tree, .list(let nodes)):
             let values = nodes.compactMap { value($0, .tree) }
             return values.count == nodes.count ? .list(values) : nil
-        case (.tree, .scalar) where node.overrideEntries != nil: return node.overrideEntries.flatMap { map($0, .tree) }
+        case (.tree, .scalar(let text, _)) where node.isOverride && (text.hasPrefix("{") || text.hasPrefix("[")):
+            if let entries = node.overrideEntries { return map(entries, .tree) }
+            return node.overrideElements.flatMap { value(YAMLNode(value: .list($0), place: node.place), .tree) }
         case (.map(let kind), .scalar): return node.overrideEntries.flatMap { map($0, kind) }
         case (_, .scalar(let text, let quoted)):
             // On the command line an empty text is a value; in a file it needs quotes.
