@@ -377,6 +377,9 @@ struct DefinitionReader {
         switch (kind, node.value) {
         case (.list(let kind), .list(let nodes)): nodes.first { value($0, kind) == nil } ?? node
         case (.map(let kind), .map(let entries)): entries.first { value($0.value, kind) == nil }?.value ?? node
+        case (.tree, .list(let nodes)): nodes.first { value($0, .tree) == nil }.map { culprit($0, .tree) } ?? node
+        case (.tree, .map(let entries)):
+            entries.first { value($0.value, .tree) == nil }.map { culprit($0.value, .tree) } ?? node
         default: node
         }
     }

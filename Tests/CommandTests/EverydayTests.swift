@@ -39,7 +39,7 @@ import Testing
         try space.write("in-0.jsonl", lines: Self.lines(700))
         try space.write("in-1.jsonl.zst", lines: Self.lines(900))
         try space.define(
-            files: "in-*", stages: Self.stages + ["sample: {keep: 150}", "sample: {keep: 12, per: kind}"],
+            files: "in-*", stages: Self.stages + ["sample: {keep: 100}", "sample: {keep: 12, per: kind}"],
             output: ["annotate: [words, punctuation]"])
         let plan = try space.sluice("check", "run.yaml", "--memory", "2MiB", "--threads", "1")
         let least = try #require(BudgetShape.smallest(in: plan.errorText), "\(plan.errorText)")

@@ -36,12 +36,13 @@ import Testing
     }
 
     @Test func aValueThatIsMissingIsRefused() {
-        for text in ["[a, null]", "{a: ~}", "{a: {b: }}"] {
+        for (text, column) in [("[a, null]", 23), ("{a: ~}", 23), ("{a: {b: [c, null]}}", 31)] {
             do {
                 _ = try keep(text)
                 Issue.record("\(text) is accepted")
             } catch let errors as DefinitionErrors {
-                #expect(errors.problems.first?.description.hasPrefix("p.yaml:4:18: ") == true, "\(errors.problems)")
+                #expect(
+                    errors.problems.first?.description.hasPrefix("p.yaml:4:\(column): ") == true, "\(errors.problems)")
             } catch {
                 Issue.record(error)
             }

@@ -26,10 +26,10 @@ extension StageChain {
     ///   - later: the work over kept columns; see `inputs`.
     ///   - picks: the columns listed in `picks.jsonl.zst`.
     func retention(
-        from index: Int, later: [StageWork], output: OutputSpec, picks: [ColumnName]
+        from index: Int, unfinished: Set<Int>? = nil, later: [StageWork], output: OutputSpec, picks: [ColumnName]
     ) -> ColumnRetention {
         ColumnRetention(
-            columns: wanted(from: index, output: output, later: later) + picks,
+            columns: wanted(from: index, output: output, unfinished: unfinished, later: later) + picks,
             inputs: inputs(from: index, later: later))
     }
 }

@@ -35,7 +35,10 @@ struct RowRound {
         var work = RowPass.Work(
             transforms: round.transforms,
             reads: run.chain.links.filter { labels.contains($0.label) }.flatMap(\.reads),
-            keep: run.retention(from: round.first.index).columns)
+            // A transform of the round may write what a later step of its stage reads.
+            keep: run.retention(
+                from: round.first.index, unfinished: Set([round.first.index] + [round.last?.link.index].compactMap { $0 })
+            ).columns)
         if observes, let last = round.last, case .survey = last.body {
             work.observer = (StageDeclaration(last.link.stage), last.link.reads)
         }

@@ -82,8 +82,11 @@ final class RunContext: Sendable {
     }
 
     /// What the work from stage `index` on reads of each record.
-    func retention(from index: Int) -> ColumnRetention {
-        chain.retention(from: index, later: outline.later, output: definition.output, picks: picks)
+    ///
+    /// - Parameter unfinished: the stages of which some work is done and some is left; stage `index` by default.
+    func retention(from index: Int, unfinished: Set<Int>? = nil) -> ColumnRetention {
+        chain.retention(
+            from: index, unfinished: unfinished, later: outline.later, output: definition.output, picks: picks)
     }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {

@@ -46,7 +46,8 @@ enum TaskCase: String, CaseIterable {
                 "format: {template: auto}", "length: {min: 30, max: 400000}",
                 #"match: {drop: {field: completion, matches: "\\bsky \\d+$"}}"#,
                 "quality: {rules: [gopher], limits: {gopher-min-words: 8, gopher-stop-words: 0}}",
-                "measure: {columns: [words, letters]}", "distinct: {normalize: [case, space]}",
+                "measure: {columns: [words, letters]}", "embed: {model: lexical, dimensions: 16}",
+                "cluster: {clusters: 3, reservoir: 100}", "distinct: {normalize: [case, space]}",
                 "match: {keep: {column: words, at_most: 85}}", "sample: {keep: 220}",
                 "sample: {keep: 90%, per: source}", "sample: {keep: 95%}",
             ]
