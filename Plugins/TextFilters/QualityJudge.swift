@@ -29,6 +29,19 @@ final class QualityJudge {
         var wordsWithLetters = 0
         /// A bit for each stop word found.
         var stopWords: UInt8 = 0
+
+        @inline(__always)
+        mutating func add(
+            _ text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, _ scalars: Int, _ kinds: ScalarClass, isPlain: Bool
+        ) {
+            words += 1
+            if isPlain {
+                plainWords += 1
+                plainCharacters += scalars
+            }
+            if kinds.contains(.letter) { wordsWithLetters += 1 }
+            if range.count <= StopWords.longest { stopWords |= StopWords.bit(text, range) }
+        }
     }
 
     private struct LineCounts {
@@ -86,26 +99,23 @@ final class QualityJudge {
 
     private func countWords() -> WordCounts {
         var counts = WordCounts()
-        var place = 0
-        var start = -1
-        var characters = 0
+        let (text, table) = (self.text, self.table)
+        var (place, start, characters) = (0, -1, 0)
         var kinds: ScalarClass = []
         var isPlain = false
-        func endWord(_ end: Int, _ counts: inout WordCounts) {
-            counts.words += 1
-            if isPlain {
-                counts.plainWords += 1
-                counts.plainCharacters += characters
-            }
-            if kinds.contains(.letter) { counts.wordsWithLetters += 1 }
-            if end - start <= 4 { counts.stopWords |= StopWords.bit(text, start..<end) }
-        }
         while place < text.count {
             let begin = place
-            let kind = table.of(Scalars.next(text, &place))
+            let byte = text[place]
+            let kind: ScalarClass
+            if byte < 0x80 {
+                kind = table.of(ascii: byte)
+                place += 1
+            } else {
+                kind = table.of(Scalars.next(text, &place))
+            }
             counts.characters += 1
             if kind.contains(.space) {
-                if start >= 0 { endWord(begin, &counts) }
+                if start >= 0 { counts.add(text, start..<begin, characters, kinds, isPlain: isPlain) }
                 start = -1
                 continue
             }
@@ -114,11 +124,12 @@ final class QualityJudge {
             kinds.formUnion(kind)
             if !kind.contains(.symbol) { isPlain = true }
         }
-        if start >= 0 { endWord(text.count, &counts) }
+        if start >= 0 { counts.add(text, start..<text.count, characters, kinds, isPlain: isPlain) }
         return counts
     }
 
     private func ellipses() -> Int {
+        let text = text
         var count = 0
         var place = 0
         while place + 2 < text.count {
@@ -146,6 +157,7 @@ final class QualityJudge {
 
     private func countLines() -> LineCounts {
         var counts = LineCounts()
+        let (text, table) = (self.text, self.table)
         text.forEachLine { line in
             counts.lines += 1
             let inner = text.trimmed(line, table)
@@ -154,7 +166,12 @@ final class QualityJudge {
             if text.hasSuffix("...", inner) || text.hasSuffix("…", inner) { counts.ellipses += 1 }
             counts.full += 1
             if let last = text.lastScalar(line), table.of(last).contains(.end) { counts.ended += 1 }
-            if TextCounts.characters(of: UnsafeBufferPointer(rebasing: text[line])) <= 30 { counts.short += 1 }
+            // A scalar takes one to four bytes, so most lines need no count.
+            if line.count <= 30
+                || line.count <= 120 && TextCounts.characters(of: UnsafeBufferPointer(rebasing: text[line])) <= 30
+            {
+                counts.short += 1
+            }
         }
         counts.newlines = text.reduce(0) { $0 &+ ($1 == 0x0A ? 1 : 0) }
         return counts
@@ -191,15 +208,23 @@ final class QualityJudge {
 
 /// The stop words of the Gopher rules, of which a text needs two.
 enum StopWords {
-    private static let words: [[UInt8]] = ["the", "be", "to", "of", "and", "that", "have", "with"].map {
-        Array($0.utf8)
-    }
+    static let longest = 4
 
-    /// The bit of the word in this range; 0 if it is none.
+    /// The bit of the word in this range of at most four bytes; 0 if it is none.
+    @inline(__always)
     static func bit(_ text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> UInt8 {
-        for (index, word) in words.enumerated() where word.count == range.count {
-            if word.elementsEqual(UnsafeBufferPointer(rebasing: text[range])) { return 1 << UInt8(index) }
+        var word: UInt32 = 0
+        for place in range { word = word << 8 | UInt32(text[place]) }
+        return switch word {
+        case 0x74_6865: 1  // the
+        case 0x6265: 2  // be
+        case 0x746F: 4  // to
+        case 0x6F66: 8  // of
+        case 0x61_6E64: 16  // and
+        case 0x7468_6174: 32  // that
+        case 0x6861_7665: 64  // have
+        case 0x7769_7468: 128  // with
+        default: 0
         }
-        return 0
     }
 }

@@ -27,7 +27,13 @@ struct TextCounts: Equatable {
         var place = 0
         var (isInWord, hasLetter) = (false, false)
         while place < text.count {
-            let kind = table.of(Scalars.next(text, &place))
+            let kind: ScalarClass
+            if text[place] < 0x80 {
+                kind = table.of(ascii: text[place])
+                place += 1
+            } else {
+                kind = table.of(Scalars.next(text, &place))
+            }
             characters += 1
             if kind.contains(.space) {
                 spaces += 1

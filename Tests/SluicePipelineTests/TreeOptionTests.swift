@@ -6,7 +6,8 @@ import Testing
 @Suite struct TreeOptionTests {
     struct InertMatch: InertStage {
         static let descriptor = Descriptor(
-            name: "match", summary: "Keeps.", options: [OptionSpec("keep", .tree, help: "Condition.", example: "{a: 1}")])
+            name: "match", summary: "Keeps.",
+            options: [OptionSpec("keep", .tree, help: "Condition.", example: "{a: 1}")])
         let options: OptionValues
         let reads: [Input] = [.field("a")]
         let writes: [ColumnSpec] = []

@@ -37,7 +37,8 @@ struct RowRound {
             reads: run.chain.links.filter { labels.contains($0.label) }.flatMap(\.reads),
             // A transform of the round may write what a later step of its stage reads.
             keep: run.retention(
-                from: round.first.index, unfinished: Set([round.first.index] + [round.last?.link.index].compactMap { $0 })
+                from: round.first.index,
+                unfinished: Set([round.first.index] + [round.last?.link.index].compactMap { $0 })
             ).columns)
         if observes, let last = round.last, case .survey = last.body {
             work.observer = (StageDeclaration(last.link.stage), last.link.reads)
