@@ -7,7 +7,7 @@ func plugin(_ name: String, dependencies: [Target.Dependency] = []) -> Target {
 }
 
 let plugins: [Target.Dependency] = [
-    "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter",
+    "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter", "TextFilters", "RecordFilters",
 ]
 
 let package = Package(
@@ -34,6 +34,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(name: "CMalloc"),
+        .target(name: "CPattern", linkerSettings: [.linkedLibrary(":libpcre2-8.a")]),
         .systemLibrary(name: "CFlush"),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
@@ -50,6 +51,8 @@ let package = Package(
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
+        plugin("TextFilters"),
+        plugin("RecordFilters", dependencies: ["CPattern"]),
 
         .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
         .target(

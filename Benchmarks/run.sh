@@ -12,6 +12,7 @@
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
 #   embedders   quality and cost of each embedder beside scikit-learn
+#   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
@@ -25,7 +26,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -103,6 +104,11 @@ fi
 if wanted embedders; then
     $python $here/embedders.py --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+fi
+
+if wanted everyday; then
+    $python $here/everyday.py --sluice "$sluice" --data "$data/data" --check
+    $python $here/everyday.py --sluice "$sluice" --data "$data/data" --repetitions "$repetitions" --results $here/results
 fi
 
 if wanted large; then

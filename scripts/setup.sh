@@ -31,6 +31,7 @@ xxhash.h   libxxhash-dev
 simdjson.h libsimdjson-dev
 zlib.h     zlib1g-dev
 yaml.h     libyaml-dev
+pcre2.h    libpcre2-dev
 TABLE
 
 ((${#packages[@]} > 0)) || exit 0

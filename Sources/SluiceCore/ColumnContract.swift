@@ -200,8 +200,12 @@ public enum ColumnContract {
 }
 
 extension Descriptor {
-    /// The option whose value is this column's name.
+    /// The option whose value is this column's name, or a list with it.
     fileprivate func option(naming column: ColumnName, in values: OptionValues) -> String? {
-        options.first { $0.kind.namesColumns && values[$0.name] == .text(column.name) }?.name
+        options.first { option in
+            guard option.kind.namesColumns else { return false }
+            if case .list(let names)? = values[option.name] { return names.contains(.text(column.name)) }
+            return values[option.name] == .text(column.name)
+        }?.name
     }
 }

@@ -73,6 +73,9 @@ public indirect enum OptionKind: Sendable, Hashable {
     case map(OptionKind)
     /// The first of these kinds that accepts the value.
     case either([OptionKind])
+    /// Text, numbers, flags, and lists and maps of these to any depth: for options with a grammar of their own, such as
+    /// nested conditions. The stage checks what is in them.
+    case tree
 
     /// In words, for messages and help.
     public var description: String {
@@ -97,6 +100,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         case .list(let kind): return "list of \(kind.description)"
         case .map(let kind): return "map from names to \(kind.description)"
         case .either(let kinds): return kinds.map(\.description).joined(separator: ", or ")
+        case .tree: return "value, list or map"
         }
     }
 

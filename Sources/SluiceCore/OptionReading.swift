@@ -6,6 +6,7 @@ extension OptionKind {
     public func normalized(_ value: OptionValue) -> OptionValue? {
         switch (self, value) {
         case (.text, .text), (.label, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
+        case (.tree, _): return value
         case (.column, .text(let name)): return ColumnName(name).fault == nil ? value : nil
         case (.integer(let range), .integer(let number)): return range.contains(number) ? value : nil
         case (.real(let range), .real(let number)): return range.contains(number) ? value : nil
@@ -64,6 +65,11 @@ extension OptionKind {
                 if let value = kind.value(spelled: text, quoted: quoted) { return value }
             }
             return nil
+        case .tree:
+            for kind in [OptionKind.flag, .integer(.min ... .max), .real(-.infinity ... .infinity)] {
+                if let value = kind.value(spelled: text, quoted: quoted) { return value }
+            }
+            return .text(text)
         }
     }
 

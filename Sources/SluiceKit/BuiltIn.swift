@@ -2,12 +2,18 @@ import Clusterer
 import CoresetSelector
 import Embedder
 import Formatter
+import RecordFilters
 import RedundancyFilter
 public import SluiceCore
+import TextFilters
 
 extension Registry {
     /// The stages that come with Sluice. No other place lists them.
     public static var builtIn: Registry {
-        Registry([FormatStage.self, EmbedStage.self, ClusterStage.self, CoresetStage.self, RedundancyStage.self])
+        Registry([
+            FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
+            DecontaminateStage.self, DistinctStage.self, SampleStage.self, EmbedStage.self, ClusterStage.self,
+            CoresetStage.self, RedundancyStage.self,
+        ])
     }
 }

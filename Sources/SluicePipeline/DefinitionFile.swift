@@ -346,6 +346,13 @@ struct DefinitionReader {
             let values = nodes.compactMap { value($0, kind) }
             return values.count == nodes.count ? .list(values) : nil
         case (.map(let kind), .map(let entries)): return map(entries, kind)
+        case (.tree, .map(let entries)): return map(entries, .tree)
+        case (.tree, .list(let nodes)):
+            let values = nodes.compactMap { value($0, .tree) }
+            return values.count == nodes.count ? .list(values) : nil
+        case (.tree, .scalar(let text, _)) where node.isOverride && (text.hasPrefix("{") || text.hasPrefix("[")):
+            if let entries = node.overrideEntries { return map(entries, .tree) }
+            return node.overrideElements.flatMap { value(YAMLNode(value: .list($0), place: node.place), .tree) }
         case (.map(let kind), .scalar): return node.overrideEntries.flatMap { map($0, kind) }
         case (_, .scalar(let text, let quoted)):
             // On the command line an empty text is a value; in a file it needs quotes.
@@ -370,6 +377,9 @@ struct DefinitionReader {
         switch (kind, node.value) {
         case (.list(let kind), .list(let nodes)): nodes.first { value($0, kind) == nil } ?? node
         case (.map(let kind), .map(let entries)): entries.first { value($0.value, kind) == nil }?.value ?? node
+        case (.tree, .list(let nodes)): nodes.first { value($0, .tree) == nil }.map { culprit($0, .tree) } ?? node
+        case (.tree, .map(let entries)):
+            entries.first { value($0.value, .tree) == nil }.map { culprit($0.value, .tree) } ?? node
         default: node
         }
     }

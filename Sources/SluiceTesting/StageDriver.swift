@@ -97,8 +97,14 @@ struct StageDriver {
 
     // MARK: Blocks
 
+    /// What the stage declares, each label as the column or field that it is here.
+    private var reads: [Input] {
+        let earlier = flow.columns.filter { !flow.written.contains($0.key) }.map { ColumnSpec($0.key, $0.value.type) }
+        return stage.reads.map { $0.resolved(after: earlier) }
+    }
+
     private var declaredColumns: Set<ColumnName> {
-        Set(stage.reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } })
+        Set(reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } })
     }
 
     /// The columns that the stage may read: declared ones and those that it has written.
@@ -130,7 +136,7 @@ struct StageDriver {
     }
 
     func makeBlock(_ rows: [Int]) -> Block {
-        let declared = stage.reads.compactMap { if case .field(let path) = $0 { path } else { nil } }
+        let declared = reads.compactMap { if case .field(let path) = $0 { path } else { nil } }
         var paths = declared.map { (path: $0, isScrambled: false) }
         let records = flow.records
         var lines = stage.reads.contains(.record) ? records.lines(rows) : nil

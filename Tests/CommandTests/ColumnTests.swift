@@ -127,6 +127,12 @@ import Testing
         ("coreset", "score", "coreset: {keep: 5, method: score-first, score: COLUMN, per: cluster}"),
         ("coreset", "per", "coreset: {keep: 5, per: COLUMN}"),
         ("redundancy", "per", "redundancy: {per: COLUMN}"),
+        ("sample", "per", "sample: {keep: 5, per: COLUMN}"),
+        ("distinct", "on", "distinct: {on: [COLUMN]}"),
+        ("length", "column", "length: {min: 1, column: COLUMN}"),
+        ("quality", "column", "quality: {rules: [gopher-hashes], column: COLUMN}"),
+        ("measure", "column", "measure: {column: COLUMN}"),
+        ("decontaminate", "column", "decontaminate: {against: [run.yaml], shortest: 1, ngram: 4, column: COLUMN}"),
     ]
 
     @Test func theListOfOptionsIsWhole() {
@@ -152,7 +158,12 @@ import Testing
             ])
         let check = try space.sluice("check", "run.yaml")
         let plan = try space.sluice("plan", "run.yaml")
-        let taken = option.name == "per" ? ["integers", "bytes"] : ["integers", "reals"]
+        let (taken, words) =
+            switch option.name {
+            case "per", "on": (["integers", "bytes"], "bytes or integers, such as `text`")
+            case "column": (["bytes"], "bytes, such as `text`")
+            default: (["integers", "reals"], "integers or reals, such as `empty_text`, `cluster`, `cluster_distance`")
+            }
         if taken.contains(column.holds) {
             #expect(check.status == 0 && plan.status == 0, "\(check.errorText)")
             try space.run().expectClosedAccount()
@@ -163,7 +174,7 @@ import Testing
             #expect(outcome.errorText.contains("run.yaml:9:"), "the option's place: \(outcome.errorText)")
             #expect(
                 outcome.errorText.contains(
-                    "stage 4 `\(option.stage)`: `\(option.name)` reads `\(column.name)`, which holds \(column.holds); it takes \(option.name == "per" ? "bytes or integers, such as `text`" : "integers or reals, such as `empty_text`, `cluster`, `cluster_distance`")"
+                    "stage 4 `\(option.stage)`: `\(option.name)` reads `\(column.name)`, which holds \(column.holds); it takes \(words)"
                 ), "\(outcome.errorText)")
         }
         #expect(!space.names().contains("out"))

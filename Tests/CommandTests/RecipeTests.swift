@@ -19,7 +19,7 @@ import Testing
         ["--threads", "1"], ["--threads", "4", "--block-bytes", "4096"], ["--threads", "8", "--memory", "1GiB"],
     ]
 
-    @Test(arguments: ["quickstart.yaml", "ltd.yaml", "lift.yaml", "doit.yaml"])
+    @Test(arguments: ["quickstart.yaml", "ltd.yaml", "lift.yaml", "doit.yaml", "everyday.yaml"])
     func runsAsItStands(_ recipe: String) throws {
         let space = try Workspace()
         let files = try run(recipe, [], in: space, into: "out")

@@ -30,6 +30,11 @@ import Testing
                 embed + ["redundancy: {method: pairwise, distance: 0.1}"],
                 embed + ["cluster: {clusters: 3}", "redundancy: {method: leverage, keep: 4}"],
                 embed + ["coreset: {keep: 3}", "redundancy: {method: pairwise, distance: 0}"],
+                embed + ["distinct: {normalize: [case]}", "sample: {keep: \(pick([10, 1_000_000]))}", "quality"],
+                [
+                    "format: \(format)", #"match: {keep: {column: text, matches: "."}}"#, "quality", "measure",
+                    "sample: {keep: 20, per: completion}", "sample: {keep: 300000}",
+                ],
                 embed + ["coreset: {keep: 30}", "format: {template: \"{prompt} {prompt} {prompt} {prompt}\"}"],
             ])
             output =

@@ -160,6 +160,8 @@ enum Case: String, CaseIterable {
     case compare
     /// Surveys, selections by label and by cluster, ledger runs, ranks.
     case select
+    /// Filters, a selection of many parts, and a survey after it.
+    case everyday
 
     var dedupeBytes: Int? { self == .spill || self == .compare ? 1 : nil }
     var dedupeHashBits: Int? { self == .compare ? 5 : nil }
@@ -177,6 +179,19 @@ enum Case: String, CaseIterable {
               compression: \(self == .uncompressed ? "none" : "zstd")
 
             """
+        if self == .everyday {
+            return head + """
+                stages:
+                  - format: {template: auto}
+                  - length: {unit: words, min: 8, max: 90}
+                  - quality: {rules: [gopher], limits: {gopher-min-words: 8, gopher-stop-words: 0}}
+                  - match: {drop: {column: text, matches: "sky [0-9]+$"}}
+                  - distinct: {normalize: [case, space]}
+                  - measure: {columns: [words]}
+                  - sample: {keep: 300}
+
+                """
+        }
         guard self == .select else { return head }
         return head + """
             stages:

@@ -23,14 +23,14 @@ extension StageChain {
     /// What the work from stage `index` on reads of each record.
     ///
     /// - Parameters:
-    ///   - unfinished: the stages with steps left, which may read what their earlier steps write; nil is stage `index`.
+    ///   - later: the work over kept columns; see `inputs`.
     ///   - picks: the columns listed in `picks.jsonl.zst`.
     func retention(
-        from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil, picks: [ColumnName]
+        from index: Int, unfinished: Set<Int>? = nil, later: [StageWork], output: OutputSpec, picks: [ColumnName]
     ) -> ColumnRetention {
         ColumnRetention(
-            columns: wanted(from: index, output: output, unfinished: unfinished) + picks,
-            inputs: links.filter { $0.index >= index }.flatMap(\.reads))
+            columns: wanted(from: index, output: output, unfinished: unfinished, later: later) + picks,
+            inputs: inputs(from: index, later: later))
     }
 }
 

@@ -32,13 +32,13 @@ struct RowRound {
 
     private static func work(_ round: Rounds.Round, _ run: RunContext, observes: Bool) -> RowPass.Work {
         let labels = round.labels
-        let stages = run.chain.links.filter { labels.contains($0.label) }
         var work = RowPass.Work(
             transforms: round.transforms,
-            reads: stages.flatMap(\.reads),
+            reads: run.chain.links.filter { labels.contains($0.label) }.flatMap(\.reads),
+            // A transform of the round may write what a later step of its stage reads.
             keep: run.retention(
                 from: round.first.index,
-                unfinished: Set([round.first.index] + stages.map(\.index) + (round.last.map { [$0.link.index] } ?? []))
+                unfinished: Set([round.first.index] + [round.last?.link.index].compactMap { $0 })
             ).columns)
         if observes, let last = round.last, case .survey = last.body {
             work.observer = (StageDeclaration(last.link.stage), last.link.reads)

@@ -79,9 +79,9 @@ public struct Plan: Sendable {
 
         let width: Int?
         if let first = outline.firstKeeping {
-            let wanted = Set(chain.wanted(from: first, output: definition.output))
+            let wanted = Set(chain.wanted(from: first, output: definition.output, later: outline.later))
             let columns = chain.written.filter { wanted.contains($0.name) }
-            let fields = chain.links.filter { $0.index >= first }.flatMap(\.reads).filter { !$0.isColumn }
+            let fields = chain.inputs(from: first, later: outline.later).filter { !$0.isColumn }
             // Ordinal and content hash of each record are always kept.
             width = 24 + columns.reduce(0) { $0 + $1.type.width }
             workColumns = columns.map(\.name.name) + Set(fields.map(\.description)).sorted()

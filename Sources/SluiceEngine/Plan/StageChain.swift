@@ -70,14 +70,37 @@ package struct StageChain: Sendable {
 
     package var readsRecord: Bool { links.contains { $0.reads.contains(.record) } }
 
+    /// The inputs of the stages from `index` on, of which `later` is the work over kept columns.
+    ///
+    /// A stage whose selections alone are left reads what these need: the text that its transform has turned into keys
+    /// while the input was read need not be kept.
+    func inputs(from index: Int, later: [StageWork] = []) -> [Input] {
+        let own = later.filter { $0.link.index == index && !$0.isWhole }
+        let selections = own.compactMap { if case .selection(let selection) = $0.body { selection } else { nil } }
+        let isNarrow = !own.isEmpty && selections.count == own.count
+        let rest = links.filter { $0.index > index || $0.index == index && !isNarrow }.flatMap(\.reads)
+        guard isNarrow else { return rest }
+        let before = written(before: index)
+        return rest
+            + selections.flatMap { selection -> [Input] in
+                selection.grouping.reads.map { $0.resolved(after: before) }
+                    + selection.columns.map { .column($0, .any) }
+                    + (selection.weights.map { [.column($0, .integer)] } ?? [])
+            }
+    }
+
     /// The columns that may still be read after the work of stage `index`: by later stages, by the remaining steps of
     /// the stages in `unfinished` (nil is stage `index`), and by the output.
-    func wanted(from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil) -> [ColumnName] {
+    ///
+    /// - Parameter later: the work over kept columns, if all other work of stage `index` is done; see `inputs`.
+    func wanted(
+        from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil, later: [StageWork] = []
+    ) -> [ColumnName] {
         var names = Set(output.columns)
         let unfinished = unfinished ?? [index]
-        for link in links where link.index >= index {
-            for case .column(let name, _) in link.reads { names.insert(name) }
-            if unfinished.contains(link.index) { names.formUnion(link.stage.writes.map(\.name)) }
+        for case .column(let name, _) in inputs(from: index, later: later) { names.insert(name) }
+        for link in links where link.index >= index && unfinished.contains(link.index) {
+            names.formUnion(link.stage.writes.map(\.name))
         }
         return names.sorted()
     }

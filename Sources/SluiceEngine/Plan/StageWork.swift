@@ -170,8 +170,9 @@ extension StageChain {
             return uses
         }
         uses.keeps = true
-        let wanted = wanted(from: later, output: definition.output)
-        let inputs = links.filter { $0.index >= later }.flatMap(\.reads)
+        let kept = Array(work[leading.endIndex...])
+        let wanted = wanted(from: later, output: definition.output, later: kept)
+        let inputs = inputs(from: later, later: kept)
         let fields = inputs.compactMap { if case .field(let path) = $0 { path } else { nil } }
         uses.keptColumns =
             leading.filter { $0.link.stage.writes.contains { $0.type == .bytes && wanted.contains($0.name) } }

@@ -81,9 +81,12 @@ final class RunContext: Sendable {
         return chain.wanted(from: 0, output: definition.output, unfinished: several)
     }
 
-    /// What the work from stage `index` on reads of each record; see `StageChain.retention`.
+    /// What the work from stage `index` on reads of each record.
+    ///
+    /// - Parameter unfinished: the stages of which some work is done and some is left; stage `index` by default.
     func retention(from index: Int, unfinished: Set<Int>? = nil) -> ColumnRetention {
-        chain.retention(from: index, output: definition.output, unfinished: unfinished, picks: picks)
+        chain.retention(
+            from: index, unfinished: unfinished, later: outline.later, output: definition.output, picks: picks)
     }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {
@@ -98,7 +101,6 @@ final class RunContext: Sendable {
     ) throws(EngineError) -> PhaseLeases {
         // The memory of the previous phase must return to the system before the next one takes its share.
         malloc_trim(0)
-        malloc_release_code()
         progress.begin(name, step: outline.number(of: name), totalBytes: bytes, totalRecords: rows)
         return try PhaseLeases(parts, of: budget, for: name)
     }

@@ -39,7 +39,9 @@ struct TaskRunTests {
     func tasksGiveTheBytesOfOneProcess(_ kind: TaskCase, _ driver: Driver) throws {
         let scene = try TaskScene(kind)
         let whole = try scene.whole()
-        #expect(whole.files.count == ([.clusters, .labels, .after].contains(kind) ? 5 : 4) + (kind == .after ? 1 : 0))
+        #expect(
+            whole.files.count == ([.clusters, .labels, .after, .everyday].contains(kind) ? 5 : 4)
+                + (kind == .after ? 1 : 0))
         for turn in 0..<(isSoak ? 5 : 1) {
             var random = SplitMix64(state: testSeed &+ UInt64(turn) &* 7919)
             let tasks = try scene.prepare("out")

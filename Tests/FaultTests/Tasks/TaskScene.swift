@@ -17,13 +17,15 @@ enum TaskCase: String, CaseIterable {
     case labels
     /// Transforms, surveys and selections after a selection; columns that are replaced twice.
     case after
+    /// Filters by text and by conditions, duplicates after formatting, samples by number and by label.
+    case everyday
 
     private var input: String {
         switch self {
         case .copy: ""
         case .lines: ", dedupe: {on: line}"
         case .bytes: ", dedupe: {on: [prompt, completion], verify: bytes}"
-        case .formatted, .clusters, .labels, .after: ", dedupe: {on: [prompt, completion]}"
+        case .formatted, .clusters, .labels, .after, .everyday: ", dedupe: {on: [prompt, completion]}"
         }
     }
 
@@ -38,6 +40,16 @@ enum TaskCase: String, CaseIterable {
             vectors + [
                 "redundancy: {method: pairwise, distance: 0.3, per: source}", "cluster: {clusters: 4, reservoir: 100}",
                 "coreset: {keep: 40%, per: cluster, method: medoids}",
+            ]
+        case .everyday:
+            [
+                "format: {template: auto}", "length: {min: 30, max: 400000}",
+                #"match: {drop: {field: completion, matches: "\\bsky \\d+$"}}"#,
+                "quality: {rules: [gopher], limits: {gopher-min-words: 8, gopher-stop-words: 0}}",
+                "measure: {columns: [words, letters]}", "embed: {model: lexical, dimensions: 16}",
+                "cluster: {clusters: 3, reservoir: 100}", "distinct: {normalize: [case, space]}",
+                "match: {keep: {column: words, at_most: 85}}", "sample: {keep: 220}",
+                "sample: {keep: 90%, per: source}", "sample: {keep: 95%}",
             ]
         case .after:
             vectors + [
@@ -56,6 +68,7 @@ enum TaskCase: String, CaseIterable {
         case .copy: ", compression: none"
         case .formatted: ", record: formatted"
         case .labels: ", annotate: [cluster, rank]"
+        case .everyday: ", annotate: [words, letters]"
         default: ""
         }
     }
