@@ -1,4 +1,4 @@
-import Glibc
+
 
 /// A parsed JSON file that keeps the bytes of its strings as they are.
 ///

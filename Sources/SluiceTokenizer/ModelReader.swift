@@ -73,6 +73,7 @@ enum ModelReader {
     private static func merges(_ list: JSONItem?, _ vocabulary: Vocabulary) throws(TokenizerError) -> PairTable {
         var table = PairTable(capacity: list?.count ?? 0)
         var rank: Int32 = 0
+        var joined: [UInt8] = []
         try list?.forEach { (item) throws(TokenizerError) in
             var left: ArraySlice<UInt8> = []
             var right: ArraySlice<UInt8> = []
@@ -83,8 +84,12 @@ enum ModelReader {
             } else {
                 throw .wrong("merge \(rank) is no pair of tokens")
             }
-            guard let a = vocabulary.id(left), let b = vocabulary.id(right), let both = vocabulary.id(left + right)
-            else { throw .wrong("merge \(rank) has a token that is not in `vocab`") }
+            joined.removeAll(keepingCapacity: true)
+            joined.append(contentsOf: left)
+            joined.append(contentsOf: right)
+            guard let a = vocabulary.id(left), let b = vocabulary.id(right), let both = vocabulary.id(joined) else {
+                throw .wrong("merge \(rank) has a token that is not in `vocab`")
+            }
             table.set(a, b, PairTable.Merge(rank: rank, id: both))
             rank += 1
         }
@@ -105,7 +110,7 @@ enum ModelReader {
         let mark: [UInt8] = [0xE2, 0x96, 0x81]
         guard model.vocabulary.id(mark) != nil else { return nil }
         var crosses = false
-        model.vocabulary.forEach { token, _ in
+        model.vocabulary.forEach { token in
             guard token.count > 3 else { return }
             var marked = token[0] == mark[0] && token[1] == mark[1] && token[2] == mark[2]
             var place = marked ? 3 : 1
@@ -144,10 +149,9 @@ enum ModelReader {
         _ vocabulary: Vocabulary, _ added: (raw: [AddedTokens.Token], normalized: [AddedTokens.Token])
     ) -> Int {
         var lengths: [Int] = []
-        func length(_ token: some Sequence<UInt8>) -> Int { token.reduce(0) { $0 + ($1 & 0xC0 != 0x80 ? 1 : 0) } }
-        vocabulary.forEach { token, _ in lengths.append(length(token)) }
+        vocabulary.forEach { token in lengths.append(UTF8Text.count(token)) }
         for token in added.raw + added.normalized where vocabulary.id(token.content) == nil {
-            lengths.append(length(token.content))
+            lengths.append(UTF8Text.count(token.content))
         }
         lengths.sort()
         guard let last = lengths.last else { return 0 }

@@ -25,6 +25,20 @@ enum NormalizerStep: Sendable {
         if case .charsmap(let map) = self { return map.bytes }
         return 0
     }
+
+    /// How many scalars one becomes at most, but for what is put before a text.
+    var growth: Int {
+        switch self {
+        case .prepend, .replaceSpaces, .replaceBlanks, .strip: 1
+        case .replace(let pattern, let content):
+            max(1, (UTF8Text.count(content) + UTF8Text.count(pattern) - 1) / UTF8Text.count(pattern))
+        case .lowercase: 3
+        case .decompose: 4
+        case .bert: 4
+        // The longest of NFKC.
+        case .charsmap: 18
+        }
+    }
 }
 
 /// Which ends of a text a segment has: a long text is cut into windows.
@@ -40,6 +54,9 @@ struct Normalizer: Sendable {
     let steps: [NormalizerStep]
 
     var bytes: Int { steps.reduce(0) { $0 + $1.bytes } }
+
+    /// How many scalars one becomes at most. Steps that replace one mark each don't add up.
+    var growth: Int { min(18, steps.reduce(1) { $0 * $1.growth }) }
 
     /// Normalises `text`. Cost: a pass over the bytes per step. `other` is scratch space, and is exchanged with `text`.
     func apply(_ text: inout TextBuffer, _ other: inout TextBuffer, _ ends: Ends) {

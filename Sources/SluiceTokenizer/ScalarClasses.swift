@@ -4,7 +4,7 @@ struct ScalarClass: OptionSet, Sendable {
 
     /// White space by Unicode.
     static let space = ScalarClass(rawValue: 1)
-    /// Control, format, private use, surrogate or unassigned.
+    /// Control, format, private use or surrogate.
     static let other = ScalarClass(rawValue: 2)
     /// ASCII that is neither letter, digit, blank nor control, or punctuation by Unicode.
     static let punctuation = ScalarClass(rawValue: 4)
@@ -39,7 +39,7 @@ struct ScalarClass: OptionSet, Sendable {
         var found: ScalarClass = []
         if properties.isWhitespace { found.insert(.space) }
         switch properties.generalCategory {
-        case .control, .format, .privateUse, .surrogate, .unassigned: found.insert(.other)
+        case .control, .format, .privateUse, .surrogate: found.insert(.other)
         case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
             .finalPunctuation, .otherPunctuation:
             found.insert(.punctuation)

@@ -56,15 +56,16 @@ public struct Tokenizer: Sendable {
 
     /// Bytes that a scratch takes at most, for texts of any length.
     public var scratchBytes: Int {
-        // A scalar of a window becomes at most 18 by a charsmap; else three bytes for a space, or a padded Chinese one.
-        let text = Self.window * (normalizer.bytes > 0 ? 18 : 4)
+        let scalars = Self.window * normalizer.growth
+        // A space becomes a mark of three bytes. Buffers double when they grow.
+        let text = scalars * 3
         let own =
             switch model {
-            case .wordPiece: text
-            case .bytePair: BytePair.scratchBytes(text)
+            case .wordPiece: 0
+            case .bytePair: BytePair.scratchBytes(scalars)
             case .unigram: Unigram.scratchBytes(text)
             }
-        return WordCache.bytes + text * 4 * 2 + text * 4 * 4 + own
+        return WordCache.bytes + text * 3 * 2 + scalars * 4 * 2 + Self.window * 8 * 2 + own
     }
 
     /// What encoding keeps from text to text: buffers, and the ids of words that came before. It serves one tokenizer and

@@ -34,6 +34,9 @@ package enum UTF8Text {
         return true
     }
 
+    /// The number of scalars.
+    static func count(_ bytes: some Sequence<UInt8>) -> Int { bytes.reduce(0) { $0 + ($1 & 0xC0 != 0x80 ? 1 : 0) } }
+
     /// The bytes of the scalar that begins with `byte`; 1 for a byte that begins none.
     @inline(__always)
     static func length(_ byte: UInt8) -> Int {

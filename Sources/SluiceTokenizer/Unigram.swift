@@ -1,3 +1,5 @@
+import Glibc
+
 /// Unigram (Kudo 2018): of all ways to cut a word into tokens, the one with the largest sum of scores.
 ///
 /// A scalar that no token of one scalar covers may stand as unknown, 10 below the lowest score; unknown scalars in a row
@@ -106,39 +108,58 @@ private struct ByteTrie: Sendable {
         var id: Int32 = -1
     }
 
-    private var nodes: [Node] = [Node()]
+    private let nodes: [Node]
     /// The child of the root by byte; -1 for none.
-    private var roots = [Int32](repeating: -1, count: 256)
+    private let roots: [Int32]
 
     var bytes: Int { nodes.count * MemoryLayout<Node>.stride + 1024 }
 
     init(_ vocabulary: Vocabulary) {
-        var tokens: [(bytes: [UInt8], id: Int32)] = []
-        vocabulary.forEach { token, id in if !token.isEmpty { tokens.append((Array(token), id)) } }
-        tokens.sort { $0.bytes.lexicographicallyPrecedes($1.bytes) }
-        // A node is a range of tokens that share a prefix; its children lie together.
-        var pending: [(node: Int, from: Int, to: Int, depth: Int)] = [(0, 0, tokens.count, 0)]
-        var next = 0
-        while next < pending.count {
-            let (node, from, to, depth) = pending[next]
-            next += 1
-            var place = from
-            if place < to, tokens[place].bytes.count == depth {
+        let (made, children) = vocabulary.withTokens { text, tokens in
+            let sorted = tokens.filter { $0.count > 0 }.sorted { Self.precedes($0, $1, text) }
+            return Self.build(sorted, text)
+        }
+        (nodes, roots) = (made, children)
+    }
+
+    private static func precedes(
+        _ a: Vocabulary.Token, _ b: Vocabulary.Token, _ text: UnsafeBufferPointer<UInt8>
+    ) -> Bool {
+        guard let base = text.baseAddress else { return false }
+        let order = memcmp(base + Int(a.start), base + Int(b.start), Int(min(a.count, b.count)))
+        return order != 0 ? order < 0 : a.count < b.count
+    }
+
+    /// A node is a range of tokens that share a prefix; its children lie together.
+    private static func build(
+        _ tokens: [Vocabulary.Token], _ text: UnsafeBufferPointer<UInt8>
+    ) -> (nodes: [Node], roots: [Int32]) {
+        var nodes = [Node()]
+        var roots = [Int32](repeating: -1, count: 256)
+        var pending: [(from: Int32, to: Int32, depth: Int32)] = [(0, Int32(tokens.count), 0)]
+        var node = 0
+        // Nodes are made in the order of `pending`, so both have the same index.
+        while node < pending.count {
+            let (from, to, depth) = pending[node]
+            var place = Int(from)
+            if place < Int(to), tokens[place].count == depth {
                 nodes[node].id = tokens[place].id
                 place += 1
             }
             nodes[node].first = Int32(nodes.count)
-            while place < to {
-                let byte = tokens[place].bytes[depth]
+            while place < Int(to) {
+                let byte = text[Int(tokens[place].start + depth)]
                 var end = place
-                while end < to, tokens[end].bytes[depth] == byte { end += 1 }
+                while end < Int(to), text[Int(tokens[end].start + depth)] == byte { end += 1 }
                 if depth == 0 { roots[Int(byte)] = Int32(nodes.count) }
-                pending.append((nodes.count, place, end, depth + 1))
+                pending.append((Int32(place), Int32(end), depth + 1))
                 nodes.append(Node(byte: byte))
                 nodes[node].count += 1
                 place = end
             }
+            node += 1
         }
+        return (nodes, roots)
     }
 
     /// Calls `body` with the length and id of each token that begins the bytes, the shortest first.

@@ -85,19 +85,30 @@ struct Vocabulary: Sendable {
     }
 
     func id(_ token: some Collection<UInt8>) -> Int32? {
-        Array(token).withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { return nil }
-            return id(base, buffer.count)
+        let found = token.withContiguousStorageIfAvailable { buffer in
+            buffer.baseAddress.map { id($0, buffer.count) } ?? nil
         }
+        return found ?? nil
     }
 
-    /// Calls `body` with each token and its id, in the order of their first appearance.
-    func forEach(_ body: (UnsafeBufferPointer<UInt8>, Int32) -> Void) {
-        let order = slots.indices.filter { slots[$0].count >= 0 }.sorted { slots[$0].start < slots[$1].start }
+    /// A token's bytes in `withTokens`, and its id.
+    struct Token {
+        let start: Int32
+        let count: Int32
+        let id: Int32
+    }
+
+    /// Calls `body` with the tokens, in no order that means anything, and the text that their places refer to.
+    func withTokens<Result>(_ body: (UnsafeBufferPointer<UInt8>, [Token]) -> Result) -> Result {
+        let tokens = slots.lazy.filter { $0.count >= 0 }.map { Token(start: $0.start, count: $0.count, id: $0.id) }
+        return text.withUnsafeBufferPointer { body($0, Array(tokens)) }
+    }
+
+    /// Calls `body` with each token.
+    func forEach(_ body: (UnsafeBufferPointer<UInt8>) -> Void) {
         text.withUnsafeBufferPointer { text in
-            for place in order {
-                let slot = slots[place]
-                body(UnsafeBufferPointer(rebasing: text[Int(slot.start)..<Int(slot.start + slot.count)]), slot.id)
+            for slot in slots where slot.count >= 0 {
+                body(UnsafeBufferPointer(rebasing: text[Int(slot.start)..<Int(slot.start + slot.count)]))
             }
         }
     }
