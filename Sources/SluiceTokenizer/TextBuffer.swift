@@ -1,3 +1,5 @@
+import Glibc
+
 /// Bytes that grow and are used again. Always has 32 more than its capacity, so that a read of a word may run over the end.
 struct TextBuffer: ~Copyable {
     private(set) var base: UnsafeMutablePointer<UInt8>
@@ -7,7 +9,7 @@ struct TextBuffer: ~Copyable {
     init() {
         capacity = 1024
         base = .allocate(capacity: capacity + 32)
-        base.initialize(repeating: 0, count: capacity + 32)
+        memset(base, 0, capacity + 32)
     }
 
     deinit { base.deallocate() }
@@ -22,7 +24,7 @@ struct TextBuffer: ~Copyable {
     private mutating func grow(_ more: Int) {
         let larger = max(capacity * 2, count + more)
         let new = UnsafeMutablePointer<UInt8>.allocate(capacity: larger + 32)
-        new.initialize(repeating: 0, count: larger + 32)
+        memset(new, 0, larger + 32)
         new.update(from: base, count: count)
         base.deallocate()
         base = new

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The ids of words that came before. Text repeats its words, and a look-up costs less than their merges.
 ///
 /// Direct-mapped: a word has one place, and the last one there stays. It holds words of at most 24 bytes and 8 ids, one
@@ -14,7 +16,7 @@ struct WordCache: ~Copyable {
 
     init() {
         lines = .allocate(byteCount: Self.bytes, alignment: 64)
-        lines.initializeMemory(as: UInt8.self, repeating: 0, count: Self.bytes)
+        memset(lines, 0, Self.bytes)
     }
 
     deinit { lines.deallocate() }
