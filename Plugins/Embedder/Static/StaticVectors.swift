@@ -26,7 +26,7 @@ package struct StaticVectors: Sendable {
     }
 
     /// Bytes of a scratch at its largest.
-    var scratchBytes: Int { model.tokenizer.scratchBytes + dimension * 20 }
+    var scratchBytes: Int { model.tokenizer.scratchBytes + dimension * 20 + 8 * 1024 }
 
     /// The mean of the vectors of a text's tokens, or of its parts.
     ///
@@ -69,6 +69,9 @@ private final class TokenSums {
     private let dropped: Int32
     /// Tokens of a part; nil if there is only one.
     private let partLength: Int?
+    /// The rows of a run, and their weights.
+    private let rows: UnsafeMutablePointer<UInt32>
+    private let weights: UnsafeMutablePointer<Float>
     /// Sums of a run, of a part of the text, and of the unit vectors of all parts.
     private let run: UnsafeMutablePointer<Float>
     private let part: UnsafeMutablePointer<Double>
@@ -84,6 +87,8 @@ private final class TokenSums {
         dimension = vectors.dimension
         dropped = vectors.dropsUnknown ? vectors.model.tokenizer.unknown ?? -1 : -1
         partLength = vectors.long == .chunkMean ? vectors.maxTokens : nil
+        rows = .allocate(capacity: Self.runLength)
+        weights = .allocate(capacity: Self.runLength)
         run = .allocate(capacity: dimension)
         part = .allocate(capacity: dimension)
         all = .allocate(capacity: dimension)
@@ -91,13 +96,14 @@ private final class TokenSums {
     }
 
     deinit {
+        rows.deallocate()
+        weights.deallocate()
         run.deallocate()
         part.deallocate()
         all.deallocate()
     }
 
     func clear() {
-        run.update(repeating: 0, count: dimension)
         part.update(repeating: 0, count: dimension)
         all.update(repeating: 0, count: dimension)
         (seen, inRun, inPart, parts) = (0, 0, 0, 0)
@@ -108,7 +114,7 @@ private final class TokenSums {
         var seen = seen
         var inRun = inRun
         model.mapping.withUnsafeBufferPointer { mapping in
-            model.weights.withUnsafeBufferPointer { weights in
+            model.weights.withUnsafeBufferPointer { factors in
                 for id in ids {
                     if seen == partLength || inRun == Self.runLength {
                         self.inRun = inRun
@@ -121,11 +127,10 @@ private final class TokenSums {
                     }
                     seen += 1
                     guard id != dropped else { continue }
-                    inRun += 1
                     let token = Int(id)
-                    model.table.add(
-                        mapping.isEmpty ? token : Int(mapping[token]), times: weights.isEmpty ? 1 : weights[token],
-                        count: dimension, to: run)
+                    rows[inRun] = UInt32(bitPattern: mapping.isEmpty ? id : mapping[token])
+                    weights[inRun] = factors.isEmpty ? 1 : factors[token]
+                    inRun += 1
                 }
             }
         }
@@ -134,8 +139,9 @@ private final class TokenSums {
 
     private func closeRun() {
         guard inRun > 0 else { return }
-        for column in 0..<dimension { part[column] += Double(run[column]) }
         run.update(repeating: 0, count: dimension)
+        model.table.add(rows, weights, count: inRun, dimension: dimension, into: run)
+        for column in 0..<dimension { part[column] += Double(run[column]) }
         inPart += inRun
         inRun = 0
     }

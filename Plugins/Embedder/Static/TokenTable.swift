@@ -1,21 +1,10 @@
 import SluiceCore
+import SluiceGeometry
 
 /// The vectors of tokens, read in place from a mapped file: one row per token, or per row that `mapping` names.
 struct TokenTable: Sendable {
-    enum Element: Sendable {
-        case f32, f16, i8
-
-        var bytes: Int {
-            switch self {
-            case .f32: 4
-            case .f16: 2
-            case .i8: 1
-            }
-        }
-    }
-
     private let file: MappedFile
-    private let element: Element
+    private let element: TableRows.Element
     /// The first byte of the table in the file.
     private let start: Int
     let rows: Int
@@ -61,30 +50,13 @@ struct TokenTable: Sendable {
         return nil
     }
 
-    /// Adds the first `count` columns of a row to `sums`, times `weight`.
-    ///
-    /// Each column has a sum of its own and gets one number, so the order of the calls alone decides the result.
-    @inline(__always)
-    func add(_ row: Int, times weight: Float, count: Int, to sums: UnsafeMutablePointer<Float>) {
+    /// Adds the first `dimension` columns of rows to `sums`, each row times its weight, in their order.
+    func add(
+        _ rows: UnsafePointer<UInt32>, _ weights: UnsafePointer<Float>, count: Int, dimension: Int,
+        into sums: UnsafeMutablePointer<Float>
+    ) {
         guard let base = file.bytes.baseAddress else { return }
-        let place = base + start + row * columns * element.bytes
-        switch element {
-        case .f32:
-            for column in 0..<count {
-                sums[column] += weight * place.loadUnaligned(fromByteOffset: column * 4, as: Float.self)
-            }
-        case .f16:
-            for column in 0..<count {
-                // Exponent and fraction lie 13 bits higher in 32 bits, where the exponent counts from 112 more. Exact,
-                // also for the smallest numbers; infinities are refused before.
-                let half = UInt32(place.loadUnaligned(fromByteOffset: column * 2, as: UInt16.self))
-                let size = Float(bitPattern: (half & 0x7FFF) << 13) * 0x1p112
-                sums[column] += weight * Float(bitPattern: size.bitPattern | (half & 0x8000) << 16)
-            }
-        case .i8:
-            for column in 0..<count {
-                sums[column] += weight * Float(place.loadUnaligned(fromByteOffset: column, as: Int8.self))
-            }
-        }
+        TableRows(element: element, columns: columns).add(
+            base + start, rows: rows, weights: weights, count: count, dimension: dimension, into: sums)
     }
 }
