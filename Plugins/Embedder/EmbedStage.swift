@@ -83,7 +83,7 @@ public struct EmbedStage: Stage {
     /// Of pairs of real records within it, about 95 % have four fifths of their words in common.
     private var nearDuplicateDistance: Double {
         switch work {
-        case .table: StaticVectors.nearDuplicateDistance
+        case .table(let vectors): vectors.nearDuplicateDistance
         case .lexical: 0.05
         case .learn, .fitted: 0.01
         }

@@ -11,6 +11,21 @@ struct BytePair: Sendable {
     let ignoresMerges: Bool
     /// The tokens of single bytes, -1 for none; empty without byte fallback.
     let byteIDs: [Int32]
+    /// The tokens of ASCII, which most text is made of.
+    private let plainIDs: [Int32?]
+
+    init(
+        vocabulary: Vocabulary, merges: PairTable, unknown: Int32?, fusesUnknown: Bool, ignoresMerges: Bool,
+        byteIDs: [Int32]
+    ) {
+        self.vocabulary = vocabulary
+        self.merges = merges
+        self.unknown = unknown
+        self.fusesUnknown = fusesUnknown
+        self.ignoresMerges = ignoresMerges
+        self.byteIDs = byteIDs
+        plainIDs = (0..<128).map { vocabulary.id([UInt8($0)]) }
+    }
 
     /// What merging keeps from word to word.
     struct Scratch: ~Copyable {
@@ -23,7 +38,8 @@ struct BytePair: Sendable {
         var id: Int32
         var previous: Int32
         var next: Int32
-        var isLive = true
+        /// What the token and the next one make together; -1 for nothing, -2 for a token that was merged into another.
+        var pair: Int32 = -1
     }
 
     /// Bytes that a word of `count` scalars takes at most: nodes, and the heap, to which a merge adds at most two entries.
@@ -34,7 +50,7 @@ struct BytePair: Sendable {
         if ignoresMerges, let id = vocabulary.id(word, count) { return ids.append(id) }
         fill(word, count, &scratch.nodes)
         merge(&scratch)
-        for node in scratch.nodes where node.isLive { ids.append(node.id) }
+        for node in scratch.nodes where node.pair != -2 { ids.append(node.id) }
     }
 
     /// The word as single scalars and bytes.
@@ -51,7 +67,7 @@ struct BytePair: Sendable {
             let length = min(UTF8Text.length(word[place]), count - place)
             let scalar = word + place
             place += length
-            if let id = vocabulary.id(scalar, length) {
+            if let id = scalar[0] < 0x80 ? plainIDs[Int(scalar[0])] : vocabulary.id(scalar, length) {
                 if pending, let unknown { add(unknown) }
                 pending = false
                 add(id)
@@ -71,31 +87,34 @@ struct BytePair: Sendable {
         guard count > 1 else { return }
         scratch.heap.clear()
         scratch.nodes.withUnsafeMutableBufferPointer { nodes in
-            for left in 0..<(count - 1) {
-                if let merge = merges.merge(nodes[left].id, nodes[left + 1].id) {
-                    scratch.heap.push(MergeHeap.Entry(rank: merge.rank, place: Int32(left), id: merge.id))
-                }
-            }
+            for left in 0..<(count - 1) { pair(nodes, left, left + 1, &scratch.heap) }
             while let top = scratch.heap.pop() {
                 let left = Int(top.place)
-                guard nodes[left].isLive, nodes[left].next >= 0 else { continue }
-                let right = Int(nodes[left].next)
                 // The pair may have changed since; what counts is that it still makes the same token.
-                guard merges.merge(nodes[left].id, nodes[right].id)?.id == top.id else { continue }
+                guard nodes[left].pair == top.id else { continue }
+                let right = Int(nodes[left].next)
                 nodes[left].id = top.id
                 nodes[left].next = nodes[right].next
-                nodes[right].isLive = false
-                if nodes[left].next >= 0 { nodes[Int(nodes[left].next)].previous = Int32(left) }
-                if nodes[left].previous >= 0 {
-                    let before = nodes[left].previous
-                    if let merge = merges.merge(nodes[Int(before)].id, top.id) {
-                        scratch.heap.push(MergeHeap.Entry(rank: merge.rank, place: before, id: merge.id))
-                    }
-                }
-                if nodes[left].next >= 0, let merge = merges.merge(top.id, nodes[Int(nodes[left].next)].id) {
-                    scratch.heap.push(MergeHeap.Entry(rank: merge.rank, place: top.place, id: merge.id))
+                nodes[right].pair = -2
+                nodes[left].pair = -1
+                if nodes[left].previous >= 0 { pair(nodes, Int(nodes[left].previous), left, &scratch.heap) }
+                if nodes[left].next >= 0 {
+                    nodes[Int(nodes[left].next)].previous = top.place
+                    pair(nodes, left, Int(nodes[left].next), &scratch.heap)
                 }
             }
+        }
+    }
+
+    /// Notes what two neighbours make together.
+    @inline(__always)
+    private func pair(
+        _ nodes: UnsafeMutableBufferPointer<Node>, _ left: Int, _ right: Int, _ heap: inout MergeHeap
+    ) {
+        let merge = merges.merge(nodes[left].id, nodes[right].id)
+        nodes[left].pair = merge.id
+        if merge.id >= 0 {
+            heap.push(MergeHeap.Entry(rank: merge.rank, place: Int32(truncatingIfNeeded: left), id: merge.id))
         }
     }
 }

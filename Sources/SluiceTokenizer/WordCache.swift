@@ -5,7 +5,7 @@ import Glibc
 /// Direct-mapped: a word has one place, and the last one there stays. It holds words of at most 24 bytes and 8 ids, one
 /// cache line each, and never changes a result.
 struct WordCache: ~Copyable {
-    private static let places = 1 << 14
+    private static let places = 1 << 16
     private static let line = 64
     static let longest = 24
     static let mostIDs = 8
@@ -48,7 +48,7 @@ struct WordCache: ~Copyable {
             var hash = (a ^ length) &* 0x9E37_79B9_7F4A_7C15
             hash = (hash ^ (hash >> 32) ^ b) &* 0xD6E8_FEB8_6659_FD93
             hash = (hash ^ (hash >> 32) ^ c) &* 0x9E37_79B9_7F4A_7C15
-            place = Int(truncatingIfNeeded: hash >> 50) * WordCache.line
+            place = Int(truncatingIfNeeded: hash >> 48) * WordCache.line
         }
     }
 
