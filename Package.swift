@@ -66,7 +66,8 @@ let package = Package(
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
-        .testTarget(name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer"] + plugins),
+        .testTarget(
+            name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer"] + plugins),
         .testTarget(
             name: "FaultTests",
             dependencies: [

@@ -19,7 +19,7 @@ public struct EmbedStage: Stage {
     static let modelKind = "lsa"
 
     private enum Work: Sendable {
-        case table(StaticVectors)
+        case table(StaticPlan)
         case lexical(LexicalEmbedding)
         case learn(LSASurvey)
         case fitted(FittedFile)
@@ -37,7 +37,7 @@ public struct EmbedStage: Stage {
         let model = try options.text("model")
         if model == Model.table.rawValue {
             try refuse(["reservoir", "features", "fitted"], "goes with `model: lsa`; `static` learns nothing")
-            work = .table(try StaticVectors(options: options))
+            work = .table(try StaticPlan(options: options))
             return
         }
         try refuse(["path", "max_tokens", "long", "drop_unk"], "goes with `model: static`, not `\(model)`")
@@ -65,7 +65,7 @@ public struct EmbedStage: Stage {
 
     private var dimension: Int {
         switch work {
-        case .table(let vectors): vectors.dimension
+        case .table(let plan): plan.dimension
         case .lexical(let embedding): embedding.dimension
         case .learn(let survey): survey.dimension
         case .fitted(let file): file.shape.dimension
@@ -83,7 +83,7 @@ public struct EmbedStage: Stage {
     /// Of pairs of real records within it, about 95 % have four fifths of their words in common.
     private var nearDuplicateDistance: Double {
         switch work {
-        case .table(let vectors): vectors.nearDuplicateDistance
+        case .table(let plan): plan.nearDuplicateDistance
         case .lexical: 0.05
         case .learn, .fitted: 0.01
         }
@@ -91,7 +91,7 @@ public struct EmbedStage: Stage {
 
     public func identity() throws(StageError) -> [String: String] {
         switch work {
-        case .table(let vectors): try vectors.model.identity()
+        case .table(let plan): try plan.identity()
         case .fitted(let file): ["fitted": try file.table().model.identity]
         case .lexical, .learn: [:]
         }
@@ -99,7 +99,7 @@ public struct EmbedStage: Stage {
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         switch work {
-        case .table(let vectors): .transform(StaticEmbedding(vectors: vectors))
+        case .table(let plan): .transform(StaticEmbedding(plan: plan))
         case .lexical(let embedding): .transform(embedding)
         case .learn(let survey): .survey(survey)
         case .fitted(let file): .transform(LSAProjection(source: .file(file)))

@@ -1,5 +1,3 @@
-
-
 /// A parsed JSON file that keeps the bytes of its strings as they are.
 ///
 /// Vocabularies have keys that differ only in bytes that Unicode calls equivalent, so a key here is bytes and never a

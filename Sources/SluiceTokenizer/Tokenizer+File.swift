@@ -107,7 +107,9 @@ enum TemplateReader {
                 if texts == 0 { before.append(Int32(id)) } else { after.append(Int32(id)) }
             }
         }
-        guard texts == 1 else { throw .unsupported("post-processor", "`TemplateProcessing` without one text in `single`") }
+        guard texts == 1 else {
+            throw .unsupported("post-processor", "`TemplateProcessing` without one text in `single`")
+        }
         return (before, after)
     }
 }

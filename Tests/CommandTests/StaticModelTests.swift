@@ -12,10 +12,12 @@ import Testing
     private func writeModel(_ space: Workspace, seed: UInt64 = 1) throws {
         var random = Seed(seed).generator(0)
         let letters = "abcdefghijklmnopqrstuvwxyz0123456789".map(String.init)
-        var tokens = ["<unk>", "▁"] + (0...255).map { byte in
-            let digits = String(byte, radix: 16, uppercase: true)
-            return "<0x\(digits.count == 1 ? "0" : "")\(digits)>"
-        } + letters
+        var tokens =
+            ["<unk>", "▁"]
+            + (0...255).map { byte in
+                let digits = String(byte, radix: 16, uppercase: true)
+                return "<0x\(digits.count == 1 ? "0" : "")\(digits)>"
+            } + letters
         var merges: [String] = []
         for word in Self.words {
             var made = "▁"
@@ -51,7 +53,10 @@ import Testing
         }
     }
 
-    private func define(_ space: Workspace, _ more: String = "", rest: [String] = ["cluster: {clusters: 4}", "coreset: {keep: 20%, per: cluster}"]) throws {
+    private func define(
+        _ space: Workspace, _ more: String = "",
+        rest: [String] = ["cluster: {clusters: 4}", "coreset: {keep: 20%, per: cluster}"]
+    ) throws {
         try space.define(
             input: ["max_record: 1MiB"],
             stages: [
@@ -91,7 +96,9 @@ import Testing
         let task = try #require(JSONValue(json: listed.output).elements.first?["task"]?.textValue)
         try writeModel(space, seed: 2)
         let refused = try space.sluice("task", "tasks", task)
-        #expect(refused.status == 2 && refused.errorText.contains("model.safetensors of stage `embed`"), "\(refused.errorText)")
+        #expect(
+            refused.status == 2 && refused.errorText.contains("model.safetensors of stage `embed`"),
+            "\(refused.errorText)")
         let second = try space.sluice("run", "run.yaml", "--progress", "none")
         #expect(second.status == 2 && second.errorText.contains("model.safetensors"), "\(second.errorText)")
         #expect(try space.run(into: "other").digests != first.digests)
@@ -115,7 +122,9 @@ import Testing
         try define(space)
         let missing = try space.sluice("check", "run.yaml")
         #expect(missing.status == 2)
-        #expect(missing.errorText.contains("run.yaml:8") && missing.errorText.contains("is no folder"), "\(missing.errorText)")
+        #expect(
+            missing.errorText.contains("run.yaml:8") && missing.errorText.contains("is no folder"),
+            "\(missing.errorText)")
         try writeModel(space)
         try space.write("model/model.safetensors", Array(try readFile(space("model/model.safetensors")).dropLast()))
         let damaged = try space.sluice("run", "run.yaml", "--progress", "none")

@@ -11,7 +11,9 @@ final class ModelFolder {
     }
 
     deinit {
-        for name in ["model.safetensors", "tokenizer.json", "config.json", "other.safetensors"] { unlink("\(path)/\(name)") }
+        for name in ["model.safetensors", "tokenizer.json", "config.json", "other.safetensors"] {
+            unlink("\(path)/\(name)")
+        }
         rmdir(path)
     }
 

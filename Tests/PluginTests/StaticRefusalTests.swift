@@ -49,7 +49,8 @@ import Testing
     }
 
     @Test func tablesThatDoNotFit() {
-        expect(Self.folder(Self.table(rows: Self.count - 1)), "has \(Self.count) tokens", "vectors for \(Self.count - 1)")
+        expect(
+            Self.folder(Self.table(rows: Self.count - 1)), "has \(Self.count) tokens", "vectors for \(Self.count - 1)")
         expect(Self.folder(Self.table("other")), "neither `embedding.weight`", "`other`")
         expect(Self.folder(), "no tensor")
         expect(
@@ -64,7 +65,8 @@ import Testing
             Self.folder(Self.table("embeddings"), .i64("mapping", Array(1...Self.count))), "`mapping` names row 14",
             "token 13")
         expect(
-            Self.folder(Self.table("embeddings"), .f32("weights", [2], [1, 1])), "`weights` has 2 numbers for 14 tokens")
+            Self.folder(Self.table("embeddings"), .f32("weights", [2], [1, 1])), "`weights` has 2 numbers for 14 tokens"
+        )
         expect(Self.folder(Self.table("embeddings"), config: "{"), "config.json is no JSON")
         expect(Self.folder(Self.table("embeddings"), config: #"{"max_length": "x"}"#), "`max_length`")
         var numbers = StaticTests.numbers(Self.count)
@@ -102,7 +104,8 @@ import Testing
         expect(header(#"{"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}}"#), "lies at 8 to 0")
         expect(header(#"{"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}"#), "has 8 bytes")
         expect(
-            header(#"{"a": {"dtype": "F32", "shape": [4611686018427387904, 8], "data_offsets": [0, 8]}}"#), "has 8 bytes")
+            header(#"{"a": {"dtype": "F32", "shape": [4611686018427387904, 8], "data_offsets": [0, 8]}}"#),
+            "has 8 bytes")
         expect(
             header(
                 #"{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "b": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}"#
@@ -123,7 +126,8 @@ import Testing
         for _ in 0..<600 {
             var bytes = whole
             for _ in 0..<(1 + Int(draws.next(below: 2))) {
-                let place = draws.next(below: 8) == 0 ? Int(draws.next(below: 8)) : 8 + Int(draws.next(below: UInt64(length)))
+                let place =
+                    draws.next(below: 8) == 0 ? Int(draws.next(below: 8)) : 8 + Int(draws.next(below: UInt64(length)))
                 bytes[place] = Array("0123456789\"[]{},: -eIFU".utf8)[Int(draws.next(below: 23))]
             }
             folder.write("model.safetensors", bytes)

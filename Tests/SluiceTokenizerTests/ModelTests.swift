@@ -113,7 +113,9 @@ import Testing
         }
     }
 
-    private static func ways(_ word: ArraySlice<String>, _ tokens: [(String, Double)]) -> [(score: Double, ids: [Int32])] {
+    private static func ways(_ word: ArraySlice<String>, _ tokens: [(String, Double)]) -> [(
+        score: Double, ids: [Int32]
+    )] {
         guard let first = word.first else { return [(0, [])] }
         var all: [(score: Double, ids: [Int32])] = []
         for length in 1...word.count {

@@ -110,7 +110,8 @@ import Testing
             splitter: #"{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}"#)
         var scratch = Tokenizer.Scratch()
         var draws = Draws(state: 5)
-        let pieces: [[UInt8]] = ["a", "b", " ", "ab", "É", "中", "c", "😀", "\r\n"].map { Array($0.utf8) } + [[0xFF], [0xE2], [0x80]]
+        let pieces: [[UInt8]] =
+            ["a", "b", " ", "ab", "É", "中", "c", "😀", "\r\n"].map { Array($0.utf8) } + [[0xFF], [0xE2], [0x80]]
         for _ in 0..<500 {
             let text = (0..<draws.below(40)).flatMap { _ in draws.pick(pieces) }
             #expect(tokenizer.ids(text, &scratch) == tokenizer.ids(text))

@@ -4,28 +4,34 @@ import SluiceTokenizer
 
 /// Vectors by a static model. All threads share the model's table; each has buffers and a cache of words.
 struct StaticEmbedding: WorkerTransform {
-    let vectors: StaticVectors
+    let plan: StaticPlan
 
-    var residentBytes: Int { vectors.model.bytes }
+    var residentBytes: Int { plan.modelBytes }
 
     /// What a thread keeps from block to block.
     final class Worker {
+        fileprivate let vectors: StaticVectors
         fileprivate var scratch: StaticVectors.Scratch
 
-        fileprivate init(_ vectors: StaticVectors) { scratch = StaticVectors.Scratch(vectors) }
+        fileprivate init(_ vectors: StaticVectors) {
+            self.vectors = vectors
+            scratch = StaticVectors.Scratch(vectors)
+        }
     }
 
     func memory(_ context: StageContext) -> TransformMemory {
-        TransformMemory(perThread: vectors.scratchBytes + vectors.dimension * 4, growth: 0)
+        TransformMemory(perThread: plan.scratchBytes + plan.dimension * 4, growth: 0)
     }
 
     func makeWorker(_ context: StageContext) throws(StageError) -> Worker {
+        let vectors = try plan.vectors()
         try vectors.model.check()
         return Worker(vectors)
     }
 
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {
         let worker = worker
+        let vectors = worker.vectors
         let quantizer = Quantizer(dimension: vectors.dimension)
         var fault: GeometryError?
         try withUnsafeTemporaryAllocation(of: Float.self, capacity: vectors.dimension) {

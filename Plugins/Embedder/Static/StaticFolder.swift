@@ -25,7 +25,8 @@ struct StaticFolder {
         }
         guard first == "model.safetensors" || tensors.count == 1 else {
             throw StaticModel.wrong(
-                "\(folder) has several models: \(tensors.joined(separator: ", ")); name the one to use model.safetensors")
+                "\(folder) has several models: \(tensors.joined(separator: ", ")); name the one to use model.safetensors"
+            )
         }
         guard files.contains("tokenizer.json") else {
             throw StaticModel.wrong(

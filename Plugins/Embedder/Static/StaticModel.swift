@@ -15,6 +15,8 @@ package final class StaticModel: Sendable {
     /// The form of the folder.
     enum Form: Sendable { case plain, model2vec }
 
+    /// The state of the files when they were opened; see `ModelCache`.
+    let version: String
     let form: Form
     let table: TokenTable
     let tokenizer: Tokenizer
@@ -34,12 +36,13 @@ package final class StaticModel: Sendable {
     /// 32,000 tokens.
     ///
     /// - Throws: `StageError` with the option `path`.
-    init(_ path: String) throws(StageError) {
-        let folder = try StaticFolder(path)
+    init(_ folder: StaticFolder, version: String) throws(StageError) {
+        self.version = version
         let weightsFile = try MappedFile(folder.weights)
         let tokenizerFile = try MappedFile(folder.tokenizer)
         let configFile = try folder.config.map { (name) throws(StageError) in try MappedFile(name) }
-        files = [("model.safetensors", weightsFile), ("tokenizer.json", tokenizerFile)]
+        files =
+            [("model.safetensors", weightsFile), ("tokenizer.json", tokenizerFile)]
             + (configFile.map { [("config.json", $0)] } ?? [])
         let tensors: SafeTensors
         do throws(StageError) { tensors = try SafeTensors(weightsFile.bytes) } catch {
@@ -142,7 +145,8 @@ extension StaticModel {
                 ? bytes.loadUnaligned(fromByteOffset: token * 4, as: Float.self)
                 : Float(bytes.loadUnaligned(fromByteOffset: token * 8, as: Double.self))
             guard factor.isFinite else {
-                throw wrong("\(file.path): the number of token \(token) in `weights` is not finite; the file is damaged")
+                throw wrong(
+                    "\(file.path): the number of token \(token) in `weights` is not finite; the file is damaged")
             }
             found.append(factor)
         }

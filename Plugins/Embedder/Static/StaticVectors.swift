@@ -26,7 +26,13 @@ package struct StaticVectors: Sendable {
     }
 
     /// Bytes of a scratch at its largest.
-    var scratchBytes: Int { model.tokenizer.scratchBytes + dimension * 20 + 8 * 1024 }
+    static func scratchBytes(_ model: StaticModel, dimension: Int) -> Int {
+        model.tokenizer.scratchBytes + dimension * 20 + runLength * 8
+    }
+
+    /// Tokens added up in single precision at a time. The sums of such runs are added in double precision, so that long
+    /// texts keep their precision. The number is part of what decides the vectors.
+    fileprivate static let runLength = 1024
 
     /// The mean of the vectors of a text's tokens, or of its parts.
     ///
@@ -60,10 +66,6 @@ package struct StaticVectors: Sendable {
 
 /// Adds up the vectors of a text's tokens, in their order.
 private final class TokenSums {
-    /// Tokens added up in single precision at a time. The sums of such runs are added in double precision, so that long
-    /// texts keep their precision. The number is part of what decides the vectors.
-    private static let runLength = 1024
-
     private let model: StaticModel
     private let dimension: Int
     private let dropped: Int32
@@ -87,8 +89,8 @@ private final class TokenSums {
         dimension = vectors.dimension
         dropped = vectors.dropsUnknown ? vectors.model.tokenizer.unknown ?? -1 : -1
         partLength = vectors.long == .chunkMean ? vectors.maxTokens : nil
-        rows = .allocate(capacity: Self.runLength)
-        weights = .allocate(capacity: Self.runLength)
+        rows = .allocate(capacity: StaticVectors.runLength)
+        weights = .allocate(capacity: StaticVectors.runLength)
         run = .allocate(capacity: dimension)
         part = .allocate(capacity: dimension)
         all = .allocate(capacity: dimension)
@@ -116,7 +118,7 @@ private final class TokenSums {
         model.mapping.withUnsafeBufferPointer { mapping in
             model.weights.withUnsafeBufferPointer { factors in
                 for id in ids {
-                    if seen == partLength || inRun == Self.runLength {
+                    if seen == partLength || inRun == StaticVectors.runLength {
                         self.inRun = inRun
                         closeRun()
                         inRun = 0
