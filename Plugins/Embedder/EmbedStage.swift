@@ -91,7 +91,7 @@ public struct EmbedStage: Stage {
 
     public func identity() throws(StageError) -> [String: String] {
         switch work {
-        case .table(let plan): try plan.identity()
+        case .table(let plan): plan.identity
         case .fitted(let file): ["fitted": try file.table().model.identity]
         case .lexical, .learn: [:]
         }

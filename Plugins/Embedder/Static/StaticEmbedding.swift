@@ -24,9 +24,7 @@ struct StaticEmbedding: WorkerTransform {
     }
 
     func makeWorker(_ context: StageContext) throws(StageError) -> Worker {
-        let vectors = try plan.vectors()
-        try vectors.model.check()
-        return Worker(vectors)
+        Worker(try plan.vectors())
     }
 
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {

@@ -1,6 +1,5 @@
 import SluiceCore
 import SluiceTokenizer
-import Synchronization
 
 /// A model that is a table: a text's vector is the mean of its tokens' vectors.
 ///
@@ -28,7 +27,6 @@ package final class StaticModel: Sendable {
     /// Bytes held while the model is used: mapped pages, the tokenizer, and what reading it takes for a moment.
     let bytes: Int
     private let files: [(name: String, file: MappedFile)]
-    private let checked = Mutex<String?>(nil)
 
     static func wrong(_ message: String) -> StageError { .option("path", "`path`: \(message)") }
 
@@ -66,21 +64,16 @@ package final class StaticModel: Sendable {
         bytes = weightsFile.count + tokenizer.bytes + tokenizerFile.count * 4 + (mapping.count + weights.count) * 4
     }
 
-    /// The digest of each file by name. The first call also checks the table's numbers.
-    func identity() throws(StageError) -> [String: String] {
-        try check()
-        return Dictionary(files.map { ($0.name, $0.file.digest) }) { first, _ in first }
+    /// The digest of each file by name.
+    var digests: [String: String] {
+        Dictionary(files.map { ($0.name, $0.file.digest) }) { first, _ in first }
     }
 
     /// - Throws: if the table has a number that is not finite.
     func check() throws(StageError) {
-        let fault = checked.withLock { checked in
-            if let checked { return checked }
-            let row = table.firstNotFinite()
-            checked = row.map { "row \($0) of its table has a component that is NaN or infinite" } ?? ""
-            return checked ?? ""
-        }
-        guard fault.isEmpty else { throw Self.wrong("\(files[0].file.path): \(fault); the file is damaged") }
+        guard let row = table.firstNotFinite() else { return }
+        throw Self.wrong(
+            "\(files[0].file.path): row \(row) of its table has a component that is NaN or infinite; the file is damaged")
     }
 }
 

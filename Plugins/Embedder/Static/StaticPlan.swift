@@ -17,6 +17,8 @@ struct StaticPlan: Sendable {
     /// Bytes of the model, and of a thread's scratch at its largest.
     let modelBytes: Int
     let scratchBytes: Int
+    /// The digests of the model's files.
+    let identity: [String: String]
 
     /// The cosine distance within which records are usually near duplicates.
     ///
@@ -25,7 +27,7 @@ struct StaticPlan: Sendable {
     /// for another one look at some pairs, and set the distance where it is used.
     var nearDuplicateDistance: Double { form == .plain ? 0.05 : 0.01 }
 
-    /// Reads the options, and the model's headers and tokenizer.
+    /// Reads the options and checks the model.
     ///
     /// - Throws: `StageError` with the option at fault.
     init(options: OptionValues) throws(StageError) {
@@ -34,10 +36,11 @@ struct StaticPlan: Sendable {
                 "path", "`model: static` needs the folder of a model, such as `path: models/wordllama`")
         }
         path = try options.text("path")
-        let model = try ModelCache.model(path)
+        let model = try ModelCache.facts(path)
         version = model.version
+        identity = model.digests
         form = model.form
-        let columns = model.table.columns
+        let columns = model.columns
         dimension = options["dimensions"] == nil ? columns : try options.integer("dimensions")
         guard dimension <= columns else {
             throw .option(
@@ -61,8 +64,8 @@ struct StaticPlan: Sendable {
         }
         let drops = options["drop_unk"] == nil ? true : try options.flag("drop_unk")
         dropsUnknown = model.form == .model2vec && drops
-        modelBytes = model.bytes
-        scratchBytes = StaticVectors.scratchBytes(model, dimension: dimension)
+        modelBytes = model.modelBytes
+        scratchBytes = model.tokenizerBytes + StaticVectors.sumBytes(dimension: dimension)
     }
 
     /// The model with these options: one that another worker holds, or read anew.
@@ -76,9 +79,6 @@ struct StaticPlan: Sendable {
         return StaticVectors(
             model: model, dimension: dimension, maxTokens: maxTokens, long: long, dropsUnknown: dropsUnknown)
     }
-
-    /// The digests of the model's files.
-    func identity() throws(StageError) -> [String: String] { try vectors().model.identity() }
 }
 
 extension StaticVectors {

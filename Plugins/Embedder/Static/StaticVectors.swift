@@ -25,10 +25,8 @@ package struct StaticVectors: Sendable {
         package init(_ vectors: StaticVectors) { sums = TokenSums(vectors) }
     }
 
-    /// Bytes of a scratch at its largest.
-    static func scratchBytes(_ model: StaticModel, dimension: Int) -> Int {
-        model.tokenizer.scratchBytes + dimension * 20 + runLength * 8
-    }
+    /// Bytes of a scratch at its largest, beside the tokenizer's.
+    static func sumBytes(dimension: Int) -> Int { dimension * 20 + runLength * 8 }
 
     /// Tokens added up in single precision at a time. The sums of such runs are added in double precision, so that long
     /// texts keep their precision. The number is part of what decides the vectors.
