@@ -146,7 +146,7 @@ def short_costs(sluice, data, model, folder, repetitions):
         seconds["wordllama"].append(time.process_time() - start)
     best = {name: min(values) for name, values in seconds.items()}
     rows = len(texts) * copies
-    return {"texts": rows, "tokens_a_text": round(ids / len(texts), 1), "seconds": seconds,
+    return {"texts": rows, "distinct": len(texts), "tokens_a_text": round(ids / len(texts), 1), "seconds": seconds,
             "static": round(rows / (best["static"] - best["without embed"])), "wordllama": round(len(texts) / best["wordllama"])}
 
 
@@ -231,7 +231,7 @@ def report(about, found, tasks, short, given):
     lines += ["", f"scikit-learn, 12,000 P3 records: {learned['learn_seconds']} s to learn, {learned['project_seconds']} s to count, weigh and "
               "project. `lsa` reads the texts twice: to count and to project; `lsa, fitted` only projects."]
     if short:
-        lines += ["", f"Short texts ({short['texts']:,}, {short['tokens_a_text']} tokens each), one core, best of {len(tasks[0].runs)}: `static` "
+        lines += ["", f"Short texts ({short['texts']:,}, of which {short['distinct']:,} are distinct, {short['tokens_a_text']} tokens each), one core, best of {len(tasks[0].runs)}: `static` "
                   f"{short['static']:,} texts a second beyond the run without `embed`; wordllama in Python {short['wordllama']:,}."]
     text = "\n".join(lines) + "\n"
     print(text)

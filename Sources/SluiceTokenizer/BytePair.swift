@@ -11,12 +11,14 @@ struct BytePair: Sendable {
     let ignoresMerges: Bool
     /// The tokens of single bytes, -1 for none; empty without byte fallback.
     let byteIDs: [Int32]
+    /// Where text may be cut into words; nil if it may not.
+    let cuts: WordCuts?
     /// The tokens of ASCII, which most text is made of.
     private let plainIDs: [Int32?]
 
     init(
         vocabulary: Vocabulary, merges: PairTable, unknown: Int32?, fusesUnknown: Bool, ignoresMerges: Bool,
-        byteIDs: [Int32]
+        byteIDs: [Int32], cuts: WordCuts?
     ) {
         self.vocabulary = vocabulary
         self.merges = merges
@@ -24,6 +26,7 @@ struct BytePair: Sendable {
         self.fusesUnknown = fusesUnknown
         self.ignoresMerges = ignoresMerges
         self.byteIDs = byteIDs
+        self.cuts = cuts
         plainIDs = (0..<128).map { vocabulary.id([UInt8($0)]) }
     }
 

@@ -63,14 +63,23 @@ enum ModelReader {
         }
         if let dropout = part["dropout"]?.number, dropout != 0 { throw .unsupported("model", "`BPE` with `dropout`") }
         let unknown = try unknownToken(part, vocabulary)
+        let (merges, cuts) = try merges(part["merges"], vocabulary)
+        let byteIDs = part["byte_fallback"]?.flag == true ? byteIDs(vocabulary) : []
+        let ignoresMerges = part["ignore_merges"]?.flag ?? false
+        // Unknown text may reach over a cut.
+        let isWhole = byteIDs.count == 256 && !byteIDs.contains(-1) && !ignoresMerges
         return BytePair(
-            vocabulary: vocabulary, merges: try merges(part["merges"], vocabulary), unknown: unknown,
-            fusesUnknown: part["fuse_unk"]?.flag ?? false, ignoresMerges: part["ignore_merges"]?.flag ?? false,
-            byteIDs: part["byte_fallback"]?.flag == true ? byteIDs(vocabulary) : [])
+            vocabulary: vocabulary, merges: merges, unknown: unknown, fusesUnknown: part["fuse_unk"]?.flag ?? false,
+            ignoresMerges: ignoresMerges, byteIDs: byteIDs, cuts: isWhole ? cuts : nil)
     }
 
     /// A merge is a text with a space between its parts, or a list of both.
-    private static func merges(_ list: JSONItem?, _ vocabulary: Vocabulary) throws(TokenizerError) -> PairTable {
+    ///
+    /// - Returns: the merges, and where text may be cut; nil for that if the bytes of unknown scalars are merged.
+    private static func merges(
+        _ list: JSONItem?, _ vocabulary: Vocabulary
+    ) throws(TokenizerError) -> (table: PairTable, cuts: WordCuts?) {
+        var cuts: WordCuts? = WordCuts()
         var table = PairTable(capacity: list?.count ?? 0)
         var rank: Int32 = 0
         var joined: [UInt8] = []
@@ -92,36 +101,15 @@ enum ModelReader {
             }
             table.set(a, b, PairTable.Merge(rank: rank, id: both))
             rank += 1
+            if UTF8Text.isByteName(left) || UTF8Text.isByteName(right) || left.isEmpty || right.isEmpty { cuts = nil }
+            cuts?.add(left, right)
         }
-        return table
+        return (table, cuts)
     }
 
     /// The ids of `<0x00>` to `<0xFF>`, -1 for those that are missing.
     private static func byteIDs(_ vocabulary: Vocabulary) -> [Int32] {
         (0...255).map { vocabulary.id(UTF8Text.byteName(UInt8($0))) ?? -1 }
-    }
-
-    /// The mark before which text of a model without pre-tokenizer may be cut; nil if some token crosses such a place, or
-    /// unknown text may reach over it.
-    static func mark(_ model: Tokenizer.Model) -> [UInt8]? {
-        guard case .bytePair(let model) = model, !model.ignoresMerges, model.byteIDs.count == 256,
-            !model.byteIDs.contains(-1)
-        else { return nil }
-        let mark: [UInt8] = [0xE2, 0x96, 0x81]
-        guard model.vocabulary.id(mark) != nil else { return nil }
-        var crosses = false
-        model.vocabulary.forEach { token in
-            guard token.count > 3 else { return }
-            var marked = token[0] == mark[0] && token[1] == mark[1] && token[2] == mark[2]
-            var place = marked ? 3 : 1
-            while place + 2 < token.count {
-                let isMark = token[place] == mark[0] && token[place + 1] == mark[1] && token[place + 2] == mark[2]
-                if isMark, !marked { crosses = true }
-                marked = isMark
-                place += isMark ? 3 : 1
-            }
-        }
-        return crosses ? nil : mark
     }
 
     // MARK: Unigram

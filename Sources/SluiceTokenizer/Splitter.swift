@@ -6,9 +6,8 @@ enum SplitterStep: Sendable {
     case blanks
     /// `Metaspace`: spaces become `mark`, which may be put before the text; words begin with it.
     case metaspace(Metaspace)
-    /// Of no pre-tokenizer: before each `mark` that follows another scalar. No token crosses that place, so it saves
-    /// work without changing an id.
-    case mark([UInt8])
+    /// Of no pre-tokenizer: where no token crosses. It saves work and changes no id.
+    case cuts(WordCuts)
 }
 
 /// The options of `Metaspace`.
@@ -45,7 +44,7 @@ struct Splitter: Sendable {
                 let puts = way.prepend == .always || way.prepend == .first && isFirst
                 Self.mark(text, &other, bounds, way, puts: puts, continues: continues, into: &spare)
                 swap(&text, &other)
-            case .mark(let mark): Self.cut(text, mark, into: &spare)
+            case .cuts(let cuts): cuts.cut(text.base, text.count, into: &spare)
             }
             swap(&bounds, &spare)
         }
@@ -84,31 +83,6 @@ struct Splitter: Sendable {
             }
             close(&found)
         }
-    }
-
-    /// Cuts the whole text before each mark that does not follow a mark.
-    private static func cut(_ text: borrowing TextBuffer, _ mark: [UInt8], into found: inout [Int32]) {
-        guard mark.count == 3 else { return }
-        let (a, b, c) = (mark[0], mark[1], mark[2])
-        let count = text.count
-        let from = text.base
-        found.append(0)
-        var place = 1
-        // The end of the last mark.
-        var marked = count >= 3 && from[0] == a && from[1] == b && from[2] == c ? 3 : -1
-        while place + 2 < count {
-            if from[place] == a, from[place + 1] == b, from[place + 2] == c {
-                if place != marked {
-                    found.append(Int32(place))
-                    found.append(Int32(place))
-                }
-                place += 3
-                marked = place
-            } else {
-                place += 1
-            }
-        }
-        found.append(Int32(count))
     }
 
     /// Writes each word with its spaces replaced and, with `puts`, a mark before it if it begins with none; and the

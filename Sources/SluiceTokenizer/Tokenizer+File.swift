@@ -12,7 +12,7 @@ extension Tokenizer {
         normalizer = Normalizer(steps: try root["normalizer"].map(NormalizerReader.steps) ?? [])
         model = try ModelReader.model(part, vocabulary)
         var steps = try root["pre_tokenizer"].map(SplitterReader.steps) ?? []
-        if steps.isEmpty, let mark = ModelReader.mark(model) { steps = [.mark(mark)] }
+        if steps.isEmpty, case .bytePair(let pairs) = model, let cuts = pairs.cuts { steps = [.cuts(cuts)] }
         splitter = Splitter(steps: steps)
         let added = try AddedReader.tokens(root["added_tokens"], vocabulary, normalizer)
         rawTokens = AddedTokens(added.raw)

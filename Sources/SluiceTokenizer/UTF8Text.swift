@@ -64,6 +64,11 @@ package enum UTF8Text {
         }
     }
 
+    /// Whether a token is the name of a byte.
+    static func isByteName(_ token: some Collection<UInt8>) -> Bool {
+        token.count == 6 && token.starts(with: "<0x".utf8)
+    }
+
     /// The name of a byte in a vocabulary with byte fallback: `<0x0A>`.
     static func byteName(_ byte: UInt8) -> [UInt8] {
         let digits = Array("0123456789ABCDEF".utf8)

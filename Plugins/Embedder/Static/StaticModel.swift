@@ -73,7 +73,8 @@ package final class StaticModel: Sendable {
     func check() throws(StageError) {
         guard let row = table.firstNotFinite() else { return }
         throw Self.wrong(
-            "\(files[0].file.path): row \(row) of its table has a component that is NaN or infinite; the file is damaged")
+            "\(files[0].file.path): row \(row) of its table has a component that is NaN or infinite; the file is damaged"
+        )
     }
 }
 

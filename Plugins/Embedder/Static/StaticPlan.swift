@@ -74,7 +74,8 @@ struct StaticPlan: Sendable {
     func vectors() throws(StageError) -> StaticVectors {
         let model = try ModelCache.model(path)
         guard model.version == version else {
-            throw StageError(.invalidData, "the files of \(path) have changed since they were checked; start the run again")
+            throw StageError(
+                .invalidData, "the files of \(path) have changed since they were checked; start the run again")
         }
         return StaticVectors(
             model: model, dimension: dimension, maxTokens: maxTokens, long: long, dropsUnknown: dropsUnknown)
