@@ -37,6 +37,39 @@ import Testing
         }
     }
 
+    /// With byte fallback and no pre-tokenizer, text is cut where no merge joins two neighbours.
+    @Test func cutsChangeNoID() throws {
+        let bytes = (0...255).map { String(decoding: UTF8Text.byteName(UInt8($0)), as: UTF8.self) }
+        let scalars = ["a", "b", "c", "▁", ",", "é", "中"]
+        for seed in 100..<160 {
+            var draws = Draws(state: UInt64(seed))
+            var made = scalars
+            var merges: [(String, String)] = []
+            for _ in 0..<12 {
+                let pair = (draws.pick(made), draws.pick(made))
+                guard !made.contains(pair.0 + pair.1) else { continue }
+                merges.append(pair)
+                made.append(pair.0 + pair.1)
+            }
+            let tokens = bytes + made
+            let list = merges.map { quoted("\($0.0) \($0.1)") }.joined(separator: ", ")
+            let tokenizer = try Tokenizer(
+                tokenizerFile(
+                    model:
+                        #"{"type": "BPE", "byte_fallback": true, "vocab": \#(vocabulary(tokens)), "merges": [\#(list)]}"#
+                ))
+            #expect(tokenizer.splitter.steps.count == 1)
+            for _ in 0..<30 {
+                let text = (0..<(1 + draws.below(30))).map { _ in draws.pick(scalars + ["\n", "x", "▁a"]) }.joined()
+                let parts = text.unicodeScalars.map(String.init)
+                let expected = Self.merge(parts, merges).flatMap { part -> [Int32] in
+                    tokens.firstIndex(of: part).map { [Int32($0)] } ?? part.utf8.map { Int32($0) }
+                }
+                #expect(tokenizer.ids(text) == expected, "\(text) \(merges)")
+            }
+        }
+    }
+
     private static func isPlain(_ merges: [(String, String)]) -> Bool {
         Set(merges.map { $0.0 + $0.1 }).count == merges.count
     }
