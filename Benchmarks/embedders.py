@@ -7,8 +7,8 @@ abilities.jsonl.zst (label: `ability`). Beside them, from the same texts: scikit
 with the same dimensions, features and number of records to learn from, and its hashed character n-grams. If `--wordllama` names a folder
 with its model, `static` with it, and the package wordllama of Python with the same files.
 
-Cost, on one thread: processor time of a run beside the same run without `embed`, and peak memory. For `static` also on short texts (lines of
-12 to 22 words of P3), where wordllama's package does the same on one thread.
+Cost, on one thread: processor time of a run beside the same run without `embed`, and peak memory. For `static` also on short texts (distinct
+sentences of 12 to 22 words), where wordllama's package does the same on one thread.
 """
 
 import argparse
@@ -119,19 +119,18 @@ def wordllama(model):
 
 
 def short_texts(data):
-    """Lines of 12 to 22 words, distinct, in their order."""
-    lines = (line for record in records_of(sorted(data.glob("p3-*.jsonl.zst"))) for line in record["prompt"].split("\n"))
-    return list(dict.fromkeys(line for line in lines if 12 <= len(line.split(" ")) <= 22))
+    """Sentences of 12 to 22 words, distinct, in their order."""
+    texts = (text for path in sorted(data.glob("*.jsonl.zst")) for record in records_of([path]) for text in record.values() if isinstance(text, str))
+    pieces = (piece for text in texts for line in text.split("\n") for piece in line.split(". "))
+    return list(dict.fromkeys(piece for piece in pieces if 12 <= len(piece.split(" ")) <= 22))
 
 
 def short_costs(sluice, data, model, folder, repetitions):
     """Texts a second of one core: `static` beyond a run without `embed`, and the package, each the best of some runs."""
     texts = short_texts(data)
-    copies = max(1, 200_000 // len(texts))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-    (folder / "in.jsonl").write_text(lines * copies)
+    (folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     theirs = wordllama(model)
     ids = sum(sum(found.attention_mask) for found in theirs.tokenizer.encode_batch(texts, add_special_tokens=False))
     seconds = {"without embed": [], "static": [], "wordllama": []}
@@ -145,9 +144,9 @@ def short_costs(sluice, data, model, folder, repetitions):
         theirs.embed(texts, norm=True)
         seconds["wordllama"].append(time.process_time() - start)
     best = {name: min(values) for name, values in seconds.items()}
-    rows = len(texts) * copies
-    return {"texts": rows, "distinct": len(texts), "tokens_a_text": round(ids / len(texts), 1), "seconds": seconds,
-            "static": round(rows / (best["static"] - best["without embed"])), "wordllama": round(len(texts) / best["wordllama"])}
+    rows = len(texts)
+    return {"texts": rows, "tokens_a_text": round(ids / len(texts), 1), "seconds": seconds,
+            "static": round(rows / (best["static"] - best["without embed"])), "wordllama": round(rows / best["wordllama"])}
 
 
 def costs(sluice, corpus, folder, repetitions, model):
@@ -231,7 +230,7 @@ def report(about, found, tasks, short, given):
     lines += ["", f"scikit-learn, 12,000 P3 records: {learned['learn_seconds']} s to learn, {learned['project_seconds']} s to count, weigh and "
               "project. `lsa` reads the texts twice: to count and to project; `lsa, fitted` only projects."]
     if short:
-        lines += ["", f"Short texts ({short['texts']:,}, of which {short['distinct']:,} are distinct, {short['tokens_a_text']} tokens each), one core, best of {len(tasks[0].runs)}: `static` "
+        lines += ["", f"Short texts ({short['texts']:,} distinct sentences, {short['tokens_a_text']} tokens each), one core, best of {len(tasks[0].runs)}: `static` "
                   f"{short['static']:,} texts a second beyond the run without `embed`; wordllama in Python {short['wordllama']:,}."]
     text = "\n".join(lines) + "\n"
     print(text)
