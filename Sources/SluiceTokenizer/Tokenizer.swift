@@ -2,8 +2,9 @@
 ///
 /// Models: WordPiece (BERT), byte-pair encoding with byte fallback (Llama) and Unigram (SentencePiece), with the
 /// normalizers and pre-tokenizers that go with them. A file with any other part is refused by name. The ids are those of
-/// the library, for all text of up to 32 KiB; a longer text is read in windows, cut before a space between ASCII letters
-/// or digits (which changes no id with these models) or, where there is none in 16 KiB, between two scalars.
+/// the library, for all text of up to 32 KiB (8 KiB with a charsmap); a longer text is read in windows of that size, cut
+/// before a space between ASCII letters or digits (which changes no id with these models) or, where there is none in
+/// half a window, between two scalars.
 ///
 /// `truncation` and `padding` of the file are not applied: callers have limits of their own.
 ///
@@ -16,8 +17,8 @@ public struct Tokenizer: Sendable {
         case unigram(Unigram)
     }
 
-    /// The longest piece of a text that is read at a time.
-    static let window = 32 << 10
+    /// The longest piece of a text that is read at a time: less where normalising may make it much longer.
+    var window: Int { normalizer.growth > 4 ? 8 << 10 : 32 << 10 }
 
     let model: Model
     let normalizer: Normalizer
@@ -56,7 +57,7 @@ public struct Tokenizer: Sendable {
 
     /// Bytes that a scratch takes at most, for texts of any length.
     public var scratchBytes: Int {
-        let scalars = Self.window * normalizer.growth
+        let scalars = window * normalizer.growth
         // A space becomes a mark of three bytes. Buffers double when they grow.
         let text = scalars * 3
         let own =
@@ -65,7 +66,7 @@ public struct Tokenizer: Sendable {
             case .bytePair: BytePair.scratchBytes(scalars)
             case .unigram: Unigram.scratchBytes(text)
             }
-        return WordCache.bytes + text * 3 * 2 + scalars * 4 * 2 + Self.window * 8 * 2 + own
+        return WordCache.bytes + text * 3 * 2 + scalars * 4 * 2 + window * 8 * 2 + own
     }
 
     /// What encoding keeps from text to text: buffers, and the ids of words that came before. It serves one tokenizer and
@@ -116,7 +117,7 @@ public struct Tokenizer: Sendable {
         var left = most
         var ends = Ends()
         while start < text.count, left > 0 {
-            let end = Self.windowEnd(base, start, text.count)
+            let end = windowEnd(base, start, text.count)
             ends.isEnd = end == text.count
             scratch.ids.count = 0
             encode(base + start, end - start, ends, isFirst: start == 0, &scratch)
@@ -130,7 +131,7 @@ public struct Tokenizer: Sendable {
 
     // MARK: Windows
 
-    private static func windowEnd(_ text: UnsafePointer<UInt8>, _ start: Int, _ count: Int) -> Int {
+    private func windowEnd(_ text: UnsafePointer<UInt8>, _ start: Int, _ count: Int) -> Int {
         guard count - start > window else { return count }
         func isPlain(_ byte: UInt8) -> Bool { byte | 0x20 &- 97 < 26 || byte &- 48 < 10 }
         for place in stride(from: start + window, to: start + window / 2, by: -1)
