@@ -16,6 +16,7 @@ let package = Package(
         .executable(name: "sluice", targets: ["sluice"]),
         .library(name: "SluiceCore", targets: ["SluiceCore"]),
         .library(name: "SluiceGeometry", targets: ["SluiceGeometry"]),
+        .library(name: "SluiceTokenizer", targets: ["SluiceTokenizer"]),
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
         .library(name: "SluiceText", targets: ["SluiceText"]),
@@ -41,13 +42,14 @@ let package = Package(
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceText"),
+        .target(name: "SluiceTokenizer"),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO"]),
 
         plugin("Formatter"),
-        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText"]),
+        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer"]),
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
@@ -68,7 +70,9 @@ let package = Package(
         .testTarget(name: "SluiceIOTests", dependencies: ["SluiceIO"]),
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
-        .testTarget(name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry"] + plugins),
+        .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
+        .testTarget(
+            name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer"] + plugins),
         .testTarget(
             name: "FaultTests",
             dependencies: [

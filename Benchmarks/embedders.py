@@ -4,14 +4,17 @@ Quality, on vectors that the program wrote (`sluice run`, `sluice vectors`): 64 
 (normalised mutual information, mean of three starts) and the share of records whose nearest other record has the same label. Corpora:
 12,000 P3 records (label: the first three words of the template's name, about the data set and its variant) and 12,000 of
 abilities.jsonl.zst (label: `ability`). Beside them, from the same texts: scikit-learn's HashingVectorizer, TfidfTransformer and TruncatedSVD
-with the same dimensions, features and number of records to learn from, and its hashed character n-grams.
+with the same dimensions, features and number of records to learn from, and its hashed character n-grams. If `--wordllama` names a folder
+with its model, `static` with it, and the package wordllama of Python with the same files.
 
-Cost, on one thread: processor time of a run beside the same run without `embed`, and peak memory.
+Cost, on one thread: processor time of a run beside the same run without `embed`, and peak memory. For `static` also on short texts (distinct
+sentences of 12 to 22 words), where wordllama's package does the same on one thread.
 """
 
 import argparse
 import datetime
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -104,10 +107,54 @@ def theirs(texts):
     return vectors, {"learn_seconds": round(learned - learning, 2), "project_seconds": round(end - learned + learning - start, 2)}
 
 
-def costs(sluice, corpus, folder, repetitions):
+def wordllama(model):
+    """The package, from the folder's files, on one thread."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import safetensors.numpy
+    from tokenizers import Tokenizer
+    from wordllama.inference import WordLlamaInference
+
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    return WordLlamaInference(safetensors.numpy.load_file(model / "model.safetensors")["embedding.weight"], tokenizer)
+
+
+def short_texts(data):
+    """Sentences of 12 to 22 words, distinct, in their order."""
+    texts = (text for path in sorted(data.glob("*.jsonl.zst")) for record in records_of([path]) for text in record.values() if isinstance(text, str))
+    pieces = (piece for text in texts for line in text.split("\n") for piece in line.split(". "))
+    return list(dict.fromkeys(piece for piece in pieces if 12 <= len(piece.split(" ")) <= 22))
+
+
+def short_costs(sluice, data, model, folder, repetitions):
+    """Texts a second of one core: `static` beyond a run without `embed`, and the package, each the best of some runs."""
+    texts = short_texts(data)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    theirs = wordllama(model)
+    ids = sum(sum(found.attention_mask) for found in theirs.tokenizer.encode_batch(texts, add_special_tokens=False))
+    seconds = {"without embed": [], "static": [], "wordllama": []}
+    for _ in range(repetitions):
+        for name, options in (("without embed", ""), ("static", f"{{model: static, path: {model}}}")):
+            (folder / "run.yaml").write_text(definition("in.jsonl", options, "{text}"))
+            run = subprocess.run(["/usr/bin/time", "-f", "%U %S", str(sluice), "run", "run.yaml", "--progress", "none", "--force",
+                                  "--threads", "1"], cwd=folder, check=True, capture_output=True, text=True)
+            seconds[name].append(sum(float(part) for part in run.stderr.strip().split("\n")[-1].split()))
+        start = time.process_time()
+        theirs.embed(texts, norm=True)
+        seconds["wordllama"].append(time.process_time() - start)
+    best = {name: min(values) for name, values in seconds.items()}
+    rows = len(texts)
+    return {"texts": rows, "tokens_a_text": round(ids / len(texts), 1), "seconds": seconds,
+            "static": round(rows / (best["static"] - best["without embed"])), "wordllama": round(rows / best["wordllama"])}
+
+
+def costs(sluice, corpus, folder, repetitions, model):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     ways = {"without embed": "", "lexical": "{model: lexical}", "lsa": "{model: lsa}", "lsa, fitted": "{fitted: out-lsa}"}
+    if model:
+        ways["static, wordllama"] = f"{{model: static, path: {model}}}"
     tasks = []
     for number, (name, options) in enumerate(ways.items()):
         (folder / f"{number}.yaml").write_text(
@@ -129,6 +176,7 @@ def main():
     options.add_argument("--corpus", type=Path, required=True)
     options.add_argument("--folder", type=Path, required=True)
     options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--wordllama", type=Path, help="its model's folder: model.safetensors and tokenizer.json")
     options.add_argument("--results", type=Path)
     given = options.parse_args()
     sluice, folder = given.sluice.resolve(), given.folder.resolve() / "embedders"
@@ -136,6 +184,9 @@ def main():
         "machine": measure.machine(), "commit": measure.commit(Path(__file__).parent), "date": str(datetime.date.today()),
         "versions": {"sluice": measure.first_line([str(sluice), "--version"]).split()[-1], "scikit-learn": sklearn.__version__, "numpy": np.__version__},
     }
+    model = given.wordllama.resolve() if given.wordllama and (given.wordllama / "model.safetensors").exists() else None
+    if not model:
+        print("skipped: static and wordllama: no folder of its model (make models)", flush=True)
     found = {}
     for corpus, (texts, labels) in {"P3": p3(given.data), "abilities": abilities(given.data)}.items():
         print(f"{corpus}: {len(texts):,} records, {len(set(labels))} labels", flush=True)
@@ -147,16 +198,20 @@ def main():
 
         add("Sluice lsa, 256", ours(sluice, texts, "{model: lsa}", folder / "lsa"))
         add("Sluice lexical, 384", ours(sluice, texts, "{model: lexical}", folder / "lexical"))
+        if model:
+            add("Sluice static, wordllama, 256", ours(sluice, texts, f"{{model: static, path: {model}}}", folder / "static"))
+            add("wordllama in Python, 256", wordllama(model).embed(texts, norm=True))
         floats, seconds = theirs(texts)
         add("scikit-learn TF-IDF and SVD, 256", floats, seconds)
         add("scikit-learn hashed words, 256", HashingVectorizer(n_features=256).transform(texts).toarray())
         add("scikit-learn hashed character n-grams, 384",
             HashingVectorizer(n_features=384, analyzer="char_wb", ngram_range=(3, 5)).transform(texts).toarray())
-    tasks = costs(sluice, given.corpus.resolve(), folder / "costs", given.repetitions)
-    report(about, found, tasks, given, folder)
+    tasks = costs(sluice, given.corpus.resolve(), folder / "costs", given.repetitions, model)
+    short = short_costs(sluice, given.data, model, folder / "short", given.repetitions) if model else None
+    report(about, found, tasks, short, given)
 
 
-def report(about, found, tasks, given, folder):
+def report(about, found, tasks, short, given):
     rows = tasks[0].runs[0]["rows"]
     base = min(measure.cpu(run) for run in tasks[0].runs)
     lines = ["# Embedders: quality and cost", "", measure.describe(about), "", "| corpus | embedder | NMI of 64 clusters | nearest has the label |",
@@ -174,12 +229,15 @@ def report(about, found, tasks, given, folder):
     learned = found["P3"]["embedders"]["scikit-learn TF-IDF and SVD, 256"]
     lines += ["", f"scikit-learn, 12,000 P3 records: {learned['learn_seconds']} s to learn, {learned['project_seconds']} s to count, weigh and "
               "project. `lsa` reads the texts twice: to count and to project; `lsa, fitted` only projects."]
+    if short:
+        lines += ["", f"Short texts ({short['texts']:,} distinct sentences, {short['tokens_a_text']} tokens each), one core, best of {len(tasks[0].runs)}: `static` "
+                  f"{short['static']:,} texts a second beyond the run without `embed`; wordllama in Python {short['wordllama']:,}."]
     text = "\n".join(lines) + "\n"
     print(text)
     if given.results:
         name = given.results / f"{about['date']}-embedders"
         name.with_suffix(".md").write_text(text)
-        raw = {"about": about, "quality": found, "rows": rows, "costs": [
+        raw = {"about": about, "quality": found, "rows": rows, "short": short, "costs": [
             {"name": task.name, "command": task.command.replace(str(given.sluice.resolve()), "sluice"), "runs": task.runs} for task in tasks]}
         name.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
 

@@ -11,7 +11,7 @@
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
-#   embedders   quality and cost of each embedder beside scikit-learn
+#   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
@@ -102,7 +102,8 @@ if wanted engines; then
 fi
 
 if wanted embedders; then
-    $python $here/embedders.py --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
+    [ ! -d .models/wordllama-256 ] || $python -c 'import wordllama' 2> /dev/null || $python -m pip install --quiet wordllama==0.4.0.post1
+    $python $here/embedders.py --wordllama .models/wordllama-256 --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 

@@ -16,8 +16,8 @@ ban() {
     faults=1
 }
 
-core=Sources/SluiceCore geometry=Sources/SluiceGeometry io=Sources/SluiceIO engine=Sources/SluiceEngine
-results="$core $geometry $io $engine Plugins"
+core=Sources/SluiceCore geometry=Sources/SluiceGeometry io=Sources/SluiceIO engine=Sources/SluiceEngine tokenizer=Sources/SluiceTokenizer
+results="$core $geometry $io $engine $tokenizer Plugins"
 
 # Same bytes, anywhere: results must not depend on time, addresses or the system.
 # shellcheck disable=SC2086
@@ -36,8 +36,9 @@ plugins=$(cd Plugins && printf '%s|' */ | tr -d /)
 plugins=${plugins%|}
 ours="Sluice[A-Za-z]+|$plugins"
 ban "the core imports no other target of the package" "import ($ours)\$" "$core"
+ban "the tokenizers import no other target of the package" "import ($ours)\$" "$tokenizer"
 for plugin in Plugins/*/; do
-    ban "a plugin imports only the core and the geometry" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|$plugins)\$" "$plugin"
+    ban "a plugin imports only the core, the geometry and the tokenizers" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|$plugins)\$" "$plugin"
 done
 ban "the engine knows neither plugins nor the spelling of definitions" "import (SluicePipeline|CYAML|$plugins)\$" "$engine"
 ban "only SluicePipeline imports libyaml" 'import CYAML$' $core "$geometry" "$io" "$engine" Plugins Sources/SluiceCommand Sources/SluiceTesting Sources/sluice

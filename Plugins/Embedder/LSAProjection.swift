@@ -107,7 +107,7 @@ struct LSAProjection: WorkerTransform {
 
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {
         let worker = worker
-        try block.embed(dimension: shape.dimension) { text, sums in
+        try block.embedSums(dimension: shape.dimension) { text, sums in
             guard worker.project(text) else { return false }
             worker.sums.withUnsafeBufferPointer { sums.baseAddress!.update(from: $0.baseAddress!, count: $0.count) }
             return true

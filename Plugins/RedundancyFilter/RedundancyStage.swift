@@ -13,8 +13,8 @@ public struct RedundancyStage: Stage {
             order; and the share of their pairs of neighbouring words that both have, case and punctuation aside. A record \
             loses to the nearest one that it agrees with; the ledger names the overlap, and `run.json` counts the pairs that \
             were refused. The overlap is exact for texts of up to 31 different pairs of words, beyond that an estimate with \
-            a standard error of at most 4.5 % (127 MinHashes). For other embedders `confirm` is off unless it is given, so that \
-            they can find paraphrases.
+            a standard error of at most 4.5 % (127 MinHashes). For vectors of other stages `confirm` is off unless it is given. To \
+            find paraphrases with a model's vectors, use `confirm: none` and a larger `distance`.
 
               pairwise  goes through the records in `order` and drops each one within `distance` of a record already \
             kept, which the ledger names (the rule of DEITA, arXiv 2312.15685). No two kept records are that close. \
@@ -59,7 +59,7 @@ public struct RedundancyStage: Stage {
                 "confirm",
                 .either([.choice(["none"]), .map(.either([.real(0...1), .choice(["equal", "any"])]))]),
                 help:
-                    "pairwise, semdedup: what the texts of two near duplicates must have in common, or `none` ({overlap: 0.8, numbers: equal, operators: equal} for lexical and lsa, else none)",
+                    "pairwise, semdedup: what the texts of two near duplicates must have in common, or `none` ({overlap: 0.8, numbers: equal, operators: equal} for vectors of `embed`, else none)",
                 example: "{overlap: 0.9, numbers: equal, operators: any}"),
             OptionSpec(
                 "order", .either([.choice(["ordinal", "rank", "hard", "easy"]), .column(.number)]),

@@ -1,5 +1,6 @@
 // AVX2: Int8 widened to Int16, multiplied and added in pairs (vpmaddwd), exact for every value.
 #include "doubles.h"
+#include "tables.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <stdlib.h>
@@ -196,6 +197,7 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
 }
 
 SVK_DOUBLE_KERNELS(TARGET, 2)
+SVK_TABLE_KERNEL(TARGET, 4)
 
 // 64 components of all rows, two rows at a time as pairs of Int16.
 TARGET static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n, size_t d,
@@ -228,6 +230,7 @@ TARGET static void weighted(const int8_t *rows, const uint32_t *select, const in
 
 const svk_kernels svk_avx2_kernels = {
     .path = SVK_AVX2, .name = "avx2", .dots = dots, .norms = norms, .pack = svk_pack_pairs, .nearest = nearest,
-    .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_pairs, .gram = gram, SVK_DOUBLE_TABLE,
+    .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_pairs, .gram = gram,
+    SVK_DOUBLE_TABLE, .add_rows = add_rows,
 };
 #endif

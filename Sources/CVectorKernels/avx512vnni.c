@@ -1,6 +1,7 @@
 // AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so one side is shifted by +128 (its sign bit flipped) and
 // 128 times the other side's sum is subtracted. This is exact, since even 255 * 128 * 8192 fits Int32.
 #include "doubles.h"
+#include "tables.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -345,6 +346,7 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
 }
 
 SVK_DOUBLE_KERNELS(TARGET, 8)
+SVK_TABLE_KERNEL(TARGET, 8)
 
 // 64 components a group, `groups` of them together: two rows at a time, as pairs of Int16. Rows may be anywhere, so they
 // are prefetched.
@@ -393,6 +395,7 @@ TARGET static void weighted(const int8_t *rows, const uint32_t *select, const in
 
 const svk_kernels svk_avx512_kernels = {
     .path = SVK_AVX512VNNI, .name = "avx512vnni", .dots = dots, .norms = norms, .pack = pack, .nearest = nearest,
-    .products = products, .sums = sums, .weighted = weighted, .interleave = interleave, .gram = gram, SVK_DOUBLE_TABLE,
+    .products = products, .sums = sums, .weighted = weighted, .interleave = interleave, .gram = gram,
+    SVK_DOUBLE_TABLE, .add_rows = add_rows,
 };
 #endif

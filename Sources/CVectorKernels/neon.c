@@ -1,5 +1,6 @@
 // NEON with the dot-product extension (sdot): signed by signed bytes, so no correction is needed.
 #include "doubles.h"
+#include "tables.h"
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
@@ -167,6 +168,7 @@ TARGET static void gram(const void *a, const void *b, size_t n, size_t rows_out,
 }
 
 SVK_DOUBLE_KERNELS(TARGET, 1)
+SVK_TABLE_KERNEL(TARGET, 4)
 
 static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *weight, size_t n, size_t d,
                      int32_t *out) {
@@ -175,6 +177,7 @@ static void weighted(const int8_t *rows, const uint32_t *select, const int16_t *
 
 const svk_kernels svk_neon_kernels = {
     .path = SVK_NEON, .name = "neon", .dots = dots, .norms = norms, .pack = pack, .nearest = nearest,
-    .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_quads, .gram = gram, SVK_DOUBLE_TABLE,
+    .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_quads, .gram = gram,
+    SVK_DOUBLE_TABLE, .add_rows = add_rows,
 };
 #endif

@@ -1,5 +1,6 @@
 // The path for every machine: plain C over Int16 pairs.
 #include "doubles.h"
+#include "tables.h"
 
 static void dots(const int8_t *x, const int8_t *rows, const uint32_t *select, size_t n, size_t d, int32_t *out) {
     for (size_t r = 0; r < n; r++) {
@@ -107,9 +108,10 @@ static void gram(const void *a, const void *b, size_t n, size_t rows_out, size_t
 
 #define SVK_NO_TARGET
 SVK_DOUBLE_KERNELS(SVK_NO_TARGET, 1)
+SVK_TABLE_KERNEL(SVK_NO_TARGET, 2)
 
 const svk_kernels svk_portable_kernels = {
     .path = SVK_PORTABLE, .name = "portable", .dots = dots, .norms = norms, .pack = svk_pack_pairs,
     .nearest = nearest, .products = products, .sums = sums, .weighted = weighted, .interleave = svk_interleave_pairs, .gram = gram,
-    SVK_DOUBLE_TABLE,
+    SVK_DOUBLE_TABLE, .add_rows = add_rows,
 };

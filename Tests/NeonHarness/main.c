@@ -201,6 +201,34 @@ static void doubles(const svk_kernels *a, const svk_kernels *b, size_t n, size_t
     add_to_digest(guarded(5, matrix), matrix);
 }
 
+/// Sums of rows of a table: whose last row ends at the page without access.
+static void tables(const svk_kernels *a, const svk_kernels *b, size_t n, size_t d) {
+    char shape[120];
+    const svk_kernels *both[2] = {a, b};
+    static const size_t sizes[3] = {4, 2, 1};
+    for (int kind = SVK_F32; kind <= SVK_I8; kind++) {
+        size_t size = sizes[kind], stride = (d + below(3)) * size, bytes = (n - 1) * stride + d * size;
+        snprintf(shape, sizeof shape, "kind %d n %zu d %zu stride %zu", kind, n, d, stride);
+        uint8_t *table = guarded(0, bytes);
+        // No infinities and NaN: a bit of each byte that may hold an exponent's end is 0.
+        for (size_t i = 0; i < bytes; i++) table[i] = (uint8_t)next() & (kind == SVK_I8 ? 0xFF : 0xBF);
+        size_t count = 1 + below(60);
+        uint32_t *chosen = guarded(1, count * 4);
+        float *weight = guarded(2, count * 4);
+        for (size_t t = 0; t < count; t++) {
+            chosen[t] = (uint32_t)below(n);
+            weight[t] = (float)(int32_t)below(2001) / 1000 - 1;
+        }
+        for (int o = 0; o < 2; o++) {
+            float *sums = guarded(4 + 3 * o, d * 4);
+            for (size_t i = 0; i < d; i++) sums[i] = (float)i / 7;
+            both[o]->add_rows(kind, table, stride, chosen, weight, count, d, sums);
+        }
+        compare(b->name, "add_rows", shape, guarded(4, d * 4), guarded(7, d * 4), d * 4);
+        add_to_digest(guarded(4, d * 4), d * 4);
+    }
+}
+
 /// The loops without paths: only the digest includes them.
 static void scans(size_t n, size_t d) {
     float *floats = guarded(0, n * d * 4);
@@ -267,6 +295,7 @@ static void all(const svk_kernels *a, const svk_kernels *b) {
         integers(a, b, n, 1 + below(140), d, (int)below(FILLS));
         grams(a, b, n, d, (int)below(FILLS));
         doubles(a, b, 1 + below(20), 1 + below(90), 8 * (1 + below(7)));
+        tables(a, b, 1 + below(20), 1 + below(400));
     }
 }
 

@@ -63,6 +63,49 @@ import Testing
         #expect(sums == (0..<d).map { j in select.reduce(0) { $0 + Int64(rows[Int($1) * d + j]) } })
     }
 
+    /// Sums of rows of floats: in the order of the rows, each product rounded before it is added.
+    @Test(arguments: paths, dimensions)
+    func tableRowsEqualPlainLoops(path: Int32, d: Int) {
+        let kernels = svk_path_kernels(path)!.pointee
+        let n = 13
+        let columns = d + 3
+        let raw = bytes(n * columns * 4, UInt64(d) + 9)
+        let chosen = (0..<40).map { UInt32(($0 * 7 + 2) % n) }
+        let weights = (0..<40).map { Float($0 % 9) * 0.3 - 1 }
+        for (kind, size) in [(SVK_F32, 4), (SVK_F16, 2), (SVK_I8, 1)] {
+            // No infinities and NaN: one bit of each exponent is 0. Halves have all exponents below that, also the least.
+            let table = raw.enumerated().map { place, byte in
+                size > 1 && place % size == size - 1 ? byte & (size == 2 ? ~0x40 : ~0x20) : byte
+            }
+            func number(_ row: Int, _ column: Int) -> Float {
+                let place = (row * columns + column) * size
+                let bits = (0..<size).reduce(UInt32(0)) {
+                    $0 | UInt32(UInt8(bitPattern: table[place + $1])) << (8 * UInt32($1))
+                }
+                switch size {
+                case 4: return Float(bitPattern: bits)
+                case 2:
+                    let exponent = Int(bits >> 10 & 31)
+                    let fraction = Float(bits & 0x3FF) + (exponent > 0 ? 1024 : 0)
+                    let magnitude = fraction * Float(sign: .plus, exponent: max(exponent, 1) - 25, significand: 1)
+                    return bits >> 15 == 1 ? -magnitude : magnitude
+                default: return Float(Int8(bitPattern: UInt8(bits)))
+                }
+            }
+            var sums = (0..<d).map { Float($0) / 7 }
+            let expected = (0..<d).map { column in
+                zip(chosen, weights).reduce(Float(column) / 7) { sum, pair in
+                    let product = pair.1 * number(Int(pair.0), column)
+                    return sum + product
+                }
+            }
+            misaligned(table) {
+                kernels.add_rows(Int32(kind), $0, columns * size, chosen, weights, chosen.count, d, &sums)
+            }
+            #expect(sums.map(\.bitPattern) == expected.map(\.bitPattern), "\(kind)")
+        }
+    }
+
     @Test(arguments: paths, dimensions)
     func manyToManyEqualsPlainLoops(path: Int32, d: Int) {
         let kernels = svk_path_kernels(path)!.pointee

@@ -21,6 +21,9 @@
 
 enum { SVK_PORTABLE = 0, SVK_AVX2 = 1, SVK_AVX512VNNI = 2, SVK_NEON = 3, SVK_PATHS = 4 };
 
+/// Numbers of a table: single precision, half precision, Int8.
+enum { SVK_F32 = 0, SVK_F16 = 1, SVK_I8 = 2 };
+
 typedef struct svk_kernels {
     int32_t path;
     const char *_Nonnull name;
@@ -69,6 +72,10 @@ typedef struct svk_kernels {
     /// `scratch` holds 8 * d doubles.
     void (*_Nonnull project)(const int8_t *_Nonnull rows, size_t n, size_t d, const double *_Nonnull w, size_t m,
                              const double *_Nonnull offset, double *_Nonnull z, double *_Nonnull scratch);
+    /// sums[j] += weight[t] (number j of row rows[t]) for t in 0..<n, in this order, in single precision. `table` has rows
+    /// of `kind` (SVK_F32, ...), `stride` bytes apart, at any address; half precision without infinities or NaN.
+    void (*_Nonnull add_rows)(int kind, const void *_Nonnull table, size_t stride, const uint32_t *_Nonnull rows,
+                              const float *_Nonnull weight, size_t n, size_t d, float *_Nonnull sums);
     /// y += a x, element by element.
     void (*_Nonnull axpy)(size_t n, double a, const double *_Nonnull x, double *_Nonnull y);
     /// y += a x + b v, as (y + a x) + b v.
