@@ -13,6 +13,7 @@
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
+#   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
@@ -26,7 +27,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | confirm | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -105,6 +106,10 @@ if wanted embedders; then
     [ ! -d .models/wordllama-256 ] || $python -c 'import wordllama' 2> /dev/null || $python -m pip install --quiet wordllama==0.4.0.post1
     $python $here/embedders.py --wordllama .models/wordllama-256 --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+fi
+
+if wanted confirm; then
+    $python $here/confirm.py --sluice "$sluice" --data "$data/data" --results $here/results
 fi
 
 if wanted everyday; then

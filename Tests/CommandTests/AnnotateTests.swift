@@ -55,7 +55,7 @@ import Testing
         let stages = [#"format: {template: "{a}"}"#, "embed: {model: lexical, dimensions: 64}"]
         try space.define(stages: stages + ["coreset: {keep: 1}"])
         let chord = try #require(try space.run(into: "one").drops.first?.values["distance"] as? Double)
-        try space.define(stages: stages + ["redundancy: {distance: 2}"])
+        try space.define(stages: stages + ["redundancy: {distance: 2, confirm: none}"])
         let files = try space.run(into: "two")
         let drop = try #require(try files.drops.first)
         #expect(drop.values["distance"] == nil)

@@ -116,7 +116,8 @@ import Testing
 
     /// Groups don't affect each other: the result is that of a run for each label, with its records alone.
     @Test(arguments: [
-        "redundancy: {distance: 0.1", "redundancy: {distance: 0.02", "coreset: {keep: 6",
+        "redundancy: {confirm: none, distance: 0.1", "redundancy: {confirm: {numbers: any}, distance: 0.02",
+        "coreset: {keep: 6",
     ])
     func aGroupIsChosenFromAlone(_ stage: String) throws {
         let isCoreset = stage.hasPrefix("coreset")
@@ -164,7 +165,7 @@ import Testing
         try whole.expectClosedAccount()
         for arguments in [
             ["--threads", "1"], ["--threads", "3", "--block-bytes", "300", "--segment-bytes", "2000"],
-            ["--threads", "2", "--memory", "140MiB"], ["--block-bytes", "90", "--segment-bytes", "100"],
+            ["--threads", "2", "--memory", "160MiB"], ["--block-bytes", "90", "--segment-bytes", "100"],
         ] {
             #expect(try space.run(arguments + ["--force"]).digests == whole.digests, "\(arguments)")
         }

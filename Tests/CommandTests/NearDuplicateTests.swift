@@ -73,6 +73,29 @@ import Testing
         #expect(outcome.status == 2 && outcome.errorText.contains("confirm"), "\(outcome.errorText)")
     }
 
+    /// A model that knows words finds paraphrases where nothing is to be confirmed.
+    @Test func aModelFindsParaphrases() throws {
+        let folder = getenv("SLUICE_WORDLLAMA").map { String(cString: $0) } ?? "\(projectFolder)/.models/wordllama-256"
+        guard access("\(folder)/model.safetensors", R_OK) == 0 else {
+            return skip("no wordllama model; try `make models`")
+        }
+        let texts = [
+            "A man is playing a guitar on stage.", "Someone performs music with a guitar in a concert.",
+            "How do I cook rice?", "What is the best way to cook rice?", "The stock market fell sharply on Monday.",
+        ]
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: texts.map { "{\"text\": \"\($0)\"}" })
+        func drops(_ confirm: String) throws -> [String?] {
+            try space.define(stages: [
+                "format: {template: \"{text}\"}", "embed: {model: static, path: \"\(folder)\"}",
+                "redundancy: {method: pairwise, distance: 0.35\(confirm)}",
+            ])
+            return try space.run(["--force"]).drops.map { "\($0.line) \($0.partner ?? "")" }
+        }
+        #expect(try drops(", confirm: none") == ["2 in.jsonl:1", "4 in.jsonl:3"])
+        #expect(try drops("") == [])
+    }
+
     /// On real records: nothing is dropped for a record with other numbers or operators, as another program finds them.
     /// The same bytes from any memory and number of threads.
     @Test(arguments: ["lexical", "lsa"]) func noRealRecordLosesToOneWithOtherNumbers(model: String) throws {

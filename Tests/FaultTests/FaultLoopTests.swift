@@ -38,7 +38,7 @@ struct FaultLoopTests {
         ]
     }
 
-    @Test(arguments: Case.allCases, Disturbance.all)
+    @Test(arguments: Case.allCases.filter { isSoak || $0 != .everyday }, Disturbance.all)
     func everyFaultIsSurvived(_ kind: Case, _ disturbance: Disturbance) throws {
         let (library, whole) = try Library.prepared(kind)
         let counter = FaultyFileSystem(failing: 0, of: disturbance.operations)
@@ -80,7 +80,7 @@ struct FaultLoopTests {
     }
 
     /// The n-th lease of memory is refused, for every n.
-    @Test(arguments: Case.allCases)
+    @Test(arguments: Case.allCases.filter { isSoak || $0 != .everyday })
     func everyRefusedLeaseIsSurvived(_ kind: Case) throws {
         let (library, whole) = try Library.prepared(kind)
         let work = library.work

@@ -95,11 +95,11 @@ import Testing
         for scheme in ["always", "never"] {
             let tokenizer = try Self.unigram(
                 splitter: #"{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "\#(scheme)", "split": true}"#)
-            let words = (0..<30_000).map { ["ab", "aba", "b", "bab", "a"][$0 * 7 % 5] }
+            let words = (0..<14_000).map { ["ab", "aba", "b", "bab", "a"][$0 * 7 % 5] }
             var expected: [Int32] = []
             for (index, word) in words.enumerated() { expected += tokenizer.ids(index == 0 ? word : " " + word) }
             #expect(tokenizer.ids(words.joined(separator: " ")) == expected)
-            #expect(tokenizer.ids(words.joined(separator: " "), most: 33_001) == Array(expected.prefix(33_001)))
+            #expect(tokenizer.ids(words.joined(separator: " "), most: 15_001) == Array(expected.prefix(15_001)))
         }
     }
 

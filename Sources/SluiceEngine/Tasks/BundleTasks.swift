@@ -50,7 +50,8 @@ extension SelectionTasks {
             let (path, label) = rowsFile(part)
             let section = try SectionReader(path, label, section: bundle, fileSystem: site.fileSystem)
             var reader = section.values()
-            while try reader.hasMore() {
+            // Reading on may find damage, too.
+            while try Self.damage(path, { () throws(StageError) in try reader.hasMore() }) {
                 if site.run.isStopped() { throw EngineError.stopped }
                 let chunk = try Self.damage(path) { () throws(StageError) in try reader.read(RowChunk.self) }
                 let keys = chunk.columns.first { $0.name == GroupStore.key }?.column
