@@ -95,63 +95,62 @@ struct LexicalModel: ~Copyable {
     }
 
     private mutating func scan(_ text: UnsafeBufferPointer<UInt8>) {
-        Alphabet.ascii.withUnsafeBufferPointer { ascii in
-            var place = 0
-            let end = text.count
-            // The word being read: where it begins, its hash, and how many letters it has so far.
-            var start = 0
-            var hash: UInt64 = 0
-            var length = 0
-            // The two unspaced scalars before this one, 0 where there is none.
-            var last: UInt64 = 0
-            var beforeLast: UInt64 = 0
-            while place < end {
-                let byte = text[place]
-                if byte < 0x80 {
-                    last = 0
-                    let folded = ascii[Int(byte)]
-                    if folded != 0 {
-                        if length == 0 { start = place }
-                        place += 1
-                        hash = (hash ^ UInt64(folded)) &* Self.wordFactor
-                        length += 1
-                        if length < Self.longestWord { continue }
-                    } else {
-                        place += 1
-                    }
-                    if length > 0 { endWord(text, start, &length, &hash) }
-                    continue
-                }
-                let begin = place
-                let scalar = Alphabet.scalar(text, &place)
-                switch Alphabet.classify(scalar) {
-                case .letter(let folded):
-                    if length == 0 { start = begin }
+        let ascii = Alphabet.ascii
+        var place = 0
+        let end = text.count
+        // The word being read: where it begins, its hash, and how many letters it has so far.
+        var start = 0
+        var hash: UInt64 = 0
+        var length = 0
+        // The two unspaced scalars before this one, 0 where there is none.
+        var last: UInt64 = 0
+        var beforeLast: UInt64 = 0
+        while place < end {
+            let byte = text[place]
+            if byte < 0x80 {
+                last = 0
+                let folded = ascii[Int(byte)]
+                if folded != 0 {
+                    if length == 0 { start = place }
+                    place += 1
                     hash = (hash ^ UInt64(folded)) &* Self.wordFactor
                     length += 1
-                    last = 0
-                    if length == Self.longestWord { endWord(text, start, &length, &hash) }
-                case .unspaced(let scalar):
-                    if length > 0 { endWord(text, start, &length, &hash) }
-                    let this = UInt64(scalar)
-                    countUnspaced(beforeLast, last, this)
-                    beforeLast = last
-                    last = this
-                    if entries.count >= Self.mostEntries {
-                        addUp(text)
-                        startCounting()
-                    }
-                    continue
-                case .end:
-                    last = 0
-                    if length > 0 { endWord(text, start, &length, &hash) }
-                case .ignored:
-                    continue
+                    if length < Self.longestWord { continue }
+                } else {
+                    place += 1
                 }
-                beforeLast = 0
+                if length > 0 { endWord(text, start, &length, &hash) }
+                continue
             }
-            if length > 0 { endWord(text, start, &length, &hash) }
+            let begin = place
+            let scalar = Alphabet.scalar(text, &place)
+            switch Alphabet.classify(scalar) {
+            case .letter(let folded):
+                if length == 0 { start = begin }
+                hash = (hash ^ UInt64(folded)) &* Self.wordFactor
+                length += 1
+                last = 0
+                if length == Self.longestWord { endWord(text, start, &length, &hash) }
+            case .unspaced(let scalar):
+                if length > 0 { endWord(text, start, &length, &hash) }
+                let this = UInt64(scalar)
+                countUnspaced(beforeLast, last, this)
+                beforeLast = last
+                last = this
+                if entries.count >= Self.mostEntries {
+                    addUp(text)
+                    startCounting()
+                }
+                continue
+            case .end:
+                last = 0
+                if length > 0 { endWord(text, start, &length, &hash) }
+            case .ignored:
+                continue
+            }
+            beforeLast = 0
         }
+        if length > 0 { endWord(text, start, &length, &hash) }
     }
 
     private mutating func endWord(
@@ -173,18 +172,17 @@ struct LexicalModel: ~Copyable {
         var place = entry.start
         var next = 1
         let end = Int(entry.length) - 1
-        Alphabet.ascii.withUnsafeBufferPointer { ascii in
-            while next < end {
-                let byte = text[place]
-                if byte < 0x80 {
-                    // An ASCII byte that is not a letter would have ended the word.
-                    word[next] = UInt32(ascii[Int(byte)])
-                    place += 1
-                    next += 1
-                } else if case .letter(let folded) = Alphabet.classify(Alphabet.scalar(text, &place)) {
-                    word[next] = folded
-                    next += 1
-                }
+        let ascii = Alphabet.ascii
+        while next < end {
+            let byte = text[place]
+            if byte < 0x80 {
+                // An ASCII byte that is not a letter would have ended the word.
+                word[next] = UInt32(ascii[Int(byte)])
+                place += 1
+                next += 1
+            } else if case .letter(let folded) = Alphabet.classify(Alphabet.scalar(text, &place)) {
+                word[next] = folded
+                next += 1
             }
         }
         word[end] = Self.mark

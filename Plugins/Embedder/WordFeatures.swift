@@ -42,7 +42,7 @@ struct WordFeatures: ~Copyable {
     mutating func read(_ text: UnsafeBufferPointer<UInt8>) {
         for feature in found { counts[Int(feature)] = 0 }
         count = 0
-        Alphabet.ascii.withUnsafeBufferPointer { scan(text, $0) }
+        scan(text, Alphabet.ascii)
     }
 
     @inline(__always)

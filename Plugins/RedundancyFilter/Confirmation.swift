@@ -34,7 +34,8 @@ struct Confirmation: Sendable, Hashable {
         operatorsAreEqual = try rule("operators")
         switch entries["overlap"] {
         case nil: break
-        case .real(let share): overlap = Int((share * 1000).rounded())
+        case .integer(let share) where 0...1 ~= share: overlap = 1000 * share
+        case .real(let share) where 0...1 ~= share: overlap = Int((share * 1000).rounded())
         default: throw .option("confirm", "`overlap` in `confirm` is a number from 0 to 1, such as 0.8")
         }
     }

@@ -56,8 +56,7 @@ public struct RedundancyStage: Stage {
                     "pairwise, semdedup: two records at this cosine distance (1 - cosine) or less are near duplicates (what the model of the vectors recommends; lsa: 0.01, lexical: 0.05)",
                 example: "0.05"),
             OptionSpec(
-                "confirm",
-                .either([.choice(["none"]), .map(.either([.real(0...1), .choice(["equal", "any"])]))]),
+                "confirm", .tree,
                 help:
                     "pairwise, semdedup: what the texts of two near duplicates must have in common, or `none` ({overlap: 0.8, numbers: equal, operators: equal} for vectors of `embed`, else none)",
                 example: "{overlap: 0.9, numbers: equal, operators: any}"),
@@ -108,8 +107,9 @@ public struct RedundancyStage: Stage {
         confirming =
             switch options["confirm"] {
             case nil: .automatic
+            case .text("none"): .no
             case .map(let entries): .yes(try Confirmation(entries))
-            default: .no
+            default: throw .option("confirm", "`confirm` is `none`, or a map such as {overlap: 0.8, numbers: equal}")
             }
         guard !comparesPairs else {
             let isTransitive = name == "semdedup"

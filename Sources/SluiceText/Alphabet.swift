@@ -16,7 +16,15 @@ public enum Alphabet {
     }
 
     /// For every ASCII byte the folded letter or digit, or 0 if the byte ends a word.
-    public static let ascii: [UInt8] = (0..<128).map { (byte: UInt8) -> UInt8 in
+    ///
+    /// Memory that is never freed, not an array: threads that share an array's count of owners wait for each other.
+    public nonisolated(unsafe) static let ascii: UnsafeBufferPointer<UInt8> = {
+        let table = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 128)
+        _ = table.initialize(from: folded)
+        return UnsafeBufferPointer(table)
+    }()
+
+    private static let folded: [UInt8] = (0..<128).map { (byte: UInt8) -> UInt8 in
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): byte
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte + 32

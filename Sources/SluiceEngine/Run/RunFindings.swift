@@ -140,10 +140,14 @@ struct RunFindings {
     /// A stage that drops everything, or only drops records but dropped none, is rarely configured as intended.
     mutating func warn(stage: String, before: Int, after: Int) {
         guard before > 0 else { return }
+        let own = run.chain.links.first { $0.label == stage }
+        // Only a stage that reads fields may have been given the wrong ones.
+        let readsFields = own?.reads.contains { if case .field = $0 { true } else { false } } ?? false
+        let fieldsThere = readsFields ? fieldNames.listed : ""
         if after == 0 {
             let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
             warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
-        } else if after == before, run.chain.links.first(where: { $0.label == stage })?.stage.writes.isEmpty ?? false {
+        } else if after == before, own?.stage.writes.isEmpty ?? false {
             warnings.append(
                 "stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)"
             )
