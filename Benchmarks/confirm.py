@@ -15,8 +15,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import measure
-
 NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
 OPERATORS = re.compile(r"[+*/%=<>^|&~$\\×÷]")
 
@@ -33,7 +31,7 @@ def dropped(sluice, path, folder, model, confirm):
         f"""sluice: 1
 input: {{files: ["{path}"]}}
 stages:
-  - format: {{template: "{{instruction}} {{input}} {{output}}"}}
+  - format
   - embed: {{model: {model}}}
   - redundancy: {{method: pairwise{confirm}}}
 output: {{directory: out}}
@@ -77,7 +75,7 @@ def main():
     print("\n" + "\n".join(table))
     if options.results:
         text = [
-            "# Near duplicates: vectors alone, and confirmed by texts", "", measure.machine(), "",
+            "# Near duplicates: vectors alone, and confirmed by texts", "",
             "abilities.jsonl.zst, 26,443 records, `redundancy: {method: pairwise}` at its default distance; a dropped record beside the",
             "one it lost to. `Benchmarks/run.sh confirm` prints pairs to judge, too.", "", *table, ""]
         (options.results / f"{datetime.date.today()}-confirm.md").write_text("\n".join(text))
