@@ -41,8 +41,15 @@ package final class ProgressMeter: Sendable {
     /// States how many records the phase will do, once that is known; 0 if it can't tell before its end.
     func expect(records count: Int) { phase.withLock { $0.state.totalRecords = count } }
 
-    func read(bytes count: Int) { bytes.wrappingAdd(count, ordering: .relaxed) }
-    func read(records count: Int) { records.wrappingAdd(count, ordering: .relaxed) }
+    func read(bytes count: Int) {
+        bytes.wrappingAdd(count, ordering: .relaxed)
+        CodeMemory.giveBack()
+    }
+
+    func read(records count: Int) {
+        records.wrappingAdd(count, ordering: .relaxed)
+        CodeMemory.giveBack()
+    }
 
     package var state: ProgressState {
         var (state, began) = phase.withLock { $0 }
