@@ -46,7 +46,7 @@ final class FittedFile: Sendable {
         guard let folder = opendir(name) else { return name }
         closedir(folder)
         let models = "\(name)/models"
-        let ending = ".\(EmbedStage.modelKind)"
+        let ending = ".\(LSAEmbedding.modelKind)"
         var found: [String] = []
         if let folder = opendir(models) {
             defer { closedir(folder) }

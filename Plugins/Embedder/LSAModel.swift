@@ -62,7 +62,7 @@ extension LSAModel.Shape {
 
     /// What is wrong with the numbers of a file; nil if nothing is.
     fileprivate var fault: String? {
-        guard EmbedStage.dimensionRange ~= dimension, EmbedStage.featureRange ~= features, 0...features ~= rows,
+        guard LSAEmbedding.dimensionRange ~= dimension, LSAEmbedding.featureRange ~= features, 0...features ~= rows,
             sampled >= 0, records >= sampled
         else { return "it states \(rows) of \(features) features in \(dimension) dimensions" }
         return nil

@@ -36,7 +36,7 @@ struct LSASurvey: Survey {
         }
     }
 
-    var modelKind: String? { EmbedStage.modelKind }
+    var modelKind: String? { LSAEmbedding.modelKind }
 
     func memory(_ context: StageContext) -> SurveyMemory {
         func memory(_ reservoir: Int) -> SurveyMemory {
@@ -51,7 +51,7 @@ struct LSASurvey: Survey {
                 finish: max(entries + max(learning, making), 2 * model), leaves: model)
         }
         var need = memory(reservoir)
-        var fitting = EmbedStage.reservoirRange.lowerBound
+        var fitting = LSAEmbedding.reservoirRange.lowerBound
         while memory(fitting * 2).least <= context.memory, fitting * 2 < reservoir { fitting *= 2 }
         if fitting < reservoir, memory(fitting).least <= context.memory {
             need.advice = "set `reservoir` to at most \(fitting)"

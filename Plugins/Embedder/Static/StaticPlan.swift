@@ -5,7 +5,19 @@ import SluiceGeometry
 ///
 /// It keeps what must be known before anything is read, and no model: that lives from the first worker of a pass to the
 /// last, so that its memory is free for the passes that follow.
-struct StaticPlan: Sendable {
+struct StaticPlan: EmbeddingModel {
+    static let name = "static"
+    static let optionNames = ["dimensions", "path", "max_tokens", "long", "drop_unk"]
+    static let about = """
+        a model's own table: the mean of the vectors of a text's tokens. `path` is a folder with \
+        model.safetensors and tokenizer.json: wordllama, model2vec and its potion models, or StaticEmbedding of \
+        sentence-transformers. It knows which words mean the same, also those that the corpus does not have, and can \
+        compare vectors of any two corpora. The table is mapped into memory once for all threads, and read in place. \
+        `max_tokens` tokens of a text count (wordllama: all; model2vec: `max_length` of config.json, or 512); of a \
+        longer text, with `long: cut` the first, with `chunk-mean` the mean of the unit vectors of its parts. \
+        Tokenizers: WordPiece, BPE with byte fallback, Unigram; `check` refuses a file with any other part.
+        """
+
     let path: String
     /// The state of the files when they were checked.
     private let version: String
@@ -18,14 +30,14 @@ struct StaticPlan: Sendable {
     let modelBytes: Int
     let scratchBytes: Int
     /// The digests of the model's files.
-    let identity: [String: String]
+    private let digests: [String: String]
 
     /// The cosine distance within which records are usually near duplicates.
     ///
     /// Of pairs of 12,000 real records within it, about 95 % have four fifths of their words in common: 96 % within 0.05
     /// in wordllama's space, and in that of a small model of model2vec 96 % within 0.01 (88 % within 0.02). Models differ:
     /// for another one look at some pairs, and set the distance where it is used.
-    var nearDuplicateDistance: Double { form == .plain ? 0.05 : 0.01 }
+    var nearDuplicateDistance: Double? { form == .plain ? 0.05 : 0.01 }
 
     /// Reads the options and checks the model.
     ///
@@ -38,7 +50,7 @@ struct StaticPlan: Sendable {
         path = try options.text("path")
         let model = try ModelCache.facts(path)
         version = model.version
-        identity = model.digests
+        digests = model.digests
         form = model.form
         let columns = model.columns
         dimension = options["dimensions"] == nil ? columns : try options.integer("dimensions")
@@ -67,6 +79,10 @@ struct StaticPlan: Sendable {
         modelBytes = model.modelBytes
         scratchBytes = model.tokenizerBytes + StaticVectors.sumBytes(dimension: dimension)
     }
+
+    func identity() -> [String: String] { digests }
+
+    func body(_ context: StageContext) -> StageBody { .transform(StaticEmbedding(plan: self)) }
 
     /// The model with these options: one that another worker holds, or read anew.
     ///
