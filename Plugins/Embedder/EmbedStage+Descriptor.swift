@@ -21,8 +21,8 @@ extension EmbedStage {
             OptionSpec(
                 "dimensions", .integer(LSAEmbedding.dimensionRange),
                 help: """
-                    components of a vector; more keep unrelated texts further apart (lsa: 256; lexical: 384; static: those \
-                    of the table, of which fewer are its first ones, as in Matryoshka models)
+                    components of a vector; more keep unrelated texts further apart (lsa: 256; lexical: 384; static and \
+                    onnx: those of the model, of which fewer are its first ones, as in Matryoshka models)
                     """,
                 example: "256"),
             OptionSpec(
@@ -36,16 +36,36 @@ extension EmbedStage {
                 help: "lsa: use what an earlier run has learned: its directory, or a file of its folder `models`",
                 example: "out"),
             OptionSpec(
-                "path", .path, help: "static: the model's folder, with model.safetensors and tokenizer.json",
+                "path", .path,
+                help: """
+                    the model's folder, with tokenizer.json and model.safetensors (static) or model.onnx (onnx), or the \
+                    file *.onnx itself
+                    """,
                 example: "models/wordllama"),
             OptionSpec(
-                "max_tokens", .integer(1...1_000_000), help: "static: tokens of a text that count", example: "512"),
+                "max_tokens", .integer(1...1_000_000), help: "static, onnx: tokens of a text that count",
+                example: "512"),
             OptionSpec(
                 "long", .choice(LongText.allCases.map(\.rawValue)),
-                help: "static: what to do with a text of more tokens (cut)", example: "chunk-mean"),
+                help: "static, onnx: what to do with a text of more tokens (cut)", example: "chunk-mean"),
             OptionSpec(
                 "drop_unk", .flag, help: "static: leave out tokens that the vocabulary lacks (model2vec: true)",
                 example: "false"),
+            OptionSpec(
+                "library", .path, help: "onnx: the file of ONNX Runtime (the one that the system knows)",
+                example: "lib/libonnxruntime.so"),
+            OptionSpec(
+                "pooling", .choice(Pooling.allCases.map(\.rawValue)),
+                help: "onnx: how the vectors of tokens become one (as the model's files say, or mean)",
+                example: "cls"),
+            OptionSpec(
+                "prefix", .text, help: "onnx: text before each text, as some models want it", example: "query: "),
+            OptionSpec(
+                "output", .text, help: "onnx: the model's output to use (the one that fits)",
+                example: "last_hidden_state"),
+            OptionSpec(
+                "device", .choice(OnnxSession.Device.allCases.map(\.rawValue)),
+                help: "onnx: where the model runs (cpu); cuda needs a library with CUDA", example: "cuda"),
         ])
 
     /// What the help says of a model.

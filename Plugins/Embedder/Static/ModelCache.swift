@@ -76,7 +76,7 @@ enum ModelCache {
     }
 
     /// What changes when a file is written or replaced.
-    private static func version(_ path: String) -> String {
+    static func version(_ path: String) -> String {
         var facts = stat()
         guard stat(path, &facts) == 0 else { return "\(path)\0" }
         let numbers = [

@@ -38,7 +38,7 @@ struct StaticFolder {
     }
 
     /// The names in a folder, in the order of their bytes; nil if it can't be read.
-    private static func entries(_ name: String) -> [String]? {
+    static func entries(_ name: String) -> [String]? {
         guard let folder = opendir(name) else { return nil }
         defer { closedir(folder) }
         var found: [String] = []
