@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help setup build test demo lint format engines bench models clean
+.PHONY: help setup build test demo lint format engines bench models model-minilm clean
 
 RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
@@ -38,6 +38,9 @@ engines: build ## test the drivers for Ray and Slurm against real clusters on th
 
 bench: build ## compare with other programs (in a virtual environment)
 	Benchmarks/run.sh
+
+model-minilm: ## fetch a sentence encoder and ONNX Runtime for `embed: {model: onnx}`, after their licence and size
+	@scripts/models.sh minilm onnxruntime
 
 models: ## fetch the models that some tests use, after their licence and size
 	@scripts/models.sh

@@ -21,14 +21,17 @@ struct OnnxFacts: Sendable {
     let runtimeBytes: Int
     /// Of each file, by its name.
     let digests: [String: String]
-    /// The longest text that was tried.
-    fileprivate(set) var tried = 0
 
-    fileprivate init(_ model: OnnxModel, digests: [String: String]) throws(StageError) {
-        trial = try model.trial()
+    /// Loads nothing, but runs the model.
+    ///
+    /// - Parameter length: see `OnnxCache.facts`.
+    fileprivate init(
+        _ model: OnnxModel, digests: [String: String], length: OnnxCache.Length
+    ) throws(StageError) {
         version = model.version
         config = model.config
         around = model.tokenizer.before.count + model.tokenizer.after.count
+        trial = try model.trial(upTo: try length(config, around))
         tokenizerBytes = model.tokenizer.bytes
         scratchBytes = model.tokenizer.scratchBytes
         fileBytes = model.fileBytes
@@ -45,38 +48,31 @@ enum OnnxCache {
     private static let known = Mutex<[(source: OnnxModel.Source, facts: OnnxFacts)]>([])
     private static let mostKnown = 16
 
+    /// Gives the tokens of the longest text, on which the model is tried, from what the files beside the model say and
+    /// the number of tokens that the tokenizer puts around a text.
+    typealias Length = (_ config: OnnxConfig, _ around: Int) throws(StageError) -> Int
+
     /// What is known of a model, which is loaded if its files are new.
     ///
-    /// - Parameter length: gives the tokens of the longest text, on which the model is tried.
     /// - Throws: why it can't be used.
-    static func facts(
-        _ source: OnnxModel.Source, length: (OnnxFacts) throws(StageError) -> Int
-    ) throws(StageError) -> OnnxFacts {
+    static func facts(_ source: OnnxModel.Source, length: Length) throws(StageError) -> OnnxFacts {
         let folder = try OnnxFolder(source.path)
         let file = try OnnxModel.read(folder.model)
         let version = try version(folder, file)
         let found = known.withLock { $0.first { $0.source == source && $0.facts.version == version }?.facts }
-        if let found, found.tried >= min(try length(found), OnnxModel.longestTrial) { return found }
+        if let found, found.trial.longest == min(try length(found.config, found.around), OnnxModel.longestTrial) {
+            return found
+        }
         // Before the model is loaded, so that the file's pages and the model are not in memory at the same time.
         let digests: [String: String]
         if let found { digests = found.digests } else { digests = try Self.digests(folder, file) }
-        let facts = try loaded(source, digests, length: length)
+        let facts = try OnnxFacts(try model(source), digests: digests, length: length)
         known.withLock { known in
             known.removeAll { $0.source == source }
             known.append((source, facts))
             if known.count > mostKnown { known.removeFirst() }
         }
         releaseMemory()
-        return facts
-    }
-
-    private static func loaded(
-        _ source: OnnxModel.Source, _ digests: [String: String], length: (OnnxFacts) throws(StageError) -> Int
-    ) throws(StageError) -> OnnxFacts {
-        let model = try model(source)
-        var facts = try OnnxFacts(model, digests: digests)
-        facts.tried = min(try length(facts), OnnxModel.longestTrial)
-        try model.tryLength(facts.tried)
         return facts
     }
 

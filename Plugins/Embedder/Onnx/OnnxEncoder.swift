@@ -28,7 +28,7 @@ final class OnnxEncoder {
 
     /// Texts that are collected at most, and tokens.
     static let mostTexts = 1024
-    private static let mostTokens = 1 << 18
+    private static let mostTokens = 1 << 16
 
     init(_ model: OnnxModel, _ settings: OnnxSettings) {
         self.model = model

@@ -102,7 +102,8 @@ final class OnnxModel: Sendable {
     }
 
     /// The vectors of tokens, of three dimensions, or of the whole text, of two.
-    private static func output(_ source: Source, _ file: OnnxFile, _ path: String) throws(StageError) -> OnnxFile.Value {
+    private static func output(_ source: Source, _ file: OnnxFile, _ path: String) throws(StageError) -> OnnxFile.Value
+    {
         let list = file.outputs.map(\.words).joined(separator: "; ")
         if let name = source.output {
             guard let found = file.outputs.first(where: { $0.name == name }) else {
@@ -139,6 +140,8 @@ extension OnnxModel {
 
     /// What running a model on made-up texts shows.
     struct Trial: Sendable {
+        /// The tokens of the longest text.
+        let longest: Int
         /// The numbers of a vector.
         let columns: Int
         /// Whether the output has a vector per token, not per text.
@@ -147,35 +150,38 @@ extension OnnxModel {
         let rowsAreIndependent: Bool
     }
 
-    /// Runs the model on texts of random tokens, the largest id among them.
+    /// Runs the model on texts of random tokens, the largest id among them, of which the longest has `most` tokens, but at
+    /// most 512.
     ///
-    /// Models whose steps are scaled by the largest number of a batch, such as those quantised dynamically to Int8, give a text
-    /// other numbers beside other texts; this shows in nearly every bit.
+    /// Models whose steps are scaled by the largest number of a batch, such as those quantised dynamically to Int8, give
+    /// a text other numbers beside other texts; this shows in nearly every bit.
     ///
     /// - Throws: `StageError` if it fails, or if its output has no known shape.
-    func trial() throws(StageError) -> Trial {
+    func trial(upTo most: Int) throws(StageError) -> Trial { try tried(min(most, Self.longestTrial)).get() }
+
+    private func tried(_ longest: Int) -> Result<Trial, StageError> {
         do throws(OnnxFault) {
-            let shape = try run(Array(ids(0, 8)), rows: 1).shape
+            let tokens = min(8, longest)
+            let shape = try run(ids(0, tokens), rows: 1).shape
             guard shape.count == 2 || shape.count == 3, shape[0] == 1, let columns = shape.last, columns > 0,
-                shape.count == 2 || shape[1] == 8
+                shape.count == 2 || shape[1] == tokens
             else {
                 throw OnnxFault(
-                    "its output `\(output.name)` has the shape \(shape) for one text of 8 tokens; it must be [1, 8, numbers] or [1, numbers]"
+                    "its output `\(output.name)` has the shape \(shape) for one text of \(tokens) tokens; it must be [1, \(tokens), numbers] or [1, numbers]"
                 )
             }
-            return Trial(
-                columns: columns, givesTokens: shape.count == 3, rowsAreIndependent: try rowsAreIndependent())
-        } catch { throw failed(error) }
-    }
-
-    /// Runs the model on a text of so many tokens.
-    ///
-    /// - Throws: `StageError` with the option `max_tokens`.
-    func tryLength(_ tokens: Int) throws(StageError) {
-        do throws(OnnxFault) { _ = try run(Array(ids(0, tokens)), rows: 1) } catch {
-            throw .option(
-                "max_tokens", "\(path) can't be run on a text of \(tokens) tokens; give less (\(error.message))")
-        }
+            do throws(OnnxFault) { _ = try run(ids(0, longest), rows: 1) } catch {
+                return .failure(
+                    .option(
+                        "max_tokens",
+                        "\(path) can't be run on a text of \(longest) tokens; give less (\(error.message))"
+                    ))
+            }
+            return .success(
+                Trial(
+                    longest: longest, columns: columns, givesTokens: shape.count == 3,
+                    rowsAreIndependent: try rowsAreIndependent(upTo: longest)))
+        } catch { return .failure(failed(error)) }
     }
 
     func failed(_ fault: OnnxFault) -> StageError {
@@ -183,8 +189,9 @@ extension OnnxModel {
             "\(path) can't be run by ONNX Runtime \(session.runtime.version): \(fault.message)")
     }
 
-    private func rowsAreIndependent() throws(OnnxFault) -> Bool {
-        for (rows, columns) in [(32, 8), (7, 33), (2, 128)] {
+    private func rowsAreIndependent(upTo longest: Int) throws(OnnxFault) -> Bool {
+        for (rows, most) in [(32, 8), (7, 33), (2, 128)] {
+            let columns = min(most, longest)
             let all = ids(1, rows * columns)
             let together = try run(all, rows: rows)
             let size = together.bits.count / rows

@@ -52,14 +52,14 @@ struct OnnxPlan: EmbeddingModel {
             device: try text("device").flatMap { OnnxSession.Device(rawValue: $0) } ?? .cpu,
             output: try text("output"), prefersTokens: pooling != nil)
         let most = try number("max_tokens")
-        let facts = try OnnxCache.facts(source) { facts throws(StageError) in
-            try OnnxSettings.length(most, facts)
+        let facts = try OnnxCache.facts(source) { config, around throws(StageError) in
+            try OnnxSettings.length(most, config, around: around)
         }
         self.source = source
         self.facts = facts
         settings = OnnxSettings(
             pooling: try Self.pooling(pooling, facts, path), prefix: Array((try text("prefix") ?? "").utf8),
-            maxTokens: try OnnxSettings.length(most, facts),
+            maxTokens: try OnnxSettings.length(most, facts.config, around: facts.around),
             long: try text("long").flatMap { LongText(rawValue: $0) } ?? .cut,
             dimension: try Self.dimension(try number("dimensions"), facts, path), trial: facts.trial)
     }
@@ -162,8 +162,7 @@ extension OnnxPlan {
         let heads = max(1, facts.config.heads ?? facts.width / 32)
         let scores = heads * settings.maxTokens * tokens * 4
         let layers = facts.width * tokens * 4
-        // The runtime doubles its pool when it grows.
-        return 2 * (6 * scores + 20 * layers)
+        return 5 * scores + 60 * layers
     }
 }
 

@@ -80,7 +80,8 @@ final class OnnxRuntime: Sendable {
             "Install ONNX Runtime (`make model-minilm` fetches one into .models; PyPI's package onnxruntime has one in its folder capi) and name its file libonnxruntime.so by `library`, or by the environment variable \(variable)"
         if let option { return try load([option], option: "library", else: advice) }
         if let value = getenv(variable), value.pointee != 0 {
-            return try load([String(cString: value)], option: "model", from: " of the variable \(variable)", else: advice)
+            return try load(
+                [String(cString: value)], option: "model", from: " of the variable \(variable)", else: advice)
         }
         return try load(["libonnxruntime.so.1", "libonnxruntime.so"], option: "model", else: advice)
     }
@@ -106,11 +107,14 @@ final class OnnxRuntime: Sendable {
             }
             if names.count == 1 {
                 throw .option(
-                    option, "ONNX Runtime can't be loaded: \(names[0])\(origin) is no library that can be (\(reason)). \(advice)")
+                    option,
+                    "ONNX Runtime can't be loaded: \(names[0])\(origin) is no library that can be (\(reason)). \(advice)"
+                )
             }
             throw .option(
                 option,
-                "`model: onnx` needs the library ONNX Runtime, and the system's loader finds neither \(names.joined(separator: " nor ")). \(advice)")
+                "`model: onnx` needs the library ONNX Runtime, and the system's loader finds neither \(names.joined(separator: " nor ")). \(advice)"
+            )
         }
     }
 }

@@ -37,7 +37,8 @@ final class OnnxSession: Sendable {
             bitPattern: try calls.made { calls.slot(10, as: (@convention(c) (OnnxRuntime.Out) -> Status).self)($0) })
         defer { calls.release(100, options) }
         try Self.configure(options, runtime, device)
-        typealias Create = @convention(c) (OpaquePointer?, UnsafePointer<CChar>, OpaquePointer?, OnnxRuntime.Out) -> Status
+        typealias Create =
+            @convention(c) (OpaquePointer?, UnsafePointer<CChar>, OpaquePointer?, OnnxRuntime.Out) -> Status
         handle = try calls.made { calls.slot(7, as: Create.self)(runtime.environmentHandle, path, options, $0) }
     }
 
@@ -53,7 +54,8 @@ final class OnnxSession: Sendable {
             try calls.check(calls.slot(slot, as: (@convention(c) (OpaquePointer?) -> Status).self)(options))
         }
         func set(_ slot: Int, _ value: Int32) throws(OnnxFault) {
-            try calls.check(calls.slot(slot, as: (@convention(c) (OpaquePointer?, Int32) -> Status).self)(options, value))
+            try calls.check(
+                calls.slot(slot, as: (@convention(c) (OpaquePointer?, Int32) -> Status).self)(options, value))
         }
         try set(13, 0)  // one operation after the other
         try set(24, 1)  // each in the caller's thread
@@ -97,10 +99,12 @@ final class OnnxSession: Sendable {
             calls.release(96, found)
         }
         for input in inputs { values.append(try tensor(input, rows: rows, columns: columns)) }
-        typealias Run = @convention(c) (
-            OpaquePointer?, OpaquePointer?, UnsafePointer<UnsafePointer<CChar>?>, UnsafePointer<OpaquePointer?>, Int,
-            UnsafePointer<UnsafePointer<CChar>?>, Int, OnnxRuntime.Out
-        ) -> Status
+        typealias Run =
+            @convention(c) (
+                OpaquePointer?, OpaquePointer?, UnsafePointer<UnsafePointer<CChar>?>, UnsafePointer<OpaquePointer?>,
+                Int,
+                UnsafePointer<UnsafePointer<CChar>?>, Int, OnnxRuntime.Out
+            ) -> Status
         try calls.check(
             calls.slot(9, as: Run.self)(
                 OpaquePointer(bitPattern: handle), nil, inputNames.base, values, values.count, outputNames.base, 1,
@@ -111,9 +115,10 @@ final class OnnxSession: Sendable {
     private func tensor(_ input: Input, rows: Int, columns: Int) throws(OnnxFault) -> OpaquePointer? {
         let calls = runtime.calls
         let shape = [Int64(rows), Int64(columns)]
-        typealias Create = @convention(c) (
-            OpaquePointer?, UnsafeMutableRawPointer, Int, UnsafePointer<Int64>, Int, Int32, OnnxRuntime.Out
-        ) -> Status
+        typealias Create =
+            @convention(c) (
+                OpaquePointer?, UnsafeMutableRawPointer, Int, UnsafePointer<Int64>, Int, Int32, OnnxRuntime.Out
+            ) -> Status
         return OpaquePointer(
             bitPattern: try calls.made {
                 calls.slot(49, as: Create.self)(

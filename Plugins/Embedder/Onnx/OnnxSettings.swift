@@ -19,15 +19,15 @@ struct OnnxSettings: Sendable {
     ///
     /// - Parameter given: the option.
     /// - Throws: if the model does not know so many positions, or if the tokenizer needs them for itself.
-    static func length(_ given: Int?, _ facts: OnnxFacts) throws(StageError) -> Int {
-        let most = given ?? facts.config.maxTokens ?? usualTokens
-        if let positions = facts.config.positions, most > positions {
+    static func length(_ given: Int?, _ config: OnnxConfig, around: Int) throws(StageError) -> Int {
+        let most = given ?? config.maxTokens ?? usualTokens
+        if let positions = config.positions, most > positions {
             throw .option("max_tokens", "the model knows \(positions) positions (config.json), not \(most); give less")
         }
-        guard most > facts.around else {
+        guard most > around else {
             throw .option(
                 "max_tokens",
-                "the tokenizer puts \(facts.around) tokens around a text, which leaves nothing of \(most); give more")
+                "the tokenizer puts \(around) tokens around a text, which leaves nothing of \(most); give more")
         }
         return most
     }
