@@ -136,7 +136,7 @@ extension OnnxModel {
     /// Tokens of a batch, of texts that have equally many: more gain nothing on a processor.
     static let batchTokens = 256
     /// The longest text that is tried before anything is read.
-    static let longestTrial = 512
+    static let longestTrial = 1024
 
     /// What running a model on made-up texts shows.
     struct Trial: Sendable {
@@ -151,7 +151,7 @@ extension OnnxModel {
     }
 
     /// Runs the model on texts of random tokens, the largest id among them, of which the longest has `most` tokens, but at
-    /// most 512.
+    /// most 1,024.
     ///
     /// Models whose steps are scaled by the largest number of a batch, such as those quantised dynamically to Int8, give
     /// a text other numbers beside other texts; this shows in nearly every bit.
