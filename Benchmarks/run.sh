@@ -11,7 +11,8 @@
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
-#   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package
+#   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package and
+#               of MiniLM's beside onnxruntime in Python
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
@@ -105,6 +106,9 @@ fi
 if wanted embedders; then
     [ ! -d .models/wordllama-256 ] || $python -c 'import wordllama' 2> /dev/null || $python -m pip install --quiet wordllama==0.4.0.post1
     $python $here/embedders.py --wordllama .models/wordllama-256 --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
+        --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+    [ ! -f .models/minilm/model.onnx ] || $python -c 'import onnxruntime, tokenizers' 2> /dev/null || $python -m pip install --quiet onnxruntime==1.31.1 tokenizers
+    $python $here/encoders.py --model .models/minilm --library .models/onnxruntime/libonnxruntime.so.1 --sluice "$sluice" --data "$data/data" --folder $here/.data \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 

@@ -5,7 +5,8 @@ extension EmbedStage {
         name: "embed",
         summary: "Computes an Int8 vector of each record's text.",
         discussion: """
-            Reads `text`, and gives the same bytes on every machine. A text without a word gets the zero vector and 1 in \
+            Reads `text`, and gives the same bytes on every machine (`onnx`: on every machine with the same kind of \
+            processor and the same runtime). A text without a word gets the zero vector and 1 in \
             the column `empty_text`. One byte per dimension and record. `lsa` and `lexical` need no model file. They read \
             text as words, case and accents folded; scripts without spaces as 1- to 3-grams of scalars.
 

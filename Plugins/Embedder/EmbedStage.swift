@@ -5,7 +5,8 @@ extension ColumnName {
     public static let emptyText: ColumnName = "empty_text"
 }
 
-/// Computes an Int8 vector of each record's text, the same bytes on every machine.
+/// Computes an Int8 vector of each record's text, the same bytes on every machine; with `onnx`, on every machine with the
+/// same kind of processor and the same runtime.
 public struct EmbedStage: Stage {
     /// All models, in the order of the help; the first is the default.
     static let models: [any EmbeddingModel.Type] = [

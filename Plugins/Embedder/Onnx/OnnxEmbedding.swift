@@ -17,16 +17,13 @@ struct OnnxEmbedding: WorkerTransform {
     /// What a thread keeps from block to block.
     final class Worker {
         fileprivate let encoder: OnnxEncoder
-        fileprivate let model: OnnxModel
 
-        fileprivate init(_ model: OnnxModel, _ settings: OnnxSettings) {
-            self.model = model
-            encoder = OnnxEncoder(model, settings)
-        }
+        fileprivate init(_ encoder: OnnxEncoder) { self.encoder = encoder }
     }
 
     func makeWorker(_ context: StageContext) throws(StageError) -> Worker {
-        Worker(try plan.model(), plan.settings)
+        // A block may take a minute, and a stop should not wait for it.
+        Worker(OnnxEncoder(try plan.model(), plan.settings) { context.isStopped })
     }
 
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {

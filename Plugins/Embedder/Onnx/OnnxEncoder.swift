@@ -18,6 +18,7 @@ final class OnnxEncoder {
     /// By text: the sum of the vectors of its parts.
     private var sums: [Double] = []
     private var part: [Double]
+    private let isStopped: () -> Bool
 
     /// A call of the model for a text or a part of it: its tokens in `ids`.
     private struct Job {
@@ -30,8 +31,10 @@ final class OnnxEncoder {
     static let mostTexts = 1024
     private static let mostTokens = 1 << 16
 
-    init(_ model: OnnxModel, _ settings: OnnxSettings) {
+    /// - Parameter isStopped: asked before each call of the model.
+    init(_ model: OnnxModel, _ settings: OnnxSettings, isStopped: @escaping () -> Bool = { false }) {
         self.model = model
+        self.isStopped = isStopped
         self.settings = settings
         feed = OnnxFeed(model, capacity: max(settings.maxTokens, OnnxModel.batchTokens))
         part = [Double](repeating: 0, count: settings.dimension)
@@ -146,6 +149,7 @@ final class OnnxEncoder {
     }
 
     private func run(_ order: ArraySlice<Int>, columns: Int) throws(OnnxFault) {
+        if isStopped() { throw OnnxFault("the run is stopped") }
         let start = order.startIndex
         feed.fill(rows: order.count, columns: columns) { row, column in
             ids[jobs[order[start + row]].start + column]

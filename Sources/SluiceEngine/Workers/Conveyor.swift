@@ -181,7 +181,8 @@ final class Conveyor<Item: AnyObject>: @unchecked Sendable {
                 case .open: try open()
                 }
             } catch {
-                fail(error)
+                // A stage whose blocks take long gives up when the run is stopped, with an error.
+                fail(isStopped() ? EngineError.stopped : error)
                 return
             }
         }
