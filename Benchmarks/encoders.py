@@ -4,7 +4,7 @@ Quality as in embedders.py, on the same 12,000 records of each corpus; Python's 
 
 Cost on one core, of texts of P3 and of short sentences: processor time of a run beyond the same run without `embed` and without texts (which
 loads the model, too), and of Python, both in turns, each the best of some. Python in two ways: texts one by one, and sorted by length in batches of
-32, padded, which changes the vectors. Loading the model is not counted on either side.
+32, padded. Loading the model is not counted on either side.
 """
 
 import argparse

@@ -141,11 +141,12 @@ struct OnnxPlan: EmbeddingModel {
 
 extension OnnxPlan {
     /// What the model takes while it is in use: its numbers, in single precision whatever the file has; and what loading
-    /// takes for a moment, before any text is read: the file and the numbers twice.
+    /// takes for a moment, before any text is read: the numbers twice, and the file if its numbers are smaller.
     var residentBytes: Int {
         let numbers = facts.numbers * 4
         let held = max(numbers, facts.fileBytes) + (8 << 20)
-        let loading = facts.fileBytes + 2 * numbers + (24 << 20)
+        let isSmaller = facts.fileBytes < numbers
+        let loading = 2 * max(numbers, facts.fileBytes) + (isSmaller ? facts.fileBytes : 0) + (24 << 20)
         // While the model is loaded, no thread runs it.
         return facts.runtimeBytes + facts.tokenizerBytes + max(held, loading - callBytes)
     }
