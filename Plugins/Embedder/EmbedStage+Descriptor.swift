@@ -60,7 +60,8 @@ extension EmbedStage {
                 help: "onnx: how the vectors of tokens become one (as the model's files say, or mean)",
                 example: "cls"),
             OptionSpec(
-                "prefix", .text, help: "onnx: text before each text, as some models want it", example: "query: "),
+                "prefix", .text, help: "onnx: text before each text, as some models want it",
+                example: #""query: ""#),
             OptionSpec(
                 "output", .text, help: "onnx: the model's output to use (the one that fits)",
                 example: "last_hidden_state"),
