@@ -92,7 +92,7 @@ public struct CoresetStage: Stage, Selection {
         }
         try check("trim", trims, with: [.farthestFirst])
         try check("rounds", isComposable, with: [.farthestFirst])
-        try check("certificate", options["certificate"] != "auto", with: [.farthestFirst])
+        try check("certificate", options["certificate"] != "auto", with: [.farthestFirst, .facilityLocation])
         try check("already", options["already"] != nil, with: [.farthestFirst])
         try check("reservoir", options["reservoir"] != nil, with: [.medoids, .sensitivity, .facilityLocation])
         for option in ["score", "score_field", "distance"] {

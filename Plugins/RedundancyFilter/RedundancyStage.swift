@@ -8,7 +8,7 @@ public struct RedundancyStage: Stage {
         summary: "Drops near duplicates or records of low variety.",
         discussion: """
             Reads `embedding`. A distance of 0 means equal vectors, not equal texts: to `lexical` and `lsa`, «5 + 3» and \
-            «5 - 3», or «Tom likes Ann» and «Ann likes Tom», are the same. So before pairwise or semdedup drops a record, \
+            «5 - 3» are the same; to `lexical` and `static`, «Tom likes Ann» and «Ann likes Tom». So before pairwise or semdedup drops a record, \
             it compares the texts (`confirm`): their numbers, in order; their operators (`+ - * / = <` and the like), in \
             order; and the share of their pairs of neighbouring words that both have, case and punctuation aside. A record \
             loses to the nearest one that it agrees with; the ledger names the overlap, and `run.json` counts the pairs that \
