@@ -5,7 +5,7 @@ extension CoresetStage {
         name: "coreset",
         summary: "Keeps a few records that cover all records, with a certificate.",
         discussion: """
-            Reads `embedding`, and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
+            Reads `embedding` (or the column that `vectors` names), and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
 
               farthest-first  the record farthest from all picks so far comes next, from a start drawn by content \
             (Gonzalez 1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; \
@@ -107,5 +107,8 @@ extension CoresetStage {
                 "distance", .real(0...2),
                 help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)",
                 example: "0.1"),
+            OptionSpec(
+                "vectors", .column(.vector), default: "embedding",
+                help: "the column of vectors, as `embed` names it by `as`", example: "gradients"),
         ])
 }

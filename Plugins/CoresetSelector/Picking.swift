@@ -12,6 +12,9 @@ enum Method: String, CaseIterable, Sendable {
     case facilityLocation = "facility-location"
     case sensitivity
     case scoreFirst = "score-first"
+
+    /// Whether the picks are to be near all records.
+    var covers: Bool { [.farthestFirst, .medoids, .facilityLocation, .sensitivity].contains(self) }
 }
 
 /// A method's choice in a group.

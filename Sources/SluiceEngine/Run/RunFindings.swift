@@ -6,6 +6,8 @@ struct RunFindings {
 
     var account = Account()
     private(set) var warnings: [String] = []
+    /// Those that were known before anything was read, and those found since.
+    var allWarnings: [String] { run.chain.warnings + warnings }
     /// Reports of surveys and selections, in order.
     private(set) var reports: [(label: String, report: JSONValue)] = []
     /// Models that surveys have learned, in order.
