@@ -34,14 +34,16 @@ extension RunReader {
         let outputs = manifest["outputs"]?.elements ?? []
         for output in outputs { result.faults += verify(output: output) }
         let models = manifest["models"]?.elements ?? []
-        for model in models { result.faults += verify(model: model) }
+        let exports = manifest["exports"]?.elements ?? []
+        for model in models + exports { result.faults += verify(model: model) }
         result.faults += countFaults()
         // If files differ, their lines prove nothing.
         if result.faults.isEmpty { try verifyLines(&result) }
         try expectSameResult()
         if result.faults.isEmpty {
             let kept = models.isEmpty ? [] : [models.count == 1 ? "1 model" : "\(models.count) models"]
-            result.checked += ["\(outputs.count) outputs"] + kept + ["\(ResultFile.manifest)", "the counts"]
+            result.checked +=
+                ["\(outputs.count + exports.count) outputs"] + kept + ["\(ResultFile.manifest)", "the counts"]
         }
         return result
     }
