@@ -7,7 +7,7 @@ extension EmbedStage {
         discussion: """
             Reads `text`, and gives the same bytes on every machine (`onnx`: on every machine with the same kind of \
             processor and the same runtime). A text without a word gets the zero vector and 1 in \
-            the column `empty_text`. One byte per dimension and record. `lsa` and `lexical` need no model file. They read \
+            the column `empty_text` (`NAME_empty` with `as: NAME`). One byte per dimension and record. `lsa` and `lexical` need no model file. They read \
             text as words, case and accents folded; scripts without spaces as 1- to 3-grams of scalars.
 
             \(models.map(paragraph).joined(separator: "\n"))
@@ -19,6 +19,13 @@ extension EmbedStage {
             OptionSpec(
                 "model", .choice(models.map { $0.name }), default: .text(LSAEmbedding.name),
                 help: "embedding model", example: "lsa"),
+            OptionSpec(
+                "as", .newColumn,
+                help: """
+                    the name of the column of vectors (embedding); with another name a definition can have several, and \
+                    `vectors` of a later stage says which it takes
+                    """,
+                example: "gradients"),
             OptionSpec(
                 "dimensions", .integer(LSAEmbedding.dimensionRange),
                 help: """
@@ -37,12 +44,24 @@ extension EmbedStage {
                 help: "lsa: use what an earlier run has learned: its directory, or a file of its folder `models`",
                 example: "out"),
             OptionSpec(
-                "path", .path,
+                "path", .either([.path, .list(.path)]),
                 help: """
-                    the model's folder, with tokenizer.json and model.safetensors (static) or model.onnx (onnx), or the \
-                    file *.onnx itself
+                    static, onnx: the model's folder, with tokenizer.json and model.safetensors (static) or model.onnx \
+                    (onnx); file: a .npy file of vectors, or a list of them
                     """,
-                example: "models/wordllama"),
+                example: "models/wordllama", isLarge: true),
+            OptionSpec(
+                "field", .text, help: "file: the field of the record with its vector, as a list of numbers or base64",
+                example: "meta.embedding"),
+            OptionSpec(
+                "id", .text, help: "file: the field with a record's id, to find its row by `ids`", example: "id"),
+            OptionSpec(
+                "ids", .path, help: "file: the ids of the rows, in order: .npy, .jsonl, or text lines",
+                example: "vectors.ids.jsonl", isLarge: true),
+            OptionSpec(
+                "missing", .choice(FileModel.Missing.allCases.map(\.rawValue)),
+                help: "file: end the run at a record without a vector (fail), drop it, or take the zero vector",
+                example: "drop"),
             OptionSpec(
                 "max_tokens", .integer(1...1_000_000), help: "static, onnx: tokens of a text that count",
                 example: "512"),
@@ -54,7 +73,7 @@ extension EmbedStage {
                 example: "false"),
             OptionSpec(
                 "library", .path, help: "onnx: the file of ONNX Runtime (the one that the system knows)",
-                example: "lib/libonnxruntime.so"),
+                example: "lib/libonnxruntime.so", isLarge: true),
             OptionSpec(
                 "pooling", .choice(Pooling.allCases.map(\.rawValue)),
                 help: "onnx: how the vectors of tokens become one (as the model's files say, or mean)",

@@ -35,10 +35,13 @@ public struct OptionSpec: Sendable {
     public let help: String
     /// A value as written in a definition.
     public let example: String
+    /// For paths: whether the files may be so large that reading them once more to identify them would cost too much. One
+    /// of more than 64 MiB is then known by its size and a sample of its pages, and `run.json` says so.
+    public let isLarge: Bool
 
     public init(
         _ name: String, _ kind: OptionKind, default defaultValue: OptionValue? = nil, isRequired: Bool = false,
-        help: String, example: String = ""
+        help: String, example: String = "", isLarge: Bool = false
     ) {
         self.name = name
         self.kind = kind
@@ -46,6 +49,7 @@ public struct OptionSpec: Sendable {
         self.isRequired = isRequired
         self.help = help
         self.example = example
+        self.isLarge = isLarge
     }
 }
 
@@ -56,6 +60,8 @@ public indirect enum OptionKind: Sendable, Hashable {
     case path
     /// The name of a column that an earlier stage writes; the stage declares it in its `reads`.
     case column(ColumnKind)
+    /// The name of a column that the stage writes.
+    case newColumn
     /// The name of a column of integers or bytes that an earlier stage writes, or of a field; the stage declares it in
     /// its `reads` as `.label`.
     case label
@@ -83,6 +89,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         case .text: return "text"
         case .path: return "path"
         case .column(let kind): return "name of a column of \(kind.words)"
+        case .newColumn: return "name of a new column"
         case .label: return "name of a column of integers or bytes, or of a field"
         case .integer(let range):
             if range.upperBound == .max {

@@ -9,7 +9,7 @@ extension Embed {
     public init(
         onnx path: String, library: String? = nil, dimensions: Int? = nil, pooling: String? = nil,
         prefix: String? = nil, maxTokens: Int? = nil, long: String? = nil, output: String? = nil,
-        device: String? = nil
+        device: String? = nil, as column: String? = nil
     ) {
         var options: OptionValues = ["model": "onnx", "path": .text(path)]
         options["library"] = library.map { .text($0) }
@@ -20,6 +20,7 @@ extension Embed {
         options["long"] = long.map { .text($0) }
         options["output"] = output.map { .text($0) }
         options["device"] = device.map { .text($0) }
+        options["as"] = column.map { .text($0) }
         stageSpec = StageSpec("embed", options)
     }
 }

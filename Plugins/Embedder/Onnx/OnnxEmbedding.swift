@@ -5,6 +5,7 @@ import SluiceTokenizer
 /// Vectors by an ONNX model. All threads share the model; each has buffers of its own and runs the model by itself.
 struct OnnxEmbedding: WorkerTransform {
     let plan: OnnxPlan
+    let columns: VectorColumns
 
     var residentBytes: Int { plan.residentBytes }
 
@@ -50,8 +51,8 @@ struct OnnxEmbedding: WorkerTransform {
                 "the model \(plan.source.path) failed on a text: \(error.message)",
                 ordinal: waiting.first.map { block.ordinals[$0] })
         }
-        block.write(.embedding, .vectors(VectorColumn(dimension: dimension, values: values)))
-        if block.isWanted(.emptyText) { block.write(.emptyText, .integers(empty)) }
+        block.write(columns.vectors, .vectors(VectorColumn(dimension: dimension, values: values)))
+        if block.isWanted(columns.empty) { block.write(columns.empty, .integers(empty)) }
     }
 
     /// - Returns: whether the text has a token; not if it is empty, of blanks alone, or no UTF-8.

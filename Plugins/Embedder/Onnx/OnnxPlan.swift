@@ -108,7 +108,9 @@ struct OnnxPlan: EmbeddingModel {
         return found
     }
 
-    func body(_ context: StageContext) -> StageBody { .transform(OnnxEmbedding(plan: self)) }
+    func body(_ context: StageContext, writing columns: VectorColumns) -> StageBody {
+        .transform(OnnxEmbedding(plan: self, columns: columns))
+    }
 
     /// The model: one that another worker holds, or loaded anew.
     ///
