@@ -1,6 +1,7 @@
 """Benchmark: `embed: {model: onnx}` with MiniLM beside the same model in Python (onnxruntime and tokenizers).
 
-Quality as in embedders.py, on the same 12,000 records of each corpus; Python's vectors of some of them, to see whether they are the same.
+Quality as in embedders.py, on the first of its records of each corpus, beside `lsa` and, if `--wordllama` names its folder, `static` on the same records. Some
+texts by both programs, to see whether the vectors are the same.
 
 Cost on one core, of texts of P3 and of short sentences: processor time of a run beyond the same run without `embed` and without texts (which
 loads the model, too), and of Python, both in turns, each the best of some. Python in two ways: texts one by one, and sorted by length in batches of
@@ -80,6 +81,16 @@ def timed(sluice, folder, name, options):
     return float(user) + float(system), int(peak)
 
 
+def vectors_of(sluice, texts, options, folder):
+    """Of all texts, from one run."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (folder / "run.yaml").write_text(embedders.definition("in.jsonl", options, "{text}").replace("compression: none", "compression: none, vectors: embedding"))
+    subprocess.run([str(sluice), "run", "run.yaml", "--progress", "none"], cwd=folder, check=True, capture_output=True)
+    return np.load(folder / "out" / "vectors.npy")
+
+
 def cost(sluice, texts, options, folder, repetitions, given):
     """Seconds of ours and of Python, in turns."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,7 +124,8 @@ def main():
     options.add_argument("--library", type=Path, help="ONNX Runtime's file")
     options.add_argument("--repetitions", type=int, default=3)
     options.add_argument("--texts", type=int, default=400, help="texts whose cost is measured")
-    options.add_argument("--records", type=int, default=embedders.SAMPLE, help="records of the quality; 0 leaves it out")
+    options.add_argument("--records", type=int, default=3_000, help="records of each corpus for the quality; 0 leaves it out")
+    options.add_argument("--wordllama", type=Path, help="its model's folder")
     options.add_argument("--results", type=Path)
     options.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--batch", type=int, help=argparse.SUPPRESS)
@@ -139,18 +151,21 @@ def main():
         "sentences of 12 to 22 words": cost(sluice, short[:given.texts * 8], stage, folder / "short", given.repetitions, given),
     }
     sample = corpora["P3"][0][:given.texts] + short[:given.texts]
-    vectors = embedders.normalize(embedders.ours(sluice, sample, stage, folder / "same").astype(np.float32))
+    vectors = embedders.normalize(vectors_of(sluice, sample, stage, folder / "same").astype(np.float32))
     cosines = (vectors * theirs.embed(sample, 1)[0]).sum(1)
     padded = (theirs.embed(sample, 1)[0] - theirs.embed(sample, 32)[0])
     same = {"texts": len(sample), "least_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean()), "padded_differ": float((padded != 0).any(1).mean())}
     print(same, flush=True)
     found = {}
+    ways = {"onnx, MiniLM, 384": stage, "lsa, 256": "{model: lsa}"}
+    if given.wordllama and (given.wordllama / "model.safetensors").exists():
+        ways["static, wordllama, 256"] = f"{{model: static, path: {given.wordllama.resolve()}}}"
     for corpus, (texts, labels) in corpora.items() if given.records else ():
         texts, labels = texts[:given.records], labels[:given.records]
-        start = time.monotonic()
-        made = embedders.ours(sluice, texts, stage, folder / "quality")
-        found[corpus] = {"records": len(texts), "labels": len(set(labels)), **embedders.quality(made, labels), "seconds": round(time.monotonic() - start)}
-        print(corpus, found[corpus], flush=True)
+        found[corpus] = {"records": len(texts), "labels": len(set(labels)), "embedders": {}}
+        for name, way in ways.items():
+            found[corpus]["embedders"][name] = embedders.quality(vectors_of(sluice, texts, way, folder / f"quality-{corpus}-{name[:4]}"), labels)
+            print(corpus, name, found[corpus]["embedders"][name], flush=True)
     report(about, costs, same, found, given)
 
 
@@ -168,8 +183,9 @@ def report(about, costs, same, found, given):
     lines += ["", f"Cosine of `onnx`'s Int8 vectors and Python's of single precision, {same['texts']} texts: least {same['least_cosine']:.5f}, mean {same['mean_cosine']:.5f}. "
               f"In padded batches, Python gives {same['padded_differ']:.0%} of the texts another vector than alone."]
     if found:
-        lines += ["", "| corpus | NMI of 64 clusters | nearest has the label |", "|---|--:|--:|"]
-        lines += [f"| {corpus}, {facts['records']:,} records, {facts['labels']} labels | {facts['nmi']:.3f} | {facts['nearest']:.3f} |" for corpus, facts in found.items()]
+        lines += ["", "| corpus | `embed` | NMI of 64 clusters | nearest has the label |", "|---|---|--:|--:|"]
+        lines += [f"| {corpus}, {facts['records']:,} records, {facts['labels']} labels | {name} | {figures['nmi']:.3f} | {figures['nearest']:.3f} |"
+                  for corpus, facts in found.items() for name, figures in facts["embedders"].items()]
     text = "\n".join(lines) + "\n"
     print(text)
     if given.results:

@@ -110,7 +110,7 @@ if wanted embedders; then
     $python $here/embedders.py --wordllama .models/wordllama-256 --sluice "$sluice" --data "$data/data" --corpus "$(corpus "${LTD_RECORDS:-200000}")" --folder $here/.data \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
     [ ! -f .models/minilm/model.onnx ] || $python -c 'import onnxruntime, tokenizers' 2> /dev/null || $python -m pip install --quiet onnxruntime==1.31.1 tokenizers
-    $python $here/encoders.py --model .models/minilm --library .models/onnxruntime/libonnxruntime.so.1 --sluice "$sluice" --data "$data/data" --folder $here/.data \
+    $python $here/encoders.py --model .models/minilm --wordllama .models/wordllama-256 --library .models/onnxruntime/libonnxruntime.so.1 --sluice "$sluice" --data "$data/data" --folder $here/.data \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 
