@@ -119,7 +119,9 @@ import Testing
             SmallOnnx(inputs: ["input_ids", "position_ids"], positions: 20), "a text of 21 tokens; give less",
             options: ["max_tokens": 21])
         // The tokenizer has more tokens than the model.
-        expect(SmallOnnx(tokens: StaticTests.tokenCount - 1), "can't be run by ONNX Runtime", "out of")
+        expect(
+            SmallOnnx(tokens: StaticTests.tokenCount - 1), "can't be run by ONNX Runtime", "out of",
+            "it may belong to another")
         expect(SmallOnnx(), "have 16 dimensions; give at most 16", options: ["dimensions": 17])
         expect(
             SmallOnnx(head: .pooled, output: "sentence_embedding"), "gives one vector for a text",

@@ -156,6 +156,15 @@ enum OnnxFiles {
         #expect(try vectors(["red apple"], folder, runtime, ["path": file]) == expected)
     }
 
+    @Test func theDefinitionInSwift() {
+        let spec = Embed(onnx: "m", library: "l", pooling: "cls", prefix: "q: ", maxTokens: 64, as: "wide").stageSpec
+        #expect(
+            spec.options == [
+                "model": "onnx", "path": "m", "library": "l", "pooling": "cls", "prefix": "q: ", "max_tokens": 64,
+                "as": "wide",
+            ])
+    }
+
     // MARK: Determinism
 
     /// Where a text's numbers depend on those beside it, texts go through the model one by one.

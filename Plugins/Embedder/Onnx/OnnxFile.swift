@@ -100,6 +100,7 @@ struct OnnxFile: Sendable {
             product = next
         }
         numbers += product
+        guard numbers < 1 << 44 else { throw OnnxFault("it is damaged: it states \(numbers) numbers") }
         if shape.count == 2 { width = max(width, min(shape[0], shape[1])) }
     }
 

@@ -104,7 +104,7 @@ struct OnnxConfig: Sendable {
             case "sentence_bert_config.json": maxTokens = Self.positive(json["max_seq_length"])
             case "1_Pooling/config.json": readPooling(json)
             case "config.json":
-                heads = Self.positive(json["num_attention_heads"])
+                heads = Self.positive(json["num_attention_heads"]).flatMap { $0 <= 4096 ? $0 : nil }
                 positions = Self.positive(json["max_position_embeddings"])
             default:
                 let types = json.elements.compactMap { $0["type"]?.textValue }

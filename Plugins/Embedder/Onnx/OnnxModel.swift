@@ -185,8 +185,11 @@ extension OnnxModel {
     }
 
     func failed(_ fault: OnnxFault) -> StageError {
-        OnnxFolder.wrong(
-            "\(path) can't be run by ONNX Runtime \(session.runtime.version): \(fault.message)")
+        let hint =
+            fault.message.contains("indices")
+            ? ". The tokenizer has \(tokenizer.size) tokens; it may belong to another model" : ""
+        return OnnxFolder.wrong(
+            "\(path) can't be run by ONNX Runtime \(session.runtime.version): \(fault.message)\(hint)")
     }
 
     private func rowsAreIndependent(upTo longest: Int) throws(OnnxFault) -> Bool {
