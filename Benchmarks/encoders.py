@@ -82,11 +82,11 @@ def timed(sluice, folder, name, options):
 
 
 def vectors_of(sluice, texts, options, folder):
-    """Of all texts, from one run."""
+    """Of all texts, from one run: a stage that chooses, here all of them, keeps its vectors."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    (folder / "run.yaml").write_text(embedders.definition("in.jsonl", options, "{text}").replace("compression: none", "compression: none, vectors: embedding"))
+    (folder / "run.yaml").write_text(embedders.definition("in.jsonl", options, "{text}").replace("output:", "  - coreset: {keep: 100%}\noutput:").replace("none}", "none, vectors: embedding}"))
     subprocess.run([str(sluice), "run", "run.yaml", "--progress", "none"], cwd=folder, check=True, capture_output=True)
     return np.load(folder / "out" / "vectors.npy")
 
