@@ -8,6 +8,7 @@ func plugin(_ name: String, dependencies: [Target.Dependency] = []) -> Target {
 
 let plugins: [Target.Dependency] = [
     "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter", "TextFilters", "RecordFilters",
+    "BudgetSelectors",
 ]
 
 let package = Package(
@@ -20,6 +21,7 @@ let package = Package(
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
         .library(name: "SluiceText", targets: ["SluiceText"]),
+        .library(name: "SluiceBudgets", targets: ["SluiceBudgets"]),
         .library(name: "CPattern", targets: ["CPattern"]),
         .library(name: "SluiceEngine", targets: ["SluiceEngine"]),
         .library(name: "SluiceKit", targets: ["SluiceKit"]),
@@ -44,6 +46,7 @@ let package = Package(
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceText"),
         .target(name: "SluiceTokenizer"),
+        .target(name: "SluiceBudgets", dependencies: ["SluiceCore"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
@@ -52,9 +55,10 @@ let package = Package(
         plugin("Formatter"),
         plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer"]),
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
-        plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
+        plugin("CoresetSelector", dependencies: ["SluiceBudgets", "SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
-        plugin("TextFilters"),
+        plugin("TextFilters", dependencies: ["SluiceTokenizer"]),
+        plugin("BudgetSelectors", dependencies: ["SluiceBudgets"]),
         plugin("RecordFilters", dependencies: ["CPattern"]),
 
         .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
@@ -73,7 +77,8 @@ let package = Package(
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
-            name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer"] + plugins),
+            name: "PluginTests",
+            dependencies: ["SluiceTesting", "SluiceBudgets", "SluiceGeometry", "SluiceTokenizer"] + plugins),
         .testTarget(
             name: "FaultTests",
             dependencies: [
