@@ -62,6 +62,10 @@ extension EmbedStage {
                 help: "file: end the run at a record without a vector (fail), drop it, or take the zero vector",
                 example: "drop"),
             OptionSpec(
+                "near_duplicates", .real(0...2),
+                help: "file: the cosine distance within which records are usually near duplicates, for `redundancy`",
+                example: "0.02"),
+            OptionSpec(
                 "max_tokens", .integer(1...1_000_000), help: "static: tokens of a text that count", example: "512"),
             OptionSpec(
                 "long", .choice(LongText.allCases.map(\.rawValue)),

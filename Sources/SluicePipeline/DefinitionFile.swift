@@ -88,6 +88,7 @@ struct DefinitionReader {
     static let inputKeys = ["files", "dedupe", "malformed", "max_malformed", "max_record"]
     static let outputKeys = [
         "directory", "record", "annotate", "compression", "level", "fail_if_empty", "vectors", "ids",
+        "vectors_of",
     ]
 
     mutating func read(_ root: YAMLNode) -> Definition {
@@ -258,6 +259,15 @@ struct DefinitionReader {
         if let entry = given(keys["vectors"]), let name = text(entry, "output.vectors") {
             places[.vectors] = entry.value.place
             output.vectors = ColumnName(name)
+        }
+        if let entry = given(keys["vectors_of"]), let word = text(entry, "output.vectors_of") {
+            output.writesAllVectors = word == "all"
+            if !["all", "kept"].contains(word) {
+                report("`output.vectors_of` is `kept` or `all`, not `\(word)`", at: entry.value.place)
+            } else if output.writesAllVectors, keys["ids"] == nil || output.vectors == nil {
+                report(
+                    "`output.vectors_of: all` needs `vectors`, and `ids` to tell whose they are", at: entry.value.place)
+            }
         }
         guard let entry = given(keys["ids"]), let field = text(entry, "output.ids") else { return }
         output.vectorIds = FieldPath(field)
