@@ -96,7 +96,11 @@ let package = Package(
 if Context.environment["SLUICE_EXTRAS"] != nil {
     package.targets += [
         .executableTarget(
-            name: "fuzz", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline"] + plugins,
+            name: "fuzz",
+            dependencies: [
+                "SluiceCore", "SluiceIO", "SluiceEngine", "SluiceGeometry", "SluicePipeline", "SluiceTesting",
+                "SluiceTokenizer",
+            ] + plugins,
             path: "Fuzz/Sources"),
         .executableTarget(
             name: "geometry-bench", dependencies: ["SluiceCore", "SluiceGeometry"], path: "Benchmarks/geometry"),
