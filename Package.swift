@@ -37,12 +37,14 @@ let package = Package(
         .target(name: "CMalloc"),
         .target(name: "CPattern", linkerSettings: [.linkedLibrary(":libpcre2-8.a")]),
         .systemLibrary(name: "CFlush"),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceText"),
         .target(name: "SluiceTokenizer"),
+        .target(name: "SluiceHTTP", dependencies: ["CCurl"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
@@ -70,6 +72,8 @@ let package = Package(
         .testTarget(name: "SluiceIOTests", dependencies: ["SluiceIO"]),
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
+        .target(name: "FaultServer", path: "Tests/FaultServer", exclude: ["server.py"]),
+        .testTarget(name: "SluiceHTTPTests", dependencies: ["SluiceHTTP", "FaultServer"]),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
             name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer"] + plugins),
