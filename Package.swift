@@ -20,6 +20,7 @@ let package = Package(
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
         .library(name: "SluiceText", targets: ["SluiceText"]),
+        .library(name: "CPattern", targets: ["CPattern"]),
         .library(name: "SluiceEngine", targets: ["SluiceEngine"]),
         .library(name: "SluiceKit", targets: ["SluiceKit"]),
         .library(name: "SluiceCommand", targets: ["SluiceCommand"]),

@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import measure
+
 NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
 OPERATORS = re.compile(r"[+*/%=<>^|&~$\\×÷]")
 
@@ -74,8 +76,12 @@ def main():
         *(f"| {row[0]} | {row[1]} | {row[2]:,} | {row[3]:,} | {row[4]:,} |" for row in rows)]
     print("\n" + "\n".join(table))
     if options.results:
+        about = {
+            "date": datetime.date.today().isoformat(), "commit": measure.commit(Path(__file__).resolve().parent),
+            "machine": measure.machine(),
+            "versions": {"sluice": measure.first_line([options.sluice, "--version"]).removeprefix("sluice ")}}
         text = [
-            "# Near duplicates: vectors alone, and confirmed by texts", "",
+            "# Near duplicates: vectors alone, and confirmed by texts", "", measure.describe(about), "",
             "abilities.jsonl.zst, 26,443 records, `redundancy: {method: pairwise}` at its default distance; a dropped record beside the",
             "one it lost to. `Benchmarks/run.sh confirm` prints pairs to judge, too.", "", *table, ""]
         (options.results / f"{datetime.date.today()}-confirm.md").write_text("\n".join(text))

@@ -14,11 +14,13 @@
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
+#   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
 # repository). Without it nothing runs, and the reason is printed.
 # REPETITIONS (5): runs of each command, at most 2 in `ways`. RECORDS (1000000): records in the corpus of `ways`, `dedupe`, `tasks` and `engines`.
+# BEFORE, CERTIFICATE: the other program of `paired`; `quick` for a version before `certificate`.
 # LTD_RECORDS (200000): records in the corpus that `ltd` uses in addition to the P3 shards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,7 +29,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | confirm | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | confirm | paired | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -115,6 +117,14 @@ fi
 if wanted everyday; then
     $python $here/everyday.py --sluice "$sluice" --data "$data/data" --check
     $python $here/everyday.py --sluice "$sluice" --data "$data/data" --repetitions "$repetitions" --results $here/results
+fi
+
+if wanted paired; then
+    [ -x "${BEFORE:-}" ] || { echo "bench: paired needs BEFORE, the program of another version"; exit 2; }
+    corpora=
+    for n in 200000 "$records"; do corpora+=${corpora:+,}$n=$(corpus "$n"); done
+    $python $here/paired.py --sluice "$sluice" --before "$BEFORE" --examples examples --corpora "$corpora" \
+        --certificate "${CERTIFICATE:-}" --repetitions "$repetitions" --results $here/results
 fi
 
 if wanted large; then

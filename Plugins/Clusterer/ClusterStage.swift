@@ -14,7 +14,7 @@ public struct ClusterStage: Stage {
         name: "cluster",
         summary: "Groups similar records into clusters.",
         discussion: """
-            Reads `embedding`. One pass fills a reservoir with a uniform sample of the distinct contents (those whose \
+            Reads `embedding`, or the column that `vectors` names. One pass fills a reservoir with a uniform sample of the distinct contents (those whose \
             hash and seed draw the smallest numbers, so order, threads and shards do not matter). K-means runs on it \
             in exact integers; then every record gets the number of its nearest centre, ties to the lowest.
 
@@ -45,6 +45,9 @@ public struct ClusterStage: Stage {
                 "initial", .choice(Initial.allCases.map(\.rawValue)), default: .text(Initial.plusPlus.rawValue),
                 help: "initial centres: spread out, in one of two ways, or records drawn from the sample",
                 example: "k-means++"),
+            OptionSpec(
+                "vectors", .column(.vector), default: "embedding",
+                help: "the column of vectors, as `embed` names it by `as`", example: "gradients"),
         ])
 
     /// The reciprocal of the least cluster size, as a share of the average, that the reservoir must sample almost
@@ -58,6 +61,7 @@ public struct ClusterStage: Stage {
     let reservoir: Int?
     let iterations: Int
     let initial: Initial
+    let vectors: ColumnName
 
     /// The initial centres of k-means.
     enum Initial: String, CaseIterable, Sendable {
@@ -74,6 +78,7 @@ public struct ClusterStage: Stage {
             throw .option("initial", "unknown value `\(try options.text("initial"))`")
         }
         self.initial = initial
+        vectors = ColumnName(try options.text("vectors"))
         if let clusters, let reservoir, reservoir < clusters {
             throw .option(
                 "reservoir",
@@ -81,8 +86,15 @@ public struct ClusterStage: Stage {
         }
     }
 
-    public var reads: [Input] { [.column(.embedding, .vector)] }
+    public var reads: [Input] { [.column(vectors, .vector)] }
     public var writes: [ColumnSpec] { [ColumnSpec(.cluster, .integer), ColumnSpec(.clusterDistance, .real)] }
+
+    public func warnings(after columns: [ColumnSpec]) -> [String] {
+        guard columns.last(where: { $0.name == vectors })?.isSpelling == true else { return [] }
+        return [
+            "`\(vectors.name)` sees how texts are spelled, not what they mean: clusters are of similar spelling; `embed: {model: lsa}` learns which words go together"
+        ]
+    }
 
     /// The capacity of the reservoir, in records.
     var capacity: Int {
@@ -115,7 +127,7 @@ struct ReservoirSurvey: Survey {
     let seed: Seed
 
     func memory(_ context: StageContext) -> SurveyMemory {
-        let dimension = context.dimension(of: .embedding) ?? 0
+        let dimension = context.dimension(of: stage.vectors) ?? 0
         func memory(_ capacity: Int) -> SurveyMemory {
             // The sorted sample; labels, distances and bounds of k-means; its start with the 8,192 rows that judge
             // candidates; and the centres, packed twice: all, and the fast ones.
@@ -191,7 +203,7 @@ struct ReservoirSurvey: Survey {
     func makeSummary() -> Reservoir { Reservoir(capacity: stage.capacity) }
 
     func observe(_ block: borrowing Block, into summary: inout Reservoir) throws(StageError) {
-        let vectors = try block.vectors(.embedding)
+        let vectors = try block.vectors(stage.vectors)
         for record in 0..<block.count where block.isLive(record) {
             let hash = block.hashes[record]
             summary.offer(
@@ -249,7 +261,7 @@ struct ReservoirSurvey: Survey {
     }
 
     func makeBody(_ outcome: Centres, _ context: StageContext) throws(StageError) -> StageBody {
-        .transform(NearestCentre(outcome))
+        .transform(NearestCentre(outcome, of: stage.vectors))
     }
 
     /// The least share of the records that a cluster needs to be sampled with the stated probability; 0 if the
@@ -304,13 +316,16 @@ struct Centres: ByteCodable, Sendable {
 /// Assigns every record to its nearest centre.
 struct NearestCentre: Transform {
     private let assigner: Assigner?
+    /// The column of vectors.
+    private let name: ColumnName
 
     /// Memory of the centres in bytes: each is stored as made and packed for the kernels, with its norm.
     static func bytes(centres: Int, dimension: Int) -> Int { centres * (2 * dimension + 256) + (64 << 10) }
 
     var residentBytes: Int { assigner.map { Self.bytes(centres: $0.count, dimension: $0.dimension) } ?? 0 }
 
-    init(_ centres: Centres) {
+    init(_ centres: Centres, of name: ColumnName) {
+        self.name = name
         assigner =
             centres.values.isEmpty
             ? nil : centres.values.withVectors(dimension: centres.dimension) { Assigner(centres: $0) }
@@ -324,7 +339,7 @@ struct NearestCentre: Transform {
             }
             return
         }
-        let vectors = try block.vectors(.embedding)
+        let vectors = try block.vectors(name)
         guard vectors.dimension == assigner.dimension else {
             throw StageError(
                 .invalidData, "a vector has \(vectors.dimension) dimensions; others have \(assigner.dimension)",
@@ -344,12 +359,16 @@ public struct Cluster: StageSpecConvertible {
     public let stageSpec: StageSpec
 
     /// - Parameter clusters: nil chooses the number from the number of records.
-    public init(clusters: Int? = nil, reservoir: Int? = nil, iterations: Int? = nil, initial: String? = nil) {
+    public init(
+        clusters: Int? = nil, reservoir: Int? = nil, iterations: Int? = nil, initial: String? = nil,
+        vectors: String? = nil
+    ) {
         var options = OptionValues()
         options["clusters"] = clusters.map { .integer($0) }
         options["reservoir"] = reservoir.map { .integer($0) }
         options["iterations"] = iterations.map { .integer($0) }
         options["initial"] = initial.map { .text($0) }
+        options["vectors"] = vectors.map { .text($0) }
         stageSpec = StageSpec("cluster", options)
     }
 }

@@ -1,13 +1,13 @@
 import SluiceCore
 import SluiceGeometry
 
-/// How hard the lower bound of the radius is worked for.
+/// How hard a bound of the best choice is worked for.
 enum Certifying: String, CaseIterable, Sendable {
     /// `tight` for groups of up to 2^20 records, `quick` for larger ones.
     case auto
-    /// From rows that can't share a centre.
+    /// Farthest-first: from rows that can't share a centre. Facility location: from the largest remaining gains.
     case tight
-    /// Half the distance of the next pick.
+    /// Farthest-first: half the distance of the next pick. Facility location: none.
     case quick
 
     func isTight(rows: Int) -> Bool { self == .tight || self == .auto && rows <= 1 << 20 }

@@ -8,7 +8,8 @@ public struct Coreset: StageSpecConvertible {
         keep: Quantity, per: String? = nil, quota: [String: OptionValue]? = nil, method: String? = nil,
         shares: String? = nil, floor: Int? = nil,
         trim: Quantity? = nil, rounds: String? = nil, part: Int? = nil, already: String? = nil, reservoir: Int? = nil,
-        score: String? = nil, scoreField: String? = nil, distance: Double? = nil, certificate: String? = nil
+        score: String? = nil, scoreField: String? = nil, distance: Double? = nil, certificate: String? = nil,
+        vectors: String? = nil
     ) {
         var options = OptionValues()
         options["keep"] = .quantity(keep)
@@ -26,6 +27,7 @@ public struct Coreset: StageSpecConvertible {
         options["score_field"] = scoreField.map { .text($0) }
         options["certificate"] = certificate.map { .text($0) }
         options["distance"] = distance.map { .real($0) }
+        options["vectors"] = vectors.map { .text($0) }
         stageSpec = StageSpec("coreset", options)
     }
 }

@@ -5,7 +5,7 @@ extension CoresetStage {
         name: "coreset",
         summary: "Keeps a few records that cover all records, with a certificate.",
         discussion: """
-            Reads `embedding`, and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
+            Reads `embedding` (or the column that `vectors` names), and `cluster` with per: cluster. Writes `rank`, the pick order within a group.
 
               farthest-first  the record farthest from all picks so far comes next, from a start drawn by content \
             (Gonzalez 1985; KCenterGreedy of Sener and Savarese 2018). Its radius is at most twice the least possible; \
@@ -15,7 +15,7 @@ extension CoresetStage {
             nearest to each centre. It has the least mean distance of all methods here; there is no bound for it
               facility-location   lazy greedy on the sum of squared distances, within a sample of `reservoir` records \
             (65,536) of a larger group; the start costs sample squared times dimension. The report has what the picks are worth, and \
-            what no choice of as many can exceed
+            what no choice of as many can exceed, which takes about as long again (not with certificate: quick)
               sensitivity     drawn with weights from the distance to k-means centres (Axiotis et al., ICML 2024)
               score-first     in descending score, each record that is not within `distance` of an earlier pick, until \
             the budget is met (DEITA, arXiv 2312.15685). The report states any shortfall
@@ -80,7 +80,8 @@ extension CoresetStage {
                 example: "1%"),
             OptionSpec(
                 "certificate", .choice(Certifying.allCases.map(\.rawValue)), default: "auto",
-                help: "farthest-first: how hard the lower bound of the radius is worked for", example: "quick"),
+                help: "farthest-first, facility-location: how hard the bound of the best choice is worked for",
+                example: "quick"),
             OptionSpec(
                 "rounds", .choice(["one", "composable"]), default: "one",
                 help: "farthest-first: one round, or picks within parts and then among those picks",
@@ -106,5 +107,8 @@ extension CoresetStage {
                 "distance", .real(0...2),
                 help: "score-first: two records at this cosine distance (1 - cosine) or less are not both kept (0.1)",
                 example: "0.1"),
+            OptionSpec(
+                "vectors", .column(.vector), default: "embedding",
+                help: "the column of vectors, as `embed` names it by `as`", example: "gradients"),
         ])
 }

@@ -25,6 +25,7 @@ public struct CoresetStage: Stage, Selection {
     private let scoreField: FieldPath?
     private let distance: Double
     private let certifying: Certifying
+    private let vectors: ColumnName
     /// The vectors of `already`, read before the run begins.
     private var earlier: Earlier?
 
@@ -64,6 +65,7 @@ public struct CoresetStage: Stage, Selection {
         score = options["score"] == nil ? nil : ColumnName(try options.text("score"))
         scoreField = options["score_field"] == nil ? nil : FieldPath(try options.text("score_field"))
         distance = options["distance"] == nil ? 0.1 : try options.real("distance")
+        vectors = ColumnName(try options.text("vectors"))
         certifying = Certifying(rawValue: try options.text("certificate")) ?? .auto
         guard !keep.isZero else {
             throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
@@ -92,7 +94,7 @@ public struct CoresetStage: Stage, Selection {
         }
         try check("trim", trims, with: [.farthestFirst])
         try check("rounds", isComposable, with: [.farthestFirst])
-        try check("certificate", options["certificate"] != "auto", with: [.farthestFirst])
+        try check("certificate", options["certificate"] != "auto", with: [.farthestFirst, .facilityLocation])
         try check("already", options["already"] != nil, with: [.farthestFirst])
         try check("reservoir", options["reservoir"] != nil, with: [.medoids, .sensitivity, .facilityLocation])
         for option in ["score", "score_field", "distance"] {
@@ -111,11 +113,20 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public var reads: [Input] {
-        [.column(.embedding, .vector)] + grouping.reads
+        [.column(vectors, .vector)] + grouping.reads
             + (score.map { [.column($0, .number)] } ?? []) + (scoreField.map { [.field($0)] } ?? [])
     }
     public var writes: [ColumnSpec] {
         [ColumnSpec(.rank, .integer)] + (scoreField == nil ? [] : [ColumnSpec(.score, .real)])
+    }
+
+    public func warnings(after columns: [ColumnSpec]) -> [String] {
+        guard grouping == .all, method.covers, columns.last(where: { $0.name == vectors })?.isSpelling == true else {
+            return []
+        }
+        return [
+            "`\(vectors.name)` sees how texts are spelled, not what they mean: the records kept cover spellings; `embed: {model: lsa}` learns which words go together"
+        ]
     }
 
     /// - Throws: if the file of `already` can't be used; nothing else has been read by then.
@@ -123,7 +134,7 @@ public struct CoresetStage: Stage, Selection {
         var selection = self
         if let already {
             selection.earlier = try already.read(
-                dimension: context.dimension(of: .embedding), memory: context.memory)
+                dimension: context.dimension(of: vectors), memory: context.memory)
         }
         guard let scoreField else { return .selection(selection) }
         return .sequence([.transform(ScoreTransform(field: scoreField)), .selection(selection)])
@@ -132,7 +143,7 @@ public struct CoresetStage: Stage, Selection {
     /// The vectors of `already`.
     public var residentBytes: Int { earlier?.bytes ?? 0 }
 
-    public var columns: [ColumnName] { [.embedding] + (scoreColumn.map { [$0] } ?? []) }
+    public var columns: [ColumnName] { [vectors] + (scoreColumn.map { [$0] } ?? []) }
     /// If too many records are close together, `score-first` can't meet its budget.
     public var mayKeepFewerThanQuota: Bool { method == .scoreFirst }
 
@@ -166,7 +177,7 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public func memory(rows: Int, _ context: StageContext) -> Int {
-        let dimension = context.dimension(of: .embedding) ?? 0
+        let dimension = context.dimension(of: vectors) ?? 0
         // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; the candidates.
         var bytes = rows * 48 + min(rows, keep.resolve(of: rows)) * 2 * dimension + (4 << 20)
         bytes += (earlier?.count ?? 0) * 2 * dimension
@@ -199,7 +210,7 @@ public struct CoresetStage: Stage, Selection {
 
     public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
         let (rows, groups) = (estimate.records, estimate.groups)
-        let dimension = context.dimension(of: .embedding) ?? 0
+        let dimension = context.dimension(of: vectors) ?? 0
         guard method == .farthestFirst, rows > 0 else { return [] }
         let size = max(1, rows / groups)
         let picks = max(1, min(size, keep.resolve(of: rows) / groups)) + (earlier?.count ?? 0)
@@ -245,11 +256,11 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
-        let rows = Rows(source: try group.vectors(.embedding))
+        let rows = Rows(source: try group.vectors(vectors))
         if let earlier, earlier.dimension != rows.dimension {
             throw .option(
                 "already",
-                "`already`: \(already?.path ?? ""): its vectors have \(earlier.dimension) components; `embedding` has \(rows.dimension)"
+                "`already`: \(already?.path ?? ""): its vectors have \(earlier.dimension) components; `\(vectors.name)` has \(rows.dimension)"
             )
         }
         let picker = Picker(

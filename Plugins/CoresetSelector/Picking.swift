@@ -12,6 +12,9 @@ enum Method: String, CaseIterable, Sendable {
     case facilityLocation = "facility-location"
     case sensitivity
     case scoreFirst = "score-first"
+
+    /// Whether the picks are to be near all records.
+    var covers: Bool { [.farthestFirst, .medoids, .facilityLocation, .sensitivity].contains(self) }
 }
 
 /// A method's choice in a group.
@@ -245,7 +248,8 @@ struct Picker {
 
     private func facilityLocation() throws(StageError) -> Choice {
         func choose(_ view: VectorView) -> FacilityLocation {
-            FacilityLocation.select(view, count: quota, parallel: context.parallel)
+            FacilityLocation.select(
+                view, count: quota, bounded: certifying.isTight(rows: view.count), parallel: context.parallel)
         }
         let sample = try sample()
         let found: FacilityLocation
@@ -255,12 +259,13 @@ struct Picker {
             found = try inMemory(.facilityLocation) { (view) throws(StageError) in choose(view) }
         }
         var choice = try covering(found.picks.map { sample?[$0] ?? $0 })
-        choice.notes = [
-            JSONValue.Entry("value", .integer(Int(found.value))),
-            JSONValue.Entry("value_bound", .integer(Int(found.bound))),
-            JSONValue.Entry(
-                "share_of_best_at_least", .real(found.bound > 0 ? Double(found.value) / Double(found.bound) : 1)),
-        ]
+        choice.notes = [JSONValue.Entry("value", .integer(Int(found.value)))]
+        if let bound = found.bound {
+            choice.notes += [
+                JSONValue.Entry("value_bound", .integer(Int(bound))),
+                JSONValue.Entry("share_of_best_at_least", .real(bound > 0 ? Double(found.value) / Double(bound) : 1)),
+            ]
+        }
         return choice
     }
 

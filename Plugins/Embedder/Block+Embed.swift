@@ -7,7 +7,8 @@ extension Block {
     /// - Parameter embed: writes the components of a text's vector, and returns whether the text has a word. If not, the
     ///   vector stays zero.
     mutating func embed(
-        dimension: Int, _ embed: (UnsafeBufferPointer<UInt8>, UnsafeMutablePointer<Int8>) -> Bool
+        into columns: VectorColumns, dimension: Int,
+        _ embed: (UnsafeBufferPointer<UInt8>, UnsafeMutablePointer<Int8>) -> Bool
     ) throws(StageError) {
         let text = try bytes(.text)
         var values = [Int8](repeating: 0, count: count * dimension)
@@ -23,19 +24,19 @@ extension Block {
                 }
             }
         }
-        write(.embedding, .vectors(VectorColumn(dimension: dimension, values: values)))
-        if isWanted(.emptyText) { write(.emptyText, .integers(empty)) }
+        write(columns.vectors, .vectors(VectorColumn(dimension: dimension, values: values)))
+        if isWanted(columns.empty) { write(columns.empty, .integers(empty)) }
     }
 
     /// The same with vectors of integers, of any length.
     mutating func embedSums(
-        dimension: Int,
+        into columns: VectorColumns, dimension: Int,
         _ sums: (UnsafeBufferPointer<UInt8>, UnsafeMutableBufferPointer<Int32>) -> Bool
     ) throws(StageError) {
         let quantizer = Quantizer(dimension: dimension)
         try withUnsafeTemporaryAllocation(of: Int32.self, capacity: dimension) { (components) throws(StageError) in
             guard let base = components.baseAddress else { return }
-            try embed(dimension: dimension) { text, vector in
+            try embed(into: columns, dimension: dimension) { text, vector in
                 guard sums(text, components) else { return false }
                 quantizer.quantize(sums: base, count: 1, into: vector)
                 return true

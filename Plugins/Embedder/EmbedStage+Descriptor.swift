@@ -6,7 +6,7 @@ extension EmbedStage {
         summary: "Computes an Int8 vector of each record's text.",
         discussion: """
             Reads `text`, and gives the same bytes on every machine. A text without a word gets the zero vector and 1 in \
-            the column `empty_text`. One byte per dimension and record. `lsa` and `lexical` need no model file. They read \
+            the column `empty_text` (`NAME_empty` with `as: NAME`). One byte per dimension and record. `lsa` and `lexical` need no model file. They read \
             text as words, case and accents folded; scripts without spaces as 1- to 3-grams of scalars.
 
             \(models.map(paragraph).joined(separator: "\n"))
@@ -18,6 +18,13 @@ extension EmbedStage {
             OptionSpec(
                 "model", .choice(models.map { $0.name }), default: .text(LSAEmbedding.name),
                 help: "embedding model", example: "lsa"),
+            OptionSpec(
+                "as", .newColumn,
+                help: """
+                    the name of the column of vectors (embedding); with another name a definition can have several, and \
+                    `vectors` of a later stage says which it takes
+                    """,
+                example: "gradients"),
             OptionSpec(
                 "dimensions", .integer(LSAEmbedding.dimensionRange),
                 help: """

@@ -11,32 +11,38 @@ public struct EmbedStage: Stage {
     static let models: [any EmbeddingModel.Type] = [LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self]
 
     private let model: any EmbeddingModel
+    private let columns: VectorColumns
 
     public init(options: OptionValues) throws(StageError) {
         let name = try options.text("model")
         guard let model = Self.models.first(where: { $0.name == name }) else {
             throw .option("model", "there is no model \(name)")
         }
-        for option in Self.descriptor.options where option.name != "model" && options[option.name] != nil {
+        for option in Self.descriptor.options
+        where !["model", "as"].contains(option.name) && options[option.name] != nil {
             guard !model.optionNames.contains(option.name) else { continue }
             let owners = Self.models.filter { $0.optionNames.contains(option.name) }.map { "`model: \($0.name)`" }
             throw .option(
                 option.name, "`\(option.name)` goes with \(owners.joined(separator: " or ")), not with `\(name)`")
         }
         self.model = try model.init(options: options)
+        columns = VectorColumns(options["as"] == nil ? .embedding : ColumnName(try options.text("as")))
     }
 
-    public var reads: [Input] { [.column(.text, .bytes)] }
+    public var reads: [Input] { model.reads }
     public var writes: [ColumnSpec] {
         [
             ColumnSpec(
-                .embedding, .vector(dimension: model.dimension), nearDuplicateDistance: model.nearDuplicateDistance,
-                needsConfirmation: true),
-            ColumnSpec(.emptyText, .integer),
+                columns.vectors, .vector(dimension: model.dimension),
+                nearDuplicateDistance: model.nearDuplicateDistance,
+                needsConfirmation: true, isSpelling: type(of: model).isSpelling),
+            ColumnSpec(columns.empty, .integer),
         ]
     }
 
     public func identity() throws(StageError) -> [String: String] { try model.identity() }
 
-    public func body(_ context: StageContext) throws(StageError) -> StageBody { try model.body(context) }
+    public func body(_ context: StageContext) throws(StageError) -> StageBody {
+        try model.body(context, writing: columns)
+    }
 }

@@ -15,15 +15,33 @@ protocol EmbeddingModel: Sendable {
     /// - Throws: `StageError` with the option at fault.
     init(options: OptionValues) throws(StageError)
 
+    /// What it makes a vector of.
+    var reads: [Input] { get }
+    /// Whether its vectors see how a text is spelled, and not what it means.
+    static var isSpelling: Bool { get }
     /// The number of components of a vector.
     var dimension: Int { get }
     /// The cosine distance within which two records are usually near duplicates; nil if that is not known.
     var nearDuplicateDistance: Double? { get }
     /// What its vectors depend on beside its options and the files that they name, by name.
     func identity() throws(StageError) -> [String: String]
-    func body(_ context: StageContext) throws(StageError) -> StageBody
+    func body(_ context: StageContext, writing columns: VectorColumns) throws(StageError) -> StageBody
 }
 
 extension EmbeddingModel {
+    var reads: [Input] { [.column(.text, .bytes)] }
+    static var isSpelling: Bool { false }
     func identity() throws(StageError) -> [String: String] { [:] }
+}
+
+/// The columns that an embedder writes.
+struct VectorColumns: Sendable, Hashable {
+    let vectors: ColumnName
+    /// 1 where a record's vector is zero since it has no text, otherwise 0.
+    let empty: ColumnName
+
+    init(_ vectors: ColumnName) {
+        self.vectors = vectors
+        empty = vectors == .embedding ? .emptyText : ColumnName("\(vectors.name)_empty")
+    }
 }

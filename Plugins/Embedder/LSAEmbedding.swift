@@ -71,10 +71,12 @@ struct LSAEmbedding: EmbeddingModel {
         }
     }
 
-    func body(_ context: StageContext) throws(StageError) -> StageBody {
+    func body(_ context: StageContext, writing columns: VectorColumns) throws(StageError) -> StageBody {
         switch work {
-        case .learn(let survey): .survey(survey)
-        case .fitted(let file): .transform(LSAProjection(source: .file(file)))
+        case .learn(var survey):
+            survey.columns = columns
+            return .survey(survey)
+        case .fitted(let file): return .transform(LSAProjection(source: .file(file), columns: columns))
         }
     }
 }

@@ -4,6 +4,7 @@ import SluiceGeometry
 /// Turns each text into the vector that a fitted model gives it. All threads share the model.
 struct LSAProjection: WorkerTransform {
     let source: Source
+    let columns: VectorColumns
 
     /// Where the model comes from.
     enum Source: Sendable {
@@ -107,7 +108,7 @@ struct LSAProjection: WorkerTransform {
 
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {
         let worker = worker
-        try block.embedSums(dimension: shape.dimension) { text, sums in
+        try block.embedSums(into: columns, dimension: shape.dimension) { text, sums in
             guard worker.project(text) else { return false }
             worker.sums.withUnsafeBufferPointer { sums.baseAddress!.update(from: $0.baseAddress!, count: $0.count) }
             return true

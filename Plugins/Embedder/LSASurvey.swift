@@ -6,6 +6,7 @@ struct LSASurvey: Survey {
     let dimension: Int
     let features: Int
     let reservoir: Int
+    var columns = VectorColumns(.embedding)
 
     /// The same for every run: what is learned depends on the corpus alone, so that runs with other seeds have their
     /// vectors in the same space.
@@ -117,7 +118,7 @@ struct LSASurvey: Survey {
     }
 
     func makeBody(_ outcome: LSAModel, _ context: StageContext) throws(StageError) -> StageBody {
-        .transform(LSAProjection(source: .fitted(LSATable(outcome))))
+        .transform(LSAProjection(source: .fitted(LSATable(outcome)), columns: columns))
     }
 
     private func warnings(records: Int, texts: Int, rank: Int) -> [String] {

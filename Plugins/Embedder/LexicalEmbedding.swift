@@ -10,7 +10,10 @@ struct LexicalEmbedding: EmbeddingModel, WorkerTransform {
         corpora can be compared. It captures spelling, not meaning: near duplicates are close, paraphrases are not.
         """
 
+    static let isSpelling = true
+
     let dimension: Int
+    private var columns = VectorColumns(.embedding)
 
     init(options: OptionValues) throws(StageError) {
         dimension = options["dimensions"] == nil ? 384 : try options.integer("dimensions")
@@ -19,7 +22,11 @@ struct LexicalEmbedding: EmbeddingModel, WorkerTransform {
     /// Of pairs of real records within it, about 95 % have four fifths of their words in common.
     var nearDuplicateDistance: Double? { 0.05 }
 
-    func body(_ context: StageContext) -> StageBody { .transform(self) }
+    func body(_ context: StageContext, writing columns: VectorColumns) -> StageBody {
+        var embedding = self
+        embedding.columns = columns
+        return .transform(embedding)
+    }
 
     /// The tables that texts share, made once per thread.
     final class Worker {
@@ -36,6 +43,8 @@ struct LexicalEmbedding: EmbeddingModel, WorkerTransform {
 
     func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {
         let worker = worker
-        try block.embedSums(dimension: dimension) { text, sums in worker.model.embed(text, into: sums.baseAddress!) }
+        try block.embedSums(into: columns, dimension: dimension) { text, sums in
+            worker.model.embed(text, into: sums.baseAddress!)
+        }
     }
 }

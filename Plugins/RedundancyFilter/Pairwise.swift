@@ -39,6 +39,7 @@ struct PairwiseSelection: Selection {
         }
     }
 
+    let vectors: ColumnName
     /// Cosine distance, 1 - cosine; half the square of the chord distance.
     var distance: Double
     let order: Order
@@ -57,7 +58,7 @@ struct PairwiseSelection: Selection {
     /// Neighbouring clusters are compared with, so then all clusters form one group.
     var grouping: Grouping { neighbours > 0 ? .all : per }
     var columns: [ColumnName] {
-        [.embedding] + (order.column.map { [$0] } ?? []) + (neighbours > 0 ? [.cluster] : [])
+        [vectors] + (order.column.map { [$0] } ?? []) + (neighbours > 0 ? [.cluster] : [])
             + (confirmation == nil ? [] : Confirmation.columns.map(\.name))
     }
 
@@ -65,7 +66,7 @@ struct PairwiseSelection: Selection {
 
     /// The compared vectors, twice; a batch; and the outcome.
     func memory(rows: Int, _ context: StageContext) -> Int {
-        let dimension = context.dimension(of: .embedding) ?? 0
+        let dimension = context.dimension(of: vectors) ?? 0
         return rows * (2 * dimension + 64 + (confirmation == nil ? 0 : TextMarks.perRow)) + min(rows, Self.batch)
             * (dimension + 4096)
             + (neighbours > 0 ? 16 << 20 : 0)
@@ -73,7 +74,7 @@ struct PairwiseSelection: Selection {
 
     func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
         let rows = estimate.records
-        let dimension = context.dimension(of: .embedding) ?? 0
+        let dimension = context.dimension(of: vectors) ?? 0
         // With neighbours all clusters form one group; assume the number that `clusters: auto` makes.
         let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
         let within =
@@ -123,7 +124,7 @@ struct PairwiseSelection: Selection {
     }
 
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome {
-        let source = try group.vectors(.embedding)
+        let source = try group.vectors(vectors)
         let quantizer = Quantizer(dimension: source.dimension)
         let limit = quantizer.squaredLimit(cosine: 1 - distance)
         var filter: Filter

@@ -7,8 +7,8 @@ public struct RedundancyStage: Stage {
         name: "redundancy",
         summary: "Drops near duplicates or records of low variety.",
         discussion: """
-            Reads `embedding`. A distance of 0 means equal vectors, not equal texts: to `lexical` and `lsa`, «5 + 3» and \
-            «5 - 3», or «Tom likes Ann» and «Ann likes Tom», are the same. So before pairwise or semdedup drops a record, \
+            Reads `embedding`, or the column that `vectors` names. A distance of 0 means equal vectors, not equal texts: to `lexical` and `lsa`, «5 + 3» and \
+            «5 - 3» are the same; to `lexical` and `static`, «Tom likes Ann» and «Ann likes Tom». So before pairwise or semdedup drops a record, \
             it compares the texts (`confirm`): their numbers, in order; their operators (`+ - * / = <` and the like), in \
             order; and the share of their pairs of neighbouring words that both have, case and punctuation aside. A record \
             loses to the nearest one that it agrees with; the ledger names the overlap, and `run.json` counts the pairs that \
@@ -74,6 +74,9 @@ public struct RedundancyStage: Stage {
                 "neighbours", .integer(0...65_535),
                 help: "pairwise per: cluster, semdedup: number of neighbouring clusters to compare with too (0)",
                 example: "3"),
+            OptionSpec(
+                "vectors", .column(.vector), default: "embedding",
+                help: "the column of vectors, as `embed` names it by `as`", example: "gradients"),
         ])
 
     private enum Method: Sendable {
@@ -94,9 +97,11 @@ public struct RedundancyStage: Stage {
 
     private var method: Method
     private let confirming: Confirming
+    private let vectors: ColumnName
 
     public init(options: OptionValues) throws(StageError) {
         let name = try options.text("method")
+        vectors = ColumnName(try options.text("vectors"))
         let comparesPairs = name == "pairwise" || name == "semdedup"
         let foreign =
             comparesPairs ? ["keep", "variance", "components"] : ["distance", "confirm", "order", "per", "neighbours"]
@@ -132,7 +137,7 @@ public struct RedundancyStage: Stage {
             }
             method = .pairwise(
                 PairwiseSelection(
-                    distance: Self.usualDistance, order: order, per: per, countsDropped: isTransitive,
+                    vectors: vectors, distance: Self.usualDistance, order: order, per: per, countsDropped: isTransitive,
                     neighbours: neighbours),
                 distance: options["distance"] == nil ? nil : try options.real("distance"))
             return
@@ -149,6 +154,7 @@ public struct RedundancyStage: Stage {
         // A percentage has six decimals, so its share of 10^8 is a whole number.
         method = .variety(
             MomentsSurvey(
+                vectors: vectors,
                 measure: name == "lift" ? .rowVariance : .leverage,
                 components: options["components"] == "paper" ? .paper : .full,
                 explained: Double(variance.resolve(of: 100_000_000)) / 1e8, column: column),
@@ -157,9 +163,9 @@ public struct RedundancyStage: Stage {
 
     public var reads: [Input] {
         switch method {
-        case .variety: return [.column(.embedding, .vector)]
+        case .variety: return [.column(vectors, .vector)]
         case .pairwise(let selection, _):
-            return [.column(.embedding, .vector)]
+            return [.column(vectors, .vector)]
                 + (selection.confirmation == nil ? [] : [.column(.text, .bytes)])
                 + (selection.order.column.map { [.column($0, selection.order.kind)] } ?? [])
                 + (selection.neighbours > 0 ? [.column(.cluster, .integer)] : selection.per.reads)
@@ -179,7 +185,7 @@ public struct RedundancyStage: Stage {
         case .no: return self
         case .yes(let confirmation): selection.confirmation = confirmation
         case .automatic:
-            let vectors = columns.last { $0.name == .embedding }
+            let vectors = columns.last { $0.name == self.vectors }
             selection.confirmation = vectors?.needsConfirmation == true ? Confirmation() : nil
         }
         var stage = self
@@ -187,10 +193,19 @@ public struct RedundancyStage: Stage {
         return stage
     }
 
+    public func warnings(after columns: [ColumnSpec]) -> [String] {
+        guard case .pairwise(let selection, _) = method, selection.countsDropped,
+            columns.last(where: { $0.name == vectors })?.isSpelling == true
+        else { return [] }
+        return [
+            "`\(vectors.name)` sees how texts are spelled, not what they mean: a chain is of similar spelling; `embed: {model: lsa}` learns which words go together"
+        ]
+    }
+
     public func body(_ context: StageContext) throws(StageError) -> StageBody {
         switch method {
         case .pairwise(var selection, let distance):
-            selection.distance = distance ?? context.nearDuplicateDistance(of: .embedding) ?? Self.usualDistance
+            selection.distance = distance ?? context.nearDuplicateDistance(of: vectors) ?? Self.usualDistance
             guard selection.confirmation != nil else { return .selection(selection) }
             return .sequence([.transform(TextMarking()), .selection(selection)])
         case .variety(let survey, let selection): return .sequence([.survey(survey), .selection(selection)])
@@ -208,7 +223,7 @@ public struct Redundancy: StageSpecConvertible {
     public init(
         method: String? = nil, keep: Quantity? = nil, variance: Quantity? = nil, components: String? = nil,
         distance: Double? = nil, confirm: OptionValue? = nil, order: String? = nil, per: String? = nil,
-        neighbours: Int? = nil
+        neighbours: Int? = nil, vectors: String? = nil
     ) {
         var options = OptionValues()
         options["method"] = method.map { .text($0) }
@@ -220,6 +235,7 @@ public struct Redundancy: StageSpecConvertible {
         options["order"] = order.map { .text($0) }
         options["per"] = per.map { .text($0) }
         options["neighbours"] = neighbours.map { .integer($0) }
+        options["vectors"] = vectors.map { .text($0) }
         stageSpec = StageSpec("redundancy", options)
     }
 }

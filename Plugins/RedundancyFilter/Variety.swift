@@ -10,13 +10,14 @@ extension ColumnName {
 
 /// Sums products of components, from which every record's score follows.
 struct MomentsSurvey: Survey {
+    let vectors: ColumnName
     let measure: RowVariance.Measure
     let components: RowVariance.Components
     let explained: Double
     let column: ColumnName
 
     func memory(_ context: StageContext) -> SurveyMemory {
-        let dimension = context.dimension(of: .embedding) ?? 0
+        let dimension = context.dimension(of: self.vectors) ?? 0
         let matrix = 8 * dimension * dimension
         // In addition to the moments: 4,096 rows, interleaved in pairs, while a block is added. At the end: the
         // covariance, the solver's two matrices and the sorted vectors, from which the weights are computed.
@@ -29,7 +30,7 @@ struct MomentsSurvey: Survey {
     func makeSummary() -> Moments? { nil }
 
     func observe(_ block: borrowing Block, into summary: inout Moments?) throws(StageError) {
-        let vectors = try block.vectors(.embedding)
+        let vectors = try block.vectors(self.vectors)
         let dimension = vectors.dimension
         // Taken out and put back, so that the sums are not copied.
         var moments = summary.take() ?? Moments(dimension: dimension)
@@ -80,7 +81,7 @@ struct MomentsSurvey: Survey {
     }
 
     func makeBody(_ outcome: RowVariance?, _ context: StageContext) throws(StageError) -> StageBody {
-        .transform(FigureTransform(figure: outcome, column: column))
+        .transform(FigureTransform(vectors: vectors, figure: outcome, column: column))
     }
 
     static func explained(_ eigenvalues: [Double], by components: Int) -> Double {
@@ -103,6 +104,7 @@ struct MomentsSurvey: Survey {
 
 /// Writes the score of every record.
 struct FigureTransform: Transform {
+    let vectors: ColumnName
     let figure: RowVariance?
     let column: ColumnName
 
@@ -116,7 +118,7 @@ struct FigureTransform: Transform {
             block.write(column, .reals([Double](repeating: 0, count: block.count)))
             return
         }
-        let vectors = try block.vectors(.embedding)
+        let vectors = try block.vectors(self.vectors)
         block.write(column, .reals(vectors.values.withVectors(dimension: vectors.dimension) { figure.scores($0) }))
     }
 }

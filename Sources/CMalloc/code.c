@@ -21,4 +21,4 @@ static int release_first(struct dl_phdr_info *object, size_t size, void *unused)
     return 1;
 }
 
-void malloc_release_code(void) { dl_iterate_phdr(release_first, NULL); }
+void release_code(void) { dl_iterate_phdr(release_first, NULL); }

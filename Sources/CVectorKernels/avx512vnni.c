@@ -4,7 +4,6 @@
 #include "tables.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
-
 #define FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #define TARGET __attribute__((target(FEATURES)))
 #define TARGET_INLINE static inline __attribute__((always_inline, target(FEATURES)))

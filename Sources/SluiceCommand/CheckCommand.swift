@@ -17,8 +17,10 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let definition = try source.definition()
-        try Plan.check(definition, registry: Environment.registry, threads: try threads.count(for: definition))
+        let warnings = try Plan.check(
+            definition, registry: Environment.registry, threads: try threads.count(for: definition))
         let stages = definition.stages.map(\.name).joined(separator: ", ")
+        for warning in warnings { Terminal.note("warning: \(warning)") }
         Terminal.line("\(source.file): OK (\(stages.isEmpty ? "no stages" : stages))")
     }
 }

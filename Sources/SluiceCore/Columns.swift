@@ -54,14 +54,19 @@ public struct ColumnSpec: Sendable, Hashable {
     /// For vectors of texts, whether near ones may belong to texts that differ in what counts, such as symbols, numbers or
     /// the order of words: then a stage that looks for near duplicates compares the texts, too, before it drops one.
     public let needsConfirmation: Bool
+    /// For vectors of texts, whether they see only how a text is spelled: then texts that say the same in other words are
+    /// far apart. A stage that groups by meaning warns of such vectors.
+    public let isSpelling: Bool
 
     public init(
-        _ name: ColumnName, _ type: ColumnType, nearDuplicateDistance: Double? = nil, needsConfirmation: Bool = false
+        _ name: ColumnName, _ type: ColumnType, nearDuplicateDistance: Double? = nil, needsConfirmation: Bool = false,
+        isSpelling: Bool = false
     ) {
         self.name = name
         self.type = type
         self.nearDuplicateDistance = nearDuplicateDistance
         self.needsConfirmation = needsConfirmation
+        self.isSpelling = isSpelling
     }
 }
 

@@ -56,6 +56,8 @@ public indirect enum OptionKind: Sendable, Hashable {
     case path
     /// The name of a column that an earlier stage writes; the stage declares it in its `reads`.
     case column(ColumnKind)
+    /// The name of a column that the stage writes.
+    case newColumn
     /// The name of a column of integers or bytes that an earlier stage writes, or of a field; the stage declares it in
     /// its `reads` as `.label`.
     case label
@@ -83,6 +85,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         case .text: return "text"
         case .path: return "path"
         case .column(let kind): return "name of a column of \(kind.words)"
+        case .newColumn: return "name of a new column"
         case .label: return "name of a column of integers or bytes, or of a field"
         case .integer(let range):
             if range.upperBound == .max {

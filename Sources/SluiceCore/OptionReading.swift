@@ -7,7 +7,8 @@ extension OptionKind {
         switch (self, value) {
         case (.text, .text), (.label, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
         case (.tree, _): return value
-        case (.column, .text(let name)): return ColumnName(name).fault == nil ? value : nil
+        case (.column, .text(let name)), (.newColumn, .text(let name)):
+            return ColumnName(name).fault == nil ? value : nil
         case (.integer(let range), .integer(let number)): return range.contains(number) ? value : nil
         case (.real(let range), .real(let number)): return range.contains(number) ? value : nil
         case (.real(let range), .integer(let number)):
@@ -58,7 +59,7 @@ extension OptionKind {
             else { return nil }
             return normalized(.real(number))
         case .flag: return quoted ? nil : text == "true" ? .flag(true) : text == "false" ? .flag(false) : nil
-        case .quantity, .size, .choice, .column: return normalized(.text(text))
+        case .quantity, .size, .choice, .column, .newColumn: return normalized(.text(text))
         case .list, .map: return nil
         case .either(let kinds):
             for kind in kinds {

@@ -36,6 +36,12 @@ public protocol Stage: Sendable {
     /// - Parameter columns: in the order of their writers; the last of a name holds.
     func adapted(to columns: [ColumnSpec]) throws(StageError) -> Self
 
+    /// What a person should know who puts the stage after these columns, as sentences: that vectors don't suit it, say. Not
+    /// for what can't work, which `adapted(to:)` refuses. None by default.
+    ///
+    /// Asked of the adapted stage. `sluice check` and `plan` print it, and a run keeps it in `run.json`.
+    func warnings(after columns: [ColumnSpec]) -> [String]
+
     /// What determines the stage's results besides its options and the files that they name, by name: the version of a
     /// model runtime, the digest of a command. None by default.
     ///
@@ -51,6 +57,7 @@ public protocol Stage: Sendable {
 extension Stage {
     public func identity() throws(StageError) -> [String: String] { [:] }
     public func adapted(to columns: [ColumnSpec]) throws(StageError) -> Self { self }
+    public func warnings(after columns: [ColumnSpec]) -> [String] { [] }
 }
 
 extension Stage where Self: WorkerTransform {

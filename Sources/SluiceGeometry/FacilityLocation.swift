@@ -16,12 +16,12 @@ public struct FacilityLocation: Sendable {
     /// What the picks are worth: how much less the squared distances to the nearest pick are, summed over all rows, than if
     /// each were the largest possible between two rows, twice the longest vector.
     public private(set) var value: Int64 = 0
-    /// No choice of as many rows is worth more.
-    public private(set) var bound: Int64 = 0
+    /// No choice of as many rows is worth more; nil if that was not asked for.
+    public private(set) var bound: Int64?
 
     /// Picks `count` rows, or all if there are fewer.
     public static func select(
-        _ vectors: VectorView, count: Int, parallel: Parallel = .serial
+        _ vectors: VectorView, count: Int, bounded: Bool = true, parallel: Parallel = .serial
     ) -> FacilityLocation {
         var selection = FacilityLocation()
         let n = vectors.count
@@ -59,11 +59,13 @@ public struct FacilityLocation: Sendable {
             run.add(pick.row, parallel)
             for row in fresh.indices { fresh[row] = false }
         }
-        selection.bound = selection.value
+        guard bounded else { return selection }
+        var bound = selection.value
         for _ in 0..<min(count, n - count) {
             guard let next = best(), next.gain > 0 else { break }
-            selection.bound += next.gain
+            bound += next.gain
         }
+        selection.bound = bound
         return selection
     }
 }

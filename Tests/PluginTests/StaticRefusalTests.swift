@@ -80,7 +80,7 @@ import Testing
             #expect(error?.option == option && error?.message.contains("goes with `model: static`") == true)
         }
         let error = stageError { _ = try EmbedStage.make(["model": "static", "path": "x", "reservoir": 20]) }
-        #expect(error?.message.contains("`static` learns nothing") == true)
+        #expect(error?.message.contains("goes with `model: lsa`, not with `static`") == true)
     }
 
     @Test func damagedHeaders() {

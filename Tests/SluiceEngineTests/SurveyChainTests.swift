@@ -1,6 +1,7 @@
 import SluiceCore
 import SluiceIO
 import SluiceTesting
+import Synchronization
 import Testing
 
 @testable import SluiceEngine
@@ -57,6 +58,35 @@ import Testing
         let kept = try ComparedContentsTests.text("\(folder.path)/whole/kept.jsonl.zst")
             .compactMap { try JSONValue(json: Array($0.utf8))["n"]?.integerValue }
         #expect(kept.sorted() == Array(twice.sorted().suffix(10)) && whole.kept == 10)
+    }
+
+    /// Stopped again and again, each time a little later, and continued.
+    @Test func stoppedRunsGoOn() throws {
+        let folder = try folder()
+        let stages = ["numbers", "narrowing"]
+        _ = try Run(definition(folder, "whole", stages), registry: registry, options: Self.options()).run()
+        var stops = 0
+        var isComplete = false
+        while !isComplete {
+            let asked = Atomic(0)
+            let most = 10 + 15 * stops
+            var options = Self.options { asked.add(1, ordering: .relaxed).newValue > most }
+            (options.resume, options.checkpointSeconds) = (stops > 0, 0)
+            do {
+                _ = try Run(definition(folder, "stopped", stages), registry: registry, options: options).run()
+                isComplete = true
+            } catch let error as EngineError {
+                try #require(error.code == .stopped, "\(error)")
+                stops += 1
+            }
+        }
+        #expect(stops > 3)
+        for name in ["kept", "ledger", "quarantine"] {
+            let files = try ["whole", "stopped"].map {
+                try FileSystem.local.contents(of: "\(folder.path)/\($0)/\(name).jsonl.zst")
+            }
+            #expect(files[0] == files[1], "\(name)")
+        }
     }
 
     @Test func thePlanKnowsItsRounds() throws {

@@ -5,6 +5,7 @@ import SluiceTokenizer
 /// Vectors by a static model. All threads share the model's table; each has buffers and a cache of words.
 struct StaticEmbedding: WorkerTransform {
     let plan: StaticPlan
+    let columns: VectorColumns
 
     var residentBytes: Int { plan.modelBytes }
 
@@ -35,7 +36,7 @@ struct StaticEmbedding: WorkerTransform {
         try withUnsafeTemporaryAllocation(of: Float.self, capacity: vectors.dimension) {
             (components) throws(StageError) in
             guard let base = components.baseAddress else { return }
-            try block.embed(dimension: vectors.dimension) { text, vector in
+            try block.embed(into: columns, dimension: vectors.dimension) { text, vector in
                 let bytes = UnsafeRawBufferPointer(text)
                 guard !Self.isBlank(bytes), UTF8Text.isValid(bytes), vectors.embed(bytes, into: base, &worker.scratch)
                 else { return false }

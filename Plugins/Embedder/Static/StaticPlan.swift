@@ -82,7 +82,9 @@ struct StaticPlan: EmbeddingModel {
 
     func identity() -> [String: String] { digests }
 
-    func body(_ context: StageContext) -> StageBody { .transform(StaticEmbedding(plan: self)) }
+    func body(_ context: StageContext, writing columns: VectorColumns) -> StageBody {
+        .transform(StaticEmbedding(plan: self, columns: columns))
+    }
 
     /// The model with these options: one that another worker holds, or read anew.
     ///

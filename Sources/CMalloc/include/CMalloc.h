@@ -9,4 +9,4 @@ static const int malloc_mmap_threshold = -3;
 
 // Takes the program's code out of the process's memory, until it is used again. The system reads pages of code around
 // each one that is used, and starting up uses some of nearly all: later work needs less than half.
-void malloc_release_code(void);
+void release_code(void);

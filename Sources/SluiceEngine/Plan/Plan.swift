@@ -29,7 +29,7 @@ public struct Plan: Sendable {
         public let outputs: Int
     }
 
-    /// Warnings about the input, known before it is read.
+    /// Warnings about the input and the stages, known before anything is read.
     public let warnings: [String]
     public let phases: [Phase]
     /// The number of passes over the whole input; one more if the dedupe outgrows its table.
@@ -63,7 +63,7 @@ public struct Plan: Sendable {
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
         try catalog.checkReadings(pieces)
         try catalog.refuseInputs(in: definition.output.directory)
-        warnings = catalog.warnings
+        warnings = catalog.warnings + chain.warnings
         memory = definition.memory
         smallestMemory = try chain.smallestBudget(definition, threads: fewest ?? threads)
         files = catalog.files.count
@@ -100,12 +100,15 @@ public struct Plan: Sendable {
     ///
     /// - Throws: `EngineError`: an input that is missing, is a folder, lies in the output directory or would be read
     ///   twice although it can't; invalid options of a stage; a budget that is too small.
-    public static func check(_ definition: Definition, registry: Registry, threads: Int) throws {
+    @discardableResult
+    public static func check(_ definition: Definition, registry: Registry, threads: Int) throws -> [String] {
         try RunDirectory.checkName(definition.output.directory)
         let catalog = try InputCatalog(definition.input, store: FileSystem.local)
-        let (pieces, _) = try StageChain(definition, registry: registry).work(definition, threads: threads)
+        let chain = try StageChain(definition, registry: registry)
+        let (pieces, _) = try chain.work(definition, threads: threads)
         try catalog.checkReadings(pieces)
         try catalog.refuseInputs(in: definition.output.directory)
+        return chain.warnings
     }
 
     /// The most threads that fit into the budget, at least 1.

@@ -63,6 +63,18 @@ package struct StageChain: Sendable {
         return paths.sorted()
     }
 
+    /// What the stages say about the columns before them, each once.
+    package var warnings: [String] {
+        var found: [String] = []
+        for link in links {
+            for warning in link.stage.warnings(after: written(before: link.index)) {
+                let line = "stage `\(link.label)`: \(warning)"
+                if !found.contains(line) { found.append(line) }
+            }
+        }
+        return found
+    }
+
     /// The columns that the stages before stage `index` write.
     package func written(before index: Int) -> [ColumnSpec] {
         links.filter { $0.index < index }.flatMap(\.stage.writes)

@@ -175,7 +175,7 @@ enum Manifest {
                             ])
                         })),
             ] + (findings.models.isEmpty ? [] : [.init("models", .list(findings.models))]) + [
-                .init("warnings", .list(findings.warnings.map { .text($0) }))
+                .init("warnings", .list(findings.allWarnings.map { .text($0) }))
             ],
             timing: timing(run, findings, seconds: seconds))
     }

@@ -41,6 +41,8 @@ package final class ProgressMeter: Sendable {
     /// States how many records the phase will do, once that is known; 0 if it can't tell before its end.
     func expect(records count: Int) { phase.withLock { $0.state.totalRecords = count } }
 
+    // All work of a run passes here, block by block: a place to give memory back from time to time.
+
     func read(bytes count: Int) {
         bytes.wrappingAdd(count, ordering: .relaxed)
         CodeMemory.giveBack()

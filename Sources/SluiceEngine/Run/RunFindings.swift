@@ -6,6 +6,8 @@ struct RunFindings {
 
     var account = Account()
     private(set) var warnings: [String] = []
+    /// Those that were known before anything was read, and those found since.
+    var allWarnings: [String] { run.chain.warnings + warnings }
     /// Reports of surveys and selections, in order.
     private(set) var reports: [(label: String, report: JSONValue)] = []
     /// Models that surveys have learned, in order.
@@ -143,13 +145,13 @@ struct RunFindings {
         let own = run.chain.links.first { $0.label == stage }
         // Only a stage that reads fields may have been given the wrong ones.
         let readsFields = own?.reads.contains { if case .field = $0 { true } else { false } } ?? false
-        let fieldsThere = readsFields ? fieldNames.listed : ""
+        let fields = readsFields ? fieldsThere : ""
         if after == 0 {
             let reasons = account.drops(of: stage).map { "\($0.reason) \($0.count)" }.joined(separator: ", ")
-            warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fieldsThere)")
+            warnings.append("stage `\(stage)` dropped all \(before) records that reached it (\(reasons))\(fields)")
         } else if after == before, own?.stage.writes.isEmpty ?? false {
             warnings.append(
-                "stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fieldsThere)"
+                "stage `\(stage)` changed nothing: it dropped none of the \(before) records that reached it\(fields)"
             )
         }
     }
