@@ -52,7 +52,7 @@ let package = Package(
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO"]),
 
         plugin("Formatter"),
-        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer"]),
+        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer", "SluiceHTTP"]),
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
@@ -77,7 +77,8 @@ let package = Package(
         .testTarget(name: "SluiceHTTPTests", dependencies: ["SluiceHTTP", "FaultServer"]),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
-            name: "PluginTests", dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer"] + plugins),
+            name: "PluginTests",
+            dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer", "SluiceHTTP", "FaultServer"] + plugins),
         .testTarget(
             name: "FaultTests",
             dependencies: [
@@ -85,7 +86,8 @@ let package = Package(
             ]),
         .testTarget(
             name: "CompareTests", dependencies: ["SluiceCommand", "SluiceKit", "SluiceEngine", "SluicePipeline"]),
-        .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "SluiceKit", "sluice"]),
+        .testTarget(
+            name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "SluiceKit", "FaultServer", "sluice"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -8,7 +8,7 @@ It prints its port and serves until its standard input ends. The path of a reque
     429x2  500x1  503x3   the first two (one, three) requests get this status; without x all do
     429r1x1  429dx1       with Retry-After: 1 second, as a number or as a date (which lies a second or two ahead)
     quota  401  404       429 with the code insufficient_quota; a wrong key, repeated in the message; no such model
-    max8  max8s422        more than 8 inputs get 413 (422), as of a server whose batches are smaller
+    most8  most8s422      more than 8 inputs get 413 (422), as of a server whose batches are smaller
     chars100  chars100s500  inputs of more than 100 characters get 400 (500)
     slow200               answers take 200 ms
     hangx1 closex1 cutx1  no answer at all; the connection closes; it closes in the middle of the answer
@@ -69,7 +69,7 @@ def refusal(fault, inputs, headers, model):
         return error(404, f'model "{model}" not found, try pulling it first')
     if fault.name == "redirect":
         return 302, {}, {"Location": "http://127.0.0.1:9/elsewhere"}
-    if fault.name == "max" and len(inputs) > fault.number:
+    if fault.name == "most" and len(inputs) > fault.number:
         message = f"batch size {len(inputs)} > maximum allowed batch size {fault.number}"
         return error(fault.status or 413, message)
     if fault.name == "chars" and max(map(len, inputs)) > fault.number:
