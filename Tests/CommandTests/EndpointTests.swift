@@ -52,14 +52,14 @@ import Testing
             let again = try space.run(arguments, into: "out-\(number)")
             #expect(again.digests == first.digests, "\(arguments)")
         }
-        let listed = try space.sluice("run", "run.yaml", "--output", "tasks", "--prepare", "--part-bytes", "20000")
+        let listed = try space.sluice("run", "run.yaml", "--output", "tasks", "--prepare", "--part-bytes", "500000")
         #expect(listed.status == 0, "\(listed.errorText)")
         let tasks = try JSONValue(json: listed.output).elements.compactMap { $0["task"]?.textValue }
         for task in tasks.dropLast(2) {
             let outcome = try space.sluice("task", "tasks", task)
             #expect(outcome.status == 0, "\(outcome.errorText)")
         }
-        #expect(try space.run(["--resume"], into: "tasks").digests == first.digests)
+        #expect(try space.run(["--resume", "--part-bytes", "500000"], into: "tasks").digests == first.digests)
         #expect(server.counts("same")["served"] == 4 * Self.texts(600))
     }
 
@@ -95,9 +95,10 @@ import Testing
         let served = server.counts(name)["served"]
         #expect((200..<700).contains(served))
         let rest = try space.run(["--resume"])
-        // What was in flight may be lost on its way.
-        #expect(server.counts(name)["repeated"] <= 8 * 4)
-        #expect(server.counts(name)["served"] <= Self.texts(800) + 8 * 4)
+        // What was in flight may be lost on its way; a kill also loses what was being written.
+        let lost = (signal == SIGKILL ? 2 : 1) * 8 * 4
+        #expect(server.counts(name)["repeated"] <= lost)
+        #expect(server.counts(name)["served"] <= Self.texts(800) + lost)
         #expect(asked(rest).map { $0 < Self.texts(800) - 100 } == true)
         try define(space, Self.stage(server, "whole"))
         #expect(try space.run(into: "whole").kept == rest.kept)

@@ -9,7 +9,7 @@ It prints its port and serves until its standard input ends. The path of a reque
     429r1x1  429dx1       with Retry-After: 1 second, as a number or as a date (which lies a second or two ahead)
     quota  401  404       429 with the code insufficient_quota; a wrong key, repeated in the message; no such model
     most8  most8s422      more than 8 inputs get 413 (422), as of a server whose batches are smaller
-    chars100  chars100s500  inputs of more than 100 characters get 400 (500)
+    length100 length100s500 inputs of more than 100 characters get 400 (500)
     slow200               answers take 200 ms
     hangx1 closex1 cutx1  no answer at all; the connection closes; it closes in the middle of the answer
     countx1 dimx1 nanx1 garbagex1 hugex1 dupx1    wrong answers; without x always
@@ -41,12 +41,17 @@ def vector(text, dimension):
     ]
 
 
+NAMES = """quota most length slow hang close cut count dim nan garbage huge dup order float noindex redirect
+    closing""".split()
+
+
 class Fault:
     """NAME[NUMBER][sSTATUS][r|d SECONDS][xTIMES]"""
 
     def __init__(self, word):
         match = re.fullmatch(r"([0-9]{3}|[a-z]+?)(\d+)?(?:s(\d{3}))?(?:(r\d+|d))?(?:x(\d+))?", word)
         self.name, number, status, self.after, times = match.groups()
+        assert self.name.isdigit() or self.name in NAMES, word
         self.number = int(number or 0)
         self.status = int(status or 0)
         self.times = int(times) if times else None
@@ -72,7 +77,7 @@ def refusal(fault, inputs, headers, model):
     if fault.name == "most" and len(inputs) > fault.number:
         message = f"batch size {len(inputs)} > maximum allowed batch size {fault.number}"
         return error(fault.status or 413, message)
-    if fault.name == "chars" and max(map(len, inputs)) > fault.number:
+    if fault.name == "length" and max(map(len, inputs)) > fault.number:
         message = f"This model's maximum context length is {fault.number} tokens"
         return error(fault.status or 400, message)
     if fault.name.isdigit():
