@@ -10,7 +10,9 @@ extension ColumnName {
 /// Computes an Int8 vector of each record's text, the same bytes on every machine.
 public struct EmbedStage: Stage {
     /// All models, in the order of the help; the first is the default.
-    static let models: [any EmbeddingModel.Type] = [LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self, EndpointPlan.self]
+    static let models: [any EmbeddingModel.Type] = [
+        LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self, EndpointPlan.self,
+    ]
 
     private let model: any EmbeddingModel
     private let columns: VectorColumns

@@ -34,10 +34,12 @@ public enum HTTPLibrary {
 /// A connection to a server, kept open from request to request.
 ///
 /// One thread uses it at a time. Calls block. A redirect is not followed; proxies are those of the environment, as curl
-/// has it; certificates are checked against the system's.
+/// has it; certificates are checked against the system's, or those of the file that `CURL_CA_BUNDLE` or `SSL_CERT_FILE`
+/// names, as the program curl does.
 public final class HTTPConnection {
     private let handle: UnsafeMutableRawPointer
     private let words = UnsafeMutablePointer<CChar>.allocate(capacity: Int(errorBytes))
+    private let certificates = (getenv("CURL_CA_BUNDLE") ?? getenv("SSL_CERT_FILE")).map { String(cString: $0) }
     private static let errorBytes = 256
 
     /// - Throws: `HTTPError` of code `.library`.
@@ -140,6 +142,9 @@ public final class HTTPConnection {
                 handle, { context, _, _, _, _ in Transfer.of(context).isStopped?() == true ? 1 : 0 },
                 Unmanaged.passUnretained(transfer).toOpaque()),
         ]
+        if let certificates {
+            codes.append(sluice_curl_set_text(handle, Int32(SLUICE_CURL_CERTIFICATES), certificates))
+        }
         switch request.method {
         case .get: codes.append(sluice_curl_set_long(handle, Int32(SLUICE_CURL_HTTP_GET), 1))
         case .post:

@@ -81,9 +81,15 @@ public struct ReplyReader {
     public mutating func rawString() throws(ReplyError) -> Slice<UnsafeBufferPointer<UInt8>> {
         guard try next() == UInt8(ascii: "\"") else { throw broken }
         let start = offset + 1
-        var end = start
-        while end < bytes.count, bytes[end] != UInt8(ascii: "\"") {
-            end += bytes[end] == UInt8(ascii: "\\") ? 2 : 1
+        // Vectors are long strings without escapes.
+        guard var end = place(of: UInt8(ascii: "\""), from: start, to: bytes.count) else {
+            throw ReplyError("it ends early")
+        }
+        if let escape = place(of: UInt8(ascii: "\\"), from: start, to: end) {
+            end = escape
+            while end < bytes.count, bytes[end] != UInt8(ascii: "\"") {
+                end += bytes[end] == UInt8(ascii: "\\") ? 2 : 1
+            }
         }
         guard end < bytes.count else { throw ReplyError("it ends early") }
         offset = end + 1
@@ -130,6 +136,13 @@ public struct ReplyReader {
     }
 
     // MARK: Bytes
+
+    /// Where a byte is first in a range; nil if it is not.
+    private func place(of byte: UInt8, from start: Int, to end: Int) -> Int? {
+        guard start < end, let base = bytes.baseAddress, let found = memchr(base + start, Int32(byte), end - start)
+        else { return nil }
+        return UnsafeRawPointer(found) - UnsafeRawPointer(base)
+    }
 
     private var broken: ReplyError {
         ReplyError(offset < bytes.count ? "it is no JSON at byte \(offset)" : "it ends early")

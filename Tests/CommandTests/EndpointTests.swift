@@ -21,12 +21,15 @@ import Testing
     /// The different texts with a letter, which is what has to be paid for.
     private static func texts(_ count: Int) -> Int { Set(lines(count).map { $0.split(separator: "\"")[3] }).count - 1 }
 
-    private static func stage(_ server: FaultServer, _ name: String, _ faults: String = "", _ more: String = "") -> String {
+    private static func stage(_ server: FaultServer, _ name: String, _ faults: String = "", _ more: String = "")
+        -> String
+    {
         "embed: {model: endpoint, url: \"\(server.url(name, faults))\", name: m, dimensions: 32\(more)}"
     }
 
     private func define(
-        _ space: Workspace, _ stage: String, rest: [String] = ["cluster: {clusters: 4}", "coreset: {keep: 20%, per: cluster}"],
+        _ space: Workspace, _ stage: String,
+        rest: [String] = ["cluster: {clusters: 4}", "coreset: {keep: 20%, per: cluster}"],
         more: [String] = []
     ) throws {
         try space.define(
@@ -146,11 +149,10 @@ import Testing
         #expect(refused.status == 4, "\(refused.errorText)")
         let words = refused.errorText.split(whereSeparator: { " ,\n".contains($0) })
         let least = try #require(words.compactMap { $0.hasSuffix("MiB") ? MemorySize.parse(String($0)) : nil }.max())
-        let run = try Program.measure(
-            ["run", "run.yaml", "--memory", "\(least >> 20)MiB", "--progress", "none"], in: space.path)
-        #expect(run.outcome.status == 0, "\(run.outcome.errorText)")
-        #expect(run.peak <= least)
-        print("endpoint: peak \(run.peak >> 20) MiB of \(least >> 20) MiB, 64 requests in flight")
+        let run = try space.run(["--memory", "\(least >> 20)MiB"])
+        let peak = run.manifest["timing"]?["memory_peak"]?.integerValue ?? .max
+        #expect(peak <= least)
+        print("endpoint: peak \(peak >> 20) MiB of \(least >> 20) MiB, 64 requests in flight")
     }
 
     // MARK: Keys
@@ -173,8 +175,10 @@ import Testing
         #expect(!(run.outputText + run.errorText).contains("secret"))
         // The server repeats the key in its refusal.
         try define(space, Self.stage(server, "key-2", "401", ", key_env: TEST_KEY"))
-        let refused = try shell(space, ["TEST_KEY=\(key)"], ["run", "run.yaml", "--output", "other", "--progress", "none"])
-        #expect(refused.errorText.contains("answered 401: Incorrect API key provided: Bearer ***"), "\(refused.errorText)")
+        let refused = try shell(
+            space, ["TEST_KEY=\(key)"], ["run", "run.yaml", "--output", "other", "--progress", "none"])
+        #expect(
+            refused.errorText.contains("answered 401: Incorrect API key provided: Bearer ***"), "\(refused.errorText)")
         #expect(refused.errorText.contains("TEST_KEY") && !refused.errorText.contains("secret"))
     }
 

@@ -39,7 +39,8 @@ private struct Verbatim: Stage, Transform {
     private static func run(
         _ server: FaultServer, _ name: String, _ faults: String, _ more: OptionValues = [:], texts: [String] = texts
     ) throws -> Result {
-        let name = name.split(separator: "(").first.map { "\($0)-\(faults.utf8.reduce(5381) { ($0 &* 33) ^ Int($1) })" } ?? ""
+        let name =
+            name.split(separator: "(").first.map { "\($0)-\(faults.utf8.reduce(5381) { ($0 &* 33) ^ Int($1) })" } ?? ""
         var options = more
         options["model"] = "endpoint"
         options["url"] = .text(server.url(name, faults))
@@ -120,7 +121,8 @@ private struct Verbatim: Stage, Transform {
         for (text, vector) in zip(texts, result.vectors) {
             let isEmpty = text.allSatisfy(\.isWhitespace)
             #expect(
-                vector == (isEmpty ? Array(repeating: 0, count: 24) : try Self.vector("passage: \(text)", dimension: 24)))
+                vector
+                    == (isEmpty ? Array(repeating: 0, count: 24) : try Self.vector("passage: \(text)", dimension: 24)))
         }
         #expect(result.counts["texts"] == 5 && result.counts["empty"] == 0)
         #expect(result.counts["dimensions"] == 24)
@@ -159,10 +161,13 @@ private struct Verbatim: Stage, Transform {
     // MARK: What does not pass
 
     @Test(arguments: [
-        ("401", ["answered 401: Incorrect API key", "`key_env`"]), ("404", ["answered 404", "not found", "check `url`"]),
-        ("quota", ["exceeded your current quota", "--resume"]), ("redirect", ["http://127.0.0.1:9/elsewhere", "`url`"]),
+        ("401", ["answered 401: Incorrect API key", "`key_env`"]),
+        ("404", ["answered 404", "not found", "check `url`"]),
+        ("quota", ["exceeded your current quota", "--resume"]),
+        ("redirect", ["http://127.0.0.1:9/elsewhere", "`url`"]),
         ("dim", ["vectors of 33 dimensions, not 32", "dimensions: 33"]), ("count", ["vectors for", "3 times"]),
-        ("garbage", ["no JSON", "3 times"]), ("dup", ["index", "3 times"]), ("500", ["answered 500", "2 times", "--resume"]),
+        ("garbage", ["no JSON", "3 times"]), ("dup", ["index", "3 times"]),
+        ("500", ["answered 500", "2 times", "--resume"]),
         ("close", ["breaks off", "2 times"]), ("huge", ["sends too much"]), ("length3", ["even its first", "context"]),
         ("nan", ["gives NaN"]), ("429r9999", ["wait of 9999 seconds"]),
     ])

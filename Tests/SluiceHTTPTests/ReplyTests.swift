@@ -20,7 +20,8 @@ import Testing
         ]
         for length in 0..<300 {
             let text = String(
-                String.UnicodeScalarView((0..<length).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))] }))
+                String.UnicodeScalarView(
+                    (0..<length).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))] }))
             var json: [UInt8] = []
             JSONText.append(Array(text.utf8), to: &json)
             #expect(json.count <= 6 * text.utf8.count + 2)
@@ -42,7 +43,9 @@ import Testing
 
     @Test func escapes() throws {
         #expect(
-            try read(#""a\u00e9\ud83d\ude00\n\/\"\\\ud800x\udc00""#) { String(decoding: try $0.string(), as: UTF8.self) }
+            try read(#""a\u00e9\ud83d\ude00\n\/\"\\\ud800x\udc00""#) {
+                String(decoding: try $0.string(), as: UTF8.self)
+            }
                 == "aé😀\n/\"\\\u{FFFD}x\u{FFFD}")
     }
 
@@ -80,14 +83,21 @@ import Testing
         walk([UInt8](repeating: UInt8(ascii: "["), count: 100_000))
     }
 
-    @Test(arguments: [
-        (#"{"error":{"message":"too many","type":"t","code":"insufficient_quota"}}"#, "too many", "insufficient_quota"),
-        (#"{"message":"batch size 9 > maximum allowed batch size 8","code":413,"type":"Validation"}"#,
-            "batch size 9 > maximum allowed batch size 8", "Validation"),
-        (#"{"error":"model \"x\" not found"}"#, #"model "x" not found"#, nil),
-        (#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, "field required", nil),
-        (#"{"detail":"Not Found"}"#, "Not Found", nil), ("<html>\n  Bad\tgateway", "<html> Bad gateway", nil), ("", "", nil),
-    ] as [(String, String, String?)])
+    @Test(
+        arguments: [
+            (
+                #"{"error":{"message":"too many","type":"t","code":"insufficient_quota"}}"#, "too many",
+                "insufficient_quota"
+            ),
+            (
+                #"{"message":"batch size 9 > maximum allowed batch size 8","code":413,"type":"Validation"}"#,
+                "batch size 9 > maximum allowed batch size 8", "Validation"
+            ),
+            (#"{"error":"model \"x\" not found"}"#, #"model "x" not found"#, nil),
+            (#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, "field required", nil),
+            (#"{"detail":"Not Found"}"#, "Not Found", nil), ("<html>\n  Bad\tgateway", "<html> Bad gateway", nil),
+            ("", "", nil),
+        ] as [(String, String, String?)])
     func whatServersSay(body: String, words: String, code: String?) {
         let message = ServerMessage(Array(body.utf8))
         #expect(message.words == words)

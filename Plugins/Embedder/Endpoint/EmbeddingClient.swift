@@ -136,13 +136,15 @@ final class EmbeddingClient {
         let text = question[plan.prefix.count...]
         guard plan.tooLong == .cut else {
             throw StageError(
-                .invalidData, "\(server) refuses this text of \(text.count) bytes: \(refusal.words); `long: cut` would cut it"
+                .invalidData,
+                "\(server) refuses this text of \(text.count) bytes: \(refusal.words); `long: cut` would cut it"
             )
         }
         let half = UTF8Cut.place(in: text, atMost: text.count / 2)
         guard half >= Self.shortestCut else {
             throw StageError(
-                .invalidData, "\(server) refuses a text of this record, even its first \(text.count) bytes: \(refusal.words)"
+                .invalidData,
+                "\(server) refuses a text of this record, even its first \(text.count) bytes: \(refusal.words)"
             )
         }
         return plan.prefix + text.prefix(half)

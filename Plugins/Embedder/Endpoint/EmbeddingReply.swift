@@ -116,34 +116,31 @@ enum Base64 {
     /// - Returns: nil if the text is no base64, or ends in the middle of a number.
     static func floats(_ text: Slice<UnsafeBufferPointer<UInt8>>, reserving count: Int) -> [Float]? {
         var text = text
-        var isEscaped = false
         while text.last == UInt8(ascii: "="), text.count > 1 { text.removeLast() }
         var floats: [Float] = []
         floats.reserveCapacity(count)
         // Bits that make no whole byte yet, and bytes that make no whole number yet.
         var (bits, bitCount): (UInt32, UInt32) = (0, 0)
         var (number, byteCount): (UInt32, UInt32) = (0, 0)
-        for letter in text {
-            // Some writers escape the slash.
-            if letter == UInt8(ascii: "\\"), !isEscaped {
-                isEscaped = true
-                continue
+        let isSound = values.withUnsafeBufferPointer { values in
+            for letter in UnsafeBufferPointer(rebasing: text) {
+                let value = values[Int(letter)]
+                // Some writers escape the slash; no other letter has a backslash before it.
+                if letter == UInt8(ascii: "\\") { continue }
+                guard value != 255 else { return false }
+                bits = bits << 6 | UInt32(value)
+                bitCount += 6
+                guard bitCount >= 8 else { continue }
+                bitCount -= 8
+                number |= (bits >> bitCount & 0xFF) << (8 * byteCount)
+                byteCount += 1
+                if byteCount == 4 {
+                    floats.append(Float(bitPattern: number))
+                    (number, byteCount) = (0, 0)
+                }
             }
-            guard !isEscaped || letter == UInt8(ascii: "/") else { return nil }
-            isEscaped = false
-            let value = values[Int(letter)]
-            guard value != 255 else { return nil }
-            bits = bits << 6 | UInt32(value)
-            bitCount += 6
-            guard bitCount >= 8 else { continue }
-            bitCount -= 8
-            number |= (bits >> bitCount & 0xFF) << (8 * byteCount)
-            byteCount += 1
-            if byteCount == 4 {
-                floats.append(Float(bitPattern: number))
-                (number, byteCount) = (0, 0)
-            }
+            return byteCount == 0 && bits & ((1 << bitCount) - 1) == 0
         }
-        return byteCount == 0 && bits & ((1 << bitCount) - 1) == 0 ? floats : nil
+        return isSound ? floats : nil
     }
 }

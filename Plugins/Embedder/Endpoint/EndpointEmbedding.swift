@@ -66,7 +66,8 @@ struct EndpointEmbedding: AskingBatchTransform {
         var empty = [Int64](repeating: 0, count: block.count)
         var cut = [Int64](repeating: 0, count: block.count)
         try values.withUnsafeMutableBufferPointer { (values) throws(StageError) in
-            try withUnsafeTemporaryAllocation(of: Float.self, capacity: plan.dimension) { (numbers) throws(StageError) in
+            try withUnsafeTemporaryAllocation(of: Float.self, capacity: plan.dimension) {
+                (numbers) throws(StageError) in
                 guard let base = values.baseAddress, let from = numbers.baseAddress else { return }
                 for record in 0..<block.count where block.isLive(record) {
                     guard let bytes = answers[record] else {

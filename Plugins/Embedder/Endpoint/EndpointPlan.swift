@@ -125,7 +125,9 @@ struct EndpointPlan: EmbeddingModel {
         }
         // A key from a file often ends with its line's end.
         let words = value.split { $0.isWhitespace }
-        guard words.count == 1, let key = words.first.map({ String($0) }), key.utf8.allSatisfy({ 0x20 < $0 && $0 < 0x7F }) else {
+        guard words.count == 1, let key = words.first.map({ String($0) }),
+            key.utf8.allSatisfy({ 0x20 < $0 && $0 < 0x7F })
+        else {
             throw .option("key_env", "the environment variable \(variable) holds no key of letters, digits and signs")
         }
         return key
@@ -151,7 +153,8 @@ extension EndpointPlan {
             "text_bytes", .size,
             help: "endpoint: bytes of a text that count; the server's limit in tokens holds as well (64KiB)",
             example: "16KiB"),
-        OptionSpec("in_flight", .integer(1...1024), help: "endpoint: requests under way at a time (32)", example: "256"),
+        OptionSpec(
+            "in_flight", .integer(1...1024), help: "endpoint: requests under way at a time (32)", example: "256"),
         OptionSpec(
             "timeout", .integer(1...86_400), help: "endpoint: seconds that a request may take (300)", example: "60"),
         OptionSpec(
