@@ -43,8 +43,24 @@ extension EmbedStage {
                 help: "lsa: use what an earlier run has learned: its directory, or a file of its folder `models`",
                 example: "out"),
             OptionSpec(
-                "path", .path, help: "static: the model's folder, with model.safetensors and tokenizer.json",
-                example: "models/wordllama"),
+                "path", .either([.path, .list(.path)]),
+                help: """
+                    static: the model's folder, with model.safetensors and tokenizer.json; file: a .npy file of vectors, or \
+                    a list of them
+                    """,
+                example: "models/wordllama", isLarge: true),
+            OptionSpec(
+                "field", .text, help: "file: the field of the record with its vector, as a list of numbers or base64",
+                example: "meta.embedding"),
+            OptionSpec(
+                "id", .text, help: "file: the field with a record's id, to find its row by `ids`", example: "id"),
+            OptionSpec(
+                "ids", .path, help: "file: the ids of the rows, in order: .npy, .jsonl, or text lines",
+                example: "vectors.ids.jsonl", isLarge: true),
+            OptionSpec(
+                "missing", .choice(FileModel.Missing.allCases.map(\.rawValue)),
+                help: "file: end the run at a record without a vector (fail), drop it, or take the zero vector",
+                example: "drop"),
             OptionSpec(
                 "max_tokens", .integer(1...1_000_000), help: "static: tokens of a text that count", example: "512"),
             OptionSpec(

@@ -11,7 +11,7 @@ extension ColumnName {
 public struct EmbedStage: Stage {
     /// All models, in the order of the help; the first is the default.
     static let models: [any EmbeddingModel.Type] = [
-        LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self, EndpointPlan.self,
+        LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self, FileModel.self, EndpointPlan.self,
     ]
 
     private let model: any EmbeddingModel

@@ -14,6 +14,8 @@ public enum ColumnContract {
         case record
         /// An entry of `output.annotate`, from 0.
         case annotation(Int)
+        /// `output.vectors`.
+        case vectors
     }
 
     package struct Finding: Sendable, Hashable {
@@ -119,6 +121,18 @@ public enum ColumnContract {
                 findings.append(
                     Finding(subject: .record, message: "\(form) holds \(column.spec.type.words); it must hold bytes"))
             default: break
+            }
+        }
+        if let column = output.vectors {
+            let name = "`output.vectors` names `\(column)`, which"
+            switch written.last(where: { $0.spec.name == column })?.spec.type {
+            case nil:
+                let remedy = remedies.remedy(for: column, after: nil, written)
+                findings.append(Finding(subject: .vectors, message: "\(name) no stage writes\(remedy)"))
+            case .vector?: break
+            case let type?:
+                findings.append(
+                    Finding(subject: .vectors, message: "\(name) holds \(type.words); it must hold vectors"))
             }
         }
         for (index, column) in output.annotate.enumerated() where !written.contains(where: { $0.spec.name == column }) {

@@ -124,6 +124,10 @@ public struct OutputSpec: Sendable, Hashable {
     public var level: Int
     /// Whether a run that keeps nothing fails.
     public var failIfEmpty = false
+    /// The column of vectors to write for the kept records, as `vectors.npy`; nil for none.
+    public var vectors: ColumnName?
+    /// The field of the record to write beside them, as `vectors.ids.jsonl`; nil for none.
+    public var vectorIds: FieldPath?
 
     public init(
         directory: String, record: RecordForm = .original, annotate: [ColumnName] = [],

@@ -104,6 +104,8 @@ extension OutputSpec {
                 .init("annotate", .list(annotate.map { .text($0.name) })),
                 .init("compression", .text(compression.rawValue)),
             ] + (compression == .zstd ? [.init("level", .integer(level))] : [])
-                + (failIfEmpty ? [.init("fail_if_empty", .flag(true))] : []))
+                + (failIfEmpty ? [.init("fail_if_empty", .flag(true))] : [])
+                + (vectors.map { [.init("vectors", .text($0.name))] } ?? [])
+                + (vectorIds.map { [.init("ids", .text($0.description))] } ?? []))
     }
 }

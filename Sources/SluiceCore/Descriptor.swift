@@ -35,10 +35,13 @@ public struct OptionSpec: Sendable {
     public let help: String
     /// A value as written in a definition.
     public let example: String
+    /// For paths: whether the files may be so large that reading them once more to identify them would cost too much. One
+    /// of more than 64 MiB is then known by its size and a sample of its pages, and `run.json` says so.
+    public let isLarge: Bool
 
     public init(
         _ name: String, _ kind: OptionKind, default defaultValue: OptionValue? = nil, isRequired: Bool = false,
-        help: String, example: String = ""
+        help: String, example: String = "", isLarge: Bool = false
     ) {
         self.name = name
         self.kind = kind
@@ -46,6 +49,7 @@ public struct OptionSpec: Sendable {
         self.isRequired = isRequired
         self.help = help
         self.example = example
+        self.isLarge = isLarge
     }
 }
 

@@ -1,137 +1,241 @@
-import SluiceCore
-
 #if canImport(Glibc)
     import Glibc
 #else
     import Darwin
 #endif
 
-/// Why a file of vectors can't be used, as a sentence that names the file.
-public struct VectorFileError: Error, Sendable, Hashable, CustomStringConvertible {
-    public let path: String
-    public let description: String
-
-    init(_ path: String, _ found: String) {
-        self.path = path
-        description = "\(path): \(found)"
-    }
-}
-
 /// Vectors in a `.npy` file, one per row: a two-dimensional array as `np.save` writes it, or a vector column as Sluice
 /// writes it.
 ///
-/// `int8` rows are used unchanged: they are quantised as by `Quantizer`. `float32` and `float64` rows are quantised;
-/// they may have any length but no NaN or infinity. C order, little-endian. `init` reads only the header.
+/// `float16`, `float32` and `float64` rows are quantised; they may have any length but no NaN or infinity. `int8` rows
+/// whose length is that of a quantised vector, to a tenth, are used unchanged: that is how Sluice writes vectors. Others
+/// are taken as plain numbers, of which only the direction matters. C order, little-endian. `init` reads only the header.
 public struct VectorFile: Sendable {
     public let path: String
     public let count: Int
     public let dimension: Int
-    private let type: Kind
-    private let start: Int
+    let type: Kind
+    let start: Int
 
-    private enum Kind: Int, Sendable { case int8 = 1, float32 = 4, float64 = 8 }
-
-    /// The footer of Sluice's own column files: rows and a checksum.
-    private static let footerBytes = 32
+    /// The type of the numbers, by its bytes.
+    enum Kind: Int, Sendable { case int8 = 1, float16 = 2, float32 = 4, float64 = 8 }
 
     /// - Throws: if the file can't be opened or is not a `.npy` file, its numbers have another type, its shape is not
     ///   (rows, dimension) with a dimension of 1 to 8,192, or its length does not match the shape.
     public init(_ path: String) throws(VectorFileError) {
-        self.path = path
-        guard let file = fopen(path, "rb") else { throw VectorFileError(path, "it can't be opened; check the name") }
-        defer { fclose(file) }
-        var head = [UInt8](repeating: 0, count: 12)
-        guard fread(&head, 1, 12, file) == 12, head[..<6].elementsEqual([0x93] + Array("NUMPY".utf8)),
-            (1...3).contains(head[6])
-        else { throw VectorFileError(path, "this is not a .npy file; np.save writes one") }
-        let prefix = head[6] == 1 ? 10 : 12
-        let length = Int(head[8]) | Int(head[9]) << 8 | (prefix == 12 ? Int(head[10]) << 16 | Int(head[11]) << 24 : 0)
-        guard length <= 65_536 else { throw VectorFileError(path, "its header is truncated") }
-        var text = [UInt8](repeating: 0, count: length)
-        guard fseek(file, prefix, SEEK_SET) == 0, fread(&text, 1, length, file) == length else {
-            throw VectorFileError(path, "its header is truncated")
-        }
-        var parser = NpyHeaderParser(text)
-        guard let header = parser.parse() else { throw VectorFileError(path, "its .npy header can't be parsed") }
-        switch header.descriptor {
+        let array = try NpyArray(path)
+        switch array.descriptor {
         case "|i1", "<i1": type = .int8
+        case "<f2": type = .float16
         case "<f4": type = .float32
         case "<f8": type = .float64
         default:
             throw VectorFileError(
                 path,
-                "it contains numbers of type \(header.descriptor); vectors are int8, float32 or float64 (|i1, <f4, <f8)"
+                "it contains numbers of type \(array.descriptor); vectors are int8, float16, float32 or float64 (|i1, <f2, <f4, <f8)"
             )
         }
-        let numbers = header.shape
-        guard numbers.count == 2 else {
+        guard array.shape.count == 2 else {
             throw VectorFileError(
-                path, "it has \(numbers.count) dimensions; vectors need an array of two, (rows, dimension)")
+                path, "it has \(array.shape.count) dimensions; vectors need an array of two, (rows, dimension)")
         }
-        guard !header.fortran else {
-            throw VectorFileError(path, "its numbers are in Fortran order; save it with numpy.ascontiguousarray")
-        }
-        (count, dimension) = (numbers[0], numbers[1])
+        self.path = path
+        (count, dimension, start) = (array.shape[0], array.shape[1], array.start)
         guard 1...VectorView.maximumDimension ~= dimension, 0...Int(Int32.max) ~= count else {
             throw VectorFileError(path, "its shape is (\(count), \(dimension)); vectors have 1 to 8192 components")
         }
-        start = prefix + length
-        fseek(file, 0, SEEK_END)
-        let (size, need) = (ftell(file) - start, count * dimension * type.rawValue)
-        guard size == need || size == need + Self.footerBytes else {
-            throw VectorFileError(
-                path, "its shape (\(count), \(dimension)) needs \(need) bytes of numbers, but it has \(size)")
-        }
+        try array.check(item: type.rawValue)
     }
 
     /// All vectors, quantised, row after row: `count · dimension` bytes.
     ///
     /// - Throws: at the first row with a NaN or an infinity, or if the file has become shorter.
     public func read() throws(VectorFileError) -> [Int8] {
-        guard let file = fopen(path, "rb"), fseek(file, start, SEEK_SET) == 0 else {
-            throw VectorFileError(path, "it can't be opened; check the name")
-        }
-        defer { fclose(file) }
+        let rows = try VectorRows(self)
+        var scratch = VectorRows.Scratch(dimension: dimension)
         var vectors = [Int8](repeating: 0, count: count * dimension)
-        if type == .int8 {
-            guard fread(&vectors, 1, vectors.count, file) == vectors.count else {
-                throw VectorFileError(path, "it became shorter while it was read")
-            }
-            return vectors
+        var failure: VectorFileError?
+        vectors.withUnsafeMutableBufferPointer { output in
+            guard let base = output.baseAddress else { return }
+            do throws(VectorFileError) { try rows.quantized(0..<count, into: base, &scratch) } catch { failure = error }
         }
-        let quantizer = Quantizer(dimension: dimension)
-        let chunk = max(1, (1 << 18) / dimension)
-        var floats = [Float](repeating: 0, count: chunk * dimension)
-        var doubles = [Double](repeating: 0, count: type == .float64 ? floats.count : 0)
-        for first in stride(from: 0, to: count, by: chunk) {
-            let rows = min(chunk, count - first)
-            let numbers = rows * dimension
-            let got = type == .float32 ? fread(&floats, 4, numbers, file) : fread(&doubles, 8, numbers, file)
-            guard got == numbers else { throw VectorFileError(path, "it became shorter while it was read") }
-            if type == .float64 { Self.narrow(doubles, numbers, dimension, &floats) }
-            let failure = vectors.withUnsafeMutableBufferPointer { output -> GeometryError? in
-                do throws(GeometryError) {
-                    try quantizer.quantize(floats, count: rows, into: output.baseAddress! + first * dimension)
-                    return nil
-                } catch { return error }
-            }
-            if let failure {
-                throw VectorFileError(path, "row \(first + failure.row) has a component that is NaN or infinite")
-            }
-        }
+        if let failure { throw failure }
         return vectors
     }
+}
 
-    /// Only the direction matters, so each row is scaled to a largest component of 1, and none becomes infinite as a
-    /// Float.
-    private static func narrow(_ doubles: [Double], _ count: Int, _ dimension: Int, _ floats: inout [Float]) {
-        for start in stride(from: 0, to: count, by: dimension) {
-            var largest = 0.0
-            for index in start..<(start + dimension) where doubles[index].magnitude > largest {
-                largest = doubles[index].magnitude
+/// The rows of a file of vectors, read where they are asked for. Threads share it; each has a `Scratch` of its own.
+///
+/// Closed when nobody holds it.
+public final class VectorRows: Sendable {
+    public let file: VectorFile
+    private let descriptor: Int32
+
+    /// - Throws: if the file can't be opened.
+    public init(_ file: VectorFile) throws(VectorFileError) {
+        self.file = file
+        descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw VectorFileError(file.path, "it can't be opened; check the name") }
+    }
+
+    deinit { close(descriptor) }
+
+    /// What a thread needs to read rows.
+    public struct Scratch: Sendable {
+        /// Rows read at a time.
+        fileprivate let rows: Int
+        fileprivate var raw: [UInt8]
+        fileprivate var floats: [Float]
+
+        /// Bytes for rows of this dimension.
+        public static func bytes(dimension: Int) -> Int { rows(dimension) * dimension * 12 }
+
+        private static func rows(_ dimension: Int) -> Int { max(1, (1 << 14) / dimension) }
+
+        /// - Parameter dimension: of the files whose rows are read with it.
+        public init(dimension: Int) {
+            rows = Self.rows(dimension)
+            raw = [UInt8](repeating: 0, count: rows * dimension * 8)
+            floats = [Float](repeating: 0, count: rows * dimension)
+        }
+    }
+
+    /// Quantised rows, `rows.count · dimension` bytes.
+    ///
+    /// - Throws: at the first row with a NaN or an infinity, or if the file has become shorter.
+    public func quantized(
+        _ rows: Range<Int>, into output: UnsafeMutablePointer<Int8>, _ scratch: inout Scratch
+    ) throws(VectorFileError) {
+        let quantizer = Quantizer(dimension: file.dimension)
+        for first in stride(from: rows.lowerBound, to: rows.upperBound, by: scratch.rows) {
+            let count = min(scratch.rows, rows.upperBound - first)
+            let target = output + (first - rows.lowerBound) * file.dimension
+            try read(first, count, &scratch)
+            guard file.type != .int8 else {
+                adopt(count, quantizer, target, &scratch)
+                continue
             }
-            let divisor = largest > 0 ? largest : 1
-            for index in start..<(start + dimension) { floats[index] = Float(doubles[index] / divisor) }
+            widen(count, &scratch)
+            do throws(GeometryError) {
+                try quantizer.quantize(scratch.floats, count: count, into: target)
+            } catch {
+                throw VectorFileError(file.path, "row \(first + error.row) has a component that is NaN or infinite")
+            }
+        }
+    }
+
+    /// The numbers of rows as they are, `rows.count · dimension` floats. Rows of float64 are scaled to a largest component
+    /// of 1. NaN and infinity are passed on.
+    ///
+    /// - Throws: if the file has become shorter.
+    public func numbers(
+        _ rows: Range<Int>, into output: UnsafeMutablePointer<Float>, _ scratch: inout Scratch
+    ) throws(VectorFileError) {
+        for first in stride(from: rows.lowerBound, to: rows.upperBound, by: scratch.rows) {
+            let count = min(scratch.rows, rows.upperBound - first)
+            try read(first, count, &scratch)
+            widen(count, &scratch)
+            scratch.floats.withUnsafeBufferPointer { floats in
+                guard let base = floats.baseAddress else { return }
+                (output + (first - rows.lowerBound) * file.dimension).update(from: base, count: count * file.dimension)
+            }
+        }
+    }
+
+    private func read(_ first: Int, _ count: Int, _ scratch: inout Scratch) throws(VectorFileError) {
+        let row = file.dimension * file.type.rawValue
+        precondition(first >= 0 && first + count <= file.count, "rows \(first) to \(first + count) of \(file.count)")
+        let isWhole = scratch.raw.withUnsafeMutableBytes { raw in
+            var done = 0
+            while done < count * row {
+                let got = pread(
+                    descriptor, raw.baseAddress.map { $0 + done }, count * row - done, file.start + first * row + done)
+                if got < 0, errno == EINTR { continue }
+                guard got > 0 else { return false }
+                done += got
+            }
+            return true
+        }
+        guard isWhole else { throw VectorFileError(file.path, "it became shorter while it was read") }
+    }
+
+    /// Turns the bytes that were read into floats.
+    private func widen(_ count: Int, _ scratch: inout Scratch) {
+        let (dimension, type) = (file.dimension, file.type)
+        let numbers = count * dimension
+        scratch.raw.withUnsafeBytes { raw in
+            scratch.floats.withUnsafeMutableBufferPointer { floats in
+                switch type {
+                case .int8: for index in 0..<numbers { floats[index] = Float(Int8(bitPattern: raw[index])) }
+                case .float16:
+                    let halves = raw.bindMemory(to: UInt16.self)
+                    for index in 0..<numbers { floats[index] = Half.float(UInt16(littleEndian: halves[index])) }
+                case .float32:
+                    let words = raw.bindMemory(to: UInt32.self)
+                    for index in 0..<numbers { floats[index] = Float(bitPattern: UInt32(littleEndian: words[index])) }
+                case .float64:
+                    let words = raw.bindMemory(to: UInt64.self)
+                    for row in 0..<count { Self.narrow(words, row * dimension, dimension, floats) }
+                }
+            }
+        }
+    }
+
+    /// Only the direction matters, so a row is scaled to a largest component of 1, and none becomes infinite as a Float.
+    private static func narrow(
+        _ words: UnsafeBufferPointer<UInt64>, _ start: Int, _ dimension: Int,
+        _ floats: UnsafeMutableBufferPointer<Float>
+    ) {
+        func value(_ index: Int) -> Double { Double(bitPattern: UInt64(littleEndian: words[index])) }
+        var largest = 0.0
+        for index in start..<(start + dimension) where value(index).magnitude > largest {
+            largest = value(index).magnitude
+        }
+        let divisor = largest > 0 ? largest : 1
+        for index in start..<(start + dimension) { floats[index] = Float(value(index) / divisor) }
+    }
+
+    /// Rows of int8: unchanged if they are quantised vectors, otherwise quantised as numbers.
+    private func adopt(
+        _ count: Int, _ quantizer: Quantizer, _ output: UnsafeMutablePointer<Int8>, _ scratch: inout Scratch
+    ) {
+        let dimension = file.dimension
+        let usual = quantizer.scale * quantizer.scale
+        scratch.raw.withUnsafeBytes { raw in
+            let rows = raw.bindMemory(to: Int8.self)
+            withUnsafeTemporaryAllocation(of: Int32.self, capacity: dimension) { sums in
+                guard let base = sums.baseAddress else { return }
+                for row in 0..<count {
+                    var squared = 0
+                    for index in 0..<dimension {
+                        let value = Int(rows[row * dimension + index])
+                        squared += value * value
+                        (base + index).initialize(to: Int32(value))
+                    }
+                    let target = output + row * dimension
+                    if squared == 0 || (0.81 * usual...1.21 * usual).contains(Double(squared)) {
+                        for index in 0..<dimension { target[index] = Int8(truncatingIfNeeded: base[index]) }
+                    } else {
+                        quantizer.quantize(sums: base, count: 1, into: target)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// IEEE half precision, read by hand: not every platform has the type.
+enum Half {
+    static func float(_ half: UInt16) -> Float {
+        let sign = UInt32(half & 0x8000) << 16
+        let exponent = Int(half >> 10 & 0x1F)
+        let fraction = UInt32(half & 0x3FF)
+        switch exponent {
+        case 0:
+            let value = Float(fraction) / 16_777_216
+            return sign == 0 ? value : -value
+        case 31: return Float(bitPattern: sign | 0x7F80_0000 | fraction << 13)
+        default: return Float(bitPattern: sign | UInt32(exponent + 112) << 23 | fraction << 13)
         }
     }
 }

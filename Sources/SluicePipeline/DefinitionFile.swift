@@ -86,7 +86,9 @@ struct DefinitionReader {
     static let keys = ["sluice", "seed", "memory", "input", "stages", "output", "answers"]
     static let dedupeKeys = ["on", "verify"]
     static let inputKeys = ["files", "dedupe", "malformed", "max_malformed", "max_record"]
-    static let outputKeys = ["directory", "record", "annotate", "compression", "level", "fail_if_empty"]
+    static let outputKeys = [
+        "directory", "record", "annotate", "compression", "level", "fail_if_empty", "vectors", "ids",
+    ]
 
     mutating func read(_ root: YAMLNode) -> Definition {
         var definition = Definition(input: InputSpec(files: []), output: OutputSpec(directory: ""))
@@ -246,8 +248,23 @@ struct DefinitionReader {
                     at: entry.value.place)
             }
         }
+        readVectors(keys, &output)
         if let entry = given(keys["fail_if_empty"]) {
             output.failIfEmpty = flag(entry, "output.fail_if_empty") ?? false
+        }
+    }
+
+    private mutating func readVectors(_ keys: [String: YAMLNode.Entry], _ output: inout OutputSpec) {
+        if let entry = given(keys["vectors"]), let name = text(entry, "output.vectors") {
+            places[.vectors] = entry.value.place
+            output.vectors = ColumnName(name)
+        }
+        guard let entry = given(keys["ids"]), let field = text(entry, "output.ids") else { return }
+        output.vectorIds = FieldPath(field)
+        if output.vectors == nil {
+            report(
+                "`output.ids` is the field of the ids beside `vectors.npy`; add `vectors: embedding`",
+                at: entry.value.place)
         }
     }
 

@@ -14,6 +14,7 @@ enum DefinitionPart: Hashable {
     case directory
     case record
     case annotation(Int)
+    case vectors
     case level
     case answers
 }
@@ -177,6 +178,7 @@ struct DefinitionRules {
             case .option(let index, let name): report(.option(stage: index, name), finding.message)
             case .record: report(.record, finding.message)
             case .annotation(let index): report(.annotation(index), finding.message)
+            case .vectors: report(.vectors, finding.message)
             }
         }
     }

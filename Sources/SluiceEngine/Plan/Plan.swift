@@ -61,7 +61,7 @@ public struct Plan: Sendable {
         try RunDirectory.checkName(definition.output.directory)
         let catalog = try InputCatalog(definition.input, store: FileSystem.local)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
-        try catalog.checkReadings(pieces)
+        try catalog.checkReadings(pieces, definition.output)
         try catalog.refuseInputs(in: definition.output.directory)
         warnings = catalog.warnings + chain.warnings
         memory = definition.memory
@@ -106,7 +106,7 @@ public struct Plan: Sendable {
         let catalog = try InputCatalog(definition.input, store: FileSystem.local)
         let chain = try StageChain(definition, registry: registry)
         let (pieces, _) = try chain.work(definition, threads: threads)
-        try catalog.checkReadings(pieces)
+        try catalog.checkReadings(pieces, definition.output)
         try catalog.refuseInputs(in: definition.output.directory)
         return chain.warnings
     }

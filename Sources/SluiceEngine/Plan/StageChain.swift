@@ -16,6 +16,8 @@ package struct StageChain: Sendable {
     }
 
     package let links: [Link]
+    /// What the output reads of each record.
+    private let outputFields: [FieldPath]
 
     /// - Throws: `EngineError` with code `.definition` for an unknown stage, an invalid option, or columns that break
     ///   the
@@ -48,6 +50,7 @@ package struct StageChain: Sendable {
             }
         }
         self.links = links
+        outputFields = definition.output.vectorIds.map { [$0] } ?? []
         let problems = ColumnContract.check(links.map(\.stage), definition, registry: registry)
         guard problems.isEmpty else {
             throw EngineError(.definition, problems.map(\.description).joined(separator: "\n"))
@@ -56,7 +59,7 @@ package struct StageChain: Sendable {
 
     /// The JSON fields that any stage reads, sorted.
     package var fields: [FieldPath] {
-        var paths: Set<FieldPath> = []
+        var paths = Set(outputFields)
         for link in links {
             for case .field(let path) in link.reads { paths.insert(path) }
         }
@@ -91,9 +94,10 @@ package struct StageChain: Sendable {
         let selections = own.compactMap { if case .selection(let selection) = $0.body { selection } else { nil } }
         let isNarrow = !own.isEmpty && selections.count == own.count
         let rest = links.filter { $0.index > index || $0.index == index && !isNarrow }.flatMap(\.reads)
-        guard isNarrow else { return rest }
+        let output = outputFields.map { Input.field($0) }
+        guard isNarrow else { return rest + output }
         let before = written(before: index)
-        return rest
+        return rest + output
             + selections.flatMap { selection -> [Input] in
                 selection.grouping.reads.map { $0.resolved(after: before) }
                     + selection.columns.map { .column($0, .any) }
@@ -136,6 +140,6 @@ extension OutputSpec {
             case .formatted: [.text]
             case .messages: [.messages]
             }
-        return form + annotate.filter { !form.contains($0) }
+        return form + (annotate + (vectors.map { [$0] } ?? [])).filter { !form.contains($0) }
     }
 }

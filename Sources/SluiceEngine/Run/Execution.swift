@@ -144,6 +144,9 @@ final class Execution {
         var base = found
         base.step = .write
         let input = run.inputPass(InputPass.Request(checkpoint: start))
+        try VectorExport(run)?.write(
+            RowRound.Rows(store: keeping.store, live: live, ledger: keeping.ledger),
+            to: "\(run.work)/\(RunDirectory.resultName)")
         let pass = WritePass(
             run, input, RowRound.Rows(store: keeping.store, live: live, ledger: keeping.ledger),
             ledger: try keeping.ledger.merged(isStopped: run.isStopped), to: outputs,

@@ -124,8 +124,14 @@ package struct InputCatalog: Sendable {
     package var stream: File? { files.first { $0.isStream } }
 
     /// - Throws: `EngineError` with code `.definition` if stages need the input twice and a part of it can be read only
-    ///   once.
-    func checkReadings(_ pieces: [StageWork]) throws(EngineError) {
+    ///   once, or if the output wants vectors that are not kept so long.
+    func checkReadings(_ pieces: [StageWork], _ output: OutputSpec) throws(EngineError) {
+        if output.vectors != nil, pieces.allSatisfy(\.isTransform) {
+            throw EngineError(
+                .definition,
+                "`output.vectors` goes with a stage that learns or chooses, such as `coreset`; without one, `sluice vectors` writes the vectors of the finished run"
+            )
+        }
         guard let stream, let later = pieces.first(where: { !$0.isTransform }) else { return }
         throw EngineError(
             .definition,

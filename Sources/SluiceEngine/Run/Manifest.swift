@@ -174,9 +174,10 @@ enum Manifest {
                                 .init("content", .text("xxh3-128:" + stream.contentDigest)),
                             ])
                         })),
-            ] + (findings.models.isEmpty ? [] : [.init("models", .list(findings.models))]) + [
-                .init("warnings", .list(findings.allWarnings.map { .text($0) }))
-            ],
+            ] + (findings.models.isEmpty ? [] : [.init("models", .list(findings.models))])
+                + (findings.exports.isEmpty ? [] : [.init("exports", .list(findings.exports))]) + [
+                    .init("warnings", .list(findings.allWarnings.map { .text($0) }))
+                ],
             timing: timing(run, findings, seconds: seconds))
     }
 

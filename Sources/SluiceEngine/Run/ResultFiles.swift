@@ -10,7 +10,9 @@ package enum ResultFile {
     package static let picks = "picks.jsonl.zst"
 
     /// All of them; a result may lack some.
-    package static let all = [manifest, ledger, quarantine, picks] + OutputCompression.allCases.map(\.keptName)
+    package static let all =
+        [manifest, ledger, quarantine, picks, VectorExport.vectorFile, VectorExport.idFile]
+        + OutputCompression.allCases.map(\.keptName)
 }
 
 /// A result before its files have their final names.
@@ -70,7 +72,7 @@ struct ResultFiles {
                 throw IOFailure(.corruptWorkFile, path: path, found: "it differs from what was written")
             }
         }
-        for model in manifest["models"]?.elements ?? [] {
+        for model in (manifest["models"]?.elements ?? []) + (manifest["exports"]?.elements ?? []) {
             let name = model["file"]?.textValue ?? ""
             let waits = try fileSystem.status(of: "\(folder)/\(name)") != nil
             let path = waits ? "\(folder)/\(name)" : "\(target)/\(name)"
@@ -85,7 +87,9 @@ struct ResultFiles {
 
 extension JSONValue {
     /// The files listed in a manifest, without the manifest itself.
-    var outputNames: [String] { (self["outputs"]?.elements ?? []).compactMap { $0["file"]?.textValue } }
+    var outputNames: [String] {
+        ((self["outputs"]?.elements ?? []) + (self["exports"]?.elements ?? [])).compactMap { $0["file"]?.textValue }
+    }
 }
 
 /// Digest, lines and bytes of a file's unpacked content.

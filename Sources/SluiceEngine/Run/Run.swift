@@ -105,7 +105,7 @@ public final class Run {
         defer { pool.stop() }
         let (pieces, shares) = try chain.work(
             definition, threads: options.threads, inputs: catalog.files.count, parallel: pool.parallel)
-        try catalog.checkReadings(pieces)
+        try catalog.checkReadings(pieces, definition.output)
         let budget = options.makeBudget(definition.memory)
         let leases = try PhaseLeases(shares.always, of: budget, for: "the run")
         defer { leases.giveBack() }

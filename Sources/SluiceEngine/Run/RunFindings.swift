@@ -12,6 +12,8 @@ struct RunFindings {
     private(set) var reports: [(label: String, report: JSONValue)] = []
     /// Models that surveys have learned, in order.
     private(set) var models: [JSONValue] = []
+    /// Files of vectors beside the kept records.
+    private(set) var exports: [JSONValue] = []
     private(set) var dedupeReport: JSONValue?
     /// What this process asked, by stage, in order.
     private(set) var asked: [(label: String, counts: AskingCounts)] = []
@@ -75,8 +77,10 @@ struct RunFindings {
 
     /// Takes over how many records were kept.
     ///
-    /// - Throws: `EngineError` if nothing was and that is an error, or if the counts don't add up.
-    mutating func close(_ outputs: Outputs) throws(EngineError) {
+    /// - Throws: `EngineError` if nothing was and that is an error, or if the counts don't add up; `IOFailure` if a file of
+    ///   vectors can't be read.
+    mutating func close(_ outputs: Outputs) throws {
+        exports = try VectorExport(run)?.report(in: "\(run.work)/\(RunDirectory.resultName)") ?? []
         account.kept = outputs.kept.lines
         try judgeResult()
         try account.close()

@@ -23,17 +23,24 @@ enum StageFiles {
         chain.links.flatMap { link in
             type(of: link.stage).descriptor.options.flatMap { option in
                 paths(link.spec.options[option.name], option.kind).map { path in
-                    let facts = try? fileSystem.digest(of: path)
+                    let facts =
+                        option.isLarge
+                        ? try? fileSystem.identity(of: path)
+                        : (try? fileSystem.digest(of: path)).map { ($0.bytes, Self.spelled($0.hash)) }
                     return .object([
                         .init("stage", .text(link.label)), .init("option", .text(option.name)),
                         .init("file", .text(definition.input.name(of: path))),
-                        .init("bytes", facts.map { .integer($0.bytes) } ?? .null),
-                        .init("content", facts.map { .text("xxh3-128:" + hexadecimal($0.hash)) } ?? .null),
+                        .init("bytes", facts.map { .integer($0.0) } ?? .null),
+                        .init("content", facts.map { .text($0.1) } ?? .null),
                     ])
                 }
             }
         }
     }
+
+    static let sampledPrefix = "xxh3-128-of-pages:"
+
+    static func spelled(_ hash: ContentHash) -> String { "xxh3-128:" + hexadecimal(hash) }
 
     /// Files with the same name but other content, as phrases.
     static func differences(_ old: JSONValue, _ new: JSONValue) -> [String] {
@@ -69,6 +76,30 @@ enum StageFiles {
 }
 
 extension InputStore {
+    private static var sampled: (limit: UInt64, pages: UInt64, page: Int) { (64 << 20, 256, 64 << 10) }
+
+    /// What a large file is known by: of up to 64 MiB its digest, otherwise that of its size and of 256 pages of 64 KiB,
+    /// spread evenly from the first to the last.
+    func identity(of path: String) throws(IOFailure) -> (Int, String) {
+        let file = try open(input: path)
+        guard let size = try file.size(), size > Self.sampled.limit else {
+            let found = try digest(of: path)
+            return (found.bytes, StageFiles.spelled(found.hash))
+        }
+        var stream = XXHashStream()
+        withUnsafeBytes(of: size.littleEndian) { stream.update($0) }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.sampled.page, alignment: 64)
+        defer { buffer.deallocate() }
+        for page in 0..<Self.sampled.pages {
+            let last = size - UInt64(Self.sampled.page)
+            let offset = last.multipliedFullWidth(by: page)
+            let count = try file.read(
+                into: buffer, at: (Self.sampled.pages - 1).dividingFullWidth((offset.high, offset.low)).quotient)
+            stream.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+        return (Int(size), StageFiles.sampledPrefix + hexadecimal(stream.digest128))
+    }
+
     /// The hash of a file's bytes as stored.
     package func digest(of path: String) throws(IOFailure) -> (hash: ContentHash, bytes: Int) {
         try digest(of: path) { _ in false } ?? (ContentHash(high: 0, low: 0), 0)

@@ -82,6 +82,7 @@ struct PartWriter {
             WritePass.Progress(checkpoints: .none(run), base: Checkpoint(step: .write)))
         try pass.process()
         try outputs.finish()
+        try VectorExport(run)?.write(rows, to: scratch)
         try site.files.publish(scratch, as: site.files.outputs(kind))
         try site.files.finish(kind, PartOutputs(outputs))
     }

@@ -64,6 +64,7 @@ struct TaskFinish {
                 try stream.append(contentsOf: "\(site.files.outputs(kind))/\(stream.name)", facts)
             }
         }
+        try VectorExport(run)?.join((0..<site.parts.count).map { site.files.outputs(last($0)) }, in: folder)
         try outputs.finish()
         return outputs
     }
