@@ -7,6 +7,7 @@ It prints its port and serves until its standard input ends. The path of a reque
 
     429x2  500x1  503x3   the first two (one, three) requests get this status; without x all do
     429r1x1  429dx1       with Retry-After: 1 second, as a number or as a date (which lies a second or two ahead)
+    plain                 base64 is refused
     quota  401  404       429 with the code insufficient_quota; a wrong key, repeated in the message; no such model
     most8  most8s422      more than 8 inputs get 413 (422), as of a server whose batches are smaller
     length100 length100s500 inputs of more than 100 characters get 400 (500)
@@ -42,7 +43,7 @@ def vector(text, dimension):
 
 
 NAMES = """quota most length slow hang close cut count dim nan garbage huge dup order float noindex redirect
-    closing""".split()
+    closing plain""".split()
 
 
 class Fault:
@@ -64,8 +65,10 @@ def error(status, message, code=None):
     return status, {"error": {"message": message, "type": "invalid_request_error", "code": code}}, {}
 
 
-def refusal(fault, inputs, headers, model):
+def refusal(fault, inputs, headers, model, form):
     """The error that a fault asks for; None if the request is served."""
+    if fault.name == "plain" and form == "base64":
+        return error(400, "encoding_format must be float")
     if fault.name == "quota":
         return error(429, "You exceeded your current quota.", "insufficient_quota")
     if fault.name == "401":
@@ -175,7 +178,7 @@ async def serve_embeddings(writer, parts, headers, body, seen, number):
     for fault in active:
         if fault.name == "slow":
             await asyncio.sleep(fault.number / 1000)
-        refused = refusal(fault, inputs, headers, request.get("model"))
+        refused = refusal(fault, inputs, headers, request.get("model"), request.get("encoding_format"))
         if refused:
             await reply(writer, refused[0], json.dumps(refused[1]).encode(), refused[2])
             return True

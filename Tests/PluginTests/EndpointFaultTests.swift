@@ -84,7 +84,7 @@ private struct Verbatim: Stage, Transform {
     @Test(arguments: [
         "", "429x2", "429r1x1", "429dx1", "500x1", "503x2", "504x1", "408x1", "closex1", "cutx2", "countx1", "dupx1",
         "nanx1", "garbagex1", "hugex1", "order", "float", "noindex", "closing", "float+order+closing+slow5",
-        "most8", "most8s422", "most8s400", "most8s500", "most1",
+        "plain", "most8", "most8s422", "most8s400", "most8s500", "most1",
     ])
     func theVectorsAreThoseOfTheTexts(faults: String) throws {
         guard let server = Self.server else { return }

@@ -7,6 +7,8 @@ final class EmbeddingClient {
     private let habits: ServerHabits
     private let connection: HTTPConnection
     private var request: HTTPRequest
+    /// Whether the request asks for base64; another thread may find meanwhile that the server has none.
+    private var asksBase64 = true
     private var reply: [UInt8] = []
 
     /// Texts shorter than this are not cut any more: a server that refuses them has another reason.
@@ -46,6 +48,7 @@ final class EmbeddingClient {
                         isCut: index == 0 && first.count < questions[0].count,
                         embedded: (index == 0 ? first : questions[index]).count - plan.prefix.count)
                 }
+            case .otherForm: continue
             case .tooLarge(let refusal) where count > 1:
                 count = (count + 1) / 2
                 if refusal.isOfBatch { habits.takesAtMost(count) }
@@ -67,10 +70,11 @@ final class EmbeddingClient {
     /// - Returns: their number, at least 1.
     private func fill(_ texts: [[UInt8]]) -> Int {
         var count = 0
+        asksBase64 = !habits.takesOnlyFloats
         request.body.removeAll(keepingCapacity: true)
         request.body += Array("{\"model\":".utf8)
         JSONText.append(Array(plan.name.utf8), to: &request.body)
-        request.body += Array(",\"encoding_format\":\"\(habits.takesOnlyFloats ? "float" : "base64")\"".utf8)
+        request.body += Array(",\"encoding_format\":\"\(asksBase64 ? "base64" : "float")\"".utf8)
         if plan.asksDimensions { request.body += Array(",\"dimensions\":\(plan.dimension)".utf8) }
         request.body += Array(",\"input\":[".utf8)
         for text in texts {
@@ -90,6 +94,8 @@ final class EmbeddingClient {
     private enum Outcome {
         case vectors(EmbeddingReply)
         case tooLarge(Refusal)
+        /// The server has no base64, which is known from now on.
+        case otherForm
         /// The number of a text whose vector is not finite.
         case notFinite(Int)
     }
@@ -103,6 +109,7 @@ final class EmbeddingClient {
             switch verdict {
             case .vectors(let reply): return .vectors(reply)
             case .refused(let refusal): return .tooLarge(refusal)
+            case .noBase64: return .otherForm
             case .notFinite(let text) where count > 1: return .notFinite(text)
             case .notFinite(let text):
                 wrong += 1
@@ -162,6 +169,7 @@ final class EmbeddingClient {
     private enum Verdict {
         case vectors(EmbeddingReply)
         case refused(Refusal)
+        case noBase64
         case notFinite(Int)
         /// The same request may give another reply; what was wrong, in words.
         case wrong(String)
@@ -194,7 +202,9 @@ final class EmbeddingClient {
             return .vectors(try EmbeddingReply(reply, count: count, dimension: plan.dimension))
         } catch {
             switch error {
-            case .form(let words): return .wrong("sends a reply that can't be used (\(words))")
+            case .form(let words):
+                let said = ServerMessage(reply).words.prefix(120)
+                return .wrong("sends a reply that can't be used (\(words)\(said.isEmpty ? "" : ": \(said)"))")
             case .count(let found): return .wrong("sends \(found) vectors for \(count) texts")
             case .notFinite(let text): return .notFinite(text)
             case .dimension(let found):
@@ -217,11 +227,11 @@ final class EmbeddingClient {
         if lower.contains("insufficient_quota") || message.code == "insufficient_quota" {
             throw failure(words + "; what it has answered is kept, so start again with --resume once there is credit")
         }
-        if [400, 422].contains(response.status), !habits.takesOnlyFloats,
+        if [400, 422].contains(response.status), asksBase64,
             lower.contains("encoding_format") || lower.contains("base64")
         {
             habits.noteOnlyFloats()
-            return .passing(words, wait: 0)
+            return .noBase64
         }
         let isOfText = ["token", "context", "too long"].contains { lower.contains($0) }
         let isOfSize = isOfText || ["batch", "too large", "too many inputs", "maximum"].contains { lower.contains($0) }
