@@ -6,7 +6,7 @@ import SluiceTesting
 import Testing
 
 /// Takes the field `text` as the text, an empty one, too.
-private struct Verbatim: Stage, Transform {
+struct Verbatim: Stage, Transform {
     static let descriptor = Descriptor(name: "verbatim", summary: "Copies a field.")
     init(options: OptionValues) {}
     let reads: [Input] = [.field("text")]
