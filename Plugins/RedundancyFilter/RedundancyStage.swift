@@ -186,7 +186,8 @@ public struct RedundancyStage: Stage {
         case .yes(let confirmation): selection.confirmation = confirmation
         case .automatic:
             let vectors = columns.last { $0.name == self.vectors }
-            selection.confirmation = vectors?.needsConfirmation == true ? Confirmation() : nil
+            let hasText = columns.contains { $0.name == .text }
+            selection.confirmation = vectors?.needsConfirmation == true && hasText ? Confirmation() : nil
         }
         var stage = self
         stage.method = .pairwise(selection, distance: distance)
@@ -194,12 +195,21 @@ public struct RedundancyStage: Stage {
     }
 
     public func warnings(after columns: [ColumnSpec]) -> [String] {
-        guard case .pairwise(let selection, _) = method, selection.countsDropped,
-            columns.last(where: { $0.name == vectors })?.isSpelling == true
-        else { return [] }
-        return [
-            "`\(vectors.name)` sees how texts are spelled, not what they mean: a chain is of similar spelling; `embed: {model: lsa}` learns which words go together"
-        ]
+        guard case .pairwise(let selection, _) = method, let made = columns.last(where: { $0.name == vectors }) else {
+            return []
+        }
+        var found: [String] = []
+        if made.isSpelling, selection.countsDropped {
+            found.append(
+                "`\(vectors.name)` sees how texts are spelled, not what they mean: a chain is of similar spelling; `embed: {model: lsa}` learns which words go together"
+            )
+        }
+        if case .automatic = confirming, made.needsConfirmation, selection.confirmation == nil {
+            found.append(
+                "no stage before it writes `text`, so near duplicates are judged by `\(vectors.name)` alone; put `format` first to compare numbers and words, too, or set `confirm: none`"
+            )
+        }
+        return found
     }
 
     public func body(_ context: StageContext) throws(StageError) -> StageBody {

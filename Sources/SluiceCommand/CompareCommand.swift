@@ -61,7 +61,7 @@ struct CompareCommand: ParsableCommand {
             let definition = try RunDefinition.read(reader, budget)
             allowed = max(allowed, definition.memory)
             let embedding =
-                try RunVectors.embeddingStage(of: definition, registry: Environment.registry)
+                try RunVectors.embedding(of: definition, registry: Environment.registry)?.stage
                 ?? definition.stages.count
             let earlier = try RunDefinition.earlier(definition, reader.manifest)
             let pool = try RunVectors.read(

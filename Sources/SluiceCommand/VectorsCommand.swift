@@ -19,14 +19,19 @@ struct VectorsCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file(extensions: ["npy"]))
     var output: String
 
+    @Option(
+        help: ArgumentHelp(
+            "The column of vectors (default: embedding, or the first that a stage writes).", valueName: "name"))
+    var column: String?
+
     @OptionGroup var budget: RunMemoryOption
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
         let reader = try RunReader(directory)
         let pool = try RunVectors.read(
-            reader, try RunDefinition.read(reader, budget), registry: Environment.registry, sample: 0,
-            threads: try threads.count(), fewest: threads.fewest)
+            reader, try RunDefinition.read(reader, budget), registry: Environment.registry,
+            column: column.map { ColumnName($0) }, sample: 0, threads: try threads.count(), fewest: threads.fewest)
         guard pool.kept > 0 else {
             throw CommandFailure.data("\(directory) kept nothing; there are no vectors to write")
         }

@@ -63,7 +63,7 @@ import Testing
         let duplicates = dedupe?["dropped"]?["duplicate"]?.integerValue ?? 0
         #expect(duplicates > 0 && pool.records == result.read - result.quarantined - duplicates)
         #expect(pool.sampled == pool.records && pool.pool.count == pool.sampled * 48)
-        #expect(try RunVectors.embeddingStage(of: made, registry: .builtIn) == 1)
+        #expect(try RunVectors.embedding(of: made, registry: .builtIn)?.stage == 1)
         #expect(pool.labels?.all == 6)
         let rows = Set((0..<pool.sampled).map { Array(pool.pool[($0 * 48)..<(($0 + 1) * 48)]) })
         for row in 0..<pool.kept { #expect(rows.contains(Array(pool.chosen[(row * 48)..<((row + 1) * 48)]))) }

@@ -106,6 +106,7 @@ enum Corpus {
 struct Snapshot: Equatable, CustomStringConvertible {
     static let names = [
         "kept.jsonl", "kept.jsonl.zst", "ledger.jsonl.zst", "quarantine.jsonl.zst", "picks.jsonl.zst", "run.json",
+        "vectors.npy", "vectors.ids.jsonl",
     ]
     var files: [String: [UInt8]] = [:]
 
@@ -158,7 +159,7 @@ enum Case: String, CaseIterable {
     case spill
     /// A weak hash, so that contents are compared: on disk, and most candidates differ.
     case compare
-    /// Surveys, selections by label and by cluster, ledger runs, ranks.
+    /// Surveys, selections by label and by cluster, ledger runs, ranks, vectors beside the kept records.
     case select
     /// Filters, a selection of many parts, and a survey after it.
     case everyday
@@ -177,6 +178,7 @@ enum Case: String, CaseIterable {
             output:
               directory: out
               compression: \(self == .uncompressed ? "none" : "zstd")
+            \(self == .select ? "  vectors: embedding\n  ids: source" : "")
 
             """
         if self == .everyday {

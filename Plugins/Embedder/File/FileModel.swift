@@ -59,7 +59,7 @@ struct FileModel: EmbeddingModel {
     var reads: [Input] {
         switch source {
         case .field(let path, _): [.field(path)]
-        case .rows(let rows): rows.id.map { [.field($0)] } ?? []
+        case .rows(let rows): rows.finder.reads
         }
     }
 
@@ -78,10 +78,7 @@ struct FileModel: EmbeddingModel {
 /// The files of `path`, and how a record finds its row in them.
 struct RowSource: Sendable {
     let files: [VectorFile]
-    /// The field with a record's id; nil if its line is its row.
-    let id: FieldPath?
-    let ids: IdFile?
-    let missing: FileModel.Missing
+    let finder: RowFinder
 
     var dimension: Int { files[0].dimension }
     var count: Int { files.reduce(0) { $0 + $1.count } }
@@ -90,13 +87,8 @@ struct RowSource: Sendable {
     ///
     /// - Throws: `StageError` with the option at fault.
     init(options: OptionValues, missing: FileModel.Missing) throws(StageError) {
-        var paths: [String] = []
-        switch options["path"] {
-        case .list(let values): for case .text(let path) in values { paths.append(path) }
-        default: paths = [try options.text("path")]
-        }
         var files: [VectorFile] = []
-        for path in paths {
+        for path in try options.paths("path") {
             do throws(VectorFileError) { files.append(try VectorFile(path)) } catch {
                 throw .option("path", "`path`: \(error.description)")
             }
@@ -108,15 +100,8 @@ struct RowSource: Sendable {
                 "`path`: the vectors of \(first.path) have \(first.dimension) components and those of \(other.path) \(other.dimension)"
             )
         }
-        guard (options["id"] == nil) == (options["ids"] == nil) else {
-            throw .option(
-                options["id"] == nil ? "ids" : "id",
-                "`id`, the field with a record's id, and `ids`, the file with the id of each row, go together")
-        }
         self.files = files
-        self.missing = missing
-        id = options["id"] == nil ? nil : FieldPath(try options.text("id"))
-        ids = options["ids"] == nil ? nil : try IdFile(try options.text("ids"))
+        finder = try RowFinder(options: options, missing: missing)
     }
 }
 

@@ -23,11 +23,11 @@ struct PoolMemory {
     /// - Parameter definition: the stages that make the vectors, with the budget of the process.
     /// - Throws: `EngineError` with code `.resources` and the amount that is enough, for the fewest threads.
     init(
-        _ run: RunReader, _ definition: Definition, _ chain: StageChain, _ request: PoolRequest
+        _ run: RunReader, _ definition: Definition, _ chain: StageChain, _ column: ColumnName, _ request: PoolRequest
     ) throws(EngineError) {
         let threads = request.threads
-        guard case .vector(let dimension)? = chain.written.last(where: { $0.name == .embedding })?.type else {
-            throw EngineError(.fault, "\(run.path): `embedding` has no dimension")
+        guard case .vector(let dimension)? = chain.written.last(where: { $0.name == column })?.type else {
+            throw EngineError(.fault, "\(run.path): `\(column)` has no dimension")
         }
         let counts = run.manifest["counts"]
         let records = min(request.sample, counts?["read"]?.integerValue ?? 0)

@@ -4,7 +4,7 @@ import SluiceIO
 
 /// The vectors of a finished run: those of a sample of its pool and of all kept records.
 ///
-/// They are recomputed from the inputs by the definition's own stages, up to the one that writes `embedding`, which is
+/// They are recomputed from the inputs by the definition's own stages, up to the one that writes them, which is
 /// deterministic. The pool consists of the records that reach the end of these stages, one per content. The sample is
 /// uniform by content (those whose hashes give the smallest random numbers), so it is the same for every split of the
 /// input. One pass over the input. Memory: what a run of these stages needs, and the vectors.
@@ -23,13 +23,21 @@ public struct RunVectors: Sendable {
     /// Distinct values of the label in the pool and among the kept records, if a label was requested.
     public let labels: (all: Int, kept: Int)?
 
-    /// The index of the stage that makes the vectors: the first one that writes `embedding`.
+    /// The index of the stage that makes the vectors, and their column; nil if there is none.
     ///
+    /// - Parameter column: nil for `embedding`, or if no stage writes that, for the first column of vectors.
     /// - Throws: `EngineError` if a stage can't be made.
-    public static func embeddingStage(of definition: Definition, registry: Registry) throws(EngineError) -> Int? {
-        try StageChain(definition, registry: registry).links.first {
-            $0.stage.writes.contains { $0.name == .embedding }
-        }?.index
+    public static func embedding(
+        of definition: Definition, registry: Registry, column: ColumnName? = nil
+    ) throws(EngineError) -> (stage: Int, column: ColumnName)? {
+        var found: [(stage: Int, column: ColumnName)] = []
+        for link in try StageChain(definition, registry: registry).links {
+            for spec in link.stage.writes {
+                if case .vector = spec.type { found.append((link.index, spec.name)) }
+            }
+        }
+        if let column { return found.first { $0.column == column } }
+        return found.first { $0.column == .embedding } ?? found.first
     }
 
     /// The bytes for the vectors of a sample of the pool and of the kept records: twice each, and a quarter more for the
@@ -49,8 +57,8 @@ public struct RunVectors: Sendable {
     /// - Throws: `EngineError` if inputs have changed, if the stages don't start with those that make the vectors, or,
     ///   before anything is read, if there is too little memory, with the sufficient amount.
     public static func read(
-        _ run: RunReader, _ definition: Definition, registry: Registry, sample: Int, label: FieldPath? = nil,
-        threads: Int, fewest: Int? = nil, held: Int = 0,
+        _ run: RunReader, _ definition: Definition, registry: Registry, column: ColumnName? = nil, sample: Int,
+        label: FieldPath? = nil, threads: Int, fewest: Int? = nil, held: Int = 0,
         figures: @escaping (_ sample: Int, _ dimension: Int) -> Int = { _, _ in 0 },
         isStopped: @escaping @Sendable () -> Bool = { false }
     ) throws -> RunVectors {
@@ -60,7 +68,8 @@ public struct RunVectors: Sendable {
         let request = PoolRequest(
             sample: sample, label: label, threads: min(fewest ?? threads, threads)...threads, held: held,
             figures: figures)
-        let reading = try PoolReading(run, definition, registry: registry, request, isStopped: isStopped)
+        let reading = try PoolReading(
+            run, definition, registry: registry, column: column, request, isStopped: isStopped)
         let pool = try reading.run(isStopped: isStopped)
         try run.expectSameResult()
         return pool
@@ -88,21 +97,22 @@ private final class PoolReading: @unchecked Sendable {
     private var chosen: [Int8] = []
     private var chosenDraws: [UInt64] = []
     private var labels: (all: Set<ContentHash>, kept: Set<ContentHash>) = ([], [])
-    private let wanted: [ColumnName] = [.embedding]
+    private let column: ColumnName
 
     /// The same for every run, so that samples of the same pool are equal.
     private static let seed = Seed(0).derived(for: "compare")
 
     init(
-        _ run: RunReader, _ definition: Definition, registry: Registry, _ request: PoolRequest,
+        _ run: RunReader, _ definition: Definition, registry: Registry, column: ColumnName?, _ request: PoolRequest,
         isStopped: @escaping @Sendable () -> Bool
     ) throws {
         path = run.path
         manifest = run.manifest
         label = request.label
-        let (reading, chain) = try Self.embedding(definition, registry, of: run)
+        let (reading, chain, column) = try Self.embedding(definition, registry, column, of: run)
+        self.column = column
         catalog = try InputCatalog(definition.input, store: FileSystem.local)
-        let need = try PoolMemory(run, reading, chain, request)
+        let need = try PoolMemory(run, reading, chain, column, request)
         self.threads = need.threads
         let (_, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
         transforms = TransformChain(
@@ -126,12 +136,12 @@ private final class PoolReading: @unchecked Sendable {
 
     /// The definition up to the stage that writes the vectors, without outputs, and its stages.
     private static func embedding(
-        _ definition: Definition, _ registry: Registry, of run: RunReader
-    ) throws(EngineError) -> (Definition, StageChain) {
-        guard let index = try RunVectors.embeddingStage(of: definition, registry: registry) else {
+        _ definition: Definition, _ registry: Registry, _ column: ColumnName?, of run: RunReader
+    ) throws(EngineError) -> (Definition, StageChain, ColumnName) {
+        guard let (index, column) = try RunVectors.embedding(of: definition, registry: registry, column: column) else {
             throw EngineError(
                 .definition,
-                "\(run.path): no stage of its definition writes `embedding`; there are no vectors to compare by")
+                "\(run.path): no stage of its definition writes \(column.map { "vectors named `\($0)`" } ?? "vectors")")
         }
         var reading = definition
         reading.stages = Array(definition.stages[...index])
@@ -140,7 +150,7 @@ private final class PoolReading: @unchecked Sendable {
         for link in chain.links {
             _ = try transform(of: link, chain.context(link, memory: definition.memory), run, isLoaded: false)
         }
-        return (reading, chain)
+        return (reading, chain, column)
     }
 
     /// The work of a stage, if it is one transform; that of a survey follows from the model that the run has kept.
@@ -161,7 +171,7 @@ private final class PoolReading: @unchecked Sendable {
         }
         throw EngineError(
             .definition,
-            "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes `embedding`"
+            "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes vectors"
         )
     }
 
@@ -189,12 +199,12 @@ private final class PoolReading: @unchecked Sendable {
     }
 
     private func work(_ parcel: InputParcel) throws {
-        var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
+        var block = parcel.makeBlock(readsRecord: readsRecord, wanted: [column])
         try transforms.apply(to: &block) { block, first, stage in
             parcel.book(block, from: first, stage) { Int(parcel.rows[$0]) }
         }
         let live = block.live
-        if let column = block[.embedding] { parcel.columns.append((.embedding, column.gathered(live))) }
+        if let vectors = block[column] { parcel.columns.append((column, vectors.gathered(live))) }
         if let label {
             let values = block.field(label)
             parcel.columns.append(
@@ -216,7 +226,7 @@ private final class PoolReading: @unchecked Sendable {
     }
 
     private func collect(_ parcel: InputParcel) throws {
-        guard case .vectors(let vectors)? = parcel.columns.first(where: { $0.name == .embedding })?.column else {
+        guard case .vectors(let vectors)? = parcel.columns.first(where: { $0.name == column })?.column else {
             return
         }
         func integers(_ name: ColumnName) -> [Int64]? {
