@@ -86,14 +86,22 @@ final class Asker<T: AskingBatchTransform>: Asking, @unchecked Sendable {
         guard !inquiry.missing.isEmpty else { return end(.success(())) }
         inquiry.open = inquiry.missing.count
         inquiry.end = end
-        let begun = monitor.locked {
-            let before = waiting.count
+        var new: [(index: Int, key: ContentHash)] = []
+        monitor.locked {
             for index in inquiry.missing.indices {
                 let key = inquiry.missing[index].key
-                let isAsked = inFlight[key] != nil
+                if inFlight[key] == nil { new.append((index, key)) }
                 inFlight[key, default: []].append((inquiry, index))
-                if !isAsked { waiting.add((inquiry, index)) }
             }
+        }
+        // Since the block was looked up, another one may have got answers. From now on, it would bring them here.
+        var unknown: [Int] = []
+        for (index, key) in new {
+            if let answer = try log.find(key) { settle([(key, answer)]) } else { unknown.append(index) }
+        }
+        let begun = monitor.locked {
+            let before = waiting.count
+            for index in unknown { waiting.add((inquiry, index)) }
             return waiting.count - before
         }
         try threads.add((0..<begun).map { _ in { [self] in askNext() } })
@@ -119,7 +127,7 @@ final class Asker<T: AskingBatchTransform>: Asking, @unchecked Sendable {
         let batch = monitor.locked { waiting.take() }
         guard let first = batch.first, !threads.isAbandoned else { return }
         do {
-            var rest = try withoutKnown(monitor.locked { batch.map { $0.inquiry.missing[$0.index] } })[...]
+            var rest = monitor.locked { batch.map { $0.inquiry.missing[$0.index] } }[...]
             while !rest.isEmpty {
                 let answers = try ask(rest)
                 try append(zip(rest, answers).map { ($0.key, $1) })
@@ -129,19 +137,6 @@ final class Asker<T: AskingBatchTransform>: Asking, @unchecked Sendable {
         } catch {
             first.inquiry.end(.failure(error))
         }
-    }
-
-    /// Settles questions that have been answered since their block was looked up, in another one; returns the others.
-    private func withoutKnown(_ questions: [Inquiry.Question]) throws -> [Inquiry.Question] {
-        var unknown: [Inquiry.Question] = []
-        for question in questions {
-            if let answer = try log.find(question.key) {
-                settle([(question.key, answer)])
-            } else {
-                unknown.append(question)
-            }
-        }
-        return unknown
     }
 
     /// Asks once: returns the answers to the first questions.
