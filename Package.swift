@@ -8,6 +8,7 @@ func plugin(_ name: String, dependencies: [Target.Dependency] = []) -> Target {
 
 let plugins: [Target.Dependency] = [
     "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter", "TextFilters", "RecordFilters",
+    "BudgetSelectors",
 ]
 
 let package = Package(
@@ -21,6 +22,7 @@ let package = Package(
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
         .library(name: "SluiceText", targets: ["SluiceText"]),
+        .library(name: "SluiceBudgets", targets: ["SluiceBudgets"]),
         .library(name: "CPattern", targets: ["CPattern"]),
         .library(name: "SluiceEngine", targets: ["SluiceEngine"]),
         .library(name: "SluiceKit", targets: ["SluiceKit"]),
@@ -47,6 +49,7 @@ let package = Package(
         .target(name: "SluiceText"),
         .target(name: "SluiceTokenizer"),
         .target(name: "SluiceHTTP", dependencies: ["CCurl"]),
+        .target(name: "SluiceBudgets", dependencies: ["SluiceCore"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
         .target(name: "SluicePipeline", dependencies: ["SluiceCore", "CYAML"]),
@@ -55,9 +58,10 @@ let package = Package(
         plugin("Formatter"),
         plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer", "SluiceHTTP"]),
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
-        plugin("CoresetSelector", dependencies: ["SluiceGeometry"]),
+        plugin("CoresetSelector", dependencies: ["SluiceBudgets", "SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
-        plugin("TextFilters"),
+        plugin("TextFilters", dependencies: ["SluiceTokenizer"]),
+        plugin("BudgetSelectors", dependencies: ["SluiceBudgets"]),
         plugin("RecordFilters", dependencies: ["CPattern"]),
 
         .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
@@ -79,7 +83,9 @@ let package = Package(
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
             name: "PluginTests",
-            dependencies: ["SluiceTesting", "SluiceGeometry", "SluiceTokenizer", "SluiceHTTP", "FaultServer"] + plugins),
+            dependencies: [
+                "SluiceTesting", "SluiceBudgets", "SluiceGeometry", "SluiceTokenizer", "SluiceHTTP", "FaultServer",
+            ] + plugins),
         .testTarget(
             name: "FaultTests",
             dependencies: [

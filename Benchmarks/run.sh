@@ -13,6 +13,7 @@
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
+#   endpoint    vectors by a server that only waits, beside Python clients
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
@@ -29,7 +30,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | confirm | paired | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | paired | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -112,6 +113,11 @@ fi
 
 if wanted confirm; then
     $python $here/confirm.py --sluice "$sluice" --data "$data/data" --results $here/results
+fi
+
+if wanted endpoint; then
+    $python -c 'import aiohttp, httpx, openai, numpy' 2> /dev/null || $python -m pip install --quiet aiohttp httpx openai
+    $python $here/endpoint.py --sluice "$sluice" --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 
 if wanted everyday; then

@@ -1,3 +1,4 @@
+import SluiceBudgets
 public import SluiceCore
 
 extension CoresetStage {
@@ -36,7 +37,8 @@ extension CoresetStage {
             `keep` records in addition to them.
 
             per: a label that is a field of the record is compared as it is spelled; records without the field form a \
-            group of their own. The report counts named groups that fell short of their quota.
+            group of their own. A quota above its group is cut to the group, and so is `keep`: `run.json` reports what fell short, \
+            and `strict: true` ends the run.
 
             certificate: tight, with farthest-first, looks for more records than were kept of which no two have a record near \
             both: then each needs a record of its own. On clusters of real prompts the factor was 1.09 in the median. It takes up to \
@@ -49,30 +51,10 @@ extension CoresetStage {
             medoids and sensitivity then need a `reservoir`, on which k-means computes the centres. Cost: group size \
             times picks times dimension multiply-adds; `sluice plan` estimates it.
             """,
-        options: [
-            OptionSpec(
-                "keep", .quantity, isRequired: true, help: "number or share of the stage's records to keep",
-                example: "5%"),
-            OptionSpec(
-                "per", .either([.choice(["all"]), .label]), default: "all",
-                help:
-                    "choose among all records (all), or within each group of equal values of a column (`cluster`) or a field of the record (`ability`)",
-                example: "cluster"),
+        options: GroupBudget.options + [
             OptionSpec(
                 "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
                 example: "medoids"),
-            OptionSpec(
-                "shares", .choice(Shares.allCases.map(\.rawValue)), default: "proportional",
-                help: "how the budget is split among groups", example: "square-root"),
-            OptionSpec(
-                "floor", .integer(0...Int(Int32.max)), default: 0,
-                help: "with per: least number of records to keep of every group, or all if it has fewer",
-                example: "3"),
-            OptionSpec(
-                "quota", .map(.either([.quantity, .choice(Shares.allCases.map(\.rawValue))])),
-                help:
-                    "with per: budgets of groups by label, as counts or shares of the group; `rest`, for all other groups, is such a quantity for each of them, or how they share the rest of `keep`",
-                example: "{ethics: 64, creative-writing: 5%, rest: equal}"),
             OptionSpec(
                 "trim", .quantity, default: .quantity(.count(0)),
                 help:

@@ -1,3 +1,4 @@
+import SluiceBudgets
 public import SluiceCore
 import SluiceGeometry
 
@@ -11,12 +12,8 @@ public struct CoresetStage: Stage, Selection {
     /// The least number of readings of the vectors that two rounds save, as measured (docs/architecture.md).
     private static let readingsSaved = 8.0
 
-    private let keep: Quantity
-    public let grouping: Grouping
+    private let budget: GroupBudget
     private let method: Method
-    private let shares: Shares
-    private let floor: Int
-    private let quota: LabelQuotas?
     private let trim: Quantity
     private let part: Int?
     private let already: EarlierFile?
@@ -30,31 +27,11 @@ public struct CoresetStage: Stage, Selection {
     private var earlier: Earlier?
 
     public init(options: OptionValues) throws(StageError) {
-        keep = try options.quantity("keep")
-        grouping = Grouping(per: try options.text("per"))
+        budget = try GroupBudget(options: options)
         guard let method = Method(rawValue: try options.text("method")) else {
             throw .option("method", "unknown method `\(try options.text("method"))`")
         }
-        guard let shares = Shares(rawValue: try options.text("shares")) else {
-            throw .option("shares", "unknown value `\(try options.text("shares"))`")
-        }
-        (self.method, self.shares) = (method, shares)
-        floor = try options.integer("floor")
-        if let entries = options["quota"] == nil ? nil : try options.map("quota") {
-            if let label = LabelQuotas.invalidLabel(in: entries) {
-                throw .option(
-                    "quota", "`quota`: `\(label)` must be a count or a percentage; only `rest` may name a rule")
-            }
-            if let label = entries.keys.sorted().first(where: { $0.utf8.count > GroupKey.longestLabel }) {
-                throw .option(
-                    "quota",
-                    "`quota`: the name that begins with `\(label.prefix(20))` has more than \(GroupKey.longestLabel) bytes; such groups can't be named"
-                )
-            }
-            quota = LabelQuotas(entries, shares)
-        } else {
-            quota = nil
-        }
+        self.method = method
         trim = try options.quantity("trim")
         let isComposable = try options.text("rounds") == "composable"
         part = isComposable ? (options["part"] == nil ? Self.defaultPart : try options.integer("part")) : nil
@@ -67,19 +44,6 @@ public struct CoresetStage: Stage, Selection {
         distance = options["distance"] == nil ? 0.1 : try options.real("distance")
         vectors = ColumnName(try options.text("vectors"))
         certifying = Certifying(rawValue: try options.text("certificate")) ?? .auto
-        guard !keep.isZero else {
-            throw .option("keep", "`keep: \(keep)` would keep nothing; give a count from 1 or a percentage")
-        }
-        if grouping == .all {
-            if shares != .proportional {
-                throw .option("shares", "`shares` splits a budget among groups; add `per`, such as `per: cluster`")
-            }
-            if floor > 0 { throw .option("floor", "`floor` is about groups; add `per`, such as `per: cluster`") }
-            if quota != nil { throw .option("quota", "`quota` names groups; add `per` with their column or field") }
-        }
-        if floor > 0, quota != nil {
-            throw .option("floor", "`floor` and `quota` exclude each other; remove one of them")
-        }
         try Self.checkCompany(of: method, options, isComposable: isComposable, trims: !trim.isZero)
     }
 
@@ -112,8 +76,9 @@ public struct CoresetStage: Stage, Selection {
         }
     }
 
+    public var grouping: Grouping { budget.grouping }
     public var reads: [Input] {
-        [.column(vectors, .vector)] + grouping.reads
+        [.column(vectors, .vector)] + budget.reads
             + (score.map { [.column($0, .number)] } ?? []) + (scoreField.map { [.field($0)] } ?? [])
     }
     public var writes: [ColumnSpec] {
@@ -150,23 +115,7 @@ public struct CoresetStage: Stage, Selection {
     private var scoreColumn: ColumnName? { score ?? scoreField.map { _ in .score } }
 
     public func quotas(for groups: Groups) throws(StageError) -> [Int] {
-        let sizes = groups.sizes
-        let total = sizes.reduce(0, +)
-        let budget = keep.resolve(of: total)
-        guard budget <= total || total == 0 else {
-            throw StageError(
-                .invalidData,
-                "`keep` asks for \(budget) records but only \(total) reach the stage; lower it, or give a percentage")
-        }
-        guard total > 0 else { return sizes }
-        guard let quotas = try quota?.split(budget, among: groups) ?? shares.part(budget, among: sizes, floor: floor)
-        else {
-            let least = sizes.reduce(0) { $0 + min($1, floor) }
-            throw StageError(
-                .invalidData,
-                "`floor: \(floor)` needs \(least) records of \(sizes.count) groups but `keep` allows \(budget) in all; lower `floor` or raise `keep`"
-            )
-        }
+        let quotas = try budget.quotas(for: groups)
         if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir {
             throw StageError(
                 .invalidData,
@@ -179,17 +128,17 @@ public struct CoresetStage: Stage, Selection {
     public func memory(rows: Int, _ context: StageContext) -> Int {
         let dimension = context.dimension(of: vectors) ?? 0
         // Nearest picks, distances, marks and the outcome; the picks' vectors, twice; the candidates.
-        var bytes = rows * 48 + min(rows, keep.resolve(of: rows)) * 2 * dimension + (4 << 20)
+        var bytes = rows * 48 + budget.kept(of: rows) * 2 * dimension + (4 << 20)
         bytes += (earlier?.count ?? 0) * 2 * dimension
         if let part, rows > part {
             bytes +=
                 part * (dimension + 24) + rows.quotientAndRemainder(dividingBy: part).quotient
-                * min(part, keep.resolve(of: rows)) * dimension
+                * min(part, budget.kept(of: rows)) * dimension
         }
         if let reservoir, method != .farthestFirst { bytes += min(rows, reservoir) * (dimension + 32) }
         if method == .scoreFirst { bytes += rows * 24 }
         if method == .farthestFirst, certifying.isTight(rows: rows) {
-            let picks = min(rows, keep.resolve(of: rows))
+            let picks = budget.kept(of: rows)
             bytes +=
                 DisjointBalls.memory(
                     rows: rows, candidates: Picker.candidates(rows: rows, picks: picks), dimension: dimension) + rows
@@ -197,7 +146,7 @@ public struct CoresetStage: Stage, Selection {
         }
         // The bounds and centres of k-means, and the packed centres.
         if [.medoids, .sensitivity].contains(method) {
-            bytes += rows * 8 + min(rows, keep.resolve(of: rows), Picker.flatLimit) * (dimension + 64) * 4
+            bytes += rows * 8 + min(budget.kept(of: rows), Picker.flatLimit) * (dimension + 64) * 4
         }
         // These need all vectors in memory.
         if needsAllVectors { bytes += rows * dimension }
@@ -213,7 +162,7 @@ public struct CoresetStage: Stage, Selection {
         let dimension = context.dimension(of: vectors) ?? 0
         guard method == .farthestFirst, rows > 0 else { return [] }
         let size = max(1, rows / groups)
-        let picks = max(1, min(size, keep.resolve(of: rows) / groups)) + (earlier?.count ?? 0)
+        let picks = max(1, min(size, budget.kept(of: rows) / groups)) + (earlier?.count ?? 0)
         let bytes = size * dimension
         let isResident = bytes <= estimate.resident
         func count(_ value: Double) -> String { Self.rounded(value) }
@@ -314,18 +263,12 @@ public struct CoresetStage: Stage, Selection {
         if let part { entries += [JSONValue.Entry("rounds", "composable"), JSONValue.Entry("part", .integer(part))] }
         if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
         if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }
+        entries += budget.entries(groups)
         guard grouping != .all else { return .object(entries + (groups.first?.report.entries ?? [])) }
-        entries.append(JSONValue.Entry("shares", quota?.restReport ?? .text(shares.rawValue)))
-        if let quota { entries.append(JSONValue.Entry("quota_not_met", quota.shortfall(groups))) }
-        if floor > 0 { entries.append(JSONValue.Entry("floor", .integer(floor))) }
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
 
-    public func warnings(_ groups: GroupReports) -> [String] {
-        let unknown = quota?.labelsWithoutRecords(groups) ?? []
-        guard !unknown.isEmpty else { return [] }
-        return ["`quota` names \(unknown.map { "`\($0)`" }.joined(separator: ", ")), which no record has"]
-    }
+    public func warnings(_ groups: GroupReports) -> [String] { budget.warnings(groups) }
 
     /// The listed groups.
     private static func listed(_ groups: GroupReports) -> [JSONValue.Entry] {

@@ -1,12 +1,18 @@
 /// The rules for the answers of a selection, shared by the engine and the contract kit.
 package enum SelectionRules {
     /// What is wrong with the quotas; nil if nothing is.
-    package static func fault(inQuotas quotas: [Int], for sizes: [Int]) -> String? {
-        guard quotas.count == sizes.count else {
-            return "`quotas` gives \(quotas.count) numbers for \(sizes.count) groups"
+    package static func fault(inQuotas quotas: [Int], for groups: Groups, of selection: any Selection) -> String? {
+        guard quotas.count == groups.count else {
+            return "`quotas` gives \(quotas.count) numbers for \(groups.count) groups"
         }
-        for (quota, size) in zip(quotas, sizes) where !(0...size).contains(quota) {
-            return "`quotas` gives \(quota) for a group of \(size) records; it must be from 0 to \(size)"
+        if selection.quotasAreWeights, selection.weights.map(selection.columns.contains) != true {
+            return "`quotasAreWeights` needs `weights`, whose column `columns` must name"
+        }
+        for (quota, group) in zip(quotas, groups) {
+            let most = selection.quotasAreWeights ? group.weight ?? 0 : group.size
+            guard !(0...most).contains(quota) else { continue }
+            let words = selection.quotasAreWeights ? "of the weight \(most)" : "of \(most) records"
+            return "`quotas` gives \(quota) for a group \(words); it must be from 0 to \(most)"
         }
         return nil
     }
@@ -17,14 +23,20 @@ extension GroupOutcome {
     ///
     /// - Parameters:
     ///   - name: how messages name the group.
-    package func fault(of selection: any Selection, rows: Int, quota: Int, name: String) -> String? {
+    ///   - weights: of the rows, if quotas are weights.
+    package func fault(
+        of selection: any Selection, rows: Int, quota: Int, name: String, weights: [Int64]? = nil
+    ) -> String? {
         guard ranks.count == rows else { return "`ranks` has \(ranks.count) rows for \(name) of \(rows) records" }
         let kept = ranks.count { $0 >= 0 }
         guard isDense(kept) else {
             return
                 "the ranks of the kept records of \(name) are not 0 to \(kept - 1), each once, with -1 for the others"
         }
-        if kept > quota || (kept < quota && quota < rows && !selection.mayKeepFewerThanQuota) {
+        if let weights {
+            let sum = zip(ranks, weights).reduce(0) { $1.0 >= 0 ? $0 + Int($1.1) : $0 }
+            if sum > quota { return "\(name) keeps a weight of \(sum) where its quota is \(quota)" }
+        } else if kept > quota || (kept < quota && quota < rows && !selection.mayKeepFewerThanQuota) {
             return "\(name) keeps \(kept) records where its quota is \(quota) of \(rows)"
         }
         for (measure, values) in measures where values.count != rows {

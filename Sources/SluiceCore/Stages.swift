@@ -191,6 +191,10 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
     /// If a rule and not a budget decides how many stay, return `groups.sizes`.
     func quotas(for groups: Groups) throws(StageError) -> [Int]
 
+    /// Whether `quotas` gives each group a sum of `weights`, from 0 to the group's, and not a number of records: a budget
+    /// of tokens. Then `columns` must name the weights, and a group may keep less than its quota.
+    var quotasAreWeights: Bool { get }
+
     /// Whether the selection may keep fewer records than a quota below the group's size, for example because of a
     /// minimum distance. If it is false, keeping fewer ends the run with a `.fault`.
     var mayKeepFewerThanQuota: Bool { get }
@@ -222,6 +226,7 @@ extension Selection {
     public var outcomeColumns: [ColumnSpec] { [] }
     public func warnings(_ groups: GroupReports) -> [String] { [] }
     public var mayKeepFewerThanQuota: Bool { false }
+    public var quotasAreWeights: Bool { false }
 }
 
 /// The records from which a selection chooses. Rows are in ordinal order; a column is read on access.

@@ -1,3 +1,4 @@
+import BudgetSelectors
 import Clusterer
 import CoresetSelector
 import Embedder
@@ -13,8 +14,7 @@ extension Registry {
         Registry([
             FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
             DecontaminateStage.self, DistinctStage.self, SampleStage.self, EmbedStage.self, SimilarityStage.self,
-            ClusterStage.self,
-            CoresetStage.self, RedundancyStage.self,
+            ClusterStage.self, CoresetStage.self, RedundancyStage.self, TopStage.self, MixtureStage.self,
         ])
     }
 }

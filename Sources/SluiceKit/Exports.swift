@@ -1,4 +1,5 @@
 // One import for programs that compose and run pipelines.
+@_exported public import BudgetSelectors
 @_exported public import Clusterer
 @_exported public import CoresetSelector
 @_exported public import Embedder

@@ -11,7 +11,15 @@ extension StageDriver {
         var kept = Kept()
         for (index, outcome) in outcomes.enumerated() {
             let (key, rows) = groups[index]
-            if let fault = outcome.fault(of: selection, rows: rows.count, quota: quotas[index], name: key.name) {
+            var weights: [Int64]?
+            if selection.quotasAreWeights, let name = selection.weights,
+                case .integers(let values)? = column(name, rows, isScrambled: false)
+            {
+                weights = values
+            }
+            let fault = outcome.fault(
+                of: selection, rows: rows.count, quota: quotas[index], name: key.name, weights: weights)
+            if let fault {
                 breach(.selection, fault)
                 throw StageError(.fault, "the outcome of the selection is invalid")
             }
@@ -46,8 +54,9 @@ extension StageDriver {
         of selection: any Selection, _ groups: [(key: GroupKey, rows: [Int])]
     ) throws(StageError) -> [Int] {
         let sizes = groups.map(\.rows.count)
-        let quotas = try selection.quotas(for: try groupList(selection, groups))
-        if let fault = SelectionRules.fault(inQuotas: quotas, for: sizes) {
+        let list = try groupList(selection, groups)
+        let quotas = try selection.quotas(for: list)
+        if let fault = SelectionRules.fault(inQuotas: quotas, for: list, of: selection) {
             breach(.selection, fault)
             throw StageError(.fault, "the quotas of the selection are invalid")
         }

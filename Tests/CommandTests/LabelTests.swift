@@ -92,7 +92,10 @@ import Testing
             short == [#"{"label":"3","quota":"500","kept":100}"#, #"{"label":"nobody","quota":"5","kept":0}"#],
             "\(short)")
         #expect(
-            files.manifest["warnings"]?.json == #"["stage `coreset`: `quota` names `nobody`, which no record has"]"#)
+            files.manifest["warnings"]?.elements.compactMap(\.textValue) == [
+                "stage `coreset`: `quota` names `nobody`, which no record has",
+                "stage `coreset`: `quota` was not met: `3` 100 of 500",
+            ])
         let keys = (report["per_group"]?.elements ?? []).compactMap { $0["key"] }
         #expect(keys.first == .null && keys.dropFirst().map(\.textValue).contains("éthique \"x\""), "\(keys)")
     }

@@ -138,12 +138,27 @@ import Testing
 
     /// The vectors decide: those of `lexical` and `lsa` need confirmation, those of others don't.
     @Test func theVectorsDecideTheDefault() throws {
-        func reads(_ options: OptionValues, needs: Bool) throws -> Bool {
-            let spec = ColumnSpec(.embedding, .vector(dimension: 8), needsConfirmation: needs)
-            return try RedundancyStage.make(options).adapted(to: [spec]).reads.contains(.column(.text, .bytes))
+        func stage(_ options: OptionValues, needs: Bool, hasText: Bool = true) throws -> (RedundancyStage, [ColumnSpec])
+        {
+            let specs =
+                (hasText ? [ColumnSpec(.text, .bytes)] : [])
+                + [ColumnSpec(.embedding, .vector(dimension: 8), needsConfirmation: needs)]
+            return (try RedundancyStage.make(options).adapted(to: specs), specs)
+        }
+        func reads(_ options: OptionValues, needs: Bool, hasText: Bool = true) throws -> Bool {
+            try stage(options, needs: needs, hasText: hasText).0.reads.contains(.column(.text, .bytes))
         }
         #expect(try reads([:], needs: true) && !reads([:], needs: false))
         #expect(try !reads(["confirm": "none"], needs: true))
         #expect(try reads(["confirm": ["overlap": 0.5]], needs: false))
+        // Without texts there is nothing to compare, and a person is told.
+        #expect(try !reads([:], needs: true, hasText: false))
+        func warnings(_ options: OptionValues, needs: Bool, hasText: Bool) throws -> [String] {
+            let (stage, specs) = try stage(options, needs: needs, hasText: hasText)
+            return stage.warnings(after: specs)
+        }
+        #expect(try warnings([:], needs: true, hasText: false).first?.contains("put `format` first") == true)
+        #expect(try warnings([:], needs: true, hasText: true) == [])
+        #expect(try warnings(["confirm": "none"], needs: true, hasText: false) == [])
     }
 }

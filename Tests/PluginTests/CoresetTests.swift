@@ -1,4 +1,5 @@
 import Glibc
+import SluiceBudgets
 import SluiceCore
 import SluiceGeometry
 import SluiceTesting
@@ -135,15 +136,19 @@ import Testing
 
     @Test func budgets() throws {
         let sizes = [3, 5, 2]
-        func quotas(_ keep: Quantity) throws -> [Int] {
-            try CoresetStage.make(["keep": .quantity(keep), "per": "cluster"]).quotas(for: Groups(sizes: sizes))
+        func quotas(_ keep: Quantity, strict: Bool = false) throws -> [Int] {
+            try CoresetStage.make(["keep": .quantity(keep), "per": "cluster", "strict": .flag(strict)])
+                .quotas(for: Groups(sizes: sizes))
         }
         #expect(try quotas(.count(10)) == sizes)
         #expect(try quotas(.percent(50)).reduce(0, +) == 5)
-        let over = stageError { _ = try quotas(.count(11)) }
+        #expect(try quotas(.count(11)) == sizes)
+        let over = stageError { _ = try quotas(.count(11), strict: true) }
         #expect(over?.code == .invalidData)
         #expect(
-            over?.message == "`keep` asks for 11 records but only 10 reach the stage; lower it, or give a percentage")
+            over?.message
+                == "`keep` asks for 11 records but only 10 reach the stage; lower it, give a percentage, or remove `strict`"
+        )
         #expect(stageError { _ = try quotas(.count(0)) }?.option == "keep")
         #expect(try CoresetStage.make(["keep": 5]).quotas(for: Groups(sizes: [])) == [])
         #expect(stageError { _ = try CoresetStage.make(["keep": 5, "shares": "equal"]) }?.option == "shares")

@@ -1,10 +1,9 @@
 import Glibc
+import SluiceBudgets
 import SluiceCore
 import SluiceGeometry
 import SluiceTesting
 import Testing
-
-@testable import CoresetSelector
 
 @Suite struct SharesTests {
     @Test func everyBudgetIsPartedExactly() {

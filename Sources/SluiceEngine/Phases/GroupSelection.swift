@@ -192,12 +192,18 @@ final class GroupSelection: @unchecked Sendable {
 
     private func choose(_ group: Group, quota: Int) throws -> GroupOutcome {
         let outcome: GroupOutcome
+        var weights: [Int64]?
         do throws(StageError) {
             outcome = try memory.selection.select(group, quota: quota, context)
+            if memory.selection.quotasAreWeights, let name = memory.selection.weights {
+                weights = try group.integers(name)
+            }
         } catch {
             throw EngineError(error, stage: memory.name)
         }
-        if let fault = outcome.fault(of: memory.selection, rows: group.count, quota: quota, name: group.key.name) {
+        let fault = outcome.fault(
+            of: memory.selection, rows: group.count, quota: quota, name: group.key.name, weights: weights)
+        if let fault {
             throw memory.fault(fault)
         }
         return outcome

@@ -71,7 +71,9 @@ final class SelectionMemory {
         } catch {
             throw EngineError(error, stage: name)
         }
-        if let fault = SelectionRules.fault(inQuotas: quotas, for: table.sizes) { throw self.fault(fault) }
+        if let fault = SelectionRules.fault(inQuotas: quotas, for: census.groups, of: selection) {
+            throw self.fault(fault)
+        }
         return quotas
     }
 }

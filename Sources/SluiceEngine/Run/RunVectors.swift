@@ -166,6 +166,12 @@ private final class PoolReading: @unchecked Sendable {
                 body = try KeptModels.body(of: survey, from: run, context)
             }
             if case .transform(let transform) = body { return transform }
+            if case .asking = body {
+                throw EngineError(
+                    .definition,
+                    "\(run.path): the vectors of `\(link.label)` are answers from outside, which are not asked for again; a run writes those of its kept records by `output: {vectors: embedding}`"
+                )
+            }
         } catch {
             throw EngineError(error, stage: link.label)
         }

@@ -19,7 +19,17 @@ struct LabelQuotas: Sendable {
     /// - Parameters:
     ///   - entries: quantities, and for `rest` also the name of a rule.
     ///   - shares: the rule if `rest` is not given.
-    init(_ entries: [String: OptionValue], _ shares: Shares) {
+    /// - Throws: `StageError` about the option `quota`.
+    init(checking entries: [String: OptionValue], _ shares: Shares) throws(StageError) {
+        if let label = Self.invalidLabel(in: entries) {
+            throw .option("quota", "`quota`: `\(label)` must be a count or a percentage; only `rest` may name a rule")
+        }
+        if let label = entries.keys.sorted().first(where: { $0.utf8.count > GroupKey.longestLabel }) {
+            throw .option(
+                "quota",
+                "`quota`: the name that begins with `\(label.prefix(20))` has more than \(GroupKey.longestLabel) bytes; such groups can't be named"
+            )
+        }
         var named: [String: Quantity] = [:]
         var rest = Rest.shares(shares)
         for (label, value) in entries {
@@ -42,36 +52,56 @@ struct LabelQuotas: Sendable {
     }
 
     /// The label of an entry that is neither a quantity nor the rule of `rest`; nil if all are fine.
-    static func invalidLabel(in entries: [String: OptionValue]) -> String? {
+    private static func invalidLabel(in entries: [String: OptionValue]) -> String? {
         entries.keys.sorted().first { label in
             if case .text? = entries[label] { label != rest } else { false }
         }
     }
 
-    /// The quota of each group. A quota that exceeds its group is cut to the size of the group.
+    /// The quota of each group. A quota that exceeds its group is cut to what the group has.
     ///
-    /// - Throws: if the named groups and a `rest` in records need more than the budget.
-    func split(_ budget: Int, among groups: Groups) throws(StageError) -> [Int] {
+    /// - Parameters:
+    ///   - sizes: what each group has.
+    ///   - open: what it may give at most.
+    ///   - name: what is counted, for messages.
+    /// - Throws: if the named groups and a `rest` in numbers need more than the budget; with `isStrict` also if a named
+    ///   group has less than its quota.
+    func split(
+        _ budget: Int, among groups: Groups, sizes: [Int], open: [Int], name: String, isStrict: Bool
+    ) throws(StageError) -> [Int] {
         var quotas = [Int](repeating: 0, count: groups.count)
-        var open = groups.sizes
+        var open = open
         var needed = 0
+        var missing = Set(isStrict ? named.keys.map { $0 } : [])
         for (index, group) in groups.enumerated() {
             let quantity = group.key.label.flatMap { named[$0] }
             let fixed: Quantity? =
                 if let quantity { quantity } else if case .quantity(let each) = rest { each } else { nil }
+            if let label = group.key.label { missing.remove(label) }
             guard let fixed else { continue }
-            quotas[index] = min(group.size, fixed.resolve(of: group.size))
+            let wanted = fixed.resolve(of: sizes[index])
+            guard quantity == nil || !isStrict || wanted <= open[index] else {
+                throw StageError(
+                    .invalidData,
+                    "`quota` asks for \(wanted) \(name) of \(group.key.label.map { "`\($0)`" } ?? "a group"), which has \(open[index]); lower it, or remove `strict`"
+                )
+            }
+            quotas[index] = min(open[index], wanted)
             needed += quotas[index]
             open[index] = 0
+        }
+        if let label = missing.sorted().first {
+            throw StageError(
+                .invalidData, "`quota` names `\(label)`, which no record has; remove it, or remove `strict`")
         }
         guard needed <= budget else {
             throw StageError(
                 .invalidData,
-                "`quota` gives \(needed) records to the groups but `keep` allows \(budget) in all; raise `keep` or lower the quotas"
+                "`quota` gives \(needed) \(name) to the groups but `keep` allows \(budget) in all; raise `keep` or lower the quotas"
             )
         }
         guard case .shares(let shares) = rest else { return quotas }
-        let others = shares.part(min(budget - needed, open.reduce(0, +)), among: open)
+        let others = shares.part(min(budget - needed, open.reduce(0, +)), among: open, of: sizes)
         return zip(quotas, others).map { $0 + $1 }
     }
 
@@ -83,10 +113,13 @@ struct LabelQuotas: Sendable {
     }
 
     /// The named groups that kept fewer records than their quota, with both numbers; labels that no record has keep 0.
-    func shortfall(_ groups: GroupReports) -> JSONValue {
+    func shortfall(_ groups: GroupReports, kept taken: ((GroupReport) -> Int)? = nil) -> JSONValue {
         var kept: [String: (size: Int, kept: Int)] = [:]
         for group in groups {
-            if let label = group.key.label, named[label] != nil { kept[label] = (group.size, group.kept) }
+            if let label = group.key.label, named[label] != nil {
+                kept[label] =
+                    taken.map { (group.report["unit_there"]?.integerValue ?? 0, $0(group)) } ?? (group.size, group.kept)
+            }
         }
         return .list(
             named.sorted { $0.key < $1.key }.compactMap { label, quantity in

@@ -1,5 +1,5 @@
 /// How a budget is split among groups.
-enum Shares: String, CaseIterable, Sendable {
+public enum Shares: String, CaseIterable, Sendable {
     case proportional
     case squareRoot = "square-root"
     case equal
@@ -9,6 +9,7 @@ enum Shares: String, CaseIterable, Sendable {
         case .proportional: return size
         case .squareRoot:
             // In units of 2^-15, rounded down: an integer, so shares are exact ratios.
+            guard size < 1 << 32 else { return Int(Double(size).squareRoot() * 32_768) }
             var root = Int((Double(size) * 1_073_741_824).squareRoot())
             while root * root > size << 30 { root -= 1 }
             return root
@@ -19,10 +20,11 @@ enum Shares: String, CaseIterable, Sendable {
     /// Splits `total` by largest remainders: the shares sum to `total` exactly, none exceeds its group, the excess of a
     /// small group goes to the others by the same rule, and ties go to the lowest group.
     ///
-    /// - Precondition: `0 <= total <= sum of sizes`, sizes below 2^32.
-    func part(_ total: Int, among sizes: [Int]) -> [Int] {
+    /// - Parameter whole: the sizes by which the shares are measured, where `sizes` are less: caps.
+    /// - Precondition: `0 <= total <= sum of sizes`.
+    public func part(_ total: Int, among sizes: [Int], of whole: [Int]? = nil) -> [Int] {
         var quotas = [Int](repeating: 0, count: sizes.count)
-        let weights = sizes.map(weight)
+        let weights = (whole ?? sizes).enumerated().map { sizes[$0] == 0 ? 0 : weight($1) }
         var open = sizes.indices.filter { sizes[$0] > 0 }
         var rest = total
         while rest > 0 {
@@ -61,13 +63,13 @@ enum Shares: String, CaseIterable, Sendable {
     /// get that, and the others share the rest.
     ///
     /// - Returns: nil if the floors alone exceed `total`.
-    func part(_ total: Int, among sizes: [Int], floor: Int) -> [Int]? {
+    public func part(_ total: Int, among sizes: [Int], floor: Int, of whole: [Int]? = nil) -> [Int]? {
         let least = sizes.map { min($0, floor) }
         guard least.reduce(0, +) <= total else { return nil }
         var fixed = [Bool](repeating: false, count: sizes.count)
         while true {
             let rest = total - sizes.indices.reduce(0) { $0 + (fixed[$1] ? least[$1] : 0) }
-            let shares = part(rest, among: sizes.indices.map { fixed[$0] ? 0 : sizes[$0] })
+            let shares = part(rest, among: sizes.indices.map { fixed[$0] ? 0 : sizes[$0] }, of: whole)
             let short = sizes.indices.filter { !fixed[$0] && shares[$0] < least[$0] }
             if short.isEmpty { return sizes.indices.map { fixed[$0] ? least[$0] : shares[$0] } }
             for index in short { fixed[index] = true }
