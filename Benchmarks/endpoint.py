@@ -43,7 +43,7 @@ output: {{directory: out-{path.stem}}}
 
 
 def tasks(options, folder, port, latency, width):
-    count = 6400 if latency == 100 and width == 1 else 64000
+    count = 1600 if latency == 100 and width == 1 else 64000
     texts = folder / f"texts-{count}.jsonl"
     if not texts.exists():
         corpus(texts, count)

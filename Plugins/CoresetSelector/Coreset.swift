@@ -6,7 +6,7 @@ public struct Coreset: StageSpecConvertible {
 
     public init(
         keep: Quantity, per: String? = nil, quota: [String: OptionValue]? = nil, method: String? = nil,
-        shares: String? = nil, floor: Int? = nil, cap: Quantity? = nil, strict: Bool? = nil,
+        shares: String? = nil, floor: Int? = nil, cap: Quantity? = nil, strict: Bool? = nil, unit: String? = nil,
         trim: Quantity? = nil, rounds: String? = nil, part: Int? = nil, already: String? = nil, reservoir: Int? = nil,
         score: String? = nil, scoreField: String? = nil, distance: Double? = nil, certificate: String? = nil,
         vectors: String? = nil
@@ -20,6 +20,7 @@ public struct Coreset: StageSpecConvertible {
         options["floor"] = floor.map { .integer($0) }
         options["cap"] = cap.map { .quantity($0) }
         options["strict"] = strict.map { .flag($0) }
+        options["unit"] = unit.map { .text($0) }
         options["trim"] = trim.map { .quantity($0) }
         options["rounds"] = rounds.map { .text($0) }
         options["part"] = part.map { .integer($0) }

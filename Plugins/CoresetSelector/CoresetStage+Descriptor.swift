@@ -51,7 +51,7 @@ extension CoresetStage {
             medoids and sensitivity then need a `reservoir`, on which k-means computes the centres. Cost: group size \
             times picks times dimension multiply-adds; `sluice plan` estimates it.
             """,
-        options: GroupBudget.options + [
+        options: GroupBudget.options + [GroupBudget.unitOption] + [
             OptionSpec(
                 "method", .choice(Method.allCases.map(\.rawValue)), default: "farthest-first", help: "selection method",
                 example: "medoids"),

@@ -12,19 +12,19 @@ public struct CoresetStage: Stage, Selection {
     /// The least number of readings of the vectors that two rounds save, as measured (docs/architecture.md).
     private static let readingsSaved = 8.0
 
-    private let budget: GroupBudget
-    private let method: Method
+    let budget: GroupBudget
+    let method: Method
     private let trim: Quantity
-    private let part: Int?
+    let part: Int?
     private let already: EarlierFile?
-    private let reservoir: Int?
+    let reservoir: Int?
     private let score: ColumnName?
     private let scoreField: FieldPath?
     private let distance: Double
     private let certifying: Certifying
     private let vectors: ColumnName
     /// The vectors of `already`, read before the run begins.
-    private var earlier: Earlier?
+    var earlier: Earlier?
 
     public init(options: OptionValues) throws(StageError) {
         budget = try GroupBudget(options: options)
@@ -68,6 +68,13 @@ public struct CoresetStage: Stage, Selection {
         if trims, isComposable {
             throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds only without it")
         }
+        let isWeighed = options["unit"] != nil && options["unit"] != "records"
+        guard !isWeighed || method.nests && !isComposable else {
+            throw .option(
+                "unit",
+                "a budget of `unit` needs picks that nest; `\(method.rawValue)`\(isComposable ? " in two rounds" : "") chooses all at once: use `farthest-first` in one round, `random` or `score-first`"
+            )
+        }
         if method == .scoreFirst, (options["score"] == nil) == (options["score_field"] == nil) {
             throw .option(
                 options["score"] == nil ? "method" : "score_field",
@@ -77,6 +84,8 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public var grouping: Grouping { budget.grouping }
+    public var weights: ColumnName? { budget.unit }
+    public var quotasAreWeights: Bool { budget.unit != nil }
     public var reads: [Input] {
         [.column(vectors, .vector)] + budget.reads
             + (score.map { [.column($0, .number)] } ?? []) + (scoreField.map { [.field($0)] } ?? [])
@@ -108,7 +117,10 @@ public struct CoresetStage: Stage, Selection {
     /// The vectors of `already`.
     public var residentBytes: Int { earlier?.bytes ?? 0 }
 
-    public var columns: [ColumnName] { [vectors] + (scoreColumn.map { [$0] } ?? []) }
+    public var columns: [ColumnName] {
+        let numbers = [scoreColumn, budget.unit].compactMap { $0 }
+        return [vectors] + numbers.enumerated().filter { numbers.firstIndex(of: $1) == $0 }.map(\.1)
+    }
     /// If too many records are close together, `score-first` can't meet its budget.
     public var mayKeepFewerThanQuota: Bool { method == .scoreFirst }
 
@@ -116,7 +128,7 @@ public struct CoresetStage: Stage, Selection {
 
     public func quotas(for groups: Groups) throws(StageError) -> [Int] {
         let quotas = try budget.quotas(for: groups)
-        if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir {
+        if method == .facilityLocation, let reservoir, let most = quotas.max(), most > reservoir, budget.unit == nil {
             throw StageError(
                 .invalidData,
                 "`keep` asks for \(most) records of a group but `facility-location` looks at only \(reservoir) of it; raise `reservoir`, or choose `medoids`"
@@ -212,24 +224,69 @@ public struct CoresetStage: Stage, Selection {
                 "`already`: \(already?.path ?? ""): its vectors have \(earlier.dimension) components; `\(vectors.name)` has \(rows.dimension)"
             )
         }
-        let picker = Picker(
-            rows: rows, quota: min(quota, group.count), trim: trim.resolve(of: group.count), part: part,
-            reservoir: reservoir,
-            distance: distance, earlier: earlier, certifying: certifying, context: context,
-            hashes: { () throws(StageError) in try group.hashes },
-            scores: { () throws(StageError) in try scores(of: group) })
-        let choice = try picker.pick(method)
+        let count = try budget.unit.map { (unit) throws(StageError) in
+            try self.count(within: quota, of: group.integers(unit), rows, group, context)
+        }
+        let choice = try picker(rows, min(count ?? quota, group.count), group, context).pick(method)
         var outcome = GroupOutcome(ranks: [Int32](repeating: -1, count: group.count), reason: "not-selected")
         for (rank, row) in choice.picks.enumerated() { outcome.ranks[row] = Int32(rank) }
-        guard !choice.picks.isEmpty else { return outcome }
+        guard !choice.picks.isEmpty else {
+            outcome.report = .object(try unitEntries(choice.picks, quota, group))
+            return outcome
+        }
         outcome.partners = choice.nearest.map { $0 < 0 ? -1 : Int32(choice.picks[Int($0)]) }
         for row in choice.picks { outcome.partners[row] = -1 }
         let quantizer = Quantizer(dimension: rows.dimension)
         outcome.measures = [("distance", choice.squaredDistances.map { quantizer.chord(fromSquared: $0) })]
         if let certificate = choice.certificate {
-            outcome.report = .object(Self.report(certificate, method, trim: trim) + choice.notes)
+            outcome.report = .object(
+                Self.report(certificate, method, trim: trim) + choice.notes
+                    + (try unitEntries(choice.picks, quota, group)))
         }
         return outcome
+    }
+
+    /// What a group has and keeps of the budget's unit.
+    private func unitEntries(
+        _ picks: [Int], _ quota: Int, _ group: Group
+    ) throws(StageError) -> [JSONValue.Entry] {
+        guard let unit = budget.unit else { return [] }
+        let weights = try group.integers(unit)
+        return [
+            JSONValue.Entry("unit_there", .integer(weights.reduce(0) { $0 + Int($1) })),
+            JSONValue.Entry("unit_budget", .integer(quota)),
+            JSONValue.Entry("unit_kept", .integer(picks.reduce(0) { $0 + Int(weights[$1]) })),
+        ]
+    }
+
+    private func picker(_ rows: Rows, _ quota: Int, _ group: Group, _ context: StageContext) -> Picker {
+        Picker(
+            rows: rows, quota: quota, trim: trim.resolve(of: group.count), part: part, reservoir: reservoir,
+            distance: distance, earlier: earlier, certifying: certifying, context: context,
+            hashes: { () throws(StageError) in try group.hashes },
+            scores: { () throws(StageError) in try scores(of: group) })
+    }
+
+    /// How many picks fit into a budget of a unit: up to the first that would exceed it. Picks nest, so it is enough to pick
+    /// more until the budget is exceeded.
+    private func count(
+        within budget: Int, of weights: [Int64], _ rows: Rows, _ group: Group, _ context: StageContext
+    ) throws(StageError) -> Int {
+        let total = weights.reduce(0) { $0 + Int($1) }
+        guard total > budget else { return group.count }
+        var tried = max(1, Int(Double(budget) / Double(max(1, total)) * Double(group.count) * 1.1))
+        while true {
+            tried = min(tried, group.count)
+            let picks = try picker(rows, tried, group, context).pick(method, isWhole: false).picks
+            var sum = 0
+            for (index, row) in picks.enumerated() {
+                sum += Int(weights[row])
+                if sum > budget { return index }
+            }
+            // With `score-first` there may be no more.
+            guard picks.count == tried, tried < group.count else { return picks.count }
+            tried *= 2
+        }
     }
 
     /// The scores of `score-first`; records without a number come last.
@@ -252,94 +309,5 @@ public struct CoresetStage: Stage, Selection {
             JSONValue.Entry("distance_99", .real(certificate.quantile99)),
         ]
         return entries
-    }
-
-    public func report(_ groups: GroupReports) -> JSONValue {
-        let sums = GroupSums(groups)
-        var entries: [JSONValue.Entry] = [
-            JSONValue.Entry("method", .text(method.rawValue)), JSONValue.Entry("records", .integer(sums.records)),
-            JSONValue.Entry("kept", .integer(sums.kept)), JSONValue.Entry("distance", "chord"),
-        ]
-        if let part { entries += [JSONValue.Entry("rounds", "composable"), JSONValue.Entry("part", .integer(part))] }
-        if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
-        if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }
-        entries += budget.entries(groups)
-        guard grouping != .all else { return .object(entries + (groups.first?.report.entries ?? [])) }
-        return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
-    }
-
-    public func warnings(_ groups: GroupReports) -> [String] { budget.warnings(groups) }
-
-    /// The listed groups.
-    private static func listed(_ groups: GroupReports) -> [JSONValue.Entry] {
-        let list = groups.listed.map { group in
-            JSONValue.object(
-                [
-                    JSONValue.Entry("key", group.key.report),
-                    JSONValue.Entry("records", .integer(group.size)), JSONValue.Entry("kept", .integer(group.kept)),
-                ] + group.report.entries)
-        }
-        // The sums above include the groups that are not listed.
-        let rest = groups.count - list.count
-        return (rest > 0 ? [JSONValue.Entry("groups_not_listed", .integer(rest))] : [])
-            + [JSONValue.Entry("per_group", .list(list))]
-    }
-}
-
-/// Sums and extremes over all groups.
-private struct GroupSums {
-    private(set) var records = 0
-    private(set) var kept = 0
-    private var groups = 0
-    /// Groups with a pick, and their records.
-    private var (covered, coveredRecords) = (0, 0)
-    private var radius = 0.0
-    private var distances = 0.0
-    private var totals: [(key: String, sum: Int?)] = [
-        ("short_of_the_budget", nil), ("without_a_score", nil), ("multiply_adds_at_most", nil),
-    ]
-    private var (factor, factors) = (1.0, 0)
-
-    init(_ all: GroupReports) {
-        for group in all {
-            groups += 1
-            records += group.size
-            kept += group.kept
-            guard group.kept > 0 else { continue }
-            covered += 1
-            coveredRecords += group.size
-            radius = max(radius, group.report["radius"]?.realValue ?? 0)
-            distances += (group.report["mean_distance"]?.realValue ?? 0) * Double(group.size)
-            for index in totals.indices {
-                guard let number = group.report[totals[index].key]?.integerValue else { continue }
-                totals[index].sum = (totals[index].sum ?? 0) + number
-            }
-            if let value = group.report["factor"]?.realValue {
-                factor = factors == 0 ? value : max(factor, value)
-                factors += 1
-            }
-        }
-    }
-
-    func entries(isCertified: Bool) -> [JSONValue.Entry] {
-        var entries = [
-            JSONValue.Entry("groups", .integer(groups)),
-            JSONValue.Entry("groups_without_a_pick", .integer(groups - covered)),
-        ]
-        guard covered > 0 else { return entries }
-        entries += [
-            JSONValue.Entry("largest_radius_of_a_group", .real(radius)),
-            JSONValue.Entry("mean_distance_within_groups", .real(distances / Double(coveredRecords))),
-        ]
-        for (key, sum) in totals { if let sum { entries.append(JSONValue.Entry(key, .integer(sum))) } }
-        guard isCertified else { return entries }
-        return entries + [
-            // A group without a factor has a lower bound of 0 and a positive radius.
-            JSONValue.Entry("largest_factor_of_a_group", factors == covered ? .real(factor) : .null),
-            JSONValue.Entry(
-                "certificate",
-                "radius, lower_bound and factor of a group describe that group alone: how well its own picks cover its records"
-            ),
-        ]
     }
 }

@@ -15,6 +15,8 @@ enum Method: String, CaseIterable, Sendable {
 
     /// Whether the picks are to be near all records.
     var covers: Bool { [.farthestFirst, .medoids, .facilityLocation, .sensitivity].contains(self) }
+    /// Whether the picks of a smaller budget are the first ones of a larger one.
+    var nests: Bool { [.farthestFirst, .random, .closest, .farthest, .scoreFirst].contains(self) }
 }
 
 /// A method's choice in a group.
@@ -51,20 +53,25 @@ struct Picker {
     /// The largest budget for which k-means runs with one cluster per pick over all rows.
     static let flatLimit = 1024
 
-    func pick(_ method: Method) throws(StageError) -> Choice {
+    /// - Parameter isWhole: whether to return all of a choice, or, for methods that nest, the picks alone.
+    func pick(_ method: Method, isWhole: Bool = true) throws(StageError) -> Choice {
         guard quota > 0, rows.count > 0 else { return Choice(picks: []) }
         switch method {
         case .farthestFirst:
             let isComposable = part.map { rows.count > $0 && quota < $0 } ?? false
             var choice = isComposable ? try composable(part ?? 0) : try farthestFirst()
-            try certify(&choice)
+            if isWhole { try certify(&choice) }
             return choice
         case .medoids: return try medoids()
         case .facilityLocation: return try facilityLocation()
         case .sensitivity: return try sensitivity()
         case .scoreFirst: return try scoreFirst()
-        case .random: return try covering(lowestDraws(quota))
-        case .closest, .farthest, .mixed: return try covering(byCosine(method))
+        case .random:
+            let picks = try lowestDraws(quota)
+            return isWhole ? try covering(picks) : Choice(picks: picks)
+        case .closest, .farthest, .mixed:
+            let picks = try byCosine(method)
+            return isWhole ? try covering(picks) : Choice(picks: picks)
         }
     }
 

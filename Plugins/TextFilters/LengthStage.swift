@@ -4,7 +4,7 @@ public import SluiceCore
 ///
 /// A shorter text is dropped as `too-short`, a longer one as `too-long`; the ledger has the length, under the name of the
 /// unit. Cost: one pass over the text.
-public struct LengthStage: Stage, Transform {
+public struct LengthStage: Stage, WorkerTransform {
     public static let descriptor = Descriptor(
         name: "length",
         summary: "Keeps records whose text is neither too short nor too long.",
@@ -17,6 +17,7 @@ public struct LengthStage: Stage, Transform {
             spaces that is a sentence or more
               bytes       of UTF-8
               lines       separated by `\\n`; one at the end begins no further line
+              tokens      as a model's `tokenizer` cuts the text, without the tokens that it puts around it
             """,
         options: [
             OptionSpec(
@@ -24,18 +25,19 @@ public struct LengthStage: Stage, Transform {
                 help: "what is counted", example: "words"),
             OptionSpec("min", .integer(0...Int.max), help: "the least length that is kept", example: "20"),
             OptionSpec("max", .integer(0...Int.max), help: "the greatest length that is kept", example: "8000"),
-            TextSource.columnOption, TextSource.fieldOption,
+            TokenCounter.option, TextSource.columnOption, TextSource.fieldOption,
         ])
 
     private enum Unit: String, CaseIterable, Sendable {
-        case characters, words, bytes, lines
+        case characters, words, bytes, lines, tokens
 
-        func count(_ text: UnsafeBufferPointer<UInt8>) -> Int {
+        func count(_ text: UnsafeBufferPointer<UInt8>, _ worker: TokenCounter.Worker) -> Int {
             switch self {
             case .characters: TextCounts.characters(of: text)
             case .words: TextCounts.words(of: text)
             case .bytes: text.count
             case .lines: TextCounts.lines(of: text)
+            case .tokens: worker.count(text)
             }
         }
     }
@@ -44,6 +46,7 @@ public struct LengthStage: Stage, Transform {
     private let least: Int
     private let most: Int
     private let source: TextSource
+    private let counter: TokenCounter?
 
     public init(options: OptionValues) throws(StageError) {
         guard let unit = Unit(rawValue: try options.text("unit")) else {
@@ -56,15 +59,35 @@ public struct LengthStage: Stage, Transform {
         guard options["min"] != nil || options["max"] != nil else {
             throw .option("min", "`length` needs `min`, `max` or both, such as `min: 20`")
         }
+        guard (unit == .tokens) == (options["tokenizer"] != nil) else {
+            throw .option(
+                options["tokenizer"] == nil ? "unit" : "tokenizer",
+                "`unit: tokens` and `tokenizer`, the path of a tokenizer.json, go together")
+        }
+        counter = options["tokenizer"] == nil ? nil : try TokenCounter.read(options.text("tokenizer"))
         guard least <= most else { throw .option("min", "`min` is \(least), more than `max`, \(most)") }
     }
 
     public var reads: [Input] { source.reads }
     public var writes: [ColumnSpec] { [] }
 
-    public func apply(to block: inout Block) throws(StageError) {
+    public var residentBytes: Int { counter?.bytes ?? 0 }
+
+    public func memory(_ context: StageContext) -> TransformMemory {
+        TransformMemory(perThread: TokenCounter.workerBytes(counter))
+    }
+
+    /// What a thread keeps from text to text.
+    public struct Worker {
+        let tokens: TokenCounter.Worker
+    }
+
+    public func makeWorker(_ context: StageContext) -> Worker { Worker(tokens: TokenCounter.Worker(counter)) }
+
+    public func apply(to block: inout Block, with worker: inout Worker) throws(StageError) {
+        let tokens = worker.tokens
         try source.forEachText(in: &block) { (block, record, text) throws(StageError) in
-            let length = unit.count(text)
+            let length = unit.count(text, tokens)
             guard length < least || length > most else { return }
             block.drop(
                 record, reason: length < least ? "too-short" : "too-long",
@@ -78,13 +101,17 @@ public struct Length: StageSpecConvertible {
     public let stageSpec: StageSpec
 
     /// - Parameters:
-    ///   - unit: `characters`, `words`, `bytes` or `lines`.
+    ///   - unit: `characters`, `words`, `bytes`, `lines`, or `tokens` of a `tokenizer`.
     ///   - field: the field with the text, instead of a column.
-    public init(min: Int? = nil, max: Int? = nil, unit: String? = nil, column: String? = nil, field: String? = nil) {
+    public init(
+        min: Int? = nil, max: Int? = nil, unit: String? = nil, tokenizer: String? = nil, column: String? = nil,
+        field: String? = nil
+    ) {
         var options = OptionValues()
         options["min"] = min.map { .integer($0) }
         options["max"] = max.map { .integer($0) }
         options["unit"] = unit.map { .text($0) }
+        options["tokenizer"] = tokenizer.map { .text($0) }
         options["column"] = column.map { .text($0) }
         options["field"] = field.map { .text($0) }
         stageSpec = StageSpec("length", options)

@@ -88,8 +88,8 @@ public struct GroupBudget: Sendable {
     /// What a stage with this budget must declare in its `reads`.
     public var reads: [Input] { grouping.reads + (unit.map { [.column($0, .integer)] } ?? []) }
 
-    /// What is kept of so much: records, or of the unit.
-    public func kept(of total: Int) -> Int { min(total, keep.resolve(of: total)) }
+    /// The most records that are kept of so many: all, if the budget counts another unit.
+    public func kept(of total: Int) -> Int { unit == nil ? min(total, keep.resolve(of: total)) : total }
 
     // MARK: Splitting
 

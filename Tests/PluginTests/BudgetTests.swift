@@ -1,4 +1,6 @@
 import BudgetSelectors
+import CoresetSelector
+import Embedder
 import SluiceBudgets
 import SluiceCore
 import SluiceTesting
@@ -155,6 +157,44 @@ private struct Tokens: Stage, Transform {
         }
     }
 
+    /// In each group the picks of a coreset in tokens are the first ones of a coreset in records.
+    @Test(arguments: ["farthest-first", "random"]) func coresetsInTokensAreExact(method: String) throws {
+        let rows = Self.rows(120, seed: 4)
+        let stages: [StageSpec] = [
+            StageSpec("tokens"), StageSpec("embed", ["model": "file", "field": "v", "dimensions": 16]),
+        ]
+        let lines = rows.map { row in
+            let numbers = (0..<16).map { "\(Int(Seed.mix(UInt64(row.line * 16 + $0)) % 19) - 9)" }
+            return
+                #"{"label":"\#(row.label)","tokens":\#(row.tokens),"v":[\#(numbers.joined(separator: ","))]}"#
+        }
+        let registry = Registry([Tokens.self, EmbedStage.self, CoresetStage.self])
+        func picks(_ options: OptionValues) throws -> (ranks: [Int: Int], kept: [Int]) {
+            var options = options
+            (options["method"], options["per"]) = (.text(method), "label")
+            let run = try InMemoryRun(
+                stages + [StageSpec("coreset", options)], registry: registry, records: lines)
+            guard case .integers(let ranks)? = run.column(.rank) else { return ([:], run.kept) }
+            return (Dictionary(uniqueKeysWithValues: zip(run.kept, ranks.map { Int($0) })), run.kept)
+        }
+        let all = try picks(["keep": "100%"])
+        #expect(all.kept.count == 120)
+        let budget = rows.reduce(0) { $0 + $1.tokens } / 4
+        let some = try picks(["keep": .quantity(.count(budget)), "unit": "tokens", "shares": "square-root"])
+        let groups = Self.groups(rows)
+        let quotas = Shares.squareRoot.part(budget, among: groups.map { $0.rows.reduce(0) { $0 + $1.tokens } })
+        for (group, quota) in zip(groups, quotas) {
+            let order = group.rows.sorted { all.ranks[$0.line] ?? 0 < all.ranks[$1.line] ?? 0 }
+            var (sum, count) = (0, 0)
+            while count < order.count, sum + order[count].tokens <= quota {
+                sum += order[count].tokens
+                count += 1
+            }
+            let kept = some.kept.filter { line in group.rows.contains { $0.line == line } }
+            #expect(kept == order.prefix(count).map(\.line).sorted(), "\(group.label)")
+        }
+    }
+
     @Test func missingNumbersAreNeverZero() throws {
         let lines = [
             #"{"s":-1}"#, #"{"s":-2}"#, #"{}"#, #"{"s":null}"#, #"{"s":"-1.5"}"#, #"{"s":"high"}"#, #"{"s":true}"#,
@@ -190,6 +230,17 @@ private struct Tokens: Stage, Transform {
         ] as [OptionValues]) func mixtureKeepsTheContract(options: OptionValues)
     {
         check(MixtureStage.self, options)
+    }
+
+    @Test(arguments: ["farthest-first", "random"]) func coresetsInTokensKeepTheContract(method: String) {
+        let rows = Self.rows(60, seed: 1)
+        let vectors = VectorColumn(
+            dimension: 16, values: (0..<960).map { Int8(truncatingIfNeeded: Int(Seed.mix($0) % 120) - 60) })
+        #expect(
+            StageContract.check(
+                CoresetStage.self, options: ["keep": 90, "per": "label", "unit": "tokens", "method": .text(method)],
+                records: Self.records(rows),
+                columns: ["tokens": .integers(rows.map { Int64($0.tokens) }), .embedding: .vectors(vectors)]) == [])
     }
 
     private func check<S: Stage>(_ stage: S.Type, _ options: OptionValues) {
