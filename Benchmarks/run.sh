@@ -13,6 +13,7 @@
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
+#   endpoint    vectors by a server that only waits, beside Python clients
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
@@ -30,7 +31,11 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
+<<<<<<< HEAD
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | paired | large) what+=" $word" ;;
+=======
         ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | confirm | recall | paired | large) what+=" $word" ;;
+>>>>>>> main
         *) data=$word ;;
     esac
 done
@@ -115,10 +120,16 @@ if wanted confirm; then
     $python $here/confirm.py --sluice "$sluice" --data "$data/data" --results $here/results
 fi
 
+<<<<<<< HEAD
+if wanted endpoint; then
+    $python -c 'import aiohttp, httpx, openai, numpy' 2> /dev/null || $python -m pip install --quiet aiohttp httpx openai
+    $python $here/endpoint.py --sluice "$sluice" --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+=======
 if wanted recall; then
     [ ! -d .models/wordllama-256 ] || $python -c 'import wordllama' 2> /dev/null || $python -m pip install --quiet wordllama==0.4.0.post1
     [ ! -f .models/minilm/model.onnx ] || $python -c 'import onnxruntime' 2> /dev/null || $python -m pip install --quiet onnxruntime tokenizers
     $python $here/recall.py --sluice "$sluice" --data "$data/data" --models .models --results $here/results
+>>>>>>> main
 fi
 
 if wanted everyday; then

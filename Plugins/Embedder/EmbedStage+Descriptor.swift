@@ -68,12 +68,13 @@ extension EmbedStage {
             OptionSpec(
                 "max_tokens", .integer(1...1_000_000), help: "static: tokens of a text that count", example: "512"),
             OptionSpec(
-                "long", .choice(LongText.allCases.map(\.rawValue)),
-                help: "static: what to do with a text of more tokens (cut)", example: "chunk-mean"),
+                "long", .choice(LongText.allCases.map(\.rawValue) + [TooLongText.fail.rawValue]),
+                help: "static: what to do with a text of more tokens, endpoint: with one that the server refuses (cut)",
+                example: "chunk-mean"),
             OptionSpec(
                 "drop_unk", .flag, help: "static: leave out tokens that the vocabulary lacks (model2vec: true)",
                 example: "false"),
-        ])
+        ] + EndpointPlan.options)
 
     /// What the help says of a model.
     private static func paragraph(_ model: any EmbeddingModel.Type) -> String {

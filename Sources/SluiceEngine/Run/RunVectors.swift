@@ -159,15 +159,24 @@ private final class PoolReading: @unchecked Sendable {
     private static func transform(
         of link: StageChain.Link, _ context: StageContext, _ run: RunReader, isLoaded: Bool
     ) throws(EngineError) -> (any WorkerTransform)? {
+        let body: StageBody
         do throws(StageError) {
-            var body = try link.stage.body(context)
-            if case .survey(let survey) = body, survey.modelKind != nil {
+            let first = try link.stage.body(context)
+            if case .survey(let survey) = first, survey.modelKind != nil {
                 guard isLoaded else { return nil }
                 body = try KeptModels.body(of: survey, from: run, context)
+            } else {
+                body = first
             }
-            if case .transform(let transform) = body { return transform }
         } catch {
             throw EngineError(error, stage: link.label)
+        }
+        if case .transform(let transform) = body { return transform }
+        if case .asking = body {
+            throw EngineError(
+                .definition,
+                "\(run.path): the vectors of `\(link.label)` are answers from outside, which are not asked for again; a run writes those of its kept records by `output: {vectors: embedding}`"
+            )
         }
         throw EngineError(
             .definition,
