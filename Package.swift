@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "SluiceCore", targets: ["SluiceCore"]),
         .library(name: "SluiceGeometry", targets: ["SluiceGeometry"]),
         .library(name: "SluiceTokenizer", targets: ["SluiceTokenizer"]),
+        .library(name: "SluiceHTTP", targets: ["SluiceHTTP"]),
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
         .library(name: "SluiceText", targets: ["SluiceText"]),
@@ -40,12 +41,14 @@ let package = Package(
         .target(name: "CMalloc"),
         .target(name: "CPattern", linkerSettings: [.linkedLibrary(":libpcre2-8.a")]),
         .systemLibrary(name: "CFlush"),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
         .target(name: "SluiceCore"),
         .target(name: "SluiceGeometry", dependencies: ["SluiceCore", "CVectorKernels"]),
         .target(name: "SluiceText"),
         .target(name: "SluiceTokenizer"),
+        .target(name: "SluiceHTTP", dependencies: ["CCurl"]),
         .target(name: "SluiceBudgets", dependencies: ["SluiceCore"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
@@ -53,7 +56,7 @@ let package = Package(
         .target(name: "SluiceTesting", dependencies: ["SluiceCore", "SluiceIO"]),
 
         plugin("Formatter"),
-        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer"]),
+        plugin("Embedder", dependencies: ["SluiceGeometry", "SluiceText", "SluiceTokenizer", "SluiceHTTP"]),
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceBudgets", "SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
@@ -75,10 +78,14 @@ let package = Package(
         .testTarget(name: "SluiceIOTests", dependencies: ["SluiceIO"]),
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
+        .target(name: "FaultServer", path: "Tests/FaultServer", exclude: ["server.py"]),
+        .testTarget(name: "SluiceHTTPTests", dependencies: ["SluiceHTTP", "FaultServer"]),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
             name: "PluginTests",
-            dependencies: ["SluiceTesting", "SluiceBudgets", "SluiceGeometry", "SluiceTokenizer"] + plugins),
+            dependencies: [
+                "SluiceTesting", "SluiceBudgets", "SluiceGeometry", "SluiceTokenizer", "SluiceHTTP", "FaultServer",
+            ] + plugins),
         .testTarget(
             name: "FaultTests",
             dependencies: [
@@ -86,7 +93,8 @@ let package = Package(
             ]),
         .testTarget(
             name: "CompareTests", dependencies: ["SluiceCommand", "SluiceKit", "SluiceEngine", "SluicePipeline"]),
-        .testTarget(name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "SluiceKit", "sluice"]),
+        .testTarget(
+            name: "CommandTests", dependencies: ["SluiceCore", "SluiceIO", "SluiceKit", "FaultServer", "sluice"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
@@ -96,7 +104,11 @@ let package = Package(
 if Context.environment["SLUICE_EXTRAS"] != nil {
     package.targets += [
         .executableTarget(
-            name: "fuzz", dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline"] + plugins,
+            name: "fuzz",
+            dependencies: [
+                "SluiceCore", "SluiceIO", "SluiceEngine", "SluiceGeometry", "SluicePipeline", "SluiceTesting",
+                "SluiceTokenizer",
+            ] + plugins,
             path: "Fuzz/Sources"),
         .executableTarget(
             name: "geometry-bench", dependencies: ["SluiceCore", "SluiceGeometry"], path: "Benchmarks/geometry"),

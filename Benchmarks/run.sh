@@ -14,6 +14,7 @@
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package and
 #               of MiniLM's beside onnxruntime in Python
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
+#   endpoint    vectors by a server that only waits, beside Python clients
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
@@ -31,7 +32,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | confirm | recall | paired | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | paired | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -117,6 +118,11 @@ fi
 
 if wanted confirm; then
     $python $here/confirm.py --sluice "$sluice" --data "$data/data" --results $here/results
+fi
+
+if wanted endpoint; then
+    $python -c 'import aiohttp, httpx, openai, numpy' 2> /dev/null || $python -m pip install --quiet aiohttp httpx openai
+    $python $here/endpoint.py --sluice "$sluice" --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 
 if wanted recall; then

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${FUZZ_SECONDS:-60}
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(lines json streams definition workfiles)
+[[ ${#targets[@]} -gt 0 ]] || targets=(lines json streams definition workfiles models)
 
 echo "building the fuzzing program"
 SLUICE_EXTRAS=1 swift build -c release --product fuzz --scratch-path .build-fuzz \

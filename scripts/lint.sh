@@ -37,6 +37,7 @@ plugins=${plugins%|}
 ours="Sluice[A-Za-z]+|$plugins"
 ban "the core imports no other target of the package" "import ($ours)\$" "$core"
 ban "the tokenizers import no other target of the package" "import ($ours)\$" "$tokenizer"
+ban "the HTTP client imports no other target of the package" "import ($ours)\$" Sources/SluiceHTTP
 for plugin in Plugins/*/; do
     ban "a plugin imports only the core, the geometry and the tokenizers" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|$plugins)\$" "$plugin"
 done

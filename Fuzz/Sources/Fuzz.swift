@@ -36,6 +36,7 @@ private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
 
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "lines": fuzzLines, "json": fuzzJSON, "streams": fuzzStreams, "definition": fuzzDefinition, "workfiles": fuzzWorkFiles,
+    "models": fuzzModels,
 ]
 
 /// Ends the process, which the fuzzer reports as a finding.

@@ -63,11 +63,16 @@ extension EmbedStage {
                 help: "file: end the run at a record without a vector (fail), drop it, or take the zero vector",
                 example: "drop"),
             OptionSpec(
+                "near_duplicates", .real(0...2),
+                help: "file: the cosine distance within which records are usually near duplicates, for `redundancy`",
+                example: "0.02"),
+            OptionSpec(
                 "max_tokens", .integer(1...1_000_000), help: "static, onnx: tokens of a text that count",
                 example: "512"),
             OptionSpec(
-                "long", .choice(LongText.allCases.map(\.rawValue)),
-                help: "static, onnx: what to do with a text of more tokens (cut)", example: "chunk-mean"),
+                "long", .choice(LongText.allCases.map(\.rawValue) + [TooLongText.fail.rawValue]),
+                help: "static, onnx: what to do with a text of more tokens, endpoint: with one that the server refuses (cut)",
+                example: "chunk-mean"),
             OptionSpec(
                 "drop_unk", .flag, help: "static: leave out tokens that the vocabulary lacks (model2vec: true)",
                 example: "false"),
@@ -79,15 +84,12 @@ extension EmbedStage {
                 help: "onnx: how the vectors of tokens become one (as the model's files say, or mean)",
                 example: "cls"),
             OptionSpec(
-                "prefix", .text, help: "onnx: text before each text, as some models want it",
-                example: #""query: ""#),
-            OptionSpec(
                 "output", .text, help: "onnx: the model's output to use (the one that fits)",
                 example: "last_hidden_state"),
             OptionSpec(
                 "device", .choice(OnnxSession.Device.allCases.map(\.rawValue)),
                 help: "onnx: where the model runs (cpu); cuda needs a library with CUDA", example: "cuda"),
-        ])
+        ] + EndpointPlan.options)
 
     /// What the help says of a model.
     private static func paragraph(_ model: any EmbeddingModel.Type) -> String {

@@ -3,6 +3,8 @@ public import SluiceCore
 extension ColumnName {
     /// 1 if a record's text has no word and its vector is zero, otherwise 0.
     public static let emptyText: ColumnName = "empty_text"
+    /// 1 if the vector is of the beginning of a record's text alone, otherwise 0.
+    public static let cutText: ColumnName = "cut_text"
 }
 
 /// Computes an Int8 vector of each record's text, the same bytes on every machine; with `onnx`, on every machine with the
@@ -10,7 +12,7 @@ extension ColumnName {
 public struct EmbedStage: Stage {
     /// All models, in the order of the help; the first is the default.
     static let models: [any EmbeddingModel.Type] = [
-        LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self, OnnxPlan.self, FileModel.self,
+        LSAEmbedding.self, LexicalEmbedding.self, StaticPlan.self, OnnxPlan.self, FileModel.self, EndpointPlan.self,
     ]
 
     private let model: any EmbeddingModel
@@ -40,7 +42,7 @@ public struct EmbedStage: Stage {
                 nearDuplicateDistance: model.nearDuplicateDistance,
                 needsConfirmation: true, isSpelling: type(of: model).isSpelling),
             ColumnSpec(columns.empty, .integer),
-        ]
+        ] + (model.marksCuts ? [ColumnSpec(columns.cut, .integer)] : [])
     }
 
     public func identity() throws(StageError) -> [String: String] { try model.identity() }

@@ -23,6 +23,8 @@ protocol EmbeddingModel: Sendable {
     var dimension: Int { get }
     /// The cosine distance within which two records are usually near duplicates; nil if that is not known.
     var nearDuplicateDistance: Double? { get }
+    /// Whether it writes a column that marks texts of which it has seen only the beginning.
+    var marksCuts: Bool { get }
     /// What its vectors depend on beside its options and the files that they name, by name.
     func identity() throws(StageError) -> [String: String]
     func body(_ context: StageContext, writing columns: VectorColumns) throws(StageError) -> StageBody
@@ -31,6 +33,7 @@ protocol EmbeddingModel: Sendable {
 extension EmbeddingModel {
     var reads: [Input] { [.column(.text, .bytes)] }
     static var isSpelling: Bool { false }
+    var marksCuts: Bool { false }
     func identity() throws(StageError) -> [String: String] { [:] }
 }
 
@@ -39,9 +42,12 @@ struct VectorColumns: Sendable, Hashable {
     let vectors: ColumnName
     /// 1 where a record's vector is zero since it has no text, otherwise 0.
     let empty: ColumnName
+    /// 1 where only the beginning of a text counts, otherwise 0.
+    let cut: ColumnName
 
     init(_ vectors: ColumnName) {
         self.vectors = vectors
         empty = vectors == .embedding ? .emptyText : ColumnName("\(vectors.name)_empty")
+        cut = vectors == .embedding ? .cutText : ColumnName("\(vectors.name)_cut")
     }
 }

@@ -12,7 +12,8 @@ struct VerifyCommand: ParsableCommand {
         usage: "sluice verify <run> [<options>]",
         discussion: """
             Lists what was checked and what was not. --rerun repeats the run in a temporary directory and compares all \
-            results.
+            results. With --stored-vectors it needs no embedding model, and floating-point models of other machines can't make a \
+            difference.
             """)
 
     @Argument(help: ArgumentHelp("The output directory of the run.", valueName: "run"), completion: .directory)
@@ -20,6 +21,12 @@ struct VerifyCommand: ParsableCommand {
 
     @Flag(help: "Repeat the run and compare all results.")
     var rerun = false
+
+    @Flag(
+        help: ArgumentHelp(
+            "With --rerun: take the vectors from the run's vectors.npy (`vectors_of: all`) instead of computing them again."
+        ))
+    var storedVectors = false
 
     @Option(
         help: ArgumentHelp("The folder of the run's definition, if it has moved.", valueName: "folder"),
@@ -29,6 +36,9 @@ struct VerifyCommand: ParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
+        guard rerun || !storedVectors else {
+            throw CommandFailure.usage("--stored-vectors goes with --rerun")
+        }
         let reader = try RunReader(directory)
         var result = try reader.verify(inputFolder: folder)
         if rerun, result.faults.isEmpty {
@@ -43,7 +53,9 @@ struct VerifyCommand: ParsableCommand {
         func count(_ key: String) -> String { Format.count(counts?[key]?.integerValue ?? 0) }
         Terminal.line("\(directory) verifies: \(count("read")) read, \(count("kept")) kept")
         Terminal.paragraph("checked: \(result.checked.joined(separator: ", "))", indent: 2, hanging: 4)
-        if rerun { Terminal.line("  repeated, it gives the same results") }
+        if rerun {
+            Terminal.line("  repeated\(storedVectors ? " with its stored vectors" : ""), it gives the same results")
+        }
         guard !result.unchecked.isEmpty else { return }
         Terminal.paragraph(
             "not checked: \(result.unchecked.joined(separator: ", ")); --rerun repeats the run and compares",
@@ -82,7 +94,7 @@ struct VerifyCommand: ParsableCommand {
         let target = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { try? FileSystem.local.removeTree(target) }
         let answers = try answers(reader)
-        let definition: Definition
+        var definition: Definition
         do throws(DefinitionErrors) {
             definition = try DefinitionFile.parse(
                 text: (manifest["definition"] ?? .null).json, path: "\(folder)/\(RunReader.definitionName)",
@@ -101,9 +113,12 @@ struct VerifyCommand: ParsableCommand {
         let stopped = "; the run was not compared"
         Signals.install(LastWords(directory: nil, otherwise: stopped))
         do {
+            if storedVectors { definition = try StoredVectors(reader).replacing(definition) }
             let again = try Run(definition, registry: Environment.registry, options: options).run()
             Signals.settle()
-            return RunReader.differences(manifest, again.manifest)
+            return storedVectors
+                ? RunReader.differences(StoredVectors.results(manifest), StoredVectors.results(again.manifest))
+                : RunReader.differences(manifest, again.manifest)
         } catch let error as EngineError where error.code == .stopped {
             Signals.settle()
             let words = Signals.message(EngineError(.stopped, error.message), otherwise: stopped)

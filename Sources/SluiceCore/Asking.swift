@@ -11,7 +11,8 @@
 /// A stage of this kind has a pass of its own over the kept columns: the whole input has been read and checked before
 /// the first question.
 ///
-/// An asking transform whose requests share nothing; see `AskingWorkerTransform` for connections that are kept.
+/// An asking transform whose requests share nothing; see `AskingWorkerTransform` for connections that are kept, and
+/// `AskingBatchTransform` for requests with several questions.
 public protocol AskingTransform: AskingWorkerTransform where Worker == Void {
     /// Asks one question, and returns when the answer is there. Called by many threads at the same time.
     ///
@@ -23,11 +24,26 @@ public protocol AskingTransform: AskingWorkerTransform where Worker == Void {
 }
 
 /// An asking transform whose threads keep something from request to request: a connection, a client, buffers.
-public protocol AskingWorkerTransform: HoldsMemory, PlanNotes, Sendable {
+public protocol AskingWorkerTransform: AskingBatchTransform {
+    /// Asks one question; see `AskingTransform.ask(_:_:)`. One thread uses a worker at a time; any question may come to
+    /// any worker.
+    func ask(
+        _ question: [UInt8], with worker: inout Worker, _ context: StageContext
+    ) throws(StageError) -> [UInt8]
+}
+
+/// An asking transform whose requests may hold several questions: the general form of all of them.
+///
+/// The engine fills batches with questions of any blocks, in no fixed order, and sends a smaller one rather than let a
+/// thread wait for more. So an answer must not depend on the questions beside it.
+public protocol AskingBatchTransform: HoldsMemory, PlanNotes, Sendable {
     associatedtype Worker = Void
 
     /// The most requests in flight, from 1 to 4,096. Does not depend on the number of threads.
     var width: Int { get }
+
+    /// The most questions in a request.
+    var batch: AskingBatch { get }
 
     /// What an answer depends on beside its question, by name: the model, its version, the temperature.
     ///
@@ -48,11 +64,19 @@ public protocol AskingWorkerTransform: HoldsMemory, PlanNotes, Sendable {
     /// Makes what a thread keeps from request to request: at most one per request in flight.
     func makeWorker(_ context: StageContext) throws(StageError) -> Worker
 
-    /// Asks one question; see `AskingTransform.ask(_:_:)`. One thread uses a worker at a time; any question may come to
-    /// any worker.
+    /// Asks a batch of different questions, and returns when answers are there. Called by many threads at the same time,
+    /// each with a worker of its own; any question may come to any worker.
+    ///
+    /// Repeats a request that failed as often as makes sense. Returns soon after `context.isStopped`, with answers or
+    /// an error. If only some of the questions fit a request, return the answers to these: they are then in the log
+    /// before the others are asked.
+    ///
+    /// - Parameter questions: at least one, within the limits of `batch`.
+    /// - Returns: the answers to the first questions, in their order, at least one. The others are asked again.
+    /// - Throws: an error ends the run. Answers that came before it are in the log.
     func ask(
-        _ question: [UInt8], with worker: inout Worker, _ context: StageContext
-    ) throws(StageError) -> [UInt8]
+        _ questions: [[UInt8]], with worker: inout Worker, _ context: StageContext
+    ) throws(StageError) -> [[UInt8]]
 
     /// Uses the answers: may write the declared columns and drop records. Follows from the answers and the block alone,
     /// so an answer that makes no sense is dropped or marked here, not in `ask`.
@@ -62,7 +86,7 @@ public protocol AskingWorkerTransform: HoldsMemory, PlanNotes, Sendable {
     func close(_ worker: inout Worker) throws(StageError)
 }
 
-extension AskingWorkerTransform {
+extension AskingBatchTransform {
     public var source: [String: String]? { nil }
     public func memory(_ context: StageContext) -> AskingMemory { AskingMemory() }
     public func close(_ worker: inout Worker) throws(StageError) {}
@@ -71,12 +95,45 @@ extension AskingWorkerTransform {
     package var requests: Int { min(max(1, width), 4096) }
 }
 
+extension AskingWorkerTransform {
+    public var batch: AskingBatch { .one }
+
+    public func ask(
+        _ questions: [[UInt8]], with worker: inout Worker, _ context: StageContext
+    ) throws(StageError) -> [[UInt8]] {
+        var answers: [[UInt8]] = []
+        for question in questions.prefix(1) { answers.append(try ask(question, with: &worker, context)) }
+        return answers
+    }
+}
+
 extension AskingTransform {
     public func makeWorker(_ context: StageContext) throws(StageError) {}
 
     public func ask(
         _ question: [UInt8], with worker: inout Void, _ context: StageContext
     ) throws(StageError) -> [UInt8] { try ask(question, context) }
+}
+
+/// Limits of a request with several questions.
+public struct AskingBatch: Sendable, Hashable {
+    /// The most questions, from 1 to 4,096.
+    public let questions: Int
+    /// The most bytes of all of them; a longer question is alone.
+    public let bytes: Int
+
+    /// One question a request.
+    public static let one = AskingBatch(questions: 1, bytes: .max)
+
+    public init(questions: Int, bytes: Int) {
+        self.questions = min(max(1, questions), 4096)
+        self.bytes = max(1, bytes)
+    }
+
+    /// Whether a question more has room beside others.
+    package func hasRoom(beside count: Int, bytes used: Int, for more: Int) -> Bool {
+        count == 0 || (count < questions && used <= bytes && more <= bytes - used)
+    }
 }
 
 /// The answers about the records of a block.
@@ -100,7 +157,7 @@ public struct AskingMemory: Sendable, Hashable {
     public var longestAnswer: Int
     /// The longest question, without what it takes from the record: the prompt around it.
     public var prompt: Int
-    /// What a request takes beside its question and answer: a connection, the buffers of a client.
+    /// What a request takes beside its questions and answers: a connection, the buffers of a client.
     public var perRequest: Int
     /// The stack of a thread that asks; at least 64 KiB. Encryption takes more.
     public var stack: Int
@@ -122,7 +179,9 @@ public struct AskingMemory: Sendable, Hashable {
     }
 
     /// What one request in flight takes.
-    package var inFlight: Int { stack + perRequest + prompt + longestAnswer }
+    package func inFlight(_ batch: AskingBatch) -> Int {
+        stack + perRequest + batch.questions * (prompt + longestAnswer)
+    }
     /// What a record takes in a block beside its own bytes: the question, the answer, and a column with the answer.
     package var perRecord: Int { prompt + 2 * longestAnswer }
 }

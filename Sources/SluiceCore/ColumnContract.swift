@@ -217,7 +217,8 @@ extension Descriptor {
     /// The option whose value is this column's name, or a list with it.
     fileprivate func option(naming column: ColumnName, in values: OptionValues) -> String? {
         options.first { option in
-            guard option.kind.namesColumns else { return false }
+            // A default is what the stage reads by itself; nobody wrote the option.
+            guard option.kind.namesColumns, values[option.name] != option.defaultValue else { return false }
             if case .list(let names)? = values[option.name] { return names.contains(.text(column.name)) }
             return values[option.name] == .text(column.name)
         }?.name

@@ -128,6 +128,8 @@ public struct OutputSpec: Sendable, Hashable {
     public var vectors: ColumnName?
     /// The field of the record to write beside them, as `vectors.ids.jsonl`; nil for none.
     public var vectorIds: FieldPath?
+    /// Whether to write the vectors of all records that reached the first survey or selection, and not only of the kept.
+    public var writesAllVectors = false
 
     public init(
         directory: String, record: RecordForm = .original, annotate: [ColumnName] = [],

@@ -106,6 +106,7 @@ extension OutputSpec {
             ] + (compression == .zstd ? [.init("level", .integer(level))] : [])
                 + (failIfEmpty ? [.init("fail_if_empty", .flag(true))] : [])
                 + (vectors.map { [.init("vectors", .text($0.name))] } ?? [])
-                + (vectorIds.map { [.init("ids", .text($0.description))] } ?? []))
+                + (vectorIds.map { [.init("ids", .text($0.description))] } ?? [])
+                + (writesAllVectors ? [.init("vectors_of", "all")] : []))
     }
 }

@@ -64,7 +64,7 @@ extension Stage where Self: WorkerTransform {
     public func body(_ context: StageContext) throws(StageError) -> StageBody { .transform(self) }
 }
 
-extension Stage where Self: AskingWorkerTransform {
+extension Stage where Self: AskingBatchTransform {
     public func body(_ context: StageContext) throws(StageError) -> StageBody { .asking(self) }
 }
 
@@ -79,7 +79,7 @@ extension Stage where Self: Selection {
 /// The work of a stage, weakest kind first.
 public indirect enum StageBody: Sendable {
     case transform(any WorkerTransform)
-    case asking(any AskingWorkerTransform)
+    case asking(any AskingBatchTransform)
     case survey(any Survey)
     case selection(any Selection)
     /// Bodies that run one after the other.

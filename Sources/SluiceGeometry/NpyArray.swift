@@ -28,6 +28,8 @@ public struct NpyArray: Sendable, Hashable {
     public let start: Int
     /// Bytes from there to the end of the file.
     public let size: Int
+    /// Whether the file ends as Sluice's own column files do; known once its size was checked.
+    public private(set) var hasFooter = false
 
     /// Sluice's own column files end with the number of rows and a checksum, which NumPy ignores.
     static let footerBytes = 32
@@ -63,13 +65,14 @@ public struct NpyArray: Sendable, Hashable {
     /// Checks that the file has as many bytes as its shape says.
     ///
     /// - Parameter item: bytes of a number.
-    public func check(item: Int) throws(VectorFileError) {
+    public mutating func check(item: Int) throws(VectorFileError) {
         var need = item
         for count in shape {
             let (product, isTooLarge) = need.multipliedReportingOverflow(by: count)
             need = isTooLarge ? .max : product
         }
-        guard size == need || size - Self.footerBytes == need else {
+        hasFooter = size != need
+        guard size == need || hasFooter && size - Self.footerBytes == need else {
             let shape = "(\(shape.map(String.init).joined(separator: ", "))\(shape.count == 1 ? "," : ""))"
             throw VectorFileError(path, "its shape \(shape) needs \(need) bytes of numbers, but it has \(size)")
         }

@@ -7,15 +7,17 @@
 /// Vectors in a `.npy` file, one per row: a two-dimensional array as `np.save` writes it, or a vector column as Sluice
 /// writes it.
 ///
-/// `float16`, `float32` and `float64` rows are quantised; they may have any length but no NaN or infinity. `int8` rows
-/// whose length is that of a quantised vector, to a tenth, are used unchanged: that is how Sluice writes vectors. Others
-/// are taken as plain numbers, of which only the direction matters. C order, little-endian. `init` reads only the header.
+/// `float16`, `float32` and `float64` rows are quantised; they may have any length but no NaN or infinity. `int8` rows are
+/// used unchanged in a file that Sluice wrote, and where their length is that of a quantised vector, to a tenth. Others are
+/// taken as plain numbers, of which only the direction matters. C order, little-endian. `init` reads only the header.
 public struct VectorFile: Sendable {
     public let path: String
     public let count: Int
     public let dimension: Int
     let type: Kind
     let start: Int
+    /// Whether Sluice wrote it: then its rows are quantised vectors, whatever their length.
+    let isOwn: Bool
 
     /// The type of the numbers, by its bytes.
     enum Kind: Int, Sendable { case int8 = 1, float16 = 2, float32 = 4, float64 = 8 }
@@ -23,7 +25,7 @@ public struct VectorFile: Sendable {
     /// - Throws: if the file can't be opened or is not a `.npy` file, its numbers have another type, its shape is not
     ///   (rows, dimension) with a dimension of 1 to 8,192, or its length does not match the shape.
     public init(_ path: String) throws(VectorFileError) {
-        let array = try NpyArray(path)
+        var array = try NpyArray(path)
         switch array.descriptor {
         case "|i1", "<i1": type = .int8
         case "<f2": type = .float16
@@ -45,6 +47,7 @@ public struct VectorFile: Sendable {
             throw VectorFileError(path, "its shape is (\(count), \(dimension)); vectors have 1 to 8192 components")
         }
         try array.check(item: type.rawValue)
+        isOwn = array.hasFooter
     }
 
     /// All vectors, quantised, row after row: `count · dimension` bytes.
@@ -213,7 +216,7 @@ public final class VectorRows: Sendable {
                         (base + index).initialize(to: Int32(value))
                     }
                     let target = output + row * dimension
-                    if squared == 0 || (0.81 * usual...1.21 * usual).contains(Double(squared)) {
+                    if file.isOwn || squared == 0 || (0.81 * usual...1.21 * usual).contains(Double(squared)) {
                         for index in 0..<dimension { target[index] = Int8(truncatingIfNeeded: base[index]) }
                     } else {
                         quantizer.quantize(sums: base, count: 1, into: target)

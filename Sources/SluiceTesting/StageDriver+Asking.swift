@@ -21,7 +21,7 @@ final class KitAnswers: Sendable {
 }
 
 /// Asks as a run does: on several threads, with at most one worker each, all closed at the end.
-private final class KitAskers<T: AskingWorkerTransform>: Sendable {
+private final class KitAskers<T: AskingBatchTransform>: Sendable {
     /// A boxed worker.
     private final class Held: @unchecked Sendable {
         // @unchecked: only the thread that took it from `idle` uses it.
@@ -38,12 +38,22 @@ private final class KitAskers<T: AskingWorkerTransform>: Sendable {
         self.context = context
     }
 
-    func ask(_ question: [UInt8]) throws(StageError) -> [UInt8] {
+    /// - Returns: one answer to each question.
+    func ask(_ questions: [[UInt8]]) throws(StageError) -> [[UInt8]] {
         let spare = idle.withLock { $0.popLast() }
         let held: Held
         if let spare { held = spare } else { held = Held(try asking.makeWorker(context)) }
         defer { idle.withLock { $0.append(held) } }
-        return try asking.ask(question, with: &held.worker, context)
+        var answers: [[UInt8]] = []
+        while answers.count < questions.count {
+            let rest = Array(questions.dropFirst(answers.count))
+            let next = try asking.ask(rest, with: &held.worker, context)
+            guard 1...rest.count ~= next.count else {
+                throw StageError(.fault, "`ask` returned \(next.count) answers to \(rest.count) questions")
+            }
+            answers += next
+        }
+        return answers
     }
 
     /// Closes all workers and throws the first error.
@@ -69,7 +79,7 @@ extension StageDriver {
         var error: StageError?
     }
 
-    mutating func run<T: AskingWorkerTransform>(asking: T) throws(StageError) {
+    mutating func run<T: AskingBatchTransform>(asking: T) throws(StageError) {
         if let fault = Self.fault(of: asking, context) { breach(.memory, fault) }
         let blocks = blockRows
         let questions = pieces(blocks.count) { [self] piece in self.questions(asking, blocks[piece]) }
@@ -97,18 +107,18 @@ extension StageDriver {
         try settle(effects, blocks)
     }
 
-    private static func fault<T: AskingWorkerTransform>(of asking: T, _ context: StageContext) -> String? {
+    private static func fault<T: AskingBatchTransform>(of asking: T, _ context: StageContext) -> String? {
         guard (1...4096).contains(asking.width) else {
             return "`width` is \(asking.width); it must be from 1 to 4096"
         }
-        guard asking.memory(context) == asking.memory(context), asking.width == asking.width else {
-            return "`memory` or `width` has a different value on a second call"
-        }
+        guard asking.memory(context) == asking.memory(context), asking.width == asking.width,
+            asking.batch == asking.batch
+        else { return "`memory`, `width` or `batch` has a different value on a second call" }
         guard asking.source == asking.source else { return "`source` has a different value on a second call" }
         return nil
     }
 
-    private func questions<T: AskingWorkerTransform>(_ asking: T, _ rows: [Int]) -> Questions {
+    private func questions<T: AskingBatchTransform>(_ asking: T, _ rows: [Int]) -> Questions {
         let block = makeBlock(rows)
         var questions = Questions()
         do throws(StageError) {
@@ -128,7 +138,7 @@ extension StageDriver {
     }
 
     /// The declaration of memory is an upper bound of what the records take.
-    private mutating func checkLength<T: AskingWorkerTransform>(_ question: [UInt8], _ asking: T, _ row: Int) {
+    private mutating func checkLength<T: AskingBatchTransform>(_ question: [UInt8], _ asking: T, _ row: Int) {
         guard variation.presence == .declared else { return }
         let block = makeBlock([row])
         var read = 0
@@ -156,7 +166,7 @@ extension StageDriver {
     }
 
     /// Asks what the log does not have, on several threads in another order.
-    private mutating func ask<T: AskingWorkerTransform>(_ questions: [[UInt8]], _ asking: T) throws(StageError) {
+    private mutating func ask<T: AskingBatchTransform>(_ questions: [[UInt8]], _ asking: T) throws(StageError) {
         let (step, log) = (askingStep, answers)
         let missing = Set(questions.filter { log[KitAnswers.Key(step: step, question: $0)] == nil })
             .sorted { $0.lexicographicallyPrecedes($1) }
@@ -167,16 +177,30 @@ extension StageDriver {
                 "a question about a record is not the one of the first run, so it would be asked again; it must follow from the record alone"
             )
         }
-        let order = Variation(order: .shuffled(5)).order(missing.count)
+        let batches = batches(of: missing, asking.batch)
         let askers = KitAskers(asking, context)
         let failure = Mutex<StageError?>(nil)
-        Parallel.threads(min(8, asking.requests))(missing.count) { piece in
-            let question = missing[order[piece]]
+        Parallel.threads(min(8, asking.requests))(batches.count) { piece in
             do throws(StageError) {
-                log.add(try askers.ask(question), to: KitAnswers.Key(step: step, question: question))
+                for (question, answer) in zip(batches[piece], try askers.ask(batches[piece])) {
+                    log.add(answer, to: KitAnswers.Key(step: step, question: question))
+                }
             } catch {
                 failure.withLock { $0 = $0 ?? error }
             }
+        }
+        do throws(StageError) {
+            if failure.withLock({ $0 == nil }), let first = batches.first(where: { $0.count > 1 }),
+                try askers.ask(Array(first.dropFirst()))
+                    != first.dropFirst().map({ log[KitAnswers.Key(step: step, question: $0)] })
+            {
+                breach(
+                    .answers,
+                    "equal questions without their first have other answers; an answer must not depend on the questions beside it"
+                )
+            }
+        } catch {
+            failure.withLock { $0 = $0 ?? error }
         }
         try askers.close()
         if let failure = failure.withLock({ $0 }) { throw failure }
@@ -185,5 +209,21 @@ extension StageDriver {
         if longest > declared {
             breach(.memory, "an answer has \(longest) bytes; `memory` declares at most \(declared) (`longestAnswer`)")
         }
+    }
+    /// The questions in another order, in batches as a run makes them.
+    private func batches(of questions: [[UInt8]], _ limit: AskingBatch) -> [[[UInt8]]] {
+        var batches: [[[UInt8]]] = []
+        var bytes = 0
+        for index in Variation(order: .shuffled(5)).order(questions.count) {
+            let question = questions[index]
+            if let last = batches.last, limit.hasRoom(beside: last.count, bytes: bytes, for: question.count) {
+                batches[batches.count - 1].append(question)
+            } else {
+                batches.append([question])
+                bytes = 0
+            }
+            bytes += question.count
+        }
+        return batches
     }
 }

@@ -51,7 +51,8 @@ import Testing
         }
         let words = "embed: {model: lexical, dimensions: 32, as: words}"
         #expect(
-            try said(words, "coreset: {keep: 5}").contains("`vectors` reads `embedding`, which no earlier stage writes")
+            try said(words, "coreset: {keep: 5}").contains(
+                "stage 3 `coreset` reads `embedding`, which no earlier stage writes")
         )
         #expect(try said(words, "coreset: {keep: 5, vectors: text}").contains("`text`"))
         #expect(try said("embed: {as: 5 words}").contains("`as`"))

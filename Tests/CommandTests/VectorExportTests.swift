@@ -116,6 +116,28 @@ import Testing
         #expect(refused.status == 2 && refused.errorText.contains("v.npy"), "\(refused.errorText)")
     }
 
+    /// The vectors of all records stand in for the model: the rest of the run is repeated with them.
+    @Test(arguments: ["{dimensions: 32, reservoir: 200, features: 4096}", "{model: lexical, dimensions: 32}"])
+    func runsAreRepeatedFromStoredVectors(embed: String) throws {
+        let stages = [
+            #"format: {template: "{text}"}"#, "length: {unit: words, min: 3}", "embed: \(embed)",
+            "redundancy: {method: pairwise}", "cluster: {clusters: 3}", "coreset: {keep: 10%, per: cluster}",
+        ]
+        let space = try space(stages, output: ["vectors: embedding", "ids: id", "vectors_of: all"])
+        let run = try space.run()
+        let rows = try NpyHeader(of: space("out/vectors.npy")).rows
+        #expect(rows > 2 * run.keptLines.count && rows <= 1200)
+        let verified = try space.sluice("verify", "out", "--rerun", "--stored-vectors")
+        #expect(verified.status == 0, "\(verified.errorText)")
+        #expect(text(verified.output).contains("repeated with its stored vectors, it gives the same results"))
+
+        try space.define(files: "in-*.jsonl", stages: stages, output: ["vectors: embedding", "ids: id"])
+        _ = try space.run(into: "kept")
+        let refused = try space.sluice("verify", "kept", "--rerun", "--stored-vectors")
+        #expect(refused.status == 2 && refused.errorText.contains("vectors_of: all"), "\(refused.errorText)")
+        #expect(try space.sluice("verify", "out", "--stored-vectors").status == 2)
+    }
+
     @Test func whatIsRefused() throws {
         let space = try space(output: ["vectors: text"])
         func message() throws -> String { try space.sluice("check", "run.yaml").errorText }
@@ -126,5 +148,9 @@ import Testing
         #expect(try message().contains("`output.vectors` goes with a stage that learns or chooses"))
         try space.define(files: "in-*.jsonl", output: ["ids: id"])
         #expect(try message().contains("`output.ids` is the field of the ids beside `vectors.npy`"))
+        for (output, words) in [("some", "is `kept` or `all`, not `some`"), ("all", "needs `vectors`, and `ids`")] {
+            try space.define(files: "in-*.jsonl", output: ["vectors_of: \(output)"])
+            #expect(try message().contains(words))
+        }
     }
 }

@@ -101,7 +101,7 @@ import Testing
                 try RunReader("\(folder)/plain"), made, registry: .builtIn, sample: 10, threads: 1)
             Issue.record("there are no vectors")
         } catch {
-            #expect("\(error)".contains("no stage of its definition writes `embedding`"))
+            #expect("\(error)".contains("no stage of its definition writes vectors"))
         }
     }
 }

@@ -73,6 +73,48 @@ private struct Measuring: Stage, AskingTransform {
     }
 }
 
+/// The same with several questions at a time.
+private struct MeasuringBatches: Stage, AskingBatchTransform {
+    static let descriptor = Descriptor(
+        name: "measuring-batches", summary: "Asks how long several prompts are.",
+        options: [OptionSpec("fault", .text, default: "", help: "What to do wrong.")])
+
+    let fault: String
+    init(options: OptionValues) throws(StageError) { fault = try options.text("fault") }
+
+    let reads: [Input] = [.field("prompt"), .field("label")]
+    let writes = [ColumnSpec("length", .integer)]
+    let width = 3
+    let batch = AskingBatch(questions: 5, bytes: 60)
+
+    func memory(_ context: StageContext) -> AskingMemory { AskingMemory(longestAnswer: 16, prompt: 0) }
+    func makeWorker(_ context: StageContext) {}
+
+    func question(_ record: Int, of block: borrowing Block) -> [UInt8]? {
+        guard let prompt = block.field("prompt")[record].string else { return nil }
+        return Array(prompt) + (block.field("label")[record].string.map { Array($0) } ?? [])
+    }
+
+    func ask(
+        _ questions: [[UInt8]], with worker: inout Void, _ context: StageContext
+    ) throws(StageError) -> [[UInt8]] {
+        let answers = questions.map { Array("\($0.count)".utf8) }
+        switch fault {
+        case "none": return []
+        case "too many": return answers + answers
+        case "some": return Array(answers.prefix(2))
+        case "mixes them up": return answers.reversed()
+        case "numbers them": return answers.indices.map { Array("\($0)".utf8) }
+        default: return answers
+        }
+    }
+
+    func apply(_ answers: Answers, to block: inout Block) {
+        let lengths = (0..<block.count).map { Int64(String(decoding: answers[$0] ?? [], as: UTF8.self)) ?? 0 }
+        block.write("length", .integers(lengths))
+    }
+}
+
 @Suite struct AskingContractTests {
     private let records = (0..<24).map { number in
         number % 9 == 8
@@ -97,6 +139,19 @@ private struct Measuring: Stage, AskingTransform {
     ])
     func everyBreachIsFound(fault: String, rule: Violation.Rule) {
         let found = violations(fault)
+        #expect(found.contains { $0.rule == rule }, "\(fault): \(found)")
+    }
+
+    @Test(arguments: ["", "some"]) func aCorrectOneWithBatchesKeepsTheContract(fault: String) {
+        let found = StageContract.check(MeasuringBatches.self, options: ["fault": .text(fault)], records: records)
+        #expect(found.isEmpty, "\(found)")
+    }
+
+    @Test(arguments: [
+        ("none", Violation.Rule.works), ("too many", .works), ("mixes them up", .answers), ("numbers them", .answers),
+    ])
+    func everyBreachWithBatchesIsFound(fault: String, rule: Violation.Rule) {
+        let found = StageContract.check(MeasuringBatches.self, options: ["fault": .text(fault)], records: records)
         #expect(found.contains { $0.rule == rule }, "\(fault): \(found)")
     }
 

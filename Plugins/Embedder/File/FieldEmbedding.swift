@@ -15,7 +15,6 @@ struct FieldEmbedding: Transform {
         let field = block.field(path)
         let quantizer = Quantizer(dimension: dimension)
         var values = [Int8](repeating: 0, count: block.count * dimension)
-        var isFound = [Bool](repeating: false, count: block.count)
         var numbers: [Float] = []
         numbers.reserveCapacity(dimension)
         for record in 0..<block.count where block.isLive(record) {
@@ -41,9 +40,8 @@ struct FieldEmbedding: Transform {
             if failure != nil {
                 throw wrong(block.ordinals[record])("has a number that is NaN, infinite or too large")
             }
-            isFound[record] = true
         }
-        block.write(values, dimension: dimension, isFound: isFound, into: columns)
+        block.write(values, dimension: dimension, into: columns)
     }
 
     /// The error about a record's field.

@@ -4,7 +4,7 @@ import SluiceGeometry
 /// Vectors that were made elsewhere: rows of `.npy` files, or numbers in the records themselves.
 struct FileModel: EmbeddingModel {
     static let name = "file"
-    static let optionNames = ["dimensions", "path", "field", "id", "ids", "missing"]
+    static let optionNames = ["dimensions", "path", "field", "id", "ids", "missing", "near_duplicates"]
     static let about = """
         vectors made elsewhere. `field`: a field of the record with a list of numbers, or with little-endian float32 \
         in base64. `path`: a .npy file of float16, float32, float64 or int8, one row per vector; with `id`, a field of \
@@ -20,10 +20,13 @@ struct FileModel: EmbeddingModel {
     }
 
     private let source: VectorSource
+    /// The cosine distance within which two records are usually near duplicates, as the definition says; nil if it does not.
+    let nearDuplicateDistance: Double?
     let dimension: Int
 
     init(options: OptionValues) throws(StageError) {
         let missing = options["missing"] == nil ? .fail : Missing(rawValue: try options.text("missing")) ?? .fail
+        nearDuplicateDistance = options["near_duplicates"] == nil ? nil : try options.real("near_duplicates")
         let given = options["dimensions"] == nil ? nil : try options.integer("dimensions")
         guard (options["field"] == nil) != (options["path"] == nil) else {
             throw .option(
@@ -62,9 +65,6 @@ struct FileModel: EmbeddingModel {
         case .rows(let rows): rows.finder.reads
         }
     }
-
-    /// Not known of vectors made elsewhere.
-    var nearDuplicateDistance: Double? { nil }
 
     func body(_ context: StageContext, writing columns: VectorColumns) -> StageBody {
         switch source {
@@ -123,10 +123,13 @@ extension Block {
         }
     }
 
-    /// Writes the vectors, and which of them are zero for want of one.
-    mutating func write(_ values: [Int8], dimension: Int, isFound: [Bool], into columns: VectorColumns) {
+    /// Writes the vectors, and which of them are zero.
+    mutating func write(_ values: [Int8], dimension: Int, into columns: VectorColumns) {
+        let isZero: [Int64] = (0..<count).map { record in
+            let row = values[(record * dimension)..<((record + 1) * dimension)]
+            return isLive(record) && row.allSatisfy { $0 == 0 } ? 1 : 0
+        }
         write(columns.vectors, .vectors(VectorColumn(dimension: dimension, values: values)))
-        guard isWanted(columns.empty) else { return }
-        write(columns.empty, .integers((0..<count).map { isLive($0) && !isFound[$0] ? 1 : 0 }))
+        if isWanted(columns.empty) { write(columns.empty, .integers(isZero)) }
     }
 }

@@ -28,7 +28,7 @@ struct IdFile: Sendable {
             return
         }
         do throws(VectorFileError) {
-            let array = try NpyArray(path)
+            var array = try NpyArray(path)
             guard array.shape.count == 1 else {
                 throw VectorFileError(path, "ids need an array of one dimension; it has \(array.shape.count)")
             }

@@ -36,7 +36,7 @@ struct RowEmbedding: WorkerTransform {
             do throws(StageError) { try worker.read(places, dimension, into: base) } catch { failure = error }
         }
         if let failure { throw failure }
-        block.write(values, dimension: dimension, isFound: places.map { $0 != nil }, into: columns)
+        block.write(values, dimension: dimension, into: columns)
     }
 }
 

@@ -61,8 +61,15 @@ struct OnnxPlan: EmbeddingModel {
         settings = OnnxSettings(
             pooling: try Self.pooling(pooling, facts, path), prefix: Array((try text("prefix") ?? "").utf8),
             maxTokens: try OnnxSettings.length(most, facts.config, around: facts.around),
-            long: try text("long").flatMap { LongText(rawValue: $0) } ?? .cut,
+            long: try Self.long(try text("long")),
             dimension: try Self.dimension(try number("dimensions"), facts, path), trial: facts.trial)
+    }
+
+    private static func long(_ given: String?) throws(StageError) -> LongText {
+        guard let long = LongText(rawValue: given ?? LongText.cut.rawValue) else {
+            throw .option("long", "`long: \(given ?? "")` goes with `model: endpoint`; `onnx` has cut and chunk-mean")
+        }
+        return long
     }
 
     private static func pooling(_ given: Pooling?, _ facts: OnnxFacts, _ path: String) throws(StageError) -> Pooling {

@@ -66,7 +66,10 @@ struct StaticPlan: EmbeddingModel {
             )
         }
         maxTokens = options["max_tokens"] == nil ? model.maxTokens : try options.integer("max_tokens")
-        long = options["long"] == nil ? .cut : LongText(rawValue: try options.text("long")) ?? .cut
+        guard let long = LongText(rawValue: options["long"] == nil ? "cut" : try options.text("long")) else {
+            throw .option("long", "with `model: static`, `long` is cut or chunk-mean")
+        }
+        self.long = long
         if long == .chunkMean, maxTokens == nil {
             throw .option("long", "`long: chunk-mean` needs `max_tokens`, the number of tokens of a part")
         }

@@ -1,7 +1,7 @@
 import SluiceCore
 import SluiceIO
 
-/// Writes the vectors of the kept records, in their order, and their ids.
+/// Writes the vectors of the kept records, or of all, in their order, and their ids.
 ///
 /// `vectors.npy` has one row of int8 per record; `vectors.ids.jsonl` has one JSON value per line, the id of that row: so
 /// `embed: {model: file}` finds them again, and so does NumPy. Both follow from the kept columns, once it is settled which
@@ -14,6 +14,8 @@ struct VectorExport {
 
     let column: ColumnName
     let ids: FieldPath?
+    /// Whether dropped records count, too, as far as they were kept in columns.
+    let isWhole: Bool
     let dimension: Int
     let fileSystem: FileSystem
     let isStopped: @Sendable () -> Bool
@@ -24,7 +26,8 @@ struct VectorExport {
             case .vector(let dimension)? = run.chain.written.last(where: { $0.name == column })?.type
         else { return nil }
         (self.column, self.dimension) = (column, dimension)
-        (ids, fileSystem, isStopped) = (run.definition.output.vectorIds, run.fileSystem, run.isStopped)
+        (ids, isWhole) = (run.definition.output.vectorIds, run.definition.output.writesAllVectors)
+        (fileSystem, isStopped) = (run.fileSystem, run.isStopped)
     }
 
     /// Writes the live rows of a store into a folder.
@@ -36,7 +39,7 @@ struct VectorExport {
             for start in stride(from: shard.rows.lowerBound, to: shard.rows.upperBound, by: step) {
                 if isStopped() { throw EngineError.stopped }
                 let range = start..<min(start + step, shard.rows.upperBound)
-                let chosen = rows.live.local(range)
+                let chosen = isWhole ? Array(0..<range.count) : rows.live.local(range)
                 guard !chosen.isEmpty else { continue }
                 for (name, column) in try rows.store.load(names, range, chosen) {
                     switch column {

@@ -17,13 +17,13 @@ package struct Requests: Sendable {
 
     package init() {}
 
-    init(_ asking: any AskingWorkerTransform, _ context: StageContext) {
-        self.init(width: asking.requests, asking.memory(context))
+    init(_ asking: any AskingBatchTransform, _ context: StageContext) {
+        self.init(width: asking.requests, asking.memory(context), asking.batch)
     }
 
-    init(width: Int, _ memory: AskingMemory) {
+    init(width: Int, _ memory: AskingMemory, _ batch: AskingBatch = .one) {
         self.width = width
-        inFlight = width * memory.inFlight
+        inFlight = width * memory.inFlight(batch)
         perRecord = memory.perRecord
     }
 

@@ -74,7 +74,7 @@ extension RunContext {
     ///
     /// - Parameter step: the number of the asking step in its stage, from 0.
     func answerKeys(
-        _ asking: any AskingWorkerTransform, of link: StageChain.Link, step: Int
+        _ asking: any AskingBatchTransform, of link: StageChain.Link, step: Int
     ) throws(EngineError) -> AnswerKeys {
         if let source = asking.source {
             let entries = source.sorted { $0.key < $1.key }.map { JSONValue.Entry($0.key, .text($0.value)) }

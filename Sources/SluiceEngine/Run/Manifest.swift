@@ -232,6 +232,7 @@ enum Manifest {
         let asked = findings.asked.map { label, counts in
             JSONValue.object([
                 .init("stage", .text(label)), .init("asked", .integer(counts.asked)),
+                .init("requests", .integer(counts.requests)),
                 .init("from_log", .integer(counts.questions - counts.asked)),
             ])
         }

@@ -29,15 +29,15 @@ public struct RunVectors: Sendable {
     /// - Throws: `EngineError` if a stage can't be made.
     public static func embedding(
         of definition: Definition, registry: Registry, column: ColumnName? = nil
-    ) throws(EngineError) -> (stage: Int, column: ColumnName)? {
-        var found: [(stage: Int, column: ColumnName)] = []
+    ) throws(EngineError) -> (stage: Int, spec: ColumnSpec)? {
+        var found: [(stage: Int, spec: ColumnSpec)] = []
         for link in try StageChain(definition, registry: registry).links {
             for spec in link.stage.writes {
-                if case .vector = spec.type { found.append((link.index, spec.name)) }
+                if case .vector = spec.type { found.append((link.index, spec)) }
             }
         }
-        if let column { return found.first { $0.column == column } }
-        return found.first { $0.column == .embedding } ?? found.first
+        if let column { return found.first { $0.spec.name == column } }
+        return found.first { $0.spec.name == .embedding } ?? found.first
     }
 
     /// The bytes for the vectors of a sample of the pool and of the kept records: twice each, and a quarter more for the
@@ -138,7 +138,7 @@ private final class PoolReading: @unchecked Sendable {
     private static func embedding(
         _ definition: Definition, _ registry: Registry, _ column: ColumnName?, of run: RunReader
     ) throws(EngineError) -> (Definition, StageChain, ColumnName) {
-        guard let (index, column) = try RunVectors.embedding(of: definition, registry: registry, column: column) else {
+        guard let (index, spec) = try RunVectors.embedding(of: definition, registry: registry, column: column) else {
             throw EngineError(
                 .definition,
                 "\(run.path): no stage of its definition writes \(column.map { "vectors named `\($0)`" } ?? "vectors")")
@@ -150,7 +150,7 @@ private final class PoolReading: @unchecked Sendable {
         for link in chain.links {
             _ = try transform(of: link, chain.context(link, memory: definition.memory), run, isLoaded: false)
         }
-        return (reading, chain, column)
+        return (reading, chain, spec.name)
     }
 
     /// The work of a stage, if it is one transform; that of a survey follows from the model that the run has kept.
@@ -159,15 +159,24 @@ private final class PoolReading: @unchecked Sendable {
     private static func transform(
         of link: StageChain.Link, _ context: StageContext, _ run: RunReader, isLoaded: Bool
     ) throws(EngineError) -> (any WorkerTransform)? {
+        let body: StageBody
         do throws(StageError) {
-            var body = try link.stage.body(context)
-            if case .survey(let survey) = body, survey.modelKind != nil {
+            let first = try link.stage.body(context)
+            if case .survey(let survey) = first, survey.modelKind != nil {
                 guard isLoaded else { return nil }
                 body = try KeptModels.body(of: survey, from: run, context)
+            } else {
+                body = first
             }
-            if case .transform(let transform) = body { return transform }
         } catch {
             throw EngineError(error, stage: link.label)
+        }
+        if case .transform(let transform) = body { return transform }
+        if case .asking = body {
+            throw EngineError(
+                .definition,
+                "\(run.path): the vectors of `\(link.label)` are answers from outside, which are not asked for again; a run writes those of its kept records by `output: {vectors: embedding}`"
+            )
         }
         throw EngineError(
             .definition,

@@ -1,66 +1,12 @@
 import SluiceCore
 import SluiceIO
-import Synchronization
-
-/// The questions about the records of one block, and what is known of their answers.
-final class Inquiry: @unchecked Sendable {
-    // @unchecked: until the block is handed to the light threads only one thread has it, then `open` and `answers` are
-    // only accessed with the asker's monitor locked, and after the last answer only one thread has it again.
-
-    struct Question {
-        let record: Int
-        let key: ContentHash
-        let ordinal: Ordinal
-        var bytes: [UInt8]
-    }
-
-    let stage: String
-    /// The number of questions.
-    fileprivate(set) var questions = 0
-    fileprivate(set) var answers: [[UInt8]?]
-    /// What the log has no answer to.
-    fileprivate(set) var missing: [Question] = []
-    /// How many of them are unanswered.
-    fileprivate var open = 0
-    fileprivate var end: (Result<Void, any Error>) -> Void = { _ in }
-
-    init(of stage: String, records: Int) {
-        self.stage = stage
-        answers = Array(repeating: nil, count: records)
-    }
-}
-
-/// What was asked in a pass.
-struct AskingCounts: Sendable, Equatable {
-    /// Records with a question.
-    var questions = 0
-    /// Questions that were answered from outside.
-    var asked = 0
-
-    mutating func add(_ other: AskingCounts) {
-        questions += other.questions
-        asked += other.asked
-    }
-}
-
-/// An asking step of a pass, for any type of transform.
-protocol Asking: AnyObject, Sendable {
-    var threads: LightThreads { get }
-    var counts: AskingCounts { get }
-    /// Makes the questions, and looks up the answers that the log has.
-    func inquire(_ block: inout Block) throws(EngineError) -> Inquiry
-    /// Hands the missing ones to the light threads; `end` is called once all answers are there, or with the first error.
-    func ask(_ inquiry: Inquiry, end: @escaping (Result<Void, any Error>) -> Void) throws(EngineError)
-    func apply(_ inquiry: Inquiry, to block: inout Block) throws(StageError)
-    /// Closes the workers, once no thread asks any more.
-    func close() throws(StageError)
-}
 
 /// Asks the questions of one asking transform.
 ///
-/// Answers are appended to the log in groups: the first thread with an answer writes it, and those that come meanwhile
-/// leave theirs to it and ask the next question. A question that is being asked is not asked a second time.
-final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
+/// Questions wait in batches, which those of later blocks fill up; each batch is a call of a light thread. Answers are
+/// appended to the log in groups: the first thread with answers writes them, and those that come meanwhile leave theirs
+/// to it and ask on. A question that waits or is being asked is not asked a second time.
+final class Asker<T: AskingBatchTransform>: Asking, @unchecked Sendable {
     // @unchecked: all `var`s are only accessed with `monitor` locked.
 
     /// A box for a worker, which is used by one thread at a time.
@@ -79,8 +25,10 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
     private let spares: ObjectPool<Result<Held, StageError>>
 
     private let monitor = Monitor()
+    /// The questions that no thread has taken.
+    private var waiting: QuestionBatches
     /// The places that wait for an answer, by question.
-    private var inFlight: [ContentHash: [(inquiry: Inquiry, index: Int)]] = [:]
+    private var inFlight: [ContentHash: [QuestionBatches.Place]] = [:]
     /// Answers that are not in the log yet.
     private var fresh: [(key: ContentHash, answer: [UInt8])] = []
     private var isAppending = false
@@ -97,6 +45,7 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
         self.log = log
         self.context = context
         longest = memory.longestAnswer
+        waiting = QuestionBatches(asking.batch)
         spares = ObjectPool {
             do throws(StageError) {
                 return .success(Held(try asking.makeWorker(context)))
@@ -137,7 +86,25 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
         guard !inquiry.missing.isEmpty else { return end(.success(())) }
         inquiry.open = inquiry.missing.count
         inquiry.end = end
-        try threads.add(inquiry.missing.indices.map { index in { [self] in answer(inquiry, index) } })
+        var new: [(index: Int, key: ContentHash)] = []
+        monitor.locked {
+            for index in inquiry.missing.indices {
+                let key = inquiry.missing[index].key
+                if inFlight[key] == nil { new.append((index, key)) }
+                inFlight[key, default: []].append((inquiry, index))
+            }
+        }
+        // Since the block was looked up, another one may have got answers. From now on, it would bring them here.
+        var unknown: [Int] = []
+        for (index, key) in new {
+            if let answer = try log.find(key) { settle([(key, answer)]) } else { unknown.append(index) }
+        }
+        let begun = monitor.locked {
+            let before = waiting.count
+            for index in unknown { waiting.add((inquiry, index)) }
+            return waiting.count - before
+        }
+        try threads.add((0..<begun).map { _ in { [self] in askNext() } })
     }
 
     func apply(_ inquiry: Inquiry, to block: inout Block) throws(StageError) {
@@ -155,52 +122,57 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
 
     // MARK: Light threads
 
-    /// Gets the answer to one question, unless another thread is asking it.
-    private func answer(_ inquiry: Inquiry, _ index: Int) {
-        let (question, isAsked) = monitor.locked {
-            let question = inquiry.missing[index]
-            let others = inFlight[question.key]
-            inFlight[question.key, default: []].append((inquiry, index))
-            return (question, others != nil)
-        }
-        if isAsked || threads.isAbandoned { return }
+    /// Gets the answers to the next batch.
+    private func askNext() {
+        let batch = monitor.locked { waiting.take() }
+        guard let first = batch.first, !threads.isAbandoned else { return }
         do {
-            // Since the block was looked up, another one may have asked the same.
-            if let answer = try log.find(question.key) {
-                settle([(question.key, answer)])
-            } else {
-                try append(question.key, try ask(question))
+            var rest = monitor.locked { batch.map { $0.inquiry.missing[$0.index] } }[...]
+            while !rest.isEmpty {
+                let answers = try ask(rest)
+                try append(zip(rest, answers).map { ($0.key, $1) })
+                rest = rest.dropFirst(answers.count)
+                if !rest.isEmpty, context.isStopped { throw EngineError.stopped }
             }
         } catch {
-            inquiry.end(.failure(error))
+            first.inquiry.end(.failure(error))
         }
     }
 
-    private func ask(_ question: Inquiry.Question) throws -> [UInt8] {
+    /// Asks once: returns the answers to the first questions.
+    private func ask(_ questions: ArraySlice<Inquiry.Question>) throws -> [[UInt8]] {
         do throws(StageError) {
             let spare = spares.take()
             let held = try spare.get()
             defer { spares.giveBack(spare) }
-            let answer = try asking.ask(question.bytes, with: &held.worker, context)
-            guard answer.count <= longest else {
+            let answers = try asking.ask(questions.map(\.bytes), with: &held.worker, context)
+            guard 1...questions.count ~= answers.count else {
+                throw StageError(
+                    .fault, "`ask` returned \(answers.count) answers to \(questions.count) questions")
+            }
+            if let long = answers.first(where: { $0.count > longest }) {
                 throw StageError(
                     .invalidData,
-                    "an answer has \(answer.count) bytes, and the stage declares at most \(longest) (`longestAnswer`)")
+                    "an answer has \(long.count) bytes, and the stage declares at most \(longest) (`longestAnswer`)")
             }
-            return answer
+            return answers
         } catch {
             if context.isStopped { throw EngineError.stopped }
+            // What is wrong with a server is no matter of one of many records.
+            let isOfFirst = asking.batch.questions == 1 || error.code == .invalidData
             let found = StageError(
-                error.code, error.message, option: error.option, ordinal: error.ordinal ?? question.ordinal)
+                error.code, error.message, option: error.option,
+                ordinal: error.ordinal ?? (isOfFirst ? questions.first?.ordinal : nil))
             throw EngineError(found, stage: context.name)
         }
     }
 
-    /// Makes an answer durable, with all that come meanwhile; after a stop, too, since it has been paid for.
-    private func append(_ key: ContentHash, _ answer: [UInt8]) throws {
+    /// Makes answers durable, with all that come meanwhile; after a stop, too, since they have been paid for.
+    private func append(_ answers: [(key: ContentHash, answer: [UInt8])]) throws {
         let isAppended = monitor.locked {
-            counted.asked += 1
-            fresh.append((key, answer))
+            counted.asked += answers.count
+            counted.requests += 1
+            fresh += answers
             defer { isAppending = true }
             return isAppending
         }
@@ -242,24 +214,5 @@ final class Asker<T: AskingWorkerTransform>: Asking, @unchecked Sendable {
             }
         }
         for inquiry in complete { inquiry.end(.success(())) }
-    }
-}
-
-/// The keys of the answers of one asking step.
-struct AnswerKeys: Sendable {
-    private let prefix: [UInt8]
-
-    /// - Parameters:
-    ///   - stage: the stage's name in the definition.
-    ///   - step: the number of the step among the asking steps of the stage, from 0.
-    ///   - source: what its answers depend on beside the question.
-    init(stage: String, step: Int, source: JSONValue) {
-        let all = JSONValue.list([.text(stage), .integer(step), source])
-        let hash = Array(all.json.utf8).withUnsafeBytes { XXHash.hash128($0) }
-        prefix = [hash.high.littleEndian, hash.low.littleEndian].withUnsafeBytes { Array($0) }
-    }
-
-    func key(of question: [UInt8]) -> ContentHash {
-        (prefix + question).withUnsafeBytes { XXHash.hash128($0) }
     }
 }

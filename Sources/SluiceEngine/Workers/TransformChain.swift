@@ -35,7 +35,7 @@ struct TransformChain: Sendable {
 
         /// An asking transform.
         init(
-            _ asking: any AskingWorkerTransform, _ declaration: StageDeclaration, writesAll: Bool, keys: AnswerKeys,
+            _ asking: any AskingBatchTransform, _ declaration: StageDeclaration, writesAll: Bool, keys: AnswerKeys,
             log: AnswerBook, _ context: StageContext
         ) {
             label = context.name
@@ -79,7 +79,7 @@ struct TransformChain: Sendable {
             Workers(transform, context)
         }
 
-        private static func asker<T: AskingWorkerTransform>(
+        private static func asker<T: AskingBatchTransform>(
             _ asking: T, _ declaration: StageDeclaration, _ keys: AnswerKeys, _ log: AnswerBook, _ context: StageContext
         ) -> any Asking {
             Asker(asking, declaration, keys, log, context)
