@@ -71,7 +71,8 @@ extension EmbedStage {
                 example: "512"),
             OptionSpec(
                 "long", .choice(LongText.allCases.map(\.rawValue) + [TooLongText.fail.rawValue]),
-                help: "static, onnx: what to do with a text of more tokens, endpoint: with one that the server refuses (cut)",
+                help:
+                    "static, onnx: what to do with a text of more tokens, endpoint: with one that the server refuses (cut)",
                 example: "chunk-mean"),
             OptionSpec(
                 "drop_unk", .flag, help: "static: leave out tokens that the vocabulary lacks (model2vec: true)",
