@@ -28,7 +28,28 @@ extension Block {
         if isWanted(columns.empty) { write(columns.empty, .integers(empty)) }
     }
 
-    /// The same with vectors of integers, of any length.
+    /// Marks texts of which only the beginning counts, if anybody wants to know.
+    ///
+    /// - Parameters:
+    ///   - tokens: that count at most; a text with a quarter of so many bytes has no more.
+    ///   - isCut: whether a text has more.
+    mutating func markCuts(
+        into columns: VectorColumns, tokens: Int, _ isCut: (UnsafeRawBufferPointer) -> Bool
+    ) throws(StageError) {
+        guard isWanted(columns.cut) else { return }
+        let text = try bytes(.text)
+        var cut = [Int64](repeating: 0, count: count)
+        text.bytes.withUnsafeBytes { bytes in
+            for record in 0..<count where isLive(record) {
+                let range = (record == 0 ? 0 : text.ends[record - 1])..<text.ends[record]
+                guard range.count > tokens / 4 else { continue }
+                if isCut(UnsafeRawBufferPointer(rebasing: bytes[range])) { cut[record] = 1 }
+            }
+        }
+        write(columns.cut, .integers(cut))
+    }
+
+    /// Writes vectors of integers, of any length.
     mutating func embedSums(
         into columns: VectorColumns, dimension: Int,
         _ sums: (UnsafeBufferPointer<UInt8>, UnsafeMutableBufferPointer<Int32>) -> Bool

@@ -156,6 +156,26 @@ import Testing
         #expect(try block.integers(.emptyText) == [1])
     }
 
+    @Test func textsOfWhichOnlyTheBeginningCountsAreMarked() throws {
+        let folder = Self.plain()
+        func cuts(_ more: OptionValues, _ texts: [String]) throws -> [Int64]? {
+            var options = more
+            (options["model"], options["path"]) = ("static", .text(folder.path))
+            let stage = try EmbedStage.make(options)
+            guard case .transform(let transform) = try stage.body(context("embed")) else { throw NoTransform() }
+            var block = makeBlock(count: texts.count)
+            block.write(.text, .bytes(texts.reduce(into: BytesColumn()) { $0.append(Array($1.utf8)[...]) }))
+            try transform.apply(once: &block, context("embed"))
+            guard case .integers(let marks)? = block[.cutText] else { return nil }
+            return marks
+        }
+        let texts = ["red", "red apples", "", "blue blue blue", "red blue"]
+        #expect(try cuts(["max_tokens": 2], texts) == [0, 0, 0, 1, 0])
+        #expect(try cuts(["max_tokens": 1], texts) == [0, 1, 0, 1, 1])
+        #expect(try cuts([:], texts) == nil)
+        #expect(try cuts(["max_tokens": 2, "long": "chunk-mean"], texts) == nil)
+    }
+
     static let golden: [[Int8]] = [
         [9, 23, 27, 14, -20, -7, 16, -15, -18, -7, -3, 13, -21, 22, 1, -10],
         [0, -19, -27, -1, 10, -3, 5, -9, 18, 5, -9, -2, 6, 37, 8, -29],

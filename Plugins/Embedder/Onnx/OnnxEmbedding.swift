@@ -53,6 +53,11 @@ struct OnnxEmbedding: WorkerTransform {
         }
         block.write(columns.vectors, .vectors(VectorColumn(dimension: dimension, values: values)))
         if block.isWanted(columns.empty) { block.write(columns.empty, .integers(empty)) }
+        guard plan.marksCuts else { return }
+        let encoder = worker.encoder
+        try block.markCuts(into: columns, tokens: max(0, encoder.room - plan.settings.prefix.count)) {
+            UTF8Text.isValid($0) && encoder.cuts($0)
+        }
     }
 
     /// - Returns: whether the text has a token; not if it is empty, of blanks alone, or no UTF-8.

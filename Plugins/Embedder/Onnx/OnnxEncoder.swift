@@ -80,8 +80,20 @@ final class OnnxEncoder {
         return isFound
     }
 
+    /// Tokens of a text that count, and of its prefix.
+    var room: Int { settings.maxTokens - model.tokenizer.before.count - model.tokenizer.after.count }
+
+    /// Whether `max_tokens` leaves out an end of the text.
+    func cuts(_ text: UnsafeRawBufferPointer) -> Bool {
+        guard !settings.prefix.isEmpty else {
+            return model.tokenizer.count(text, most: room + 1, with: &scratch) > room
+        }
+        let whole = settings.prefix + text
+        return whole.withUnsafeBytes { model.tokenizer.count($0, most: room + 1, with: &scratch) > room }
+    }
+
     private func addTokens(_ text: UnsafeRawBufferPointer) throws(OnnxFault) -> Bool {
-        let room = settings.maxTokens - model.tokenizer.before.count - model.tokenizer.after.count
+        let room = room
         var inPart = 0
         var isFound = false
         var fault: OnnxFault?

@@ -65,6 +65,8 @@ struct OnnxPlan: EmbeddingModel {
             dimension: try Self.dimension(try number("dimensions"), facts, path), trial: facts.trial)
     }
 
+    var marksCuts: Bool { settings.long == .cut }
+
     private static func long(_ given: String?) throws(StageError) -> LongText {
         guard let long = LongText(rawValue: given ?? LongText.cut.rawValue) else {
             throw .option("long", "`long: \(given ?? "")` goes with `model: endpoint`; `onnx` has cut and chunk-mean")

@@ -46,6 +46,11 @@ struct StaticEmbedding: WorkerTransform {
                 return true
             }
         }
+        if plan.marksCuts {
+            try block.markCuts(into: columns, tokens: plan.maxTokens ?? .max) {
+                UTF8Text.isValid($0) && vectors.cuts($0, &worker.scratch)
+            }
+        }
         if let fault {
             throw StageError(.invalidData, "the model's numbers are too large to be added up: \(fault.description)")
         }

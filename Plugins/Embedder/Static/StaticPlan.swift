@@ -83,6 +83,8 @@ struct StaticPlan: EmbeddingModel {
         scratchBytes = model.tokenizerBytes + StaticVectors.sumBytes(dimension: dimension)
     }
 
+    var marksCuts: Bool { long == .cut && maxTokens != nil }
+
     func identity() -> [String: String] { digests }
 
     func body(_ context: StageContext, writing columns: VectorColumns) -> StageBody {

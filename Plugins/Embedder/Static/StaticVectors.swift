@@ -48,6 +48,13 @@ package struct StaticVectors: Sendable {
         return sums.finish(into: vector)
     }
 
+    /// Whether `max_tokens` leaves out an end of the text. Costs as much as its vector.
+    func cuts(_ text: UnsafeRawBufferPointer, _ scratch: inout Scratch) -> Bool {
+        guard long == .cut, let maxTokens else { return false }
+        return beginning(of: text).count < text.count
+            || model.tokenizer.count(text, most: maxTokens + 1, with: &scratch.tokens) > maxTokens
+    }
+
     /// As model2vec does, cuts a text to so many scalars as the tokens that count usually have.
     private func beginning(of text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         guard model.form == .model2vec, long == .cut, let maxTokens else { return text }
