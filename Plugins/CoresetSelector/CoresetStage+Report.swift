@@ -12,7 +12,11 @@ extension CoresetStage {
         if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
         if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }
         entries += budget.entries(groups, kept: weighed)
-        guard grouping != .all else { return .object(entries + (groups.first?.report.entries ?? [])) }
+        guard grouping != .all else {
+            // The one group has the sums of the unit, too.
+            let own = (groups.first?.report.entries ?? []).filter { entry in !entries.contains { $0.key == entry.key } }
+            return .object(entries + own)
+        }
         return .object(entries + sums.entries(isCertified: method == .farthestFirst) + Self.listed(groups))
     }
 

@@ -127,6 +127,15 @@ import Testing
         ("coreset", "score", "coreset: {keep: 5, method: score-first, score: COLUMN, per: cluster}"),
         ("coreset", "per", "coreset: {keep: 5, per: COLUMN}"),
         ("redundancy", "per", "redundancy: {per: COLUMN}"),
+        ("coreset", "vectors", "coreset: {keep: 5, vectors: COLUMN}"),
+        ("coreset", "unit", "coreset: {keep: 5, unit: COLUMN}"),
+        ("cluster", "vectors", "cluster: {clusters: 2, vectors: COLUMN}"),
+        ("redundancy", "vectors", "redundancy: {vectors: COLUMN}"),
+        ("mixture", "per", "mixture: {keep: 5, per: COLUMN}"),
+        ("mixture", "unit", "mixture: {keep: 5, per: topic, unit: COLUMN}"),
+        ("top", "by", "top: {keep: 5, by: COLUMN}"),
+        ("top", "per", "top: {keep: 5, by: cluster, per: COLUMN}"),
+        ("top", "unit", "top: {keep: 5, by: cluster, unit: COLUMN}"),
         ("sample", "per", "sample: {keep: 5, per: COLUMN}"),
         ("distinct", "on", "distinct: {on: [COLUMN]}"),
         ("length", "column", "length: {min: 1, column: COLUMN}"),
@@ -162,6 +171,8 @@ import Testing
             switch option.name {
             case "per", "on": (["integers", "bytes"], "bytes or integers, such as `text`")
             case "column": (["bytes"], "bytes, such as `text`")
+            case "vectors": (["vectors of 32 components"], "vectors, such as `embedding`")
+            case "unit": (["integers"], "integers, such as `empty_text`, `cluster`")
             default: (["integers", "reals"], "integers or reals, such as `empty_text`, `cluster`, `cluster_distance`")
             }
         if taken.contains(column.holds) {

@@ -236,11 +236,13 @@ private struct Tokens: Stage, Transform {
         let rows = Self.rows(60, seed: 1)
         let vectors = VectorColumn(
             dimension: 16, values: (0..<960).map { Int8(truncatingIfNeeded: Int(Seed.mix($0) % 120) - 60) })
-        #expect(
-            StageContract.check(
-                CoresetStage.self, options: ["keep": 90, "per": "label", "unit": "tokens", "method": .text(method)],
-                records: Self.records(rows),
-                columns: ["tokens": .integers(rows.map { Int64($0.tokens) }), .embedding: .vectors(vectors)]) == [])
+        for per in ["label", "all"] as [OptionValue] {
+            #expect(
+                StageContract.check(
+                    CoresetStage.self, options: ["keep": 90, "per": per, "unit": "tokens", "method": .text(method)],
+                    records: Self.records(rows),
+                    columns: ["tokens": .integers(rows.map { Int64($0.tokens) }), .embedding: .vectors(vectors)]) == [])
+        }
     }
 
     private func check<S: Stage>(_ stage: S.Type, _ options: OptionValues) {

@@ -79,8 +79,12 @@ private struct Chooser: Stage, Selection {
     @Test func aWriterIsNamedByItsExample() throws {
         #expect(
             try problems([StageSpec("chooser", ["by": "score"])]) == [
-                "stage 1 `chooser`: `by` reads `score`, which no earlier stage writes; put a `writer` stage before it"
+                "stage 1 `chooser` reads `score`, which no earlier stage writes; put a `writer` stage before it"
             ])
+        // An option is named where it is not the default.
+        #expect(
+            try problems([StageSpec("chooser", ["by": "grade"])]).first?.hasPrefix(
+                "stage 1 `chooser`: `by` reads `grade`, which no earlier stage writes") == true)
     }
 
     @Test func theOutputReadsColumnsToo() throws {
@@ -98,13 +102,13 @@ private struct Chooser: Stage, Selection {
         ] as [(String, String?)])
     func aColumnMustHaveATypeThatItsReaderTakes(type: String, words: String?) throws {
         let found = try problems([
-            writer("good", "integer"), writer("score", type), StageSpec("chooser", ["by": "score"]),
+            writer("good", "integer"), writer("grade", type), StageSpec("chooser", ["by": "grade"]),
         ])
         #expect(
             found
                 == (words.map {
                     [
-                        "stage 3 `chooser`: `by` reads `score`, which holds \($0); it takes integers or reals, such as `good`"
+                        "stage 3 `chooser`: `by` reads `grade`, which holds \($0); it takes integers or reals, such as `good`"
                     ]
                 } ?? []))
     }
