@@ -95,7 +95,7 @@ struct AlteredInputTests {
             let after = try Snapshot(work("after-\(file)"))
             #expect(after != before)
             try scene.alter(file)
-            for part in stride(from: 3, to: 100, by: isSoak ? 1 : 8) {
+            for part in stride(from: 3, to: 100, by: isSoak ? 1 : 12) {
                 work.remove("out")
                 let faulty = FaultyFileSystem(
                     failing: max(1, counter.calls * part / 100), with: .error(ENOSPC), .fromThenOn)

@@ -24,17 +24,17 @@ struct FaultLoopTests {
         static let all = [
             Disturbance(
                 name: "any call: EIO", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .once,
-                places: 20),
+                places: 14),
             Disturbance(
                 name: "disk full", operations: [.write, .flush, .makeFolder], fault: .error(ENOSPC),
-                extent: .fromThenOn, places: 8),
+                extent: .fromThenOn, places: 6),
             Disturbance(
-                name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 8),
+                name: "torn write", operations: [.write], fault: .torn(after: 7, ENOSPC), extent: .once, places: 6),
             Disturbance(
-                name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 8),
+                name: "too many open files", operations: [.open], fault: .error(EMFILE), extent: .once, places: 6),
             Disturbance(
                 name: "disk gone", operations: FaultyFileSystem.allOperations, fault: .error(EIO), extent: .fromThenOn,
-                places: 8),
+                places: 6),
         ]
     }
 

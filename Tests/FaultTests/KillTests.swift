@@ -66,7 +66,7 @@ struct KillTests {
         var random = SplitMix64(state: testSeed &+ 100)
         func draw() -> Double { Double(random.next(below: 1 << 30)) / Double(1 << 30) }
         var kills = 0, resumes = 0, rounds = 0
-        let wanted = isSoak ? 150 : 9
+        let wanted = isSoak ? 150 : 6
         while kills < wanted, rounds < wanted * 3 {
             rounds += 1
             scene.work.remove("out")

@@ -48,7 +48,7 @@ struct SwapTests {
         try work.copy("old", to: "out")
         try scene.replace(counter.fileSystem)
         var (oldSeen, newSeen, mixed) = (0, 0, 0)
-        let last = isSoak ? counter.calls : 90
+        let last = isSoak ? counter.calls : 50
         for n in stride(from: 1, to: counter.calls - last, by: 7) + Array((counter.calls - last)...counter.calls)
         where n > 0 {
             work.remove("out")

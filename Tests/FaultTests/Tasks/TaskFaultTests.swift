@@ -72,7 +72,7 @@ struct TaskFaultTests {
     private func prepare(
         _ scene: TaskScene, _ definition: Definition, _ whole: Snapshot, _ tally: inout (faults: Int, errors: Int)
     ) throws {
-        for n in stride(from: 1, through: 10_000, by: isSoak ? 1 : 5) {
+        for n in stride(from: 1, through: 10_000, by: isSoak ? 1 : 9) {
             let faulty = FaultyFileSystem(failing: n)
             do {
                 _ = try TaskRun.prepare(
