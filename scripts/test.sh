@@ -7,17 +7,16 @@ export SLUICE_BINARY=$PWD/$1
 
 [[ -d ../shared/data ]] || echo "skipped: tests on real data (../shared/data does not exist)"
 
-# Nobody reads the index of this build.
-swift test --disable-index-store "${@:2}"
+swift test "${@:2}"
 
 echo "compiling what the long targets use"
-SLUICE_EXTRAS=1 swift build --disable-index-store --target fuzz
-SLUICE_EXTRAS=1 swift build --disable-index-store --target geometry-bench
+SLUICE_EXTRAS=1 swift build --target fuzz
+SLUICE_EXTRAS=1 swift build --target geometry-bench
 clang=$(command -v clang || echo "$(dirname "$(readlink -f "$(command -v swift)")")/clang")
 "$clang" -Wall -Werror -fsyntax-only -I Sources/CVectorKernels/include Benchmarks/kernels/main.c Tests/NeonHarness/main.c
 
 cd examples/custom-stage
-swift test --disable-index-store
-swift run --disable-index-store custom-sluice run example.yaml --force --progress none
+swift test
+swift run custom-sluice run example.yaml --force --progress none
 rm -rf ten-lines-out
-swift run --disable-index-store ten-lines
+swift run ten-lines
