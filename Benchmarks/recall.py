@@ -88,7 +88,7 @@ def models(folder):
         def minilm(texts):
             model = encoders.Python(folder / "minilm")
             model.tokenizer.enable_truncation(64)
-            return model.embed(texts, 32)
+            return model.embed(texts, 32)[0]
 
         yield "onnx, MiniLM-L6 (64 tokens)", minilm
 
