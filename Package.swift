@@ -79,7 +79,7 @@ let package = Package(
         .testTarget(name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceTesting"]),
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .target(name: "FaultServer", path: "Tests/FaultServer", exclude: ["server.py"]),
-        .testTarget(name: "SluiceHTTPTests", dependencies: ["SluiceHTTP", "FaultServer"]),
+        .testTarget(name: "SluiceHTTPTests", dependencies: ["SluiceCore", "SluiceHTTP", "FaultServer"]),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
             name: "PluginTests",

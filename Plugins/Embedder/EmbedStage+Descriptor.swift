@@ -67,6 +67,9 @@ extension EmbedStage {
                 help: "file: the cosine distance within which records are usually near duplicates, for `redundancy`",
                 example: "0.02"),
             OptionSpec(
+                "prefix", .text, help: "onnx, endpoint: what the model expects before a text",
+                example: "\"passage: \""),
+            OptionSpec(
                 "max_tokens", .integer(1...1_000_000), help: "static, onnx: tokens of a text that count",
                 example: "512"),
             OptionSpec(

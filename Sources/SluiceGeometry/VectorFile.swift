@@ -172,7 +172,9 @@ public final class VectorRows: Sendable {
                 case .int8: for index in 0..<numbers { floats[index] = Float(Int8(bitPattern: raw[index])) }
                 case .float16:
                     let halves = raw.bindMemory(to: UInt16.self)
-                    for index in 0..<numbers { floats[index] = Half.float(UInt16(littleEndian: halves[index])) }
+                    for index in 0..<numbers {
+                        floats[index] = Float(Float16(bitPattern: UInt16(littleEndian: halves[index])))
+                    }
                 case .float32:
                     let words = raw.bindMemory(to: UInt32.self)
                     for index in 0..<numbers { floats[index] = Float(bitPattern: UInt32(littleEndian: words[index])) }
@@ -223,22 +225,6 @@ public final class VectorRows: Sendable {
                     }
                 }
             }
-        }
-    }
-}
-
-/// IEEE half precision, read by hand: not every platform has the type.
-enum Half {
-    static func float(_ half: UInt16) -> Float {
-        let sign = UInt32(half & 0x8000) << 16
-        let exponent = Int(half >> 10 & 0x1F)
-        let fraction = UInt32(half & 0x3FF)
-        switch exponent {
-        case 0:
-            let value = Float(fraction) / 16_777_216
-            return sign == 0 ? value : -value
-        case 31: return Float(bitPattern: sign | 0x7F80_0000 | fraction << 13)
-        default: return Float(bitPattern: sign | UInt32(exponent + 112) << 23 | fraction << 13)
         }
     }
 }

@@ -145,7 +145,7 @@ import Testing
             (.json("[1,2,]"), "has 2 numbers"), (.json("[[1]]"), "no list of numbers"),
             (.json("7"), "no list of numbers"),
             (.json("[1e999,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"), "NaN, infinite or too large"),
-            (.string("a b"), "neither a list of numbers nor base64"), (.string("AAAA"), "no whole float32"),
+            (.string("a b"), "neither a list of numbers nor base64"), (.string("AAAA"), "of whole float32 numbers"),
             (.null, "`v` is missing"), (.json("[]"), "has 0 numbers"), (.json("{}"), "no list"),
         ]
         for (value, words) in refused {

@@ -84,7 +84,14 @@ import Testing
         var scratch = VectorRows.Scratch(dimension: 1)
         var found = [Float](repeating: 1, count: all.count)
         try rows.numbers(0..<all.count, into: &found, &scratch)
-        #expect(zip(found, all).allSatisfy { $0.bitPattern == Float(Float16(bitPattern: $1)).bitPattern })
+        // IEEE 754: a sign, five bits of exponent, ten of the fraction.
+        func value(_ half: UInt16) -> Double {
+            let (exponent, fraction) = (Int(half >> 10 & 31), Double(half & 1023))
+            var size = exponent == 0 ? fraction / 1024 / 16_384 : 1 + fraction / 1024
+            if exponent > 0 { for _ in 0..<abs(exponent - 15) { size = exponent > 15 ? size * 2 : size / 2 } }
+            return half & 0x8000 == 0 ? size : -size
+        }
+        #expect(zip(found, all).allSatisfy { Double($0).bitPattern == value($1).bitPattern })
     }
 
     @Test func whatIsRefused() {

@@ -73,14 +73,15 @@ final class EmbeddingClient {
         asksBase64 = !habits.takesOnlyFloats
         request.body.removeAll(keepingCapacity: true)
         request.body += Array("{\"model\":".utf8)
-        JSONText.append(Array(plan.name.utf8), to: &request.body)
+        JSONValue.text(plan.name).write(to: &request.body)
         request.body += Array(",\"encoding_format\":\"\(asksBase64 ? "base64" : "float")\"".utf8)
         if plan.asksDimensions { request.body += Array(",\"dimensions\":\(plan.dimension)".utf8) }
         request.body += Array(",\"input\":[".utf8)
         for text in texts {
             let before = request.body.count
             if count > 0 { request.body.append(UInt8(ascii: ",")) }
-            JSONText.append(text, to: &request.body)
+            // Bytes that are no UTF-8 become U+FFFD: a server would refuse the whole request for them.
+            JSONValue.text(String(decoding: text, as: UTF8.self)).write(to: &request.body)
             if count > 0, request.body.count > plan.batch.bytes {
                 request.body.removeLast(request.body.count - before)
                 break

@@ -15,7 +15,7 @@ enum TooLongText: String, CaseIterable, Sendable {
 struct EndpointPlan: EmbeddingModel {
     static let name = "endpoint"
     static let optionNames =
-        ["dimensions", "long"] + options.map(\.name)
+        ["dimensions", "long", "prefix"] + options.map(\.name)
     static let about = """
         a server with OpenAI's `/v1/embeddings`, such as vLLM, TEI, Ollama, llama.cpp or OpenAI itself. `url` is its \
         address, `name` the model's name there, `dimensions` what that model gives. Requests hold up to `batch` texts of \
@@ -144,8 +144,6 @@ extension EndpointPlan {
         OptionSpec(
             "request_dimensions", .flag,
             help: "endpoint: ask the server for vectors of `dimensions` components (false)", example: "true"),
-        OptionSpec(
-            "prefix", .text, help: "onnx, endpoint: what the model expects before a text", example: "\"passage: \""),
         OptionSpec("batch", .integer(1...2048), help: "endpoint: most texts in a request (32)", example: "64"),
         OptionSpec(
             "batch_bytes", .size, help: "endpoint: most bytes of a request (512KiB)", example: "1MiB"),

@@ -24,7 +24,12 @@ struct FieldEmbedding: Transform {
                 try block.miss(record, missing, "its field `\(path)` is missing")
                 continue
             case .json(let bytes): try Self.read(list: bytes, into: &numbers, wrong(block.ordinals[record]))
-            case .string(let bytes): try Self.read(base64: bytes, into: &numbers, wrong(block.ordinals[record]))
+            case .string(let bytes):
+                guard let found = bytes.withUnsafeBufferPointer({ Base64.floats($0[...], reserving: dimension) }) else {
+                    throw wrong(block.ordinals[record])(
+                        "is neither a list of numbers nor base64 of whole float32 numbers")
+                }
+                numbers = found
             case .chat: throw wrong(block.ordinals[record])("is a chat")
             }
             guard numbers.count == dimension else {
@@ -76,39 +81,5 @@ struct FieldEmbedding: Transform {
             return true
         }
         guard isList else { throw wrong("is no list of numbers") }
-    }
-
-    /// Little-endian float32 in base64.
-    private static func read(
-        base64 text: ArraySlice<UInt8>, into numbers: inout [Float], _ wrong: (String) -> StageError
-    ) throws(StageError) {
-        var bits: UInt32 = 0
-        var (count, word, bytes): (Int, UInt32, Int) = (0, 0, 0)
-        let digits = text.prefix { $0 != 0x3D }
-        guard text.count - digits.count <= 2, text.dropFirst(digits.count).allSatisfy({ $0 == 0x3D }) else {
-            throw wrong("is no base64")
-        }
-        for byte in digits {
-            let value: UInt8
-            switch byte {
-            case 0x41...0x5A: value = byte - 0x41
-            case 0x61...0x7A: value = byte - 0x61 + 26
-            case 0x30...0x39: value = byte - 0x30 + 52
-            case 0x2B, 0x2D: value = 62
-            case 0x2F, 0x5F: value = 63
-            default: throw wrong("is neither a list of numbers nor base64")
-            }
-            bits = bits << 6 | UInt32(value)
-            count += 6
-            guard count >= 8 else { continue }
-            count -= 8
-            word |= (bits >> UInt32(count) & 0xFF) << UInt32(8 * (bytes & 3))
-            bytes += 1
-            if bytes & 3 == 0 {
-                numbers.append(Float(bitPattern: word))
-                word = 0
-            }
-        }
-        guard bytes & 3 == 0 else { throw wrong("has \(bytes) bytes in base64, which are no whole float32 numbers") }
     }
 }
