@@ -107,6 +107,11 @@ def theirs(texts):
     return vectors, {"learn_seconds": round(learned - learning, 2), "project_seconds": round(end - learned + learning - start, 2)}
 
 
+def hashed(texts):
+    """Hashed character n-grams, as many dimensions as `lexical` has."""
+    return HashingVectorizer(n_features=384, analyzer="char_wb", ngram_range=(3, 5)).transform(texts).toarray()
+
+
 def wordllama(model):
     """The package, from the folder's files, on one thread."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -204,8 +209,7 @@ def main():
         floats, seconds = theirs(texts)
         add("scikit-learn TF-IDF and SVD, 256", floats, seconds)
         add("scikit-learn hashed words, 256", HashingVectorizer(n_features=256).transform(texts).toarray())
-        add("scikit-learn hashed character n-grams, 384",
-            HashingVectorizer(n_features=384, analyzer="char_wb", ngram_range=(3, 5)).transform(texts).toarray())
+        add("scikit-learn hashed character n-grams, 384", hashed(texts))
     tasks = costs(sluice, given.corpus.resolve(), folder / "costs", given.repetitions, model)
     short = short_costs(sluice, given.data, model, folder / "short", given.repetitions) if model else None
     report(about, found, tasks, short, given)

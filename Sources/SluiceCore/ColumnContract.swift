@@ -16,6 +16,8 @@ public enum ColumnContract {
         case annotation(Int)
         /// `output.vectors`.
         case vectors
+        /// An entry of `outputs`, from 0.
+        case sink(Int)
     }
 
     package struct Finding: Sendable, Hashable {
@@ -93,6 +95,7 @@ public enum ColumnContract {
             written += adapted.writes.map { Written($0, by: label) }
         }
         return findings + outputFindings(definition.output, isComplete ? written : nil, remedies)
+            + sinkFindings(definition.sinks, isComplete ? written : [])
     }
 
     /// - Parameter written: nil if unknown because a stage could not be made.
@@ -107,6 +110,7 @@ public enum ColumnContract {
         guard let written else { return findings }
         let needed: ColumnName? =
             switch output.record {
+            case _ where output.template != nil: nil
             case .original: nil
             case .formatted: .text
             case .messages: .messages
@@ -142,6 +146,24 @@ public enum ColumnContract {
                     subject: .annotation(index),
                     message: "`output.annotate` names `\(column)`, which no stage writes\(remedy)"
                 ))
+        }
+        return findings
+    }
+
+    /// A name that no stage writes is a field of the record, about which nothing is known yet.
+    private static func sinkFindings(_ sinks: [SinkSpec], _ written: [Written]) -> [Finding] {
+        var findings: [Finding] = []
+        for (index, sink) in sinks.enumerated() {
+            for name in sink.names {
+                guard let column = written.last(where: { $0.spec.name.name == name }),
+                    case .vector = column.spec.type
+                else { continue }
+                findings.append(
+                    Finding(
+                        subject: .sink(index),
+                        message:
+                            "output `\(sink.name)` reads `\(name)`, which holds vectors; it can read numbers and texts"))
+            }
         }
         return findings
     }

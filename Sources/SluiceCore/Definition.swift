@@ -7,6 +7,8 @@ public struct Definition: Sendable, Hashable {
     public var input: InputSpec
     public var stages: [StageSpec]
     public var output: OutputSpec
+    /// Outputs beside the file of all kept records, in the order of the definition.
+    public var sinks: [SinkSpec]
     /// The folder of the answer log of stages that ask; nil for one in the output directory. Runs may share a folder, also
     /// at the same time: then no question is asked twice.
     public var answers: String?
@@ -15,13 +17,14 @@ public struct Definition: Sendable, Hashable {
 
     public init(
         seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, stages: [StageSpec] = [],
-        output: OutputSpec, answers: String? = nil
+        output: OutputSpec, sinks: [SinkSpec] = [], answers: String? = nil
     ) {
         self.seed = seed
         self.memory = memory
         self.input = input
         self.stages = stages
         self.output = output
+        self.sinks = sinks
         self.answers = answers
     }
 }
@@ -116,6 +119,8 @@ public enum MalformedPolicy: String, Sendable, Hashable, CaseIterable {
 public struct OutputSpec: Sendable, Hashable {
     public var directory: String
     public var record: RecordForm
+    /// What a kept record is made of instead; nil for `record`.
+    public var template: RecordTemplate?
     /// Columns to add to each kept record under its own key, as `_sluice: {column: value}`.
     public var annotate: [ColumnName]
     /// Compression of the kept records. Ledger, quarantine and picks are always zstd.

@@ -6,17 +6,22 @@ extension Definition {
                 .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)),
                 .init("memory", .integer(memory)), .init("input", input.report),
                 .init("stages", .list(stages.map(\.report))), .init("output", output.report),
-            ] + (answers.map { [.init("answers", .text($0))] } ?? []))
+            ] + sinksReport + (answers.map { [.init("answers", .text($0))] } ?? []))
     }
 
     /// The part of `report` that determines the bytes of the output: everything except `memory`, the output directory
     /// and the folder of answers.
     public var decidingReport: JSONValue {
-        .object([
-            .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("input", input.report),
-            .init("stages", .list(stages.map(\.report))),
-            .init("output", .object(output.report.entries.filter { $0.key != "directory" })),
-        ])
+        .object(
+            [
+                .init("sluice", .integer(version)), .init("seed", Self.report(of: seed)), .init("input", input.report),
+                .init("stages", .list(stages.map(\.report))),
+                .init("output", .object(output.report.entries.filter { $0.key != "directory" })),
+            ] + sinksReport)
+    }
+
+    private var sinksReport: [JSONValue.Entry] {
+        sinks.isEmpty ? [] : [.init("outputs", .object(sinks.map { .init($0.name, $0.report) }))]
     }
 
     /// A seed too large for a report's integers is written as text.
@@ -98,15 +103,43 @@ extension StageSpec {
 
 extension OutputSpec {
     var report: JSONValue {
-        .object(
-            [
-                .init("directory", .text(directory)), .init("record", .text(record.rawValue)),
-                .init("annotate", .list(annotate.map { .text($0.name) })),
-                .init("compression", .text(compression.rawValue)),
-            ] + (compression == .zstd ? [.init("level", .integer(level))] : [])
-                + (failIfEmpty ? [.init("fail_if_empty", .flag(true))] : [])
-                + (vectors.map { [.init("vectors", .text($0.name))] } ?? [])
-                + (vectorIds.map { [.init("ids", .text($0.description))] } ?? [])
-                + (writesAllVectors ? [.init("vectors_of", "all")] : []))
+        var entries: [JSONValue.Entry] = [
+            .init("directory", .text(directory)), .init("record", template?.report ?? .text(record.rawValue)),
+            .init("annotate", .list(annotate.map { .text($0.name) })),
+            .init("compression", .text(compression.rawValue)),
+        ]
+        if compression == .zstd { entries.append(.init("level", .integer(level))) }
+        if failIfEmpty { entries.append(.init("fail_if_empty", .flag(true))) }
+        if let vectors { entries.append(.init("vectors", .text(vectors.name))) }
+        if let vectorIds { entries.append(.init("ids", .text(vectorIds.description))) }
+        if writesAllVectors { entries.append(.init("vectors_of", "all")) }
+        return .object(entries)
+    }
+}
+
+extension SinkSpec {
+    var report: JSONValue {
+        var entries: [JSONValue.Entry] = []
+        func add(_ key: String, _ value: JSONValue?) { if let value { entries.append(.init(key, value)) } }
+        add("where", condition.map { .text($0.description) })
+        add("per", per.map { .text($0) })
+        switch order {
+        case .input: break
+        case .shuffled: add("order", "shuffled")
+        case .by(let name, let descending):
+            add("order", .object([.init("by", .text(name))] + (descending ? [.init("descending", .flag(true))] : [])))
+        }
+        switch ladder {
+        case .steps(let from, let times)?: add("ladder", ["from": .integer(from), "times": .integer(times)])
+        case .sizes(let sizes)?: add("ladder", .list(sizes.map { .text($0.description) }))
+        case nil: break
+        }
+        switch shard {
+        case .bytes(let bytes)?: add("shard_size", .integer(bytes))
+        case .records(let count)?: add("shard_records", .integer(count))
+        case nil: break
+        }
+        add("compression", compression.map { .text($0.rawValue) })
+        return .object(entries)
     }
 }

@@ -40,6 +40,7 @@ public enum DefinitionFile {
         case "input": DefinitionReader.inputKeys
         case "output": DefinitionReader.outputKeys
         case "dedupe", "input.dedupe": DefinitionReader.dedupeKeys
+        case "outputs": DefinitionReader.sinkKeys
         case "definition": DefinitionReader.keys
         default: nil
         }
@@ -83,12 +84,15 @@ struct DefinitionReader {
 
     // MARK: The definition
 
-    static let keys = ["sluice", "seed", "memory", "input", "stages", "output", "answers"]
+    static let keys = ["sluice", "seed", "memory", "input", "stages", "output", "outputs", "answers"]
     static let dedupeKeys = ["on", "verify"]
     static let inputKeys = ["files", "dedupe", "malformed", "max_malformed", "max_record"]
     static let outputKeys = [
         "directory", "record", "annotate", "compression", "level", "fail_if_empty", "vectors", "ids",
         "vectors_of",
+    ]
+    static let sinkKeys = [
+        "where", "per", "order", "ladder", "shard_size", "shard_records", "compression",
     ]
 
     mutating func read(_ root: YAMLNode) -> Definition {
@@ -115,6 +119,7 @@ struct DefinitionReader {
             broken.insert(.directory)
         }
 
+        if let entry = given(top["outputs"]) { readSinks(entry, &definition) }
         if let entry = given(top["answers"]), let folder = text(entry, "answers") {
             places[.answers] = entry.value.place
             definition.answers = resolved(folder, at: entry.value.place)

@@ -21,7 +21,11 @@ extension DefinitionReader {
         }
         if let entry = given(keys["record"]) {
             places[.record] = entry.value.place
-            output.record = choice(entry, "output.record", RecordForm.self) ?? output.record
+            if entry.value.text == nil || entry.value.overrideEntries != nil {
+                output.template = template(entry.value, "output.record")
+            } else {
+                output.record = choice(entry, "output.record", RecordForm.self) ?? output.record
+            }
         }
         if let entry = given(keys["annotate"]), let columns = texts(entry, "output.annotate") {
             for (index, column) in columns.enumerated() { places[.annotation(index)] = column.place }

@@ -32,9 +32,11 @@ extension DefinitionReader {
         if let near = Registry.nearest(to: key, in: keys) { return "\(start); did you mean `\(near)`?" }
         let homes: [(keys: [String], of: String?)] = [
             (Self.keys, nil), (inputKeys, "input"), (dedupeKeys, "input.dedupe"), (outputKeys, "output"),
+            (sinkKeys, "an entry of `outputs`"),
         ]
         if let home = homes.first(where: { $0.of != name && $0.keys.contains(key) }) {
-            return "\(start); it belongs \(home.of.map { "under `\($0)`" } ?? "at the top")"
+            let place = home.of.map { $0.contains("`") ? "under \($0)" : "under `\($0)`" }
+            return "\(start); it belongs \(place ?? "at the top")"
         }
         return "\(start); known keys are \(keys.joined(separator: ", "))"
     }

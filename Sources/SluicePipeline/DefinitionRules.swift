@@ -15,6 +15,8 @@ enum DefinitionPart: Hashable {
     case record
     case annotation(Int)
     case vectors
+    /// An entry of `outputs`.
+    case sink(Int)
     case level
     case answers
 }
@@ -113,6 +115,9 @@ struct DefinitionRules {
         if let answers = definition.answers, ["", "-"].contains(answers) || answers.contains("\0") {
             report(.answers, "`answers` must be the name of a folder; leave it out for one in the output directory")
         }
+        for (index, sink) in definition.sinks.enumerated() {
+            for fault in SinkRules.faults(of: sink, before: definition.sinks[..<index]) { report(.sink(index), fault) }
+        }
         if !Self.levels.contains(output.level) {
             report(
                 .level,
@@ -179,6 +184,7 @@ struct DefinitionRules {
             case .record: report(.record, finding.message)
             case .annotation(let index): report(.annotation(index), finding.message)
             case .vectors: report(.vectors, finding.message)
+            case .sink(let index): report(.sink(index), finding.message)
             }
         }
     }

@@ -11,7 +11,7 @@ final class ModelFolder {
     }
 
     deinit {
-        for name in ["model.safetensors", "tokenizer.json", "config.json", "other.safetensors"] {
+        for name in ["model.safetensors", "tokenizer.json", "config.json", "README.md", "other.safetensors"] {
             unlink("\(path)/\(name)")
         }
         rmdir(path)

@@ -64,6 +64,12 @@ struct OnnxFolder {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
+    /// The languages that the card of a model names: of the folder `path`, or beside the file `path` or in the folder above.
+    static func languages(of path: String) -> String? {
+        path.hasSuffix(".onnx")
+            ? ModelCard.languages(in: [parent(path), parent(parent(path))]) : ModelCard.languages(in: [path])
+    }
+
     private static func isFile(_ path: String) -> Bool {
         var facts = stat()
         return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG

@@ -25,6 +25,7 @@ struct OnnxPlan: EmbeddingModel {
     let source: OnnxModel.Source
     let settings: OnnxSettings
     private let facts: OnnxFacts
+    private let languages: String?
     var dimension: Int { settings.dimension }
 
     /// The cosine distance within which records are usually near duplicates.
@@ -58,6 +59,7 @@ struct OnnxPlan: EmbeddingModel {
         }
         self.source = source
         self.facts = facts
+        languages = OnnxFolder.languages(of: path)
         settings = OnnxSettings(
             pooling: try Self.pooling(pooling, facts, path), prefix: Array((try text("prefix") ?? "").utf8),
             maxTokens: try OnnxSettings.length(most, facts.config, around: facts.around),
@@ -113,6 +115,7 @@ struct OnnxPlan: EmbeddingModel {
     func identity() -> [String: String] {
         var found = facts.digests
         found["onnxruntime"] = facts.runtime
+        found["languages"] = languages
         found["max_tokens"] = "\(settings.maxTokens)"
         if facts.trial.givesTokens { found["pooling"] = settings.pooling.rawValue }
         return found
@@ -144,7 +147,7 @@ struct OnnxPlan: EmbeddingModel {
         return [
             "ONNX Runtime \(facts.runtime), \(source.device.rawValue); \(facts.numbers.formattedShort) numbers",
             "\(settings.maxTokens) tokens of a text (longer: \(settings.long.rawValue)); vector: \(pooling)",
-            rows,
+            rows, ModelCard.note(languages),
         ]
     }
 }

@@ -9,6 +9,8 @@ struct StaticEmbedding: WorkerTransform {
 
     var residentBytes: Int { plan.modelBytes }
 
+    func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] { plan.notes }
+
     /// What a thread keeps from block to block.
     final class Worker {
         fileprivate let vectors: StaticVectors

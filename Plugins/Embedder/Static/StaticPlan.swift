@@ -31,6 +31,7 @@ struct StaticPlan: EmbeddingModel {
     let scratchBytes: Int
     /// The digests of the model's files.
     private let digests: [String: String]
+    private let languages: String?
 
     /// The cosine distance within which records are usually near duplicates.
     ///
@@ -51,6 +52,7 @@ struct StaticPlan: EmbeddingModel {
         let model = try ModelCache.facts(path)
         version = model.version
         digests = model.digests
+        languages = ModelCard.languages(in: [path])
         form = model.form
         let columns = model.columns
         dimension = options["dimensions"] == nil ? columns : try options.integer("dimensions")
@@ -85,7 +87,14 @@ struct StaticPlan: EmbeddingModel {
 
     var marksCuts: Bool { long == .cut && maxTokens != nil }
 
-    func identity() -> [String: String] { digests }
+    func identity() -> [String: String] {
+        var found = digests
+        found["languages"] = languages
+        return found
+    }
+
+    /// Lines for `sluice plan`.
+    var notes: [String] { [ModelCard.note(languages)] }
 
     func body(_ context: StageContext, writing columns: VectorColumns) -> StageBody {
         .transform(StaticEmbedding(plan: self, columns: columns))

@@ -3,14 +3,27 @@ import SluiceIO
 
 /// Writes kept records in the form that the definition states.
 struct KeptEncoder: Sendable {
-    let form: RecordForm
-    let annotate: [ColumnName]
+    private let form: RecordForm
+    private let template: TemplateEncoder?
+    private let annotate: [ColumnName]
+    /// What it reads of a record, beside its bytes.
+    let sources: [OutputSource]
 
-    /// The columns used to write a record.
-    var columns: [ColumnName] { OutputSpec(directory: "", record: form, annotate: annotate).columns }
+    /// - Parameter sources: where the names of the template find their values.
+    init(_ output: OutputSpec, _ sources: [String: OutputSource]) {
+        (form, annotate) = (output.record, output.annotate)
+        template = output.template.map { TemplateEncoder($0, sources) }
+        var columns = output
+        // Written in a file of their own.
+        columns.vectors = nil
+        self.sources = columns.columns.map { OutputSource(column: $0) } + (template?.sources ?? [])
+    }
+
+    /// Whether a record is written with its own bytes, perhaps with annotations.
+    var keepsBytes: Bool { form == .original && template == nil }
 
     /// Whether a record is written as its own bytes.
-    var isPlain: Bool { form == .original && annotate.isEmpty }
+    var isPlain: Bool { keepsBytes && annotate.isEmpty }
 
     /// Appends one record and a line end.
     ///
@@ -20,6 +33,7 @@ struct KeptEncoder: Sendable {
         to bytes: inout [UInt8]
     ) {
         switch form {
+        case _ where template != nil: template?.append(row, columns, to: &bytes)
         case .original:
             if annotate.isEmpty {
                 bytes.append(contentsOf: line)
@@ -54,6 +68,7 @@ struct KeptEncoder: Sendable {
     private func appendAnnotations(
         row: Int, columns: [(name: ColumnName, column: Column)], to bytes: inout [UInt8]
     ) {
+        // A template may end in another one.
         guard let brace = bytes.lastIndex(of: UInt8(ascii: "}")) else { return }
         bytes.removeSubrange(brace...)
         while let last = bytes.last, last == 0x20 || last == 0x09 { bytes.removeLast() }

@@ -6,7 +6,7 @@ final class Outputs: @unchecked Sendable {
     // @unchecked: only ordered steps use the streams; `compressors` and `buffers` are thread-safe.
 
     let all: [any RecordSink]
-    private let hasPicks: Bool
+    private let extras: Extras
     private let folder: String
     private let fileSystem: FileSystem
     private let compressors: ObjectPool<FrameCompressor>
@@ -16,7 +16,19 @@ final class Outputs: @unchecked Sendable {
     var kept: any RecordSink { all[0] }
     var ledger: any RecordSink { all[1] }
     var quarantine: any RecordSink { all[2] }
-    var picks: (any RecordSink)? { hasPicks ? all[3] : nil }
+    var picks: (any RecordSink)? { extras.picks ? all[3] : nil }
+    /// What the definition's outputs read of the kept records.
+    var sinkRows: (any RecordSink)? { extras.sinkRows ? all[all.count - 1] : nil }
+    /// Those that are part of the result.
+    var lasting: ArraySlice<any RecordSink> { extras.sinkRows ? all.dropLast() : all[...] }
+
+    /// What not every run writes.
+    struct Extras {
+        var picks = false
+        var sinkRows = false
+
+        init(_ run: RunContext) { (picks, sinkRows) = (!run.picks.isEmpty, run.sinkRows != nil) }
+    }
 
     /// The ledger and similar files are long and repetitive; level 1 compresses them well and fast.
     private static let sideLevel = 1
@@ -26,13 +38,13 @@ final class Outputs: @unchecked Sendable {
     ///   - count: the most compressors of its level in use at a time.
     ///   - checkpoint: the states of the streams when the run stopped.
     init(
-        folder: String, spec: OutputSpec, compressors count: Int, writesPicks: Bool,
+        folder: String, spec: OutputSpec, compressors count: Int, _ extras: Extras,
         from checkpoint: [SinkState]? = nil,
         fileSystem: FileSystem
     ) throws(IOFailure) {
         let names =
             [spec.compression.keptName, ResultFile.ledger, ResultFile.quarantine]
-            + (writesPicks ? [ResultFile.picks] : [])
+            + (extras.picks ? [ResultFile.picks] : []) + (extras.sinkRows ? [SinkRows.fileName] : [])
         let buffers = ObjectPool { FrameBuffer() }
         var sinks: [any RecordSink] = []
         for (index, name) in names.enumerated() {
@@ -48,7 +60,7 @@ final class Outputs: @unchecked Sendable {
         if checkpoint == nil { try fileSystem.flushFolder(folder) }
         all = sinks
         self.buffers = buffers
-        hasPicks = writesPicks
+        self.extras = extras
         self.folder = folder
         self.fileSystem = fileSystem
         compressors = ObjectPool(most: count) { FrameCompressor(level: spec.level) }
@@ -83,6 +95,7 @@ final class Outputs: @unchecked Sendable {
             add(parcel.output.quarantine, parcel.account.quarantined, to: quarantine)
         }
         add(parcel.output.picks, parcel.account.kept, to: picks)
+        add(parcel.output.sinkRows, parcel.account.kept, to: sinkRows)
     }
 
     /// The last steps of a pass: compress what was assembled, append it in order, write the checkpoint that is due.

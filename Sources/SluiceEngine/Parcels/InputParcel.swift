@@ -42,7 +42,7 @@ final class InputParcel: Parcel {
         releaseKeys()
         columns = []
         ledger.bytes = []
-        (output.kept, output.quarantine, output.picks) = ([], [], [])
+        (output.kept, output.quarantine, output.picks, output.sinkRows) = ([], [], [], [])
     }
 
     func reset() {
@@ -158,6 +158,7 @@ struct OutputLines {
     var kept: [UInt8] = []
     var quarantine: [UInt8] = []
     var picks: [UInt8] = []
+    var sinkRows: [UInt8] = []
     var frames: [Frame] = []
 
     mutating func keep(_ line: RawLine) {
@@ -174,6 +175,7 @@ struct OutputLines {
         kept.removeAll(keepingCapacity: true)
         quarantine.removeAll(keepingCapacity: true)
         picks.removeAll(keepingCapacity: true)
+        sinkRows.removeAll(keepingCapacity: true)
         frames.removeAll(keepingCapacity: true)
     }
 }

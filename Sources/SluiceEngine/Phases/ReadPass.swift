@@ -99,21 +99,22 @@ final class ReadPass: @unchecked Sendable {
     }
 
     /// Whether kept records are written exactly as they are in the input.
-    private var writesLines: Bool { keeping == nil && keptEncoder.form == .original }
-    private var needsColumns: Bool { keeping != nil || !keptEncoder.isPlain }
+    private var writesLines: Bool { keeping == nil && keptEncoder.keepsBytes }
+    private var needsColumns: Bool { keeping != nil || !run.outputColumns.isEmpty || !keptEncoder.isPlain }
 
     /// Keeps the columns that later work reads, for live records.
     private func takeColumns(of block: borrowing Block, into parcel: InputParcel) {
         let live = block.live
-        for name in keeping?.retention.columns ?? keptEncoder.columns {
+        let sources = run.outputSources
+        for name in keeping?.retention.columns ?? sources.compactMap(\.column) {
             if let column = block[name] { parcel.columns.append((name, column.gathered(live))) }
         }
-        if let retention = keeping?.retention {
-            for path in retention.fields {
-                if let table = block.fieldTable, let column = FieldColumns.column(path, of: table, rows: live) {
-                    parcel.columns.append((FieldColumns.name(path), .bytes(column)))
-                }
+        for path in keeping?.retention.fields ?? sources.compactMap(\.field) {
+            if let table = block.fieldTable, let column = FieldColumns.column(path, of: table, rows: live) {
+                parcel.columns.append((FieldColumns.name(path), .bytes(column)))
             }
+        }
+        if let retention = keeping?.retention {
             if retention.keepsRecord, let lines = block.lines {
                 parcel.columns.append((FieldColumns.record, Column.bytes(lines).gathered(live)))
             }
@@ -130,6 +131,9 @@ final class ReadPass: @unchecked Sendable {
 
     private func encodeKept(_ parcel: InputParcel) {
         parcel.account.kept = parcel.rows.count
+        if let rows = run.sinkRows {
+            for row in parcel.rows.indices { rows.append(row, parcel.columns, to: &parcel.output.sinkRows) }
+        }
         if keptEncoder.isPlain {
             for record in parcel.rows { parcel.keep(parcel.records.lines[Int(record)]) }
             return

@@ -95,11 +95,12 @@ final class WritePass: @unchecked Sendable {
 
     private func encode(_ parcel: InputParcel) throws {
         defer { if parcel.output.keptRuns.isEmpty { parcel.releaseLine() } }
-        if keptEncoder.form != .original { parcel.releaseLine() }
+        if !keptEncoder.keepsBytes { parcel.releaseLine() }
         if !keptEncoder.isPlain { parcel.reserveKept(input.shares.copies) }
         guard let first = parcel.storeRows.first, let last = parcel.storeRows.last else { return }
         var columns: [(name: ColumnName, column: Column)] = []
-        let names = keptEncoder.columns + pickColumns.filter { !keptEncoder.columns.contains($0) }
+        var names = run.outputColumns
+        names += pickColumns.filter { !names.contains($0) }
         for (range, rows) in store.runs(of: parcel.storeRows, first...last) where !names.isEmpty {
             for (name, part) in try store.load(names, range, rows) {
                 if let index = columns.firstIndex(where: { $0.name == name }) {
@@ -114,12 +115,13 @@ final class WritePass: @unchecked Sendable {
                 parcel.keep(line)
             } else {
                 // Only records in their original form are needed again.
-                let bytes = keptEncoder.form == .original ? parcel.raw.bytes(of: line) : .init(start: nil, count: 0)
+                let bytes = keptEncoder.keepsBytes ? parcel.raw.bytes(of: line) : .init(start: nil, count: 0)
                 keptEncoder.append(bytes, row: row, columns: columns, to: &parcel.output.kept)
             }
             encoder.appendPick(
                 parcel.records.ordinals[row], row: row, columns: columns.filter { pickColumns.contains($0.name) },
                 to: &parcel.output.picks)
+            run.sinkRows?.append(row, columns, to: &parcel.output.sinkRows)
         }
     }
 

@@ -19,12 +19,19 @@ extension Plan {
             var next = RoundPhases(round, outline, chain, shares)
             phases += try next.phases()
         }
-        guard !isOnly else { return phases }
+        if !isOnly {
+            phases.append(
+                Phase(
+                    number: outline.number(of: RunOutline.writing), name: RunOutline.writing,
+                    what: "read the input again, write kept records and ledger",
+                    shares: shares.writing.map(Share.init)))
+        }
+        guard !definition.sinks.isEmpty else { return phases }
         return phases + [
             Phase(
-                number: outline.number(of: RunOutline.writing), name: RunOutline.writing,
-                what: "read the input again, write kept records and ledger",
-                shares: shares.writing.map(Share.init))
+                number: outline.number(of: RunOutline.outputs), name: RunOutline.outputs,
+                what: "read the kept records, write \(definition.sinks.map { "`\($0.name)`" }.joined(separator: ", "))",
+                shares: shares.sinking.map(Share.init))
         ]
     }
 }

@@ -36,6 +36,8 @@ package struct RecordCopies: Sendable, Hashable {
         package var growth = 0
         /// The part of `growth` that the output writes into the kept records as annotations.
         package var annotated = 0
+        /// What a record is when a template has made it, in tenths of the record.
+        package var template = 0
         /// Whether surveys or selections follow, so that the record is read again for the output.
         package var keeps = false
         /// How many copies of a record, or of data derived from it, are kept for later work.
@@ -64,7 +66,7 @@ package struct RecordCopies: Sendable, Hashable {
         let turns = fields.contains(.chat) ? 10 : 0
         let parsing = 10 + extracted + max(keys, turns)
         // The line itself is freed once it is no longer needed.
-        let line = uses.readsRecord ? 20 : !uses.keeps && definition.output.record == .original ? 10 : 0
+        let line = uses.readsRecord ? 20 : !uses.keeps && definition.output.keepsBytes ? 10 : 0
         let written = 10 * uses.growth
         let transforming = line + 10 * copies(of: uses.fields) + written + 10 * uses.keptColumns
         guard !uses.keeps else {
@@ -78,7 +80,7 @@ package struct RecordCopies: Sendable, Hashable {
     /// The last pass, if the form of the output needs kept columns.
     private static func writing(_ output: OutputSpec, _ uses: Uses) -> Int {
         let written = Self.output(output, uses)
-        guard output.record == .original else {
+        guard output.keepsBytes else {
             // A column exists compressed, uncompressed and split into rows.
             return max(30 * max(1, uses.growth) + written, 2 * written)
         }
@@ -88,8 +90,9 @@ package struct RecordCopies: Sendable, Hashable {
     /// A kept record in its output form.
     private static func output(_ output: OutputSpec, _ uses: Uses) -> Int {
         // Quotes, backslashes and line ends of a text take two bytes each in JSON.
-        let text = 20 * max(1, uses.growth)
-        return 20 * uses.annotated + (output.record == .original ? 10 : text)
+        var text = 20 * max(1, uses.growth)
+        if output.template != nil { text = uses.template }
+        return 20 * uses.annotated + (output.keepsBytes ? 10 : text)
     }
 
     /// The most copies of a byte of the record in a table of these fields: one, plus one for each field contained in
@@ -108,6 +111,11 @@ package struct RecordCopies: Sendable, Hashable {
             }
         return 1 + nested.count + (turns ? 1 : 0)
     }
+}
+
+extension OutputSpec {
+    /// Whether a kept record is written with its own bytes.
+    var keepsBytes: Bool { record == .original && template == nil }
 }
 
 extension DedupeSpec {

@@ -83,16 +83,21 @@ struct RunOutline: Sendable {
 
     static let reading = "reading"
     static let writing = "writing"
+    static let outputs = "outputs"
 
     /// The number of a phase, the same in the plan, the progress bar and JSON progress: reading is 1, then each stage with a
-    /// survey or selection or after one, then writing.
+    /// survey or selection or after one, then writing, then the outputs.
     ///
-    /// - Parameter name: `reading` or a part of it, the label of a stage, or `writing`.
+    /// - Parameter name: `reading` or a part of it, the label of a stage, `writing` or `outputs`.
     func number(of name: String) -> Int {
         var labels: [String] = []
         for piece in later where !labels.contains(piece.link.label) { labels.append(piece.link.label) }
         if let place = labels.firstIndex(of: name) { return place + 2 }
-        return name == Self.writing ? labels.count + 2 : 1
+        return switch name {
+        case Self.writing: labels.count + 2
+        case Self.outputs: labels.count + (later.isEmpty ? 2 : 3)
+        default: 1
+        }
     }
 }
 

@@ -16,6 +16,8 @@ package struct StageChain: Sendable {
     }
 
     package let links: [Link]
+    /// Where the names in the template and in the outputs of the definition find their values.
+    let outputSources: [String: OutputSource]
     /// What the output reads of each record.
     private let outputFields: [FieldPath]
 
@@ -50,7 +52,9 @@ package struct StageChain: Sendable {
             }
         }
         self.links = links
-        outputFields = definition.output.vectorIds.map { [$0] } ?? []
+        let names = (definition.output.template?.names ?? []) + definition.sinks.flatMap(\.names)
+        outputSources = OutputSource.sources(of: names, among: links.flatMap(\.stage.writes))
+        outputFields = (definition.output.vectorIds.map { [$0] } ?? []) + outputSources.values.compactMap(\.field)
         let problems = ColumnContract.check(links.map(\.stage), definition, registry: registry)
         guard problems.isEmpty else {
             throw EngineError(.definition, problems.map(\.description).joined(separator: "\n"))
@@ -112,7 +116,7 @@ package struct StageChain: Sendable {
     func wanted(
         from index: Int, output: OutputSpec, unfinished: Set<Int>? = nil, later: [StageWork] = []
     ) -> [ColumnName] {
-        var names = Set(output.columns)
+        var names = Set(output.columns + outputSources.values.compactMap(\.column))
         let unfinished = unfinished ?? [index]
         for case .column(let name, _) in inputs(from: index, later: later) { names.insert(name) }
         for link in links where link.index >= index && unfinished.contains(link.index) {
@@ -136,6 +140,7 @@ extension OutputSpec {
     var columns: [ColumnName] {
         let form: [ColumnName] =
             switch record {
+            case _ where template != nil: []
             case .original: []
             case .formatted: [.text]
             case .messages: [.messages]

@@ -153,6 +153,23 @@ extension StageChain {
         return (work, shares(uses(definition, work), needs))
     }
 
+    /// The size of a record that a template has made, in tenths of the record.
+    ///
+    /// Fields are parts of the record, and take no more than there. A text of a stage takes twice its bytes in JSON. Numbers
+    /// take next to nothing.
+    private func size(of template: RecordTemplate, _ leading: [StageWork].SubSequence, _ growth: (StageWork) -> Int) -> Int {
+        let mentions = template.mentions
+        func most(_ names: [String]) -> Int { names.map { mentions[$0] ?? 0 }.max() ?? 0 }
+        let fields = template.names.filter { outputSources[$0]?.field != nil }
+        let texts = leading.filter { piece in
+            piece.link.stage.writes.contains { $0.type == .bytes && mentions[$0.name.name] != nil }
+        }
+        return 10 * most(fields) * RecordCopies.copies(of: fields.map { FieldPath($0) })
+            + texts.reduce(0) { sum, piece in
+                sum + 20 * growth(piece) * most(piece.link.stage.writes.filter { $0.type == .bytes }.map(\.name.name))
+            }
+    }
+
     /// The uses of a record in the passes over the input.
     private func uses(_ definition: Definition, _ work: [StageWork]) -> RecordCopies.Uses {
         func growth(_ piece: StageWork) -> Int {
@@ -166,6 +183,7 @@ extension StageChain {
         uses.annotated = leading.filter { piece in
             piece.link.stage.writes.contains { $0.type == .bytes && definition.output.annotate.contains($0.name) }
         }.reduce(0) { $0 + growth($1) }
+        if let template = definition.output.template { uses.template = size(of: template, leading, growth) }
         guard leading.count < work.count, let later = work[leading.endIndex...].map(\.link.index).min() else {
             return uses
         }

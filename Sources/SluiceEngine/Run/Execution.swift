@@ -42,7 +42,7 @@ final class Execution {
         let found = try run.sealed.read(Checkpoint.self, from: checkpointPath)
         let outputs = try Outputs(
             folder: output, spec: run.definition.output, compressors: run.shares.compressors,
-            writesPicks: !run.picks.isEmpty, from: found?.streams, fileSystem: run.fileSystem)
+            Outputs.Extras(run), from: found?.streams, fileSystem: run.fileSystem)
         let keeping = try keeping(found)
         // What the checkpoints of later steps have in common with that of the reading.
         var base = found ?? Checkpoint(step: .read)
@@ -164,6 +164,7 @@ final class Execution {
         checkpoint.streams = outputs.assembled
         try checkpoints.write(checkpoint, outputs)
         try outputs.finish()
+        try findings.makeSinks(in: output)
     }
 }
 

@@ -167,13 +167,13 @@ enum Manifest {
                 .init(
                     "outputs",
                     .list(
-                        outputs.all.map { stream in
+                        outputs.lasting.map { stream in
                             .object([
                                 .init("file", .text(stream.name)), .init("lines", .integer(stream.lines)),
                                 .init("bytes", .integer(stream.contentBytes)),
                                 .init("content", .text("xxh3-128:" + stream.contentDigest)),
                             ])
-                        })),
+                        } + findings.sinkFiles)),
             ] + (findings.models.isEmpty ? [] : [.init("models", .list(findings.models))])
                 + (findings.exports.isEmpty ? [] : [.init("exports", .list(findings.exports))]) + [
                     .init("warnings", .list(findings.allWarnings.map { .text($0) }))

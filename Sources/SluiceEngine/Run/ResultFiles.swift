@@ -42,13 +42,15 @@ struct ResultFiles {
     /// Moves a committed result to its final names and removes files of the earlier one. Also completes a stopped move.
     func publish(_ manifest: JSONValue) throws(IOFailure) {
         let names = manifest.outputNames
-        for name in names where try fileSystem.status(of: "\(folder)/\(name)") != nil {
+        try fileSystem.remove("\(folder)/\(SinkRows.fileName)")
+        for name in names.filter({ !SinkFolder.owns($0) }) where try fileSystem.status(of: "\(folder)/\(name)") != nil {
             try fileSystem.rename("\(folder)/\(name)", to: "\(target)/\(name)")
         }
         for name in ResultFile.all where name != ResultFile.manifest && !names.contains(name) {
             try fileSystem.remove("\(target)/\(name)")
         }
         try KeptModels.publish(manifest, from: folder, to: target, fileSystem)
+        try SinkFolder.publish(manifest, from: folder, to: target, fileSystem)
         // Flush the files before the manifest that lists them.
         try fileSystem.flushFolder(target)
         try fileSystem.rename(manifestPath, to: "\(target)/\(ResultFile.manifest)")

@@ -19,6 +19,8 @@ final class RunContext: Sendable {
     let plan: ContentHash
     let encoder: LineEncoder
     let keptEncoder: KeptEncoder
+    /// What the outputs beside the kept records read of each of these; nil if nothing.
+    let sinkRows: SinkRows?
     /// The answers of models and servers.
     let answers: AnswerBook
     /// All work, in order.
@@ -59,7 +61,8 @@ final class RunContext: Sendable {
         answers = AnswerBook(
             definition, isShared: resources.isShared, fileSystem: options.fileSystem, isStopped: options.isStopped)
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
-        keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
+        keptEncoder = KeptEncoder(definition.output, chain.outputSources)
+        sinkRows = SinkRows(definition.sinks, chain.outputSources)
     }
 
     var fileSystem: FileSystem { options.fileSystem }
@@ -71,6 +74,18 @@ final class RunContext: Sendable {
 
     /// Scalar columns that the output lists for each kept record; none if no survey or selection follows the reading.
     let picks: [ColumnName]
+
+    /// What the kept records' file and the definition's outputs read of a record, each once.
+    var outputSources: [OutputSource] {
+        var found: [OutputSource] = []
+        for source in keptEncoder.sources + (sinkRows?.sources ?? []) where !found.contains(source) {
+            found.append(source)
+        }
+        return found
+    }
+
+    /// The columns that hold that.
+    var outputColumns: [ColumnName] { outputSources.map(\.stored) }
 
     /// The columns that anything reads which the transforms of the reading write.
     var wantedInReading: [ColumnName] {

@@ -138,10 +138,11 @@ package struct RunDirectory: ~Copyable {
             let differences = Manifest.differences(request.identity, manifest)
             if differences.isEmpty {
                 // A manifest whose files are missing proves nothing: the run is repeated.
-                let models = fileSystem.isRealFolder("\(path)/\(KeptModels.folder)") ? try models() : []
-                if manifest.outputNames.allSatisfy(names.contains), manifest.modelNames.allSatisfy(models.contains) {
-                    return .complete(manifest)
+                var isWhole = true
+                for name in manifest.outputNames + manifest.modelNames where isWhole {
+                    isWhole = try fileSystem.status(of: "\(path)/\(name)") != nil
                 }
+                if isWhole { return .complete(manifest) }
             } else if unfinished == nil {
                 throw EngineError.otherPlan(path, "the result", differences)
             }
@@ -151,11 +152,6 @@ package struct RunDirectory: ~Copyable {
         }
         if manifest == nil { try refuseStrangers(names) }
         return nil
-    }
-
-    /// The names of all files in the folder of models.
-    private func models() throws(IOFailure) -> [String] {
-        try fileSystem.entries(of: "\(path)/\(KeptModels.folder)").map { "\(KeptModels.folder)/\($0)" }
     }
 
     /// The reason why a resume starts over although work exists.

@@ -14,6 +14,8 @@ struct RunFindings {
     private(set) var models: [JSONValue] = []
     /// Files of vectors beside the kept records.
     private(set) var exports: [JSONValue] = []
+    /// Files of the definition's outputs.
+    private(set) var sinkFiles: [JSONValue] = []
     private(set) var dedupeReport: JSONValue?
     /// What this process asked, by stage, in order.
     private(set) var asked: [(label: String, counts: AskingCounts)] = []
@@ -90,6 +92,15 @@ struct RunFindings {
                 "the ledger has \(outputs.ledger.lines) lines for \(account.dropped) dropped records, the quarantine \(outputs.quarantine.lines) for \(account.quarantined) malformed ones; please report this with the definition"
             )
         }
+    }
+
+    /// Makes the definition's outputs from the kept records and takes over what became of them.
+    ///
+    /// - Parameter result: the folder of the result.
+    mutating func makeSinks(in result: String) throws {
+        guard let made = try SinkPhase(run, result: result)?.make() else { return }
+        sinkFiles = made.files
+        warnings += made.warnings.map(Printable.message)
     }
 
     /// A result without records is rarely intended.

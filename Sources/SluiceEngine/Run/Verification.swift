@@ -72,7 +72,7 @@ extension RunReader {
         for name in manifest.modelNames where !KeptModels.owns(name) {
             faults.append("\(ResultFile.manifest) names a model `\(name)`, which no run writes")
         }
-        for name in names where !ResultFile.all.contains(name) {
+        for name in names where !ResultFile.all.contains(name) && !SinkFolder.owns(name) {
             faults.append("\(ResultFile.manifest) names an output `\(name)`, which no run writes")
         }
         return faults

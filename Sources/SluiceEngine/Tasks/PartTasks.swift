@@ -20,7 +20,7 @@ struct PartReader {
         try site.fileSystem.makeFolder(scratch)
         let outputs = try Outputs(
             folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
-            writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
+            Outputs.Extras(run), fileSystem: site.fileSystem)
         let work = ReadPass.Work(
             deduper: hasDedupe ? try deduper(input) : nil, transforms: run.readingTransforms(),
             wanted: run.wantedInReading)
@@ -76,7 +76,7 @@ struct PartWriter {
         try site.fileSystem.makeFolder(scratch)
         let outputs = try Outputs(
             folder: scratch, spec: run.definition.output, compressors: run.shares.compressors,
-            writesPicks: !run.picks.isEmpty, fileSystem: site.fileSystem)
+            Outputs.Extras(run), fileSystem: site.fileSystem)
         let pass = WritePass(
             run, input, rows, ledger: try ledger(rows), to: outputs,
             WritePass.Progress(checkpoints: .none(run), base: Checkpoint(step: .write)))

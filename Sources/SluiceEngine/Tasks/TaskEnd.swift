@@ -48,6 +48,7 @@ extension TaskRun {
         var findings = try end.findings()
         let outputs = try end.join(in: directory.result.folder)
         try findings.close(outputs)
+        try findings.makeSinks(in: directory.result.folder)
         let manifest = try Manifest.make(
             identity: try setup.identity(), site.run, findings, outputs, seconds: monotonicSeconds() - began)
         try directory.publish(manifest)

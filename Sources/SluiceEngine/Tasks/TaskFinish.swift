@@ -53,7 +53,7 @@ struct TaskFinish {
     /// Joins the outputs of all parts in a folder.
     func join(in folder: String) throws -> Outputs {
         let outputs = try Outputs(
-            folder: folder, spec: run.definition.output, compressors: 1, writesPicks: !run.picks.isEmpty,
+            folder: folder, spec: run.definition.output, compressors: 1, Outputs.Extras(run),
             fileSystem: site.fileSystem)
         for part in 0..<site.parts.count {
             if run.isStopped() { throw EngineError.stopped }
