@@ -1,6 +1,7 @@
 import ArgumentParser
 import SluiceCore
 import SluiceEngine
+import SluicePipeline
 
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,6 +19,9 @@ struct PlanCommand: ParsableCommand {
     @Flag(help: "List the tasks of the run as JSON: what each reads, writes and takes.")
     var tasks = false
 
+    @Flag(help: "Print the definition with everything resolved: defaults, overrides, globs left as they are.")
+    var resolved = false
+
     @Option(help: "Estimate costs and disk for this many records.")
     var records: Int?
 
@@ -26,6 +30,7 @@ struct PlanCommand: ParsableCommand {
             throw CommandFailure.usage("--records \(records): give a number from 1 to 10^12")
         }
         let definition = try source.definition()
+        if resolved { return Terminal.write(DefinitionText.yaml(definition.relative(Environment.registry))) }
         if tasks {
             let options = RunOptions(threads: try threads.count(for: definition))
             let list = try TaskRun.list(definition, registry: Environment.registry, options: options)

@@ -133,8 +133,9 @@ struct Sluice: ParsableCommand {
             """),
         version: "sluice \(sluiceVersion)",
         subcommands: [
-            RunCommand.self, CheckCommand.self, PlanCommand.self, TaskCommand.self, StagesCommand.self, WhyCommand.self,
-            VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
+            RunCommand.self, CheckCommand.self, PlanCommand.self, TaskCommand.self, StagesCommand.self,
+            SchemaCommand.self,
+            WhyCommand.self, VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
 
     /// Reports an unknown command with the nearest name. The parser would call it an unexpected argument.

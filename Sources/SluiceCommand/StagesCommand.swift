@@ -18,15 +18,12 @@ struct StagesCommand: ParsableCommand {
                 Terminal.paragraph("\(name)\(padding)  \(registry[name]?.descriptor.summary ?? "")", hanging: width + 2)
             }
             Terminal.line()
-            Terminal.paragraph("`sluice stages NAME` describes one stage and its options.")
-            return
-        }
-        if registry[name] == nil, let keys = DefinitionFile.keys(of: name) {
             Terminal.paragraph(
-                "`\(name)` is not a stage but a part of the definition, with the keys \(keys.joined(separator: ", ")). docs/definition.md describes them."
+                "`sluice stages NAME` describes one stage and its options. NAME may also be a part of the definition: \(DefinitionGuide.parts.map(\.name).joined(separator: ", "))."
             )
             return
         }
+        if registry[name] == nil, let part = DefinitionGuide.part(name) { return describe(part, keys: "Keys") }
         guard let stage = registry[name] else {
             let near = Registry.nearest(to: name, in: registry.names).map { "; did you mean `\($0)`?" } ?? "."
             throw CommandFailure.usage(
@@ -36,7 +33,7 @@ struct StagesCommand: ParsableCommand {
         describe(stage.descriptor)
     }
 
-    private func describe(_ descriptor: Descriptor) {
+    private func describe(_ descriptor: Descriptor, keys: String = "Options") {
         Terminal.paragraph("\(descriptor.name): \(descriptor.summary)")
         var isList = false
         for paragraph in descriptor.discussion.split(separator: "\n") {
@@ -51,7 +48,7 @@ struct StagesCommand: ParsableCommand {
             Terminal.line("\nIt has no options.")
             return
         }
-        Terminal.line("\nOptions:")
+        Terminal.line("\n\(keys):")
         for option in descriptor.options {
             var facts = option.kind.description
             if option.isRequired {

@@ -162,7 +162,8 @@ public enum ColumnContract {
                     Finding(
                         subject: .sink(index),
                         message:
-                            "output `\(sink.name)` reads `\(name)`, which holds vectors; it can read numbers and texts"))
+                            "output `\(sink.name)` reads `\(name)`, which holds vectors; it can read numbers and texts")
+                )
             }
         }
         return findings

@@ -2,6 +2,8 @@ extension RecordCondition {
     /// Why a text is no condition, as a phrase that continues «is no condition: ».
     public struct Mistake: Error, Hashable {
         public let message: String
+
+        package init(message: String) { self.message = message }
     }
 
     /// Reads `NAME < NUMBER` (also `<=`, `>`, `>=`), `NAME == VALUE`, `NAME != VALUE`, `NAME in [VALUE, …]`,

@@ -124,7 +124,8 @@ extension SinkSpec {
         add("where", condition.map { .text($0.description) })
         add("per", per.map { .text($0) })
         switch order {
-        case .input: break
+        // With a ladder another order is the default.
+        case .input: add("order", ladder == nil ? nil : "input")
         case .shuffled: add("order", "shuffled")
         case .by(let name, let descending):
             add("order", .object([.init("by", .text(name))] + (descending ? [.init("descending", .flag(true))] : [])))

@@ -32,6 +32,8 @@ public indirect enum RecordTemplate: Sendable, Hashable {
     /// Why a text is no template, as a phrase.
     public struct Mistake: Error, Hashable {
         public let message: String
+
+        package init(message: String) { self.message = message }
     }
 
     /// - Throws: which brace has no other one.

@@ -14,11 +14,13 @@ public struct SinkSpec: Sendable, Hashable {
     /// The compression of its files; nil for that of the kept records.
     public var compression: OutputCompression?
 
+    /// - Parameter order: by `rank` for a ladder, that of the input otherwise.
     public init(
-        _ name: String, where condition: RecordCondition? = nil, per: String? = nil, order: SinkOrder = .input,
+        _ name: String, where condition: RecordCondition? = nil, per: String? = nil, order: SinkOrder? = nil,
         ladder: SinkLadder? = nil, shard: SinkShard? = nil, compression: OutputCompression? = nil
     ) {
-        (self.name, self.condition, self.per, self.order) = (name, condition, per, order)
+        (self.name, self.condition, self.per) = (name, condition, per)
+        self.order = order ?? (ladder == nil ? .input : .by("rank"))
         (self.ladder, self.shard, self.compression) = (ladder, shard, compression)
     }
 
@@ -28,6 +30,9 @@ public struct SinkSpec: Sendable, Hashable {
         for name in [per, order.column].compactMap(\.self) where !found.contains(name) { found.append(name) }
         return found
     }
+
+    /// Whether its records are written in another order than that of the kept records, or in files that need them sorted.
+    package var isSorted: Bool { per != nil || ladder != nil || order != .input }
 
     /// Why the name can't be that of a file, as a phrase; nil if it can.
     public var nameFault: String? {

@@ -33,18 +33,6 @@ public enum DefinitionFile {
         guard reader.problems.isEmpty else { throw DefinitionErrors(reader.sortedProblems) }
         return definition
     }
-
-    /// The keys of `input`, `output` or another map of the definition; nil if `part` is not one.
-    package static func keys(of part: String) -> [String]? {
-        switch part {
-        case "input": DefinitionReader.inputKeys
-        case "output": DefinitionReader.outputKeys
-        case "dedupe", "input.dedupe": DefinitionReader.dedupeKeys
-        case "outputs": DefinitionReader.sinkKeys
-        case "definition": DefinitionReader.keys
-        default: nil
-        }
-    }
 }
 
 /// Turns nodes into a definition and collects the mistakes in them.
@@ -84,16 +72,11 @@ struct DefinitionReader {
 
     // MARK: The definition
 
-    static let keys = ["sluice", "seed", "memory", "input", "stages", "output", "outputs", "answers"]
-    static let dedupeKeys = ["on", "verify"]
-    static let inputKeys = ["files", "dedupe", "malformed", "max_malformed", "max_record"]
-    static let outputKeys = [
-        "directory", "record", "annotate", "compression", "level", "fail_if_empty", "vectors", "ids",
-        "vectors_of",
-    ]
-    static let sinkKeys = [
-        "where", "per", "order", "ladder", "shard_size", "shard_records", "compression",
-    ]
+    static let keys = DefinitionGuide.keys(DefinitionGuide.definition)
+    static let dedupeKeys = DefinitionGuide.keys(DefinitionGuide.dedupe)
+    static let inputKeys = DefinitionGuide.keys(DefinitionGuide.input)
+    static let outputKeys = DefinitionGuide.keys(DefinitionGuide.output)
+    static let sinkKeys = DefinitionGuide.keys(DefinitionGuide.outputs)
 
     mutating func read(_ root: YAMLNode) -> Definition {
         var definition = Definition(input: InputSpec(files: []), output: OutputSpec(directory: ""))

@@ -34,8 +34,9 @@ extension DefinitionReader {
     }
 
     private static func real(_ text: String) -> Double? {
-        guard case .real(let value)? = OptionKind.real(-.greatestFiniteMagnitude ... .greatestFiniteMagnitude)
-            .value(spelled: text)
+        guard
+            case .real(let value)? = OptionKind.real(-.greatestFiniteMagnitude ... .greatestFiniteMagnitude)
+                .value(spelled: text)
         else { return nil }
         return value
     }
@@ -90,7 +91,8 @@ extension DefinitionReader {
                 report("`\(name)` needs `by`, a column or field, such as `order: {by: score}`", at: entry.value.place)
                 return nil
             }
-            return .by(column, descending: given(keys["descending"]).flatMap { flag($0, "\(name).descending") } ?? false)
+            return .by(
+                column, descending: given(keys["descending"]).flatMap { flag($0, "\(name).descending") } ?? false)
         }
         report(
             "`\(name)` is `input`, `shuffled`, or by a column or field such as `{by: score, descending: true}`, not \(entry.value.found)",

@@ -90,7 +90,8 @@ extension DefinitionReader {
     }
 
     mutating func seed(_ entry: YAMLNode.Entry) -> UInt64? {
-        if case .scalar(let text, quoted: false) = entry.value.value, text.utf8.allSatisfy({ (48...57).contains($0) }),
+        // Quoted, too: JSON has no number that is as large as some seeds.
+        if case .scalar(let text, _) = entry.value.value, text.utf8.allSatisfy({ (48...57).contains($0) }),
             let seed = UInt64(text)
         {
             return seed

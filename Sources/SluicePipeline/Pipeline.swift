@@ -21,18 +21,21 @@ public struct Pipeline: Sendable {
     public var memory: Int
     public var input: InputSpec
     public var output: OutputSpec
+    /// Outputs beside the file of all kept records.
+    public var outputs: [SinkSpec]
     /// The folder of the answer log; see `Definition.answers`.
     public var answers: String?
     public var stages: [StageSpec]
 
     public init(
         seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, output: OutputSpec,
-        answers: String? = nil, @StageBuilder stages: () -> [StageSpec] = { [] }
+        outputs: [SinkSpec] = [], answers: String? = nil, @StageBuilder stages: () -> [StageSpec] = { [] }
     ) {
         self.seed = seed
         self.memory = memory
         self.input = input
         self.output = output
+        self.outputs = outputs
         self.answers = answers
         self.stages = stages()
     }
@@ -42,7 +45,9 @@ public struct Pipeline: Sendable {
     /// - Throws: all mistakes at once, without places.
     public func definition(_ registry: Registry) throws(DefinitionErrors) -> Definition {
         let rules = DefinitionRules(
-            Definition(seed: seed, memory: memory, input: input, stages: stages, output: output, answers: answers),
+            Definition(
+                seed: seed, memory: memory, input: input, stages: stages, output: output, sinks: outputs,
+                answers: answers),
             registry: registry)
         guard rules.findings.isEmpty else { throw DefinitionErrors(rules.findings.map { Problem($0.message) }) }
         return rules.definition

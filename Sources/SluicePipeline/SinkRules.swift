@@ -23,8 +23,12 @@ struct SinkRules {
             if sizes.count > mostRungs { found.append("the ladder of \(name) has more than \(mostRungs) sizes") }
         case nil: return found
         }
-        if sink.per != nil { found.append("\(name) has a `ladder` and `per`; make an output for each label by `where`") }
-        if sink.shard != nil { found.append("\(name) has a `ladder`, whose files can't be cut; remove `shard_size` or `shard_records`") }
+        if sink.per != nil {
+            found.append("\(name) has a `ladder` and `per`; make an output for each label by `where`")
+        }
+        if sink.shard != nil {
+            found.append("\(name) has a `ladder`, whose files can't be cut; remove `shard_size` or `shard_records`")
+        }
         return found
     }
 

@@ -222,7 +222,7 @@ struct Library {
     func undisturbed() throws -> Snapshot {
         try run("whole", .local)
         let whole = try Snapshot(work("whole"))
-        #expect(whole.files.count == (kind == .select ? 7 : kind == .everyday ? 5 : 4))
+        #expect(whole.files.count == (kind == .select ? 12 : kind == .everyday ? 5 : 4))
         return whole
     }
 }

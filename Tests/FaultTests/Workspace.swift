@@ -110,17 +110,23 @@ struct Snapshot: Equatable, CustomStringConvertible {
     ]
     var files: [String: [UInt8]] = [:]
 
-    /// The names of all files in a directory, those in the folder of models by their path.
+    /// The names of all files in a directory, those in the folders of models and outputs by their path.
     static func all(in directory: String) throws -> [String] {
-        try FileSystem.local.entries(of: directory).flatMap { name -> [String] in
-            guard name == "models" else { return [name] }
-            return try FileSystem.local.entries(of: "\(directory)/models").map { "models/\($0)" }
+        try FileSystem.local.entries(of: directory).flatMap { name in
+            ["models", "outputs"].contains(name) ? try below(name, in: directory) : [name]
+        }
+    }
+
+    private static func below(_ folder: String, in directory: String) throws -> [String] {
+        try FileSystem.local.entries(of: "\(directory)/\(folder)").flatMap { name in
+            let path = "\(folder)/\(name)"
+            return FileSystem.local.isRealFolder("\(directory)/\(path)") ? try below(path, in: directory) : [path]
         }
     }
 
     init(_ directory: String) throws {
         guard try FileSystem.local.status(of: directory) != nil else { return }
-        let models = try Self.all(in: directory).filter { $0.hasPrefix("models/") }
+        let models = try Self.all(in: directory).filter { $0.hasPrefix("models/") || $0.hasPrefix("outputs/") }
         for name in Self.names + models where try FileSystem.local.status(of: "\(directory)/\(name)") != nil {
             let bytes = try FileSystem.local.contents(of: "\(directory)/\(name)")
             files[name] = name == "run.json" ? try Self.lasting(bytes) : bytes
@@ -167,6 +173,15 @@ enum Case: String, CaseIterable {
     var dedupeBytes: Int? { self == .spill || self == .compare ? 1 : nil }
     var dedupeHashBits: Int? { self == .compare ? 5 : nil }
 
+    /// Vectors and further outputs: of a test, by a label and in an order.
+    private static let more = """
+          vectors: embedding
+          ids: source
+        outputs:
+          near: {where: rank < 5}
+          by-source: {per: source, order: {by: rank}}
+        """
+
     func yaml(dimensions: Int = 64) -> String {
         let head = """
             sluice: 1
@@ -178,7 +193,7 @@ enum Case: String, CaseIterable {
             output:
               directory: out
               compression: \(self == .uncompressed ? "none" : "zstd")
-            \(self == .select ? "  vectors: embedding\n  ids: source" : "")
+            \(self == .select ? Self.more : "")
 
             """
         if self == .everyday {

@@ -9,7 +9,7 @@ import TextFilters
 @Suite struct EverydayDefinitionTests {
     private static let registry = Registry([
         FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
-        DecontaminateStage.self, DistinctStage.self, SampleStage.self,
+        DecontaminateStage.self, DistinctStage.self, SampleStage.self, SplitStage.self,
     ])
 
     @Test func swiftGivesTheSameDefinition() throws {
@@ -25,6 +25,7 @@ import TextFilters
               - decontaminate: {against: [b.jsonl], fields: [question], ngram: 8, shortest: 5}
               - distinct: {on: [text, lang], normalize: [case, space]}
               - sample: {keep: 5%, per: lang}
+              - split: {parts: {train: 90%, test: 10%}, on: [prompt], as: part}
             output: {directory: out}
 
             """
@@ -42,8 +43,9 @@ import TextFilters
             Decontaminate(against: ["b.jsonl"], fields: ["question"], ngram: 8, shortest: 5)
             Distinct(on: ["text", "lang"], normalize: ["case", "space"])
             Sample(keep: .percent(5), per: "lang")
+            Split(["train": 90, "test": 10], on: ["prompt"], as: "part")
         }.definition(Self.registry)
         #expect(fromFile.stages == fromSwift.stages)
-        #expect(fromSwift.stages.count == 8)
+        #expect(fromSwift.stages.count == 9)
     }
 }

@@ -39,7 +39,8 @@ final class LineCursor {
     private func makeRoom() {
         let rest = filled - start
         let isTooSmall = rest > buffer.count / 2
-        let next = isTooSmall ? UnsafeMutableRawBufferPointer.allocate(byteCount: buffer.count * 2, alignment: 64) : buffer
+        let next =
+            isTooSmall ? UnsafeMutableRawBufferPointer.allocate(byteCount: buffer.count * 2, alignment: 64) : buffer
         if let from = buffer.baseAddress, let to = next.baseAddress { memmove(to, from + start, rest) }
         if isTooSmall {
             buffer.deallocate()

@@ -14,11 +14,11 @@ enum SinkFolder {
     /// Moves the files of a result to the directory of their final names, and removes those of the result before it. Other
     /// files in the folder are left alone.
     static func publish(
-        _ manifest: JSONValue, from result: String, to target: String, _ fileSystem: FileSystem
+        _ manifest: JSONValue, after earlier: JSONValue?, from result: String, to target: String,
+        _ fileSystem: FileSystem
     ) throws(IOFailure) {
         let names = manifest.outputNames.filter(owns)
-        let before = try? JSONValue(json: try fileSystem.contents(of: "\(target)/\(ResultFile.manifest)"))
-        let old = (before?.outputNames ?? []).filter(owns)
+        let old = (earlier?.outputNames ?? []).filter(owns)
         let new = Set(names)
         for folder in folders(of: names) { try fileSystem.makeFolder("\(target)/\(folder)") }
         for name in names where try fileSystem.status(of: "\(result)/\(name)") != nil {
@@ -29,8 +29,9 @@ enum SinkFolder {
         for folder in used.reversed() { try fileSystem.flushFolder("\(target)/\(folder)") }
         for folder in folders(of: old).reversed()
         where !used.contains(folder) && fileSystem.isRealFolder("\(target)/\(folder)") {
-            // It stays if it holds anything else.
-            try? fileSystem.removeFolder("\(target)/\(folder)")
+            let isEmpty = try fileSystem.entries(of: "\(target)/\(folder)").isEmpty
+            // Otherwise it holds files of others.
+            if isEmpty { try fileSystem.removeFolder("\(target)/\(folder)") }
         }
     }
 

@@ -16,9 +16,8 @@ final class SinkMaker {
     init(_ spec: SinkSpec, _ files: SinkFiles, _ run: RunContext, memory: Int) {
         (self.spec, self.files) = (spec, files)
         seed = Seed(run.definition.seed).derived(for: "outputs.\(spec.name)")
-        let isSorted = spec.per != nil || spec.ladder != nil || spec.order != .input
         sorter =
-            isSorted
+            spec.isSorted
             ? LineSorter(
                 folder: "\(run.work)/sorting", memory: memory, fileSystem: run.fileSystem, isStopped: run.isStopped)
             : nil

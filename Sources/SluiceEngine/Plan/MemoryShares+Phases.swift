@@ -87,9 +87,11 @@ extension MemoryShares {
 
     /// Making the definition's outputs: what is free for sorting comes first.
     package var sinking: [Part] {
-        let rest = [
-            blocksPart(blocks), Part(name: longName, bytes: copies.most), Part(name: "1 input open", bytes: Self.perStream),
-        ] + compressing
+        let rest =
+            [
+                blocksPart(blocks), Part(name: longName, bytes: copies.most),
+                Part(name: "1 input open", bytes: Self.perStream),
+            ] + compressing
         // Reading needs as much as the rest and the window of a frame.
         return [Part(name: "lines to be sorted", bytes: max(Self.leastWindow / 2, room - Self.sum(rest)))] + rest
     }

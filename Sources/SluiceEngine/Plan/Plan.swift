@@ -93,7 +93,8 @@ public struct Plan: Sendable {
         self.spills = spills.lines
         // Kept records compress at least as well as the input did; for a pipe, typical compression of text is assumed.
         let kept = inputBytes > 0 ? inputBytes : records * RecordEstimate.typicalRecord / RecordEstimate.typicalRatio
-        disk = Disk(work: spills.bytes, outputs: kept + records * Spills.packedLedgerLine)
+        disk = Disk(
+            work: spills.bytes, outputs: kept * (1 + definition.sinks.count) + records * Spills.packedLedgerLine)
     }
 
     /// Checks all that a run refuses before it reads anything.
@@ -186,6 +187,12 @@ private struct Spills {
             )
             if records > fits { bytes += 2 * Self.spilledEntry * records }
         }
+        let sorted = definition.sinks.filter(\.isSorted).map { "`\($0.name)`" }
+        if !sorted.isEmpty {
+            lines.append(
+                "outputs \(sorted.joined(separator: ", ")): lines that don't fit in \(size(shares.sinking[0].bytes)) are sorted on disk, unpacked, one output after the other"
+            )
+        }
         guard let width else { return }
         lines.append("columns: \(width) bytes a record, and as much again while a selection has them by group")
         bytes += 2 * width * records
@@ -218,4 +225,9 @@ private struct Spills {
         }
         return String(digits)
     }
+}
+
+extension Definition {
+    /// The definition with all paths as they would stand in its file: relative to its folder if they are in it.
+    package func relative(_ registry: Registry) -> Definition { StageFiles.relative(self, registry) }
 }

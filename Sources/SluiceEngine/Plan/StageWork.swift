@@ -157,7 +157,9 @@ extension StageChain {
     ///
     /// Fields are parts of the record, and take no more than there. A text of a stage takes twice its bytes in JSON. Numbers
     /// take next to nothing.
-    private func size(of template: RecordTemplate, _ leading: [StageWork].SubSequence, _ growth: (StageWork) -> Int) -> Int {
+    private func size(of template: RecordTemplate, _ leading: [StageWork].SubSequence, _ growth: (StageWork) -> Int)
+        -> Int
+    {
         let mentions = template.mentions
         func most(_ names: [String]) -> Int { names.map { mentions[$0] ?? 0 }.max() ?? 0 }
         let fields = template.names.filter { outputSources[$0]?.field != nil }

@@ -67,16 +67,15 @@ enum KeptModels {
     /// Moves the files of a result to the directory of their final names, and removes those of the result before it. Other
     /// files in the folder are left alone.
     static func publish(
-        _ manifest: JSONValue, from result: String, to target: String, _ fileSystem: FileSystem
+        _ manifest: JSONValue, after earlier: JSONValue?, from result: String, to target: String,
+        _ fileSystem: FileSystem
     ) throws(IOFailure) {
         let names = manifest.modelNames.filter(owns)
         if !names.isEmpty { try fileSystem.makeFolder("\(target)/\(folder)") }
         for name in names where try fileSystem.status(of: "\(result)/\(name)") != nil {
             try fileSystem.rename("\(result)/\(name)", to: "\(target)/\(name)")
         }
-        let earlier = (try? JSONValue(json: try fileSystem.contents(of: "\(target)/\(ResultFile.manifest)")))?
-            .modelNames
-        for name in (earlier ?? []).filter(owns) where !names.contains(name) {
+        for name in (earlier?.modelNames ?? []).filter(owns) where !names.contains(name) {
             try fileSystem.remove("\(target)/\(name)")
         }
         guard fileSystem.isRealFolder("\(target)/\(folder)") else { return }

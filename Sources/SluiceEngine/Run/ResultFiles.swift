@@ -49,12 +49,21 @@ struct ResultFiles {
         for name in ResultFile.all where name != ResultFile.manifest && !names.contains(name) {
             try fileSystem.remove("\(target)/\(name)")
         }
-        try KeptModels.publish(manifest, from: folder, to: target, fileSystem)
-        try SinkFolder.publish(manifest, from: folder, to: target, fileSystem)
+        let earlier = try earlier()
+        try KeptModels.publish(manifest, after: earlier, from: folder, to: target, fileSystem)
+        try SinkFolder.publish(manifest, after: earlier, from: folder, to: target, fileSystem)
         // Flush the files before the manifest that lists them.
         try fileSystem.flushFolder(target)
         try fileSystem.rename(manifestPath, to: "\(target)/\(ResultFile.manifest)")
         try fileSystem.flushFolder(target)
+    }
+
+    /// The manifest of the result before; nil if there is none that can be understood.
+    private func earlier() throws(IOFailure) -> JSONValue? {
+        let path = "\(target)/\(ResultFile.manifest)"
+        guard try fileSystem.status(of: path) != nil else { return nil }
+        let bytes = try fileSystem.contents(of: path)
+        return try? JSONValue(json: bytes)
     }
 
     /// A result that a stopped process committed but did not publish, verified byte for byte; nil if there is none.

@@ -6,14 +6,26 @@ enum StageFiles {
     /// The definition with these files named like inputs: relative to its folder if they are inside it.
     static func named(_ definition: Definition, _ chain: StageChain) -> Definition {
         var named = definition
-        for link in chain.links {
-            for option in type(of: link.stage).descriptor.options {
-                guard let value = named.stages[link.index].options[option.name] else { continue }
-                named.stages[link.index].options[option.name] = renamed(value, option.kind) {
-                    definition.input.name(of: $0)
-                }
-            }
+        for link in chain.links { name(type(of: link.stage).descriptor, link.index, &named) }
+        return named
+    }
+
+    private static func name(_ descriptor: Descriptor, _ index: Int, _ definition: inout Definition) {
+        let input = definition.input
+        for option in descriptor.options {
+            guard let value = definition.stages[index].options[option.name] else { continue }
+            definition.stages[index].options[option.name] = renamed(value, option.kind) { input.name(of: $0) }
         }
+    }
+
+    /// The definition with all paths as they would stand in its file.
+    static func relative(_ definition: Definition, _ registry: Registry) -> Definition {
+        var named = definition
+        for (index, stage) in definition.stages.enumerated() {
+            if let descriptor = registry[stage.name]?.descriptor { name(descriptor, index, &named) }
+        }
+        named.output.directory = definition.input.name(of: definition.output.directory)
+        named.answers = definition.answers.map { definition.input.name(of: $0) }
         return named
     }
 

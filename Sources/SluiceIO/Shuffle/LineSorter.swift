@@ -108,8 +108,11 @@ public final class LineSorter {
             }
             let path = try scratch.newFile()
             var writer = try RunWriter(path, fileSystem)
-            try merge(group) { head in try writer.append(key: head.key, lineLength: head.lineLength) } piece: {
-                _, piece, _ in try writer.append(piece)
+            try merge(group) { head in
+                try writer.append(key: head.key, lineLength: head.lineLength)
+            } piece: {
+                _, piece, _ in
+                try writer.append(piece)
             }
             try writer.finish()
             next.append(path)

@@ -73,6 +73,16 @@ enum TaskCase: String, CaseIterable {
         }
     }
 
+    /// Further outputs.
+    private var sinks: [String] {
+        switch self {
+        case .formatted: ["by: {per: source, order: shuffled}", "first: {where: source in [s1, s2]}"]
+        case .labels:
+            ["sizes: {ladder: x3}", "far: {order: {by: cluster_distance, descending: true}, shard_records: 9}"]
+        default: []
+        }
+    }
+
     var yaml: String {
         let head = """
             sluice: 1
@@ -82,7 +92,8 @@ enum TaskCase: String, CaseIterable {
             output: {directory: out\(output)}
 
             """
-        return stages.isEmpty ? head : head + "stages:\n" + stages.map { "  - \($0)\n" }.joined()
+        let outputs = sinks.isEmpty ? "" : "outputs:\n" + sinks.map { "  \($0)\n" }.joined()
+        return head + outputs + (stages.isEmpty ? "" : "stages:\n" + stages.map { "  - \($0)\n" }.joined())
     }
 
     var dedupeHashBits: Int? { self == .bytes ? 5 : nil }
