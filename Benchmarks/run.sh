@@ -17,6 +17,7 @@
 #   endpoint    vectors by a server that only waits, beside Python clients
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
+#   recipes     examples/ltd.yaml on P3 with each model of vectors (after `make models`)
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
@@ -32,7 +33,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | paired | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | recipes | paired | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -129,6 +130,10 @@ if wanted recall; then
     [ ! -d .models/wordllama-256 ] || $python -c 'import wordllama' 2> /dev/null || $python -m pip install --quiet wordllama==0.4.0.post1
     [ ! -f .models/minilm/model.onnx ] || $python -c 'import onnxruntime' 2> /dev/null || $python -m pip install --quiet onnxruntime tokenizers
     $python $here/recall.py --sluice "$sluice" --data "$data/data" --models .models --results $here/results
+fi
+
+if wanted recipes; then
+    $python $here/recipes.py --sluice "$sluice" --data "$data/data" --models .models --examples examples --results $here/results
 fi
 
 if wanted everyday; then
