@@ -63,8 +63,11 @@ struct DefinitionOptions: ParsableArguments {
         add(["seed"], seed, "seed")
         do throws(DefinitionErrors) {
             let definition = try DefinitionFile.parse(
-                text: text, path: file, registry: Environment.registry, overrides: all,
-                folder: Self.folder(of: file))
+                text: text, path: file, registry: Environment.registry,
+                composition: .files { path throws(Problem) in
+                    do throws(CommandFailure) { return try Self.text(of: path) } catch { throw Problem(error.message) }
+                },
+                overrides: all, folder: Self.folder(of: file))
             guard problems.isEmpty else { throw DefinitionErrors(problems) }
             return definition
         } catch {

@@ -13,7 +13,7 @@ enum RunDefinition {
         do throws(DefinitionErrors) {
             return try DefinitionFile.parse(
                 text: (reader.manifest["definition"] ?? .null).json, path: "\(folder)/\(RunReader.definitionName)",
-                registry: Environment.registry,
+                registry: Environment.registry, composition: .none,
                 overrides: [
                     Override(["output", "directory"], reader.path, spelling: "output"),
                     Override(

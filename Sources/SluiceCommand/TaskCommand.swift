@@ -86,7 +86,7 @@ struct TaskCommand: ParsableCommand {
         do throws(DefinitionErrors) {
             return try DefinitionFile.parse(
                 text: plan.definition.json, path: "\(plan.folder)/\(RunReader.definitionName)",
-                registry: Environment.registry,
+                registry: Environment.registry, composition: .none,
                 overrides: [
                     Override(["output", "directory"], directory, spelling: "output"),
                     Override(["memory"], memory ?? String(plan.memory), spelling: "memory"),

@@ -98,7 +98,7 @@ struct VerifyCommand: ParsableCommand {
         do throws(DefinitionErrors) {
             definition = try DefinitionFile.parse(
                 text: (manifest["definition"] ?? .null).json, path: "\(folder)/\(RunReader.definitionName)",
-                registry: Environment.registry,
+                registry: Environment.registry, composition: .none,
                 overrides: [
                     Override(["output", "directory"], target, spelling: "output"),
                     Override(

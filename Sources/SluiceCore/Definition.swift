@@ -170,10 +170,16 @@ public enum RecordForm: String, Sendable, Hashable, CaseIterable {
 public struct StageSpec: Sendable, Hashable {
     public var name: String
     public var options: OptionValues
+    /// The seed of its random draws; nil for the definition's.
+    public var seed: UInt64?
 
-    public init(_ name: String, _ options: OptionValues = [:]) {
+    /// What every stage takes beside its own options.
+    package static let commonKeys = ["enabled", "seed"]
+
+    public init(_ name: String, _ options: OptionValues = [:], seed: UInt64? = nil) {
         self.name = name
         self.options = options
+        self.seed = seed
     }
 }
 

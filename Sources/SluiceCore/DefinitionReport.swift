@@ -25,7 +25,7 @@ extension Definition {
     }
 
     /// A seed too large for a report's integers is written as text.
-    private static func report(of seed: UInt64) -> JSONValue {
+    fileprivate static func report(of seed: UInt64) -> JSONValue {
         Int(exactly: seed).map { .integer($0) } ?? .text(String(seed))
     }
 
@@ -96,7 +96,11 @@ extension DedupeSpec {
 extension StageSpec {
     package var report: JSONValue {
         .object([
-            .init(name, .object(options.names.map { .init($0, options[$0]?.report ?? .null) }))
+            .init(
+                name,
+                .object(
+                    options.names.map { .init($0, options[$0]?.report ?? .null) }
+                        + (seed.map { [.init("seed", Definition.report(of: $0))] } ?? [])))
         ])
     }
 }

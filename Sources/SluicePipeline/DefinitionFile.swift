@@ -9,12 +9,13 @@ public enum DefinitionFile {
     /// - Parameters:
     ///   - path: the file of the text, for messages; relative paths in the text are relative to its folder.
     ///   - registry: the stages that the definition may use.
+    ///   - composition: whether parameters and `use` are composed first, and how other files are read.
     ///   - overrides: applied in order before anything is checked.
     ///   - folder: rewrites paths of overrides relative to the definition's folder; without it they stay as they are.
     /// - Throws: all mistakes at once.
     public static func parse(
-        text: String, path: String, registry: Registry, overrides: [Override] = [],
-        folder: DefinitionFolder? = nil
+        text: String, path: String, registry: Registry, composition: Composition = .parameters,
+        overrides: [Override] = [], folder: DefinitionFolder? = nil
     ) throws(DefinitionErrors) -> Definition {
         // Some editors write a byte order mark before the text.
         let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
@@ -22,13 +23,23 @@ public enum DefinitionFile {
         guard var root = tree.root else { throw DefinitionErrors(tree.problems) }
         var reader = DefinitionReader(
             path: path, registry: registry, folder: folder, problems: tree.problems)
-        for override in overrides {
-            do throws(Problem) {
-                try override.apply(to: &root)
-            } catch {
-                reader.problems.append(error)
+        func apply(_ overrides: [Override]) {
+            for override in overrides {
+                do throws(Problem) {
+                    try override.apply(to: &root)
+                } catch {
+                    reader.problems.append(error)
+                }
             }
         }
+        // Stages of other files may be overridden, too.
+        apply(overrides.filter { $0.path.first == "parameters" })
+        var composer = Composer(composition, path: path)
+        root = composer.compose(root)
+        reader.problems += composer.problems
+        // What could not be composed would be found wrong once more.
+        guard composer.problems.isEmpty else { throw DefinitionErrors(reader.sortedProblems) }
+        apply(overrides.filter { $0.path.first != "parameters" })
         let definition = reader.read(root)
         guard reader.problems.isEmpty else { throw DefinitionErrors(reader.sortedProblems) }
         return definition
@@ -63,11 +74,7 @@ struct DefinitionReader {
     }
 
     mutating func report(_ message: String, at place: YAMLPlace) {
-        switch place {
-        case .file(let line, let column):
-            problems.append(Problem(message, at: SourcePlace(file: path, line: line, column: column)))
-        case .override(let spelling): problems.append(Problem("\(spelling): \(message)"))
-        }
+        problems.append(place.problem(message, in: path))
     }
 
     // MARK: The definition
@@ -203,7 +210,17 @@ struct DefinitionReader {
                 at: entry.value.place)
             return []
         }
-        return nodes.enumerated().map { stage($1, $0) }
+        var specs: [StageSpec] = []
+        for node in nodes where isEnabled(node) { specs.append(stage(node, specs.count)) }
+        return specs
+    }
+
+    /// Whether a stage is not switched off by `enabled: false`.
+    private mutating func isEnabled(_ node: YAMLNode) -> Bool {
+        guard case .map(let entries) = node.value, case .map(let options)? = entries.first?.value.value,
+            let entry = options.first(where: { $0.key == "enabled" }), let given = given(entry)
+        else { return true }
+        return flag(given, "enabled") ?? true
     }
 
     private mutating func stage(_ node: YAMLNode, _ index: Int) -> StageSpec {
@@ -221,13 +238,18 @@ struct DefinitionReader {
                 broken.insert(.stage(index))
                 return StageSpec(first.key)
             }
-            return StageSpec(first.key, options(first, index))
+            return StageSpec(first.key, options(first, index), seed: ownSeed(first.value))
         }
         report(
             "stage \(index + 1) must be a name with its options, such as `- embed: {}`, not \(node.found)",
             at: node.place)
         broken.insert(.stage(index))
         return StageSpec("")
+    }
+
+    private mutating func ownSeed(_ options: YAMLNode) -> UInt64? {
+        guard case .map(let entries) = options.value else { return nil }
+        return given(entries.first { $0.key == "seed" }).flatMap { seed($0) }
     }
 
     private mutating func reportSeveralKeys(_ entries: [YAMLNode.Entry]) {
@@ -256,7 +278,7 @@ struct DefinitionReader {
             return [:]
         }
         var values = OptionValues()
-        for entry in entries {
+        for entry in entries where !StageSpec.commonKeys.contains(entry.key) {
             let part = DefinitionPart.option(stage: index, entry.key)
             guard let option = descriptor.options.first(where: { $0.name == entry.key }) else {
                 report(descriptor.unknownOption(entry.key), at: entry.keyPlace)

@@ -23,7 +23,15 @@ package enum DefinitionGuide {
                 "memory", .size, default: .integer(Definition.defaultMemory),
                 help: "for the whole process; `sluice plan` shows how it is divided", example: "2GiB"),
             OptionSpec("input", .tree, isRequired: true, help: "what to read: `sluice stages input`"),
-            OptionSpec("stages", .list(.tree), help: "what to do with the records, in this order: `sluice stages`"),
+            OptionSpec(
+                "stages", .list(.tree),
+                help:
+                    "what to do with the records, in this order: `sluice stages`. Every stage also takes `enabled: false`, which leaves it out, and a `seed` of its own; `use: FILE` beside `with: {NAME: VALUE}` stands for the stages of another file"
+            ),
+            OptionSpec(
+                "parameters", .map(.tree),
+                help: "values that `${NAME}` stands for anywhere below; `--set parameters.NAME=VALUE` replaces one",
+                example: "{keep: 5%}"),
             OptionSpec("output", .tree, isRequired: true, help: "where the result goes: `sluice stages output`"),
             OptionSpec("outputs", .map(.tree), help: "further files of the kept records: `sluice stages outputs`"),
             OptionSpec(

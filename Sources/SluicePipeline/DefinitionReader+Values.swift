@@ -153,9 +153,13 @@ extension DefinitionReader {
 
     /// A relative path in the definition, resolved against the definition's folder; other paths unchanged.
     func resolved(_ text: String, at place: YAMLPlace) -> String {
-        guard case .file = place, text != "-", !text.isEmpty, !text.hasPrefix("/"),
-            let slash = path.lastIndex(of: "/")
-        else { return text }
-        return path[...slash] + text
+        let file: String
+        switch place {
+        case .file: file = path
+        case .used(let other, _, _): file = other
+        case .override: return text
+        }
+        guard text != "-", !text.isEmpty, !text.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return text }
+        return file[...slash] + text
     }
 }

@@ -43,7 +43,7 @@ package enum DefinitionSchema {
         let descriptors = registry.names.compactMap { registry[$0]?.descriptor }
         let bare = descriptors.filter { !$0.options.contains(where: \.isRequired) }.map { JSONValue.text($0.name) }
         let properties = descriptors.map { descriptor -> JSONValue.Entry in
-            let options = object(of: descriptor)
+            let options = stage(descriptor)
             let isBare = !descriptor.options.contains(where: \.isRequired)
             return .init(
                 descriptor.name,
@@ -54,7 +54,25 @@ package enum DefinitionSchema {
             "type": "object", "minProperties": .integer(1), "maxProperties": .integer(1),
             "additionalProperties": .flag(false), "properties": .object(properties),
         ]
-        return ["type": "array", "items": ["anyOf": [one, ["enum": .list(bare)]]]]
+        let use: JSONValue = [
+            "type": "object", "additionalProperties": .flag(false), "required": ["use"],
+            "properties": [
+                "use": ["description": "a file with stages", "type": "string"],
+                "with": ["description": "its parameters", "type": "object"],
+            ],
+        ]
+        return ["type": "array", "items": ["anyOf": [one, use, ["enum": .list(bare)]]]]
+    }
+
+    /// The options of a stage, and those that every stage takes.
+    private static func stage(_ descriptor: Descriptor) -> JSONValue {
+        object(
+            of: Descriptor(
+                name: descriptor.name, summary: descriptor.summary,
+                options: descriptor.options + [
+                    OptionSpec("enabled", .flag, default: true, help: "whether the stage is there"),
+                    OptionSpec("seed", .integer(0...Int.max), help: "a seed of its own"),
+                ]))
     }
 
     private static func object(of descriptor: Descriptor) -> JSONValue {

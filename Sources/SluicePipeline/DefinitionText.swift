@@ -48,6 +48,7 @@ package enum DefinitionText {
                 }
             } && !["-", "."].contains(String(text.prefix(1))) && !(48...57).contains(text.utf8.first ?? 0)
         if isPlain || Quantity(text)?.isShare == true { return text }
-        return JSONValue.text(text).json
+        // `${` would be a parameter.
+        return JSONValue.text(text.replacing("${", with: "$${")).json
     }
 }

@@ -3,6 +3,8 @@ import SluiceCore
 /// The place of a node.
 enum YAMLPlace: Hashable {
     case file(line: Int, column: Int)
+    /// In another file, which the definition uses.
+    case used(String, line: Int, column: Int)
     /// An option of the command line, as written there.
     case override(String)
 }

@@ -138,6 +138,7 @@ import Testing
         ("top", "unit", "top: {keep: 5, by: cluster, unit: COLUMN}"),
         ("sample", "per", "sample: {keep: 5, per: COLUMN}"),
         ("distinct", "on", "distinct: {on: [COLUMN]}"),
+        ("split", "on", "split: {on: [COLUMN]}"),
         ("length", "column", "length: {min: 1, column: COLUMN}"),
         ("quality", "column", "quality: {rules: [gopher-hashes], column: COLUMN}"),
         ("measure", "column", "measure: {column: COLUMN}"),

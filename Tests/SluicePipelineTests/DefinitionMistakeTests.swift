@@ -54,7 +54,7 @@ private func stage(_ line: String) -> String {
         ("# nothing\n", "1:1: the definition is empty; start it with `sluice: 1`"),
         (
             "- a\n",
-            "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, output, outputs, answers, not a list"
+            "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, parameters, output, outputs, answers, not a list"
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o}\nfiles: b\n",

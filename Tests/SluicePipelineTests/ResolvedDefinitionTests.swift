@@ -112,7 +112,7 @@ import TextFilters
         for name in Self.registry.names {
             let own = stages?["properties"]?[name]
             let options = own?["anyOf"]?.elements.first ?? own
-            #expect(keys(options) == Self.registry[name]?.descriptor.options.map(\.name))
+            #expect(keys(options) == (Self.registry[name]?.descriptor.options.map(\.name) ?? []) + ["enabled", "seed"])
         }
         #expect(schema["required"]?.elements == ["sluice", "input", "output"])
     }

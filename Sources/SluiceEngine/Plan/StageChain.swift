@@ -45,7 +45,7 @@ package struct StageChain: Sendable {
                     Link(
                         index: index, label: label, spec: spec, stage: stage,
                         reads: stage.reads.map { $0.resolved(after: written) },
-                        seed: Seed(definition.seed).derived(for: spec.name, index: occurrence)))
+                        seed: Seed(spec.seed ?? definition.seed).derived(for: spec.name, index: occurrence)))
             } catch {
                 throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(
                     error, stage: label)
