@@ -54,7 +54,8 @@ extension Example {
         func isName(_ word: StaticString) -> Bool {
             name.elementsEqual(UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount))
         }
-        if isName("tools") { return tools != .missing }
+        // A field of this name that is no list of tools would be taken for one.
+        if isName("tools") { return true }
         if isName("parallel_tool_calls") { return parallelToolCalls != nil }
         guard isPair else { return isName("messages") }
         return isName("chosen") || isName("rejected") || isName("prompt") && !turns.isEmpty

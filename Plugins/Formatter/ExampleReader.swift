@@ -159,6 +159,9 @@ struct ExampleReader {
         guard second == turns, let rejected = values.list(.rejected), Opening.isEqual(chosen, rejected, turns) else {
             throw Misfit("unlike-prompt", "rejected")
         }
+        for (field, list) in [(Field.chosen, chosen), (.rejected, rejected)] where !Opening.speaks(list, after: turns) {
+            throw Misfit("empty-field", field.name)
+        }
         example.turns.append(Segment(form: .turns, bytes: chosen, turns: 0..<turns))
         example.chosen[0].turns = turns..<Int.max
         example.rejected[0].turns = turns..<Int.max
@@ -300,6 +303,17 @@ private enum Opening {
         return first(a) == first(b)
     }
 
+    /// Whether any turn after the first ones says something, or shows it.
+    static func speaks(_ list: ArraySlice<UInt8>, after turns: Int) -> Bool {
+        var findings = TurnFindings()
+        list.withUnsafeBufferPointer { json in
+            TurnList(json).forEach { index, turn in
+                if index >= turns { TurnList(json).find(turn, &findings) }
+            }
+        }
+        return findings.hasText || findings.hasRichParts
+    }
+
     /// Whether the first turn of a list is the system's and says this.
     static func isSystem(_ list: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
         var isSystem = false
@@ -317,6 +331,17 @@ private enum Opening {
 }
 
 extension TurnList {
+    fileprivate func find(_ turn: Turn, _ findings: inout TurnFindings) {
+        guard !findings.hasText else { return }
+        forEachPiece(turn) { write in
+            var piece: [UInt8] = []
+            write(&piece)
+            if !isBlank(piece) { findings.hasText = true }
+        }
+        guard let content = turn.content, json.kind(content) == .list else { return }
+        json.forEachElement(content) { _, part in if !self.part(part).isText { findings.hasRichParts = true } }
+    }
+
     /// Whether the turn's content is this text and nothing else.
     fileprivate func says(_ turn: Turn, _ text: ArraySlice<UInt8>) -> Bool {
         var pieces: [UInt8] = []

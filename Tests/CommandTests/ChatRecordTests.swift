@@ -22,7 +22,8 @@ import Testing
 
     /// Where `format` stands and what follows it changes nothing.
     @Test(arguments: [
-        ["format: {carry: all}"], ["format: {carry: all}"] + selection, ["format"] + selection + ["format: {carry: all}"],
+        ["format: {carry: all}"], ["format: {carry: all}"] + selection,
+        ["format"] + selection + ["format: {carry: all}"],
     ])
     func recordsAreWhole(stages: [String]) throws {
         let space = try Workspace()

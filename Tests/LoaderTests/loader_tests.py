@@ -116,6 +116,14 @@ SCHEMAS = [
     ("input and output", {"input": "q", "output": "r"}, ["q", "r"]),
 ]
 
+# A content with an image, and one without: with `datasets`, lists and strings load from one file, too.
+WITH_IMAGES = [
+    {"messages": [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x.png"}}] + parts("what?")},
+        {"role": "assistant", "content": parts("a cat")}]},
+    {"messages": openai("q", "r")},
+]
+
 WITH_TOOLS = [
     ("tool calls", {
         "messages": [
@@ -174,16 +182,17 @@ def without_nulls(value):
     return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
-def parsed(record):
+def parsed(value):
     """A record of `tools: strings` as templates want it; docs/chat.md has this function."""
-    record = without_nulls(record)
-    if isinstance(record.get("tools"), str):
-        record["tools"] = json.loads(record["tools"])
-    for message in record["messages"]:
-        for call in message.get("tool_calls", []):
-            call = call.get("function", call)
-            call["arguments"] = json.loads(call["arguments"])
-    return record
+    if isinstance(value, list):
+        return [parsed(v) for v in value]
+    if isinstance(value, dict):
+        json_keys = ("arguments", "tools")
+        return {
+            k: json.loads(v) if k in json_keys and isinstance(v, str) else parsed(v)
+            for k, v in value.items() if v is not None
+        }
+    return value
 
 
 class LoaderTests(unittest.TestCase):
@@ -297,6 +306,12 @@ class LoaderTests(unittest.TestCase):
             rows = self.curate(records, options)
             self.assertEqual([row["id"] for row in rows], list(range(len(records))))
             self.assertEqual([row["meta"] for row in rows], [meta or r["meta"] for r in records])
+
+    def test_images_load_as_they_are(self):
+        rows = self.curate(WITH_IMAGES)
+        self.assertEqual(rows[0], WITH_IMAGES[0])
+        text = self.render("qwen2_5_vl", rows[0])
+        self.expect_in_order(text, ["<|vision_start|>", "what?", "a cat"], "image")
 
     def test_streaming_gives_the_same(self):
         path = self.write([r for _, r in WITH_TOOLS])

@@ -85,6 +85,14 @@ import Testing
             #"{"prompt":"p","chosen":"c","rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}"#,
             "unlike-prompt chosen"
         ),
+        (
+            #"{"prompt":"p","chosen":[{"role":"user","content":"p"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}"#,
+            "empty-field chosen"
+        ),
+        (
+            #"{"prompt":"p","chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":" "}]}"#,
+            "empty-field rejected"
+        ),
         (#"{"a":1}"#, "no-known-schema"),
     ])
     func reasonsNameTheCauseAndTheField(record: String, reason: String) throws {
@@ -155,6 +163,43 @@ import Testing
         #expect(value.elements.count == 10_000)
         #expect(value.elements.last?["role"]?.textValue == "assistant")
         #expect(long.text.hasPrefix("turn 0 é\n"))
+    }
+
+    /// Records damaged at random are dropped with a reason, or written as JSON that is read again and written the same.
+    @Test func damagedRecordsAreDroppedOrWritten() throws {
+        var draws = Draws(seed: 99)
+        let pieces = [
+            "{", "}", "[", "]", ",", ":", "\"", "\\", "null", "1", " ", "\"a\"", "{}", "[]", "\"role\"", "\"tools\"",
+            "\"from\"",
+            "\"content\"", "\"value\"", "\"messages\"", "\"tool_calls\"", "\"arguments\":\"{}\"", "\\u00e9", "\"gpt\"",
+        ].map { Array($0.utf8) }
+        var (kept, dropped) = (0, 0)
+        for round in 0..<6_000 {
+            var bytes = Array(ChatPropertyTests.records[round % ChatPropertyTests.records.count].utf8)
+            for _ in 0...draws.below(3) {
+                let place = draws.below(bytes.count)
+                switch draws.below(4) {
+                case 0: bytes.remove(at: place)
+                case 1: bytes.insert(contentsOf: pieces[draws.below(pieces.count)], at: place)
+                case 2:
+                    bytes.replaceSubrange(
+                        place..<min(place + 1 + draws.below(6), bytes.count), with: pieces[draws.below(pieces.count)])
+                default: bytes.swapAt(place, draws.below(bytes.count))
+                }
+            }
+            let line = String(decoding: bytes, as: UTF8.self)
+            guard case .object? = try? JSONValue(json: line) else { continue }
+            let made = try chat(line, ["carry": ["id", "meta"]])
+            guard made.dropped == nil else {
+                dropped += 1
+                continue
+            }
+            kept += 1
+            let object = try? JSONValue(json: made.messages)
+            try #require(object != nil, "\(line) gives \(made.messages)")
+            #expect(try chat(made.messages, ["carry": ["id", "meta"]]).messages == made.messages, "\(line)")
+        }
+        #expect(kept > 200 && dropped > 200, "\(kept) \(dropped)")
     }
 
     /// Bytes that are no JSON can't come from a reader; a stage that gets them stays within them.

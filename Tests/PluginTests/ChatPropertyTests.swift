@@ -193,6 +193,24 @@ private struct Conversation {
     }
 }
 
+private enum BuiltInNames {
+    static let all = [
+        "auto", "chatml", "preference", "chat", "prompt-completion", "alpaca", "question-answer", "prompt-response",
+        "query-response", "question-response", "input-output", "text", "content",
+    ]
+}
+
+extension String {
+    /// What stands between two words, at their first places.
+    fileprivate func components(after start: String, before end: String) -> String? {
+        guard let from = firstRange(of: start)?.upperBound, let to = self[from...].firstRange(of: end)?.lowerBound
+        else {
+            return nil
+        }
+        return String(self[from..<to])
+    }
+}
+
 /// Random conversations, written in each schema, give the same turns again.
 @Suite struct ChatPropertyTests {
     @Test func everySchemaGivesTheTurnsBack() throws {
@@ -238,6 +256,19 @@ private struct Conversation {
             #expect(value["id"]?.integerValue != nil)
             #expect(try chat(made.messages, ["carry": "all"]).messages == made.messages)
         }
+    }
+
+    /// The examples of docs/chat.md: a record, then what becomes of it.
+    @Test func examplesOfThePageAreTrue() throws {
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let page = try #require(textFile("/\(root)/docs/chat.md"))
+        let block = try #require(page.components(after: "```jsonl\n", before: "\n```"))
+        let lines = block.split(separator: "\n").map(String.init)
+        #expect(lines.count >= 12 && lines.count % 2 == 0)
+        for index in stride(from: 0, to: lines.count, by: 2) {
+            #expect(try chat(lines[index], ["carry": ["id"]]).messages == lines[index + 1])
+        }
+        for name in BuiltInNames.all { #expect(page.contains("`\(name)`"), "\(name)") }
     }
 
     static let records = [

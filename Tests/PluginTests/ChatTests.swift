@@ -296,7 +296,9 @@ import Testing
         #expect(
             try chat(#"{"prompt":"p","chosen":"c","rejected":"r"}"#, ["carry": ["prompt"]]).dropped
                 == "name-taken prompt")
-        #expect(try chat(#"{"prompt":"p","completion":"c","tools":"x"}"#, ["carry": "all"]).dropped == nil)
+        #expect(
+            try chat(#"{"prompt":"p","completion":"c","tools":"x"}"#, ["carry": "all"]).dropped == "name-taken tools")
+        #expect(try chat(#"{"prompt":"p","completion":"c","tools":[]}"#, ["carry": "all"]).dropped == nil)
         for name in ["messages", "tools", ""] {
             #expect(stageError { _ = try FormatStage.make(["carry": .list([.text(name)])]) }?.option == "carry")
         }
