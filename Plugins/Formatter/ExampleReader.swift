@@ -239,6 +239,10 @@ struct ExampleReader {
     ///
     /// - Parameter isStrict: whether `tools` must be a list; beside plain texts the name may mean something else.
     private func addTools(_ values: FieldValues, isStrict: Bool, into example: inout Example) throws(Misfit) {
+        if case .json(let value) = values[.parallelToolCalls], isStrict || values.list(.tools) != nil {
+            example.parallelToolCalls = value
+            example.used |= Field.parallelToolCalls.bit
+        }
         switch values[.tools] {
         case .json where values.list(.tools) != nil: example.tools = values[.tools]
         case .string(let text):
@@ -256,10 +260,6 @@ struct ExampleReader {
         case .missing, .null, .chat: return
         }
         example.used |= Field.tools.bit
-        if case .json(let value) = values[.parallelToolCalls] {
-            example.parallelToolCalls = value
-            example.used |= Field.parallelToolCalls.bit
-        }
     }
 }
 

@@ -129,6 +129,9 @@ extension UnsafeBufferPointer<UInt8> {
         guard kind(span) == .string, span.count >= 2 else { return false }
         let spelling = spelling(span)
         let length = word.utf8CodeUnitCount
+        // Nearly all strings are another word, spelled without escapes.
+        guard length > 0, let first = spelling.first else { return length == spelling.count }
+        guard first == word.utf8Start.pointee || first == UInt8(ascii: "\\") else { return false }
         if spelling.count == length {
             guard let base = spelling.baseAddress else { return true }
             return memcmp(base, word.utf8Start, length) == 0

@@ -33,6 +33,13 @@ import Testing
                 + #"{"name":"weather","arguments":{"city":"Köln","x":[1.0,{}]}}"# + "\n\n12 °C\n\nCold.")
     }
 
+    @Test func parallelCallsNeedNoTools() throws {
+        #expect(
+            try chat(#"{"messages":[{"role":"user","content":"u"}],"parallel_tool_calls":true}"#).messages
+                == #"{"messages":[{"role":"user","content":"u"}],"parallel_tool_calls":true}"#)
+        #expect(try chat(#"{"text":"u","parallel_tool_calls":true}"#).messages.hasPrefix("["))
+    }
+
     @Test func argumentsAndToolsInStringsBecomeJSON() throws {
         let record =
             #"{"messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"b\": 1.50, \n \"a\":\"\\u00e9\"}","name":"f"}},"#
