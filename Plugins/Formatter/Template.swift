@@ -161,3 +161,34 @@ struct Template: Sendable {
         blanks = 0
     }
 }
+
+extension Template {
+    /// The templates of the turns of a chat.
+    struct Turns: Sendable {
+        let system: Template?
+        let user: Template
+        let assistant: Template
+
+        var all: [Template] { (system.map { [$0] } ?? []) + [user, assistant] }
+        var speakers: [Speaker] { (system == nil ? [] : [.system]) + [.user, .assistant] }
+
+        /// nil if no option names a turn.
+        init?(_ options: OptionValues) throws(StageError) {
+            func template(_ option: String) throws(StageError) -> Template? {
+                options[option] == nil ? nil : try Template(try options.text(option), option: option)
+            }
+            let names = ["user", "assistant", "system"].filter { options[$0] != nil }
+            guard let given = names.first else { return nil }
+            guard options["user"] != nil, options["assistant"] != nil else {
+                throw .option(
+                    given,
+                    given == "system"
+                        ? "`system` goes with `user` and `assistant`; give all three"
+                        : "`user` and `assistant` go together; give both or neither")
+            }
+            system = try template("system")
+            guard let user = try template("user"), let assistant = try template("assistant") else { return nil }
+            (self.user, self.assistant) = (user, assistant)
+        }
+    }
+}

@@ -12,7 +12,8 @@ public struct ColumnName: Sendable, Hashable, Comparable, ExpressibleByStringLit
 
     /// The text of a record, written by `format` and read by `embed`. Bytes, UTF-8.
     public static let text: ColumnName = "text"
-    /// The record as chat messages: a JSON array of objects with `role` and `content`. Bytes, UTF-8.
+    /// The record as chat messages: a JSON array of objects with `role` and `content`; or, where the record has more than
+    /// them, an object with all of it: `messages`, or a pair's `chosen` and `rejected`, and other entries. Bytes, UTF-8.
     public static let messages: ColumnName = "messages"
     /// The Int8 vector of a record. See `VectorColumn`.
     public static let embedding: ColumnName = "embedding"

@@ -162,7 +162,7 @@ public enum RecordForm: String, Sendable, Hashable, CaseIterable {
     case original
     /// `{"text": …}`, the formatted text.
     case formatted
-    /// `{"messages": [{"role": …, "content": …}, …]}`.
+    /// `{"messages": [{"role": …, "content": …}, …]}`, or the object that the column `messages` has.
     case messages
 }
 

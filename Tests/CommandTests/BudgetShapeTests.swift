@@ -161,8 +161,32 @@ extension BudgetShape {
                 record(
                     "messages",
                     Array("{\"role\":\"user\",\"content\":\"\(number)\"},".utf8)
-                        + repeated("{\"role\":\"\",\"content\":\"\"},", bytes: 12 * megabyte),
-                    before: "[", after: "{\"role\":\"\",\"content\":\"\"}]")
+                        + repeated("{\"role\":\"u\",\"content\":\"\"},", bytes: 12 * megabyte),
+                    before: "[", after: "{\"role\":\"u\",\"content\":\"\"}]")
+            }
+        },
+        BudgetShape(
+            name: "lines of 12 MB of short ShareGPT turns, as ChatML and whole",
+            stages: ["format: {template: chatml, carry: all, tools: strings}"], output: ["record: messages"]
+        ) { space in
+            try write(space, 3) { number in
+                record(
+                    "conversations",
+                    Array("{\"from\":\"gpt\",\"value\":\"\(number)\"},".utf8)
+                        + repeated("{\"from\":\"gpt\",\"value\":\"\"},", bytes: 12 * megabyte),
+                    before: "[", after: "{\"from\":\"gpt\",\"value\":\"\"}]")
+            }
+        },
+        BudgetShape(
+            name: "lines of 12 MB of calls", stages: ["format: {template: auto}"], output: ["record: messages"]
+        ) { space in
+            try write(space, 3) { number in
+                record(
+                    "conversations",
+                    Array("{\"from\":\"gpt\",\"value\":\"\(number)\"},".utf8)
+                        + Array("{\"from\":\"function_call\",\"value\":\"[".utf8)
+                        + repeated("{\\\"name\\\":\\\"f\\\"},", bytes: 12 * megabyte),
+                    before: "[", after: "{\\\"name\\\":\\\"f\\\"}]\"}]")
             }
         },
         BudgetShape(name: "elements of 6 MB in an array", files: "in.json") { space in

@@ -23,6 +23,11 @@ import Testing
         }
     }
 
+    /// Turns of a role and a content.
+    private func chat(_ turns: (String, String)...) -> TestField {
+        .json("[\(turns.map { #"{"role":"\#($0)","content":"\#($1)"}"# }.joined(separator: ","))]")
+    }
+
     private func text(_ template: String, _ record: [FieldPath: TestField]) throws -> String {
         try #require(try format(["template": .text(template)], [record]).first).text
     }
@@ -71,7 +76,7 @@ import Testing
         #expect(try text("prompt-completion", ["prompt": "p", "completion": "c"]) == "p\n\nc")
         #expect(try text("question-answer", ["question": "q?", "answer": .json("4")]) == "Question: q?\nAnswer: 4")
         #expect(
-            try text("chatml", [.chat: .chat([("system", "s"), ("user", "u"), ("assistant", "a")])])
+            try text("chatml", ["messages": chat(("system", "s"), ("user", "u"), ("assistant", "a"))])
                 == "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
         )
         #expect(
@@ -83,7 +88,7 @@ import Testing
         let made = try format(
             [:],
             [
-                [.chat: .chat([("user", "hello"), ("assistant", "world")])],
+                ["messages": chat(("user", "hello"), ("assistant", "world"))],
                 ["prompt": "hello", "completion": "world"],
                 ["instruction": "hello", "input": "", "output": "world"],
                 ["question": "hello", "answer": "world"],
@@ -99,12 +104,12 @@ import Testing
 
     @Test func autoPrefersTheFirstSchemaOfItsOrder() throws {
         let everything: [FieldPath: TestField] = [
-            .chat: .chat([("user", "chat")]), "prompt": "prompt", "completion": "c", "instruction": "instruction",
+            "messages": chat(("user", "chat")), "prompt": "prompt", "completion": "c", "instruction": "instruction",
             "output": "o", "question": "question", "answer": "a", "text": "text",
         ]
         var record = everything
         for (gone, expected) in [
-            (nil, "chat"), (FieldPath.chat, "prompt\n\nc"), ("completion", "instruction\n\no"),
+            (nil, "chat"), (FieldPath("messages"), "prompt\n\nc"), ("completion", "instruction\n\no"),
             ("output", "question\n\na"), ("answer", "text"),
         ] {
             if let gone { record[gone] = nil }
@@ -130,7 +135,7 @@ import Testing
             [:],
             [
                 [:], ["title": "t"], ["prompt": "p"], ["text": ""], ["prompt": "", "completion": "c", "text": "t"],
-                [.chat: .chat([("user", "")])], [.chat: .chat([])],
+                ["messages": chat(("user", ""))], ["messages": chat()],
             ])
         #expect(
             auto.map(\.dropped) == [
@@ -184,7 +189,7 @@ import Testing
             ("{{a}}", "`template` names no field, so every record would get the same text; write fields as `{name}`"),
             (
                 "alpcaa",
-                "unknown template `alpcaa`; did you mean `alpaca`? Known are auto, alpaca, prompt-completion, question-answer, chatml; a template of your own names its fields in braces, such as `{prompt}`"
+                "unknown template `alpcaa`; did you mean `alpaca`? Known are auto, alpaca, prompt-completion, question-answer, chatml, chat, preference, prompt-response, query-response, question-response, input-output, text, content; a template of your own names its fields in braces, such as `{prompt}`"
             ),
         ]
         for (template, message) in mistakes {

@@ -112,6 +112,8 @@ func sharedBytes(_ path: String) -> [UInt8]? {
     return readFile("/\(root)/../shared/\(path)")
 }
 
+func textFile(_ path: String) -> String? { readFile(path).map { String(decoding: $0, as: UTF8.self) } }
+
 private func readFile(_ path: String) -> [UInt8]? {
     guard let file = fopen(path, "rb") else { return nil }
     defer { fclose(file) }

@@ -49,13 +49,11 @@ struct KeptEncoder: Sendable {
             }
             bytes.append(UInt8(ascii: "}"))
         case .messages:
-            bytes.append(contentsOf: Array(#"{"messages":"#.utf8))
             if case .bytes(let messages) = columns.first(where: { $0.name == .messages })?.column {
-                bytes.append(contentsOf: messages[row])
+                append(messages[row], to: &bytes)
             } else {
-                bytes.append(contentsOf: Array("null".utf8))
+                bytes.append(contentsOf: Array(#"{"messages":null}"#.utf8))
             }
-            bytes.append(UInt8(ascii: "}"))
         }
         if !annotate.isEmpty { appendAnnotations(row: row, columns: columns, to: &bytes) }
         bytes.append(0x0A)
@@ -80,16 +78,46 @@ struct KeptEncoder: Sendable {
             guard let column = columns.first(where: { $0.name == name })?.column else { continue }
             if !isFirst { bytes.append(UInt8(ascii: ",")) }
             isFirst = false
-            bytes.appendJSONString(name.name)
-            bytes.append(UInt8(ascii: ":"))
             // Messages are already JSON.
             if name == .messages, case .bytes(let messages) = column {
-                bytes.append(contentsOf: messages[row])
+                appendEntries(messages[row], to: &bytes)
             } else {
+                bytes.appendJSONString(name.name)
+                bytes.append(UInt8(ascii: ":"))
                 column.appendJSON(row, to: &bytes)
             }
         }
         bytes.append(contentsOf: Array("}}".utf8))
+    }
+
+    /// A row of the column `messages` as entries of the annotations: `messages` is a list in every record.
+    private func appendEntries(_ row: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
+        guard row.first == UInt8(ascii: "{") else {
+            bytes.append(contentsOf: Array(#""messages":"#.utf8))
+            bytes.append(contentsOf: row)
+            return
+        }
+        var object = Array(row)
+        // A carried field makes way for the column of its name.
+        for name in annotate.map(\.name) + [Self.annotationKey] where name != ColumnName.messages.name {
+            var rest: [UInt8] = []
+            object.withUnsafeBytes { $0.appendWithout(name, to: &rest) }
+            object = rest
+        }
+        bytes.append(contentsOf: object.dropFirst().dropLast())
+    }
+
+    /// A row of the column `messages` as a record: an array is the value of `messages`, an object is the record.
+    private func append(_ row: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
+        guard row.first == UInt8(ascii: "{") else {
+            bytes.append(contentsOf: Array(#"{"messages":"#.utf8))
+            bytes.append(contentsOf: row)
+            bytes.append(UInt8(ascii: "}"))
+            return
+        }
+        guard !annotate.isEmpty else { return bytes.append(contentsOf: row) }
+        // A carried `_sluice` of an earlier run makes way for the new one.
+        row.withUnsafeBytes { $0.appendWithout(Self.annotationKey, to: &bytes) }
     }
 }
 
