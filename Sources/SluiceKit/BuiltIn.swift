@@ -2,6 +2,7 @@ import BudgetSelectors
 import Clusterer
 import CoresetSelector
 import Embedder
+import External
 import Formatter
 import RecordFilters
 import RedundancyFilter
@@ -15,6 +16,7 @@ extension Registry {
             FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
             DecontaminateStage.self, DistinctStage.self, SampleStage.self, EmbedStage.self, SimilarityStage.self,
             ClusterStage.self, CoresetStage.self, RedundancyStage.self, TopStage.self, MixtureStage.self,
+            ExternalStage.self,
         ])
     }
 }

@@ -23,6 +23,8 @@ final class RunContext: Sendable {
     let answers: AnswerBook
     /// All work, in order.
     let outline: RunOutline
+    /// What each stage notes of its work.
+    let journals: [StageJournal]
 
     /// What a run works with.
     struct Resources {
@@ -58,6 +60,11 @@ final class RunContext: Sendable {
             outline.later.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         answers = AnswerBook(
             definition, isShared: resources.isShared, fileSystem: options.fileSystem, isStopped: options.isStopped)
+        journals = chain.links.map { link in
+            StageJournal(folder: RunDirectory.logs(in: definition.output.directory)) { [notice = options.notice] in
+                notice("stage `\(link.label)`: \($0)")
+            }
+        }
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
         keptEncoder = KeptEncoder(form: definition.output.record, annotate: definition.output.annotate)
     }
@@ -90,7 +97,8 @@ final class RunContext: Sendable {
     }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {
-        chain.context(link, memory: memory, parallel: pool.parallel, isStopped: options.isStopped)
+        chain.context(
+            link, memory: memory, parallel: pool.parallel, journal: journals[link.index], isStopped: options.isStopped)
     }
 
     /// Begins a phase.
