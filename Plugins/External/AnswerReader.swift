@@ -218,7 +218,7 @@ final class AnswerReader {
         let column = columns[index]
         if case .none = given[index] {} else { throw AnswerFault("gives `\(column.name)` twice") }
         func wrong(_ found: String) -> AnswerFault {
-            AnswerFault("gives \(found) for `\(column.name)`, which is \(Self.words(column.type))")
+            AnswerFault("gives `\(column.name)` \(found), and not \(Self.words(column.type))")
         }
         switch (column.type, scanner.kind()) {
         case (.integer, .number), (.real, .number):
@@ -228,8 +228,9 @@ final class AnswerReader {
             try scanner.string().append(to: &text[index])
             let most = growth * (answered < sizes.count ? sizes[answered] : 0) + Self.textSlack
             guard text[index].count <= most else {
-                throw wrong(
-                    "\(text[index].count) bytes, more than `growth: \(growth)` allows for this record, \(most) bytes,")
+                throw AnswerFault(
+                    "gives `\(column.name)` a text of \(text[index].count) bytes; with `growth: \(growth)`, it may have \(most) for this record"
+                )
             }
             given[index] = .text
         case (.vector(let dimension), .list):
@@ -257,13 +258,13 @@ final class AnswerReader {
     private func number(
         _ word: UnsafeRawBufferPointer, _ type: ColumnType, _ wrong: (String) -> AnswerFault
     ) throws(AnswerFault) -> Value {
-        guard let number = SpelledNumber(word) else { throw wrong("\(ProgramWords.quoted(word)), no number of JSON,") }
+        guard let number = SpelledNumber(word) else { throw wrong("the value \(ProgramWords.quoted(word)), which is no JSON") }
         switch (number, type) {
         case (.integer(let value), .integer): return .integer(value)
         case (.integer(let value), _): return .real(Double(value))
         case (.real(let value), .real): return .real(value)
         case (.notFinite, _):
-            throw wrong("\(ProgramWords.quoted(word)), which JSON does not have; give another number or drop the record,")
+            throw wrong("\(String(decoding: word, as: UTF8.self)), which JSON does not have (give another or drop the record)")
         case (.real, _), (.outOfRange, _): throw wrong(String(decoding: word.prefix(60), as: UTF8.self))
         }
     }
@@ -283,7 +284,7 @@ final class AnswerReader {
         }
         guard components.count == dimension else { throw wrong("a list of \(components.count)") }
         do throws(GeometryError) { return try Quantizer(dimension: dimension).quantize(components) } catch {
-            throw wrong("a number beyond those of 32 bits")
+            throw wrong("numbers beyond those of 32 bits")
         }
     }
 

@@ -73,11 +73,13 @@ final class ErrorLog {
         }
     }
 
-    /// Its last lines and where all of it is, to be put after a message; empty if there is nothing.
-    var words: String {
+    /// Its last lines and where all of it is, to be put after a message.
+    ///
+    /// - Parameter ifEmpty: what to say if there is nothing.
+    func words(ifEmpty: String = "") -> String {
         let text = String(decoding: tail.suffix(Self.tailBytes), as: UTF8.self)
         let lines = text.split(whereSeparator: \.isNewline).suffix(Self.tailLines)
-        guard !lines.isEmpty else { return "; it wrote nothing to standard error" }
+        guard !lines.isEmpty else { return ifEmpty }
         let place = path.map { ", all of which is in \($0)" } ?? ""
         return "; the end of its standard error\(place):\n"
             + lines.map { "  | \(Printable.name(String($0), most: 400))" }.joined(separator: "\n")

@@ -107,7 +107,7 @@ public struct ExternalStage: Stage, WorkerTransform {
             try exchange.finish()
         } catch {
             program.readErrors()
-            program.end(context.isStopped ? .stopped : .atOnce)
+            RunningProgram.end([program], .none)
             programs.lost()
             return try explain(error, program, due: answers.due.map { block.ordinals[$0] }, context, attempt: attempt)
         }
@@ -128,13 +128,13 @@ public struct ExternalStage: Stage, WorkerTransform {
         case .stopped: throw StageError(.io, "the run stops")
         case .refused(let error): throw error
         case .broken(let what):
-            throw StageError(.invalidData, "\(name) \(what)\(program.log.words)", ordinal: due)
+            throw StageError(.invalidData, "\(name) \(what)\(program.log.words())", ordinal: due)
         case .ended(let what):
             let left = options.restarts + 1 - attempt
             guard left > 0 else {
                 let times = attempt == 1 ? "" : ", \(attempt) times in a row with these records (`restarts`)"
                 throw StageError(
-                    .io, "\(name) \(what) before it answered this record\(times)\(program.log.words)", ordinal: due)
+                    .io, "\(name) \(what) before it answered this record\(times)\(program.log.words(ifEmpty: Programs.nothingSaid))", ordinal: due)
             }
             context.journal?.add(to: "programs_restarted")
             context.journal?.notice("\(name) \(what); another one gets the same records")

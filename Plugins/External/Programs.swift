@@ -31,11 +31,13 @@ final class Programs: Sendable {
         if let known = state.withLock({ $0.reply }) { return known }
         let context = StageContext(name: "external", seed: Seed(0), memory: 0)
         let program = try RunningProgram(handshake.command, memory: memory, stage: context.name, nil)
-        defer { program.end(.orderly) }
         let reply: Handshake.Reply
         do throws(ProgramFailure) { reply = try greet(program, context, isCheck: true) } catch {
+            program.readErrors()
+            RunningProgram.end([program], .none)
             throw .option("command", Self.message(error, handshake.command, program.log))
         }
+        RunningProgram.end([program], .short)
         state.withLock { $0.reply = reply }
         return reply
     }
@@ -49,10 +51,13 @@ final class Programs: Sendable {
         do throws(AnswerFault) { return try Handshake.reply(answer) } catch { throw .broken(error.message) }
     }
 
+    static let nothingSaid = "; it wrote nothing to standard error"
+
     static func message(_ failure: ProgramFailure, _ command: ProgramCommand, _ log: ErrorLog) -> String {
         switch failure {
         case .stopped: "the run stops"
-        case .ended(let what), .broken(let what): "the program `\(command.shown)` \(what)\(log.words)"
+        case .ended(let what): "the program `\(command.shown)` \(what)\(log.words(ifEmpty: nothingSaid))"
+        case .broken(let what): "the program `\(command.shown)` \(what)\(log.words())"
         case .refused(let error): error.message
         }
     }
@@ -81,7 +86,7 @@ final class Programs: Sendable {
         let reply: Handshake.Reply
         do throws(ProgramFailure) { reply = try greet(program, context, isCheck: false) } catch {
             program.readErrors()
-            program.end(context.isStopped ? .stopped : .atOnce)
+            RunningProgram.end([program], .none)
             let message = Self.message(error, handshake.command, program.log)
             if case .stopped = error { throw error }
             throw .refused(StageError(.io, message))
@@ -91,7 +96,7 @@ final class Programs: Sendable {
             return state.reply
         }
         guard known == reply else {
-            program.end(.atOnce)
+            RunningProgram.end([program], .none)
             throw .refused(
                 StageError(
                     .invalidData,
@@ -119,13 +124,13 @@ final class Programs: Sendable {
             defer { state.idle = [] }
             return state.idle
         }
-        // All at a time: each may take a while.
-        for program in ending { program.closeInput() }
-        var extra: String?
-        for program in ending where program.end(context.isStopped ? .stopped : .orderly) > 0 {
-            extra = "the program `\(handshake.command.shown)` wrote more after its last answer; each record has one answer, a line\(program.log.words)"
+        let extra = RunningProgram.end(ending, context.isStopped ? .none : .usual)
+        guard extra == 0 else {
+            throw StageError(
+                .invalidData,
+                "the program `\(handshake.command.shown)` wrote more after its last answer; each record has one answer, on one line"
+            )
         }
-        if let extra, !context.isStopped { throw StageError(.invalidData, extra) }
     }
 }
 

@@ -5,9 +5,6 @@ import SluiceCore
 /// A program that runs, and our ends of its pipes. Used by one thread at a time.
 final class RunningProgram: @unchecked Sendable {
     // @unchecked: only the thread that has taken it from `Programs` uses it.
-    /// Seconds that it has to end after its input, and then after SIGTERM.
-    private static let patience = (orderly: 5.0, afterSignal: 1.0, whenStopped: 0.15)
-
     private var child: sluice_child
     let log: ErrorLog
     private let journal: StageJournal?
@@ -28,7 +25,7 @@ final class RunningProgram: @unchecked Sendable {
         journal?.add(to: "programs_started")
     }
 
-    deinit { if !isEnded { end(.atOnce) } }
+    deinit { bury() }
 
     // MARK: Pipes
 
@@ -106,7 +103,7 @@ final class RunningProgram: @unchecked Sendable {
 
     /// The same for a program that has closed its output: waits a moment for its end.
     func endingSoon() -> String? {
-        let limit = monotonicSeconds() + Self.patience.afterSignal
+        let limit = monotonicSeconds() + 0.5
         while monotonicSeconds() < limit {
             readErrors()
             if let ending {
@@ -118,37 +115,47 @@ final class RunningProgram: @unchecked Sendable {
         return nil
     }
 
-    enum Manner {
-        /// It gets to the end of its input, and may finish.
-        case orderly
-        /// The run stops.
-        case stopped
-        case atOnce
+    /// How long programs may take to end, in seconds: after the end of their input, and then after SIGTERM.
+    struct Patience {
+        let orderly: Double
+        let afterSignal: Double
+
+        /// At the end of a run.
+        static let usual = Patience(orderly: 5, afterSignal: 1)
+        /// After the start was tried.
+        static let short = Patience(orderly: 1, afterSignal: 0.2)
+        /// The run stops, or the program has failed.
+        static let none = Patience(orderly: 0, afterSignal: 0.15)
     }
 
-    /// Ends its input, so that it may end while others are waited for.
-    func closeInput() { close(&child.input) }
-
-    /// Ends the program and all that it has started.
+    /// Ends programs and all that they have started, all at a time.
     ///
-    /// - Returns: bytes that it wrote after its last answer; 0 unless it ends in an orderly manner.
-    @discardableResult func end(_ manner: Manner) -> Int {
-        guard !isEnded else { return 0 }
+    /// - Returns: bytes that they wrote after their last answers, if they had the time to end in order.
+    @discardableResult static func end(_ programs: [RunningProgram], _ patience: Patience) -> Int {
+        let programs = programs.filter { !$0.isEnded }
+        for program in programs {
+            program.notePeak()
+            program.close(&program.child.input)
+        }
+        var extra = programs.reduce(0) { $0 + $1.unread.count }
+        func wait(_ seconds: Double) -> Int {
+            let limit = monotonicSeconds() + seconds
+            return programs.reduce(0) { $0 + $1.drain(until: limit) }
+        }
+        if patience.orderly > 0 { extra += wait(patience.orderly) }
+        for program in programs where program.ending == nil { kill(-program.child.group, SIGTERM) }
+        if programs.contains(where: { $0.ending == nil }) { extra += wait(patience.afterSignal) }
+        for program in programs { program.bury() }
+        return patience.orderly > 0 ? extra : 0
+    }
+
+    /// Kills what is left.
+    private func bury() {
+        guard !isEnded else { return }
         isEnded = true
-        notePeak()
-        var extra = unread.count
-        if manner == .orderly {
-            close(&child.input)
-            extra += drain(Self.patience.orderly)
-        }
-        if manner != .atOnce, ending == nil {
-            kill(-child.group, SIGTERM)
-            let patience = manner == .stopped ? Self.patience.whenStopped : Self.patience.afterSignal
-            extra += drain(patience)
-        }
         // The group is there as long as one of its processes has not been waited for.
         kill(-child.group, SIGKILL)
-        // Not part of the group if it left that.
+        // It may have left the group.
         if ending == nil { kill(child.pid, SIGKILL) }
         for pid in [child.pid, child.guard] where pid > 0 {
             while waitpid(pid, nil, 0) < 0 && errno == EINTR {}
@@ -159,14 +166,12 @@ final class RunningProgram: @unchecked Sendable {
         close(&child.output)
         close(&child.error)
         close(&child.lifeline)
-        return manner == .orderly ? extra : 0
     }
 
-    /// Reads on until the program has ended, for so many seconds.
+    /// Reads on until the program has ended, or a moment has come.
     ///
     /// - Returns: the bytes that came.
-    private func drain(_ seconds: Double) -> Int {
-        let limit = monotonicSeconds() + seconds
+    private func drain(until limit: Double) -> Int {
         var bytes = 0
         var isOpen = true
         withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 16) { buffer in
