@@ -197,11 +197,11 @@ final class AnswerReader {
         let due = first + answered
         guard let id else { throw AnswerFault("has no `id`; it is that of the record, here \(due)") }
         guard case .integer(let number) = id else { throw AnswerFault("has an `id` that is no record's; \(due) is due") }
-        guard number != due else { return }
+        guard number != due || answered == sizes.count else { return }
         if number < due {
             throw AnswerFault("answers record \(number) once more; \(due) is due. Each record has one answer")
         }
-        guard number < first + records.count else {
+        guard number < first + sizes.count else {
             throw AnswerFault("answers a record that it was not asked about; \(due) is due")
         }
         throw AnswerFault(

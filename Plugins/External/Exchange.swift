@@ -45,6 +45,8 @@ struct Exchange {
     /// Bytes of the longest record so far.
     private var longest = 0
     private var current = 0
+    /// How much has to wait until it is worth a try.
+    private var nextMove = Self.chunk
     /// Takes the answers; nil while there are none.
     var answers: AnswerReader?
 
@@ -85,9 +87,12 @@ struct Exchange {
         if spelling == .text { buffer.append(UInt8(ascii: "\"")) }
     }
 
-    /// Writes and reads what can be without waiting, once there is enough of it.
+    /// Writes and reads what can be without waiting, once there is enough of it; waits if there is too much.
     mutating func move() throws(ProgramFailure) {
-        if buffer.count >= Self.chunk { try step(waits: false) }
+        while buffer.count >= Self.most { try step(waits: true) }
+        guard buffer.count >= nextMove else { return }
+        try step(waits: false)
+        nextMove = buffer.count + Self.chunk
     }
 
     /// Ends the line of a record.
@@ -95,7 +100,7 @@ struct Exchange {
 
     /// Writes the rest, and waits until all answers are there.
     mutating func finish() throws(ProgramFailure) {
-        while answers?.isComplete == false { try step(waits: true) }
+        while answers?.isComplete == false || buffer.count > 0 { try step(waits: true) }
     }
 
     /// Writes a line and waits for one.

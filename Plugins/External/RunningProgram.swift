@@ -157,9 +157,10 @@ final class RunningProgram: @unchecked Sendable {
         kill(-child.group, SIGKILL)
         // It may have left the group.
         if ending == nil { kill(child.pid, SIGKILL) }
-        for pid in [child.pid, child.guard] where pid > 0 {
-            while waitpid(pid, nil, 0) < 0 && errno == EINTR {}
-        }
+        var used = rusage()
+        while wait4(child.pid, nil, 0, &used) < 0 && errno == EINTR {}
+        journal?.add(used.milliseconds, to: "program_cpu_milliseconds")
+        while child.guard > 0, waitpid(child.guard, nil, 0) < 0 && errno == EINTR {}
         readErrors()
         log.close()
         close(&child.input)
@@ -207,6 +208,13 @@ final class RunningProgram: @unchecked Sendable {
             }
             return
         }
+    }
+}
+
+extension rusage {
+    /// Time on processors.
+    fileprivate var milliseconds: Int {
+        [ru_utime, ru_stime].reduce(0) { $0 + 1000 * $1.tv_sec + Int($1.tv_usec) / 1000 }
     }
 }
 
