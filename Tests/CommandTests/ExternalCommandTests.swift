@@ -96,7 +96,7 @@ import Testing
             for line in sys.stdin:
                 r = json.loads(line)
                 n = r["columns"]["n"]
-                say({"id": r["id"], "columns": {"part": n % 3, "odd": "odd" if n % 2 else "even", "vector": [n, 1, r["record"]["kind"]]}})
+                say({"id": r["id"], "columns": {"part": n % 3, "odd": "odd" if n % 2 else "even", "vector": [n, 1, r["record"].get("kind", 0)]}})
             """
         try space.write("judge.py", ExternalFaultTests.imports + judge)
         try define(
@@ -234,7 +234,8 @@ import Testing
         let outcome = try space.sluice("run", "run.yaml", "--threads", "1")
         #expect(outcome.status == 3 && outcome.errorText.contains("| MemoryError"), "\(outcome.errorText)")
         let plan = try space.sluice("plan", "run.yaml")
-        #expect(plan.outputText.contains("200 MiB of address space"), "\(plan.outputText)")
+        let words = plan.outputText.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        #expect(words.contains("200 MiB of address space"), "\(words)")
     }
 
     /// Files of somebody else in the folder of logs stay.

@@ -21,11 +21,14 @@ import Testing
     private static let start = #"say({"sluice": 1, "ready": True})"#
 
     /// A loop over records with an own step.
-    private static func loop(_ step: String) -> String {
-        "\(start)\nfor line in sys.stdin:\n    r = json.loads(line)\n"
+    ///
+    /// - Parameter before: what it does once it is ready.
+    private static func loop(_ step: String, before: String = "") -> String {
+        "\(start)\n\(before)\nfor line in sys.stdin:\n    r = json.loads(line)\n"
             + step.split(separator: "\n").map { "    \($0)\n" }.joined()
     }
 
+    private static let buffered = "sys.stdout = open(1, 'w', buffering=1 << 20)"
     private static let answer = #"say({"id": r["id"]})"#
 
     private static let answers: [Fault] = [
@@ -93,7 +96,7 @@ import Testing
             says: ["in.jsonl:10: ", "has answered 9 of 60 records and then, for 1 s (`timeout`), nothing"]),
         Fault(
             description: "answers that stay in a buffer",
-            body: "sys.stdout = open(1, 'w', buffering=1 << 20)\n\(loop(answer))", options: ", timeout: 1",
+            body: loop(answer, before: buffered), options: ", timeout: 1",
             says: ["has answered 0 of 60 records", "if its answers wait in its buffer, let it flush"]),
     ]
 
@@ -152,10 +155,7 @@ import Testing
             body: loop("sys.stderr.write('x' * 20_000_000)\n\(answer)")),
         Habit(
             description: "answers all at once",
-            body: """
-                sys.stdout = open(1, 'w', buffering=1 << 20)
-                \(loop("\(answer)\nif r['more'] == 0: sys.stdout.flush()"))
-                """),
+            body: loop("\(answer)\nif r['more'] == 0: sys.stdout.flush()", before: buffered)),
         Habit(
             description: "it ignores SIGTERM and stays",
             body: "signal.signal(15, signal.SIG_IGN)\n\(loop(answer))\ntime.sleep(100)"),
