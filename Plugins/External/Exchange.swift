@@ -32,6 +32,9 @@ struct Exchange {
     /// Bytes that wait to be written, at most; more are made when there is room.
     private static let most = 128 << 10
     private static let chunk = 32 << 10
+    /// Bytes of answers that are too few to wake up for, and microseconds to wait for more.
+    private static let few = 1 << 10
+    private static let nap: UInt32 = 300
 
     let program: RunningProgram
     let buffer: ByteBuffer
@@ -135,16 +138,25 @@ struct Exchange {
         }
         // It may end in order without reading all: what it answered decides.
         if isInputClosed { buffer.removeAll() }
-        let room = program.unread.room(16 << 10)
-        switch program.read(into: room) {
+        if try read() { hasMoved = true }
+        if !hasMoved, waits { try wait() }
+    }
+
+    /// Takes what the program has written.
+    ///
+    /// - Returns: whether there was something.
+    private mutating func read() throws(ProgramFailure) -> Bool {
+        switch program.read(into: program.unread.room(Self.chunk)) {
         case .bytes(let count):
             program.unread.filled(count)
-            hasMoved = true
             try takeLines()
-        case .none: break
+            // A program that writes line by line would wake this thread for each, and with two cores that costs both. The
+            // last answers of a batch are not kept waiting.
+            if count < Self.few, let answers, answers.count - answers.answered > Self.few / 16 { usleep(Self.nap) }
+            return true
+        case .none: return false
         case .closed: throw .ended(program.endingSoon() ?? "closed its standard output")
         }
-        if !hasMoved, waits { try wait() }
     }
 
     private mutating func wait() throws(ProgramFailure) {
@@ -154,7 +166,7 @@ struct Exchange {
         let waited = monotonicSeconds() - moved
         guard waited > 0.1 else { return }
         // Something that it has started may hold the pipe.
-        if let ending = program.ending, case .none = program.read(into: program.unread.room(1)) { throw .ended(ending) }
+        if let ending = program.ending, try !read() { throw .ended(ending) }
         guard waited > (answers == nil ? limits.start : limits.answer) else { return }
         throw .broken(answers.map { hanging($0) } ?? ProgramWords.noStart(limits.start))
     }
@@ -194,7 +206,8 @@ struct Exchange {
     private func checkLength() throws(ProgramFailure) {
         let most = limits.line + limits.lineGrowth * longest
         guard program.unread.count > most, answers?.isComplete != true else { return }
-        throw .broken("wrote a line of more than \(MemorySize.describe(most)); an answer for such a record has at most that")
+        throw .broken(
+            "wrote a line of more than \(MemorySize.describe(most)); an answer for such a record has at most that")
     }
 }
 

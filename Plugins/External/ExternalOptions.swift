@@ -19,13 +19,15 @@ struct ExternalOptions: Sendable {
     init(_ options: OptionValues) throws(StageError) {
         command = ProgramCommand(words: try options.texts("command"))
         guard let first = command.words.first, !first.isEmpty else {
-            throw .option("command", "`command` is empty; name a program and its arguments, such as [python3, stage.py]")
+            throw .option(
+                "command", "`command` is empty; name a program and its arguments, such as [python3, stage.py]")
         }
         sendsRecord = try options.flag("whole_record")
         names = options["reads"] == nil ? (sendsRecord ? [] : ["text"]) : try options.texts("reads")
         guard Set(names).count == names.count else { throw .option("reads", "`reads` names one thing twice") }
         guard sendsRecord || !names.isEmpty else {
-            throw .option("reads", "`reads` is empty; name the columns and fields that the program gets, such as [text]")
+            throw .option(
+                "reads", "`reads` is empty; name the columns and fields that the program gets, such as [text]")
         }
         columns = try Self.columns(options)
         workers = options["workers"] == nil ? nil : try options.integer("workers")
@@ -35,7 +37,8 @@ struct ExternalOptions: Sendable {
         growth = try options.integer("growth")
         memory = options["memory"] == nil ? 0 : try options.integer("memory")
         guard memory == 0 || memory >= 1 << 20 else {
-            throw .option("memory", "`memory` is \(memory) bytes, which no program can start with; give a size such as 2GiB")
+            throw .option(
+                "memory", "`memory` is \(memory) bytes, which no program can start with; give a size such as 2GiB")
         }
         passed = options["options"]?.report ?? .object([])
         files = options["files"] == nil ? [] : try options.texts("files")
@@ -51,7 +54,8 @@ struct ExternalOptions: Sendable {
             case .map(let entries):
                 guard entries.count == 1, case .integer(let dimension)? = entries["vector"] else {
                     throw .option(
-                        "writes", "`writes.\(name)` must be integer, real, text or {vector: 384}, not `\(value.report.json)`")
+                        "writes",
+                        "`writes.\(name)` must be integer, real, text or {vector: 384}, not `\(value.report.json)`")
                 }
                 columns.append(ExternalColumn(ColumnName(name), .vector(dimension: dimension)))
             default: throw .option("writes", "`writes.\(name)` must be integer, real, text or {vector: 384}")

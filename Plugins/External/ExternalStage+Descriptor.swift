@@ -29,18 +29,22 @@ extension ExternalStage {
                 example: "[python3, stage.py]"),
             OptionSpec(
                 "reads", .list(.text),
-                help: "columns of earlier stages and fields of the record that it gets ([text]; none with `whole_record`)",
+                help:
+                    "columns of earlier stages and fields of the record that it gets ([text]; none with `whole_record`)",
                 example: "[prompt, meta.lang]"),
-            OptionSpec("whole_record", .flag, default: false, help: "it gets the record as it is, and not only fields of it"),
+            OptionSpec(
+                "whole_record", .flag, default: false, help: "it gets the record as it is, and not only fields of it"),
             OptionSpec(
                 "writes",
                 .map(.either([.choice(["integer", "real", "text"]), .map(.integer(1...8192))])), default: .map([:]),
-                help: "the columns that it writes, with their types: integer, real, text or {vector: 384}, which is normalised",
+                help:
+                    "the columns that it writes, with their types: integer, real, text or {vector: 384}, which is normalised",
                 example: "{score: real, label: text}"),
             OptionSpec(
                 "workers", .integer(1...256), help: "programs at a time, at most (one for each thread)", example: "2"),
             OptionSpec("timeout", .integer(1...86_400), default: 60, help: "seconds from answer to answer"),
-            OptionSpec("start_timeout", .integer(1...86_400), default: 60, help: "seconds from its start until it is ready"),
+            OptionSpec(
+                "start_timeout", .integer(1...86_400), default: 60, help: "seconds from its start until it is ready"),
             OptionSpec(
                 "restarts", .integer(0...1000), default: 2,
                 help: "how often records whose program has ended early go to another one"),
@@ -48,9 +52,11 @@ extension ExternalStage {
                 "growth", .integer(1...64), default: 1,
                 help: "how many times the bytes that it gets of a record a text may have, beside 64KiB"),
             OptionSpec(
-                "memory", .size, help: "the address space that each program may have (any); not part of the run's `memory`",
+                "memory", .size,
+                help: "the address space that each program may have (any); not part of the run's `memory`",
                 example: "2GiB"),
-            OptionSpec("version", .text, help: "changes the identity of the run; for what no file shows", example: "\"2\""),
+            OptionSpec(
+                "version", .text, help: "changes the identity of the run; for what no file shows", example: "\"2\""),
             OptionSpec(
                 "files", .list(.path), help: "files that it reads, for the identity of the run; it is told their paths",
                 example: "[words.txt]", isLarge: true),

@@ -134,7 +134,9 @@ public struct ExternalStage: Stage, WorkerTransform {
             guard left > 0 else {
                 let times = attempt == 1 ? "" : ", \(attempt) times in a row with these records (`restarts`)"
                 throw StageError(
-                    .io, "\(name) \(what) before it answered this record\(times)\(program.log.words(ifEmpty: Programs.nothingSaid))", ordinal: due)
+                    .io,
+                    "\(name) \(what) before it answered this record\(times)\(program.log.words(ifEmpty: Programs.nothingSaid))",
+                    ordinal: due)
             }
             context.journal?.add(to: "programs_restarted")
             context.journal?.notice("\(name) \(what); another one gets the same records")

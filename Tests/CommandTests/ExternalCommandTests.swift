@@ -19,7 +19,8 @@ import Testing
     private func define(_ space: Workspace, _ more: String = "", rest: [String] = [], output: [String] = []) throws {
         try space.define(
             files: "in*.jsonl", input: ["max_record: 2MiB"],
-            stages: ["format", "external: {command: [python3, -S, stage.py], \(Self.writes)\(more)}"] + rest, output: output)
+            stages: ["format", "external: {command: [python3, -S, stage.py], \(Self.writes)\(more)}"] + rest,
+            output: output)
     }
 
     /// Also with records of 100 kB and 1 MB, and text that JSON has to escape.
@@ -31,7 +32,8 @@ import Testing
             try space.write(
                 "in-\(file).jsonl",
                 lines: (0..<400).map { number in
-                    let length = number == 17 ? 20_000 : number == 200 && file == 1 ? 180_000 : Int(random.next(below: 40))
+                    let length =
+                        number == 17 ? 20_000 : number == 200 && file == 1 ? 180_000 : Int(random.next(below: 40))
                     let text = (0..<(1 + length)).map { _ in words[Int(random.next(below: 8))] }.joined(separator: " ")
                     return #"{"prompt":"\#(file) \#(number)","completion":"\#(text)","kind":\#(number % 3)}"#
                 })
@@ -100,7 +102,8 @@ import Testing
             """
         try space.write("judge.py", ExternalFaultTests.imports + judge)
         try define(
-            space, rest: [
+            space,
+            rest: [
                 "external: {command: [python3, -S, judge.py], reads: [n, kind], writes: {part: integer, odd: text, vector: {vector: 3}}}",
                 "match: {drop: {column: odd, equals: even}}", "top: {by: half, keep: 90%}",
                 "embed: {model: lexical, dimensions: 32}", "coreset: {keep: 30, per: part}",
@@ -120,7 +123,10 @@ import Testing
         guard let space = try ExternalScene.make("") else { return }
         func run(_ arguments: [String], into directory: String) throws -> RunFiles {
             let outcome = try space.sluice(
-                ["run", "\(projectFolder)/examples/python-stage/example.yaml", "--output", directory, "--progress", "none"]
+                [
+                    "run", "\(projectFolder)/examples/python-stage/example.yaml", "--output", directory, "--progress",
+                    "none",
+                ]
                     + arguments)
             guard outcome.status == 0 else { throw Failure("exit status \(outcome.status): \(outcome.errorText)") }
             return try RunFiles(space(directory))
@@ -208,7 +214,8 @@ import Testing
         guard let space = try ExternalScene.make(body, options: ", writes: {n: integer}", lines: 3000) else { return }
         let running = try Program.start(
             [
-                "run", "run.yaml", "--progress", "none", "--threads", "2", "--block-bytes", "4096", "--checkpoint-seconds", "0",
+                "run", "run.yaml", "--progress", "none", "--threads", "2", "--block-bytes", "4096",
+                "--checkpoint-seconds", "0",
             ], in: space.path)
         running.wait { access(space("far"), F_OK) == 0 }
         usleep(200_000)
@@ -240,9 +247,11 @@ import Testing
 
     /// Files of somebody else in the folder of logs stay.
     @Test func foreignFilesStay() throws {
-        guard let space = try ExternalScene.make(
-            "say({\"sluice\": 1, \"ready\": True})\nfor line in sys.stdin: print('note', file=sys.stderr); say({'id': json.loads(line)['id']})"
-        ) else { return }
+        guard
+            let space = try ExternalScene.make(
+                "say({\"sluice\": 1, \"ready\": True})\nfor line in sys.stdin: print('note', file=sys.stderr); say({'id': json.loads(line)['id']})"
+            )
+        else { return }
         _ = try space.run(["--threads", "1"])
         #expect(space.names(in: "out/stderr") == ["external.1.txt"])
         try space.write("out/stderr/mine.txt", "mine")

@@ -36,8 +36,11 @@ import Testing
             description: "too few answers", body: loop("if r['id'] != 5: \(answer)"),
             says: ["in.jsonl:6: ", "answered `{\"id\": 6}`, which comes where the answer to record 5 is due"]),
         Fault(
-            description: "the last answer is missing", body: loop("if r['more'] > 0: \(answer)"), options: ", timeout: 1",
-            says: ["in.jsonl:60: ", "has answered 59 of 60 records and then, for 1 s (`timeout`), nothing", "`more` is 0"]),
+            description: "the last answer is missing", body: loop("if r['more'] > 0: \(answer)"),
+            options: ", timeout: 1",
+            says: [
+                "in.jsonl:60: ", "has answered 59 of 60 records and then, for 1 s (`timeout`), nothing", "`more` is 0",
+            ]),
         Fault(
             description: "too many answers", body: loop("\(answer)\nif r['id'] == 5: \(answer)"),
             says: ["in.jsonl:7: ", "answers record 5 once more; 6 is due"]),
@@ -46,7 +49,8 @@ import Testing
             says: ["the program `python3 -S ./stage.py` wrote more after its last answer"]),
         Fault(
             description: "wrong order",
-            body: "held = []\n\(loop("held.append(r['id'])\nif r['more'] == 0: [say({'id': i}) for i in reversed(held)]"))",
+            body:
+                "held = []\n\(loop("held.append(r['id'])\nif r['more'] == 0: [say({'id': i}) for i in reversed(held)]"))",
             says: ["in.jsonl:1: ", "answered `{\"id\": 59}`, which comes where the answer to record 0 is due"]),
         Fault(
             description: "invalid JSON", body: loop("print(r)"),
@@ -61,7 +65,8 @@ import Testing
             description: "NaN", body: loop("say({'id': r['id'], 'columns': {'score': float('nan')}})"),
             options: ", writes: {score: real}", says: ["gives `score` NaN, which JSON does not have"]),
         Fault(
-            description: "bytes that are no UTF-8", body: loop(#"sys.stdout.buffer.write(b'{"id":0,"drop":"\xc3("}\n')"#),
+            description: "bytes that are no UTF-8",
+            body: loop(#"sys.stdout.buffer.write(b'{"id":0,"drop":"\xc3("}\n')"#),
             says: ["which is not UTF-8"]),
         Fault(
             description: "a line without end", body: loop("while True: sys.stdout.buffer.write(b'x' * 65536)"),
@@ -82,7 +87,8 @@ import Testing
             description: "a signal", body: loop("if r['id'] == 9: os.kill(os.getpid(), 11)\n\(answer)"),
             options: ", restarts: 0",
             says: [
-                "in.jsonl:10: ", "was ended by signal 11 (Segmentation fault) before it answered this record; it wrote nothing",
+                "in.jsonl:10: ",
+                "was ended by signal 11 (Segmentation fault) before it answered this record; it wrote nothing",
             ]),
         Fault(
             description: "an end without a word", body: start, options: ", restarts: 1",
@@ -117,7 +123,8 @@ import Testing
             description: "a start without a word", body: "time.sleep(100)", options: ", start_timeout: 1", status: 2,
             says: ["has not said that it is ready, 1 s after its start (`start_timeout`)"]),
         Fault(
-            description: "a start that ends at once", body: "sys.exit(7)", status: 2, says: ["ended with exit status 7"]),
+            description: "a start that ends at once", body: "sys.exit(7)", status: 2, says: ["ended with exit status 7"]
+        ),
     ]
 
     static let imports = """
@@ -188,7 +195,10 @@ import Testing
             ("external: {command: python3 stage.py}", "write its words as a list: [python3, stage.py]"),
             ("external: {command: [no-such-program-x, a]}", "there is no program `no-such-program-x` in PATH ("),
             ("external: {command: [./stage.sh]}", "there is no file `./stage.sh`, which `command` names"),
-            ("external: {command: [stage.py]}", "`./stage.py` is not executable; `chmod +x` makes it so, or name what runs it"),
+            (
+                "external: {command: [stage.py]}",
+                "`./stage.py` is not executable; `chmod +x` makes it so, or name what runs it"
+            ),
             ("external: {reads: [text]}", "needs the option `command`"),
             ("external: {command: [python3], writes: {a: float}}", "`writes` of stage `external` must be"),
             ("external: {command: [python3], writes: {file: text}}", "`file`"),
@@ -206,7 +216,9 @@ import Testing
 /// A workspace with a program in Python and a definition that uses it.
 enum ExternalScene {
     /// - Returns: nil if there is no python3.
-    static func make(_ body: String, options: String = "", lines: Int = 60, _ test: String = #function) throws -> Workspace? {
+    static func make(_ body: String, options: String = "", lines: Int = 60, _ test: String = #function) throws
+        -> Workspace?
+    {
         guard try Program.run(["-c", "command -v python3 > /dev/null"], program: "/bin/sh").status == 0 else {
             skip("there is no python3", test)
             return nil
@@ -214,7 +226,8 @@ enum ExternalScene {
         let space = try Workspace()
         try space.write("stage.py", ExternalFaultTests.imports + body + "\n")
         try space.write(
-            "in.jsonl", lines: (0..<lines).map { #"{"prompt":"Say \#($0)","completion":"number \#($0 * $0) and more"}"# })
+            "in.jsonl",
+            lines: (0..<lines).map { #"{"prompt":"Say \#($0)","completion":"number \#($0 * $0) and more"}"# })
         try space.define(stages: ["format", "external: {command: [python3, -S, stage.py]\(options)}"])
         return space
     }
@@ -223,7 +236,8 @@ enum ExternalScene {
     static func processes(of space: Workspace) -> [String] {
         let folder = URL(fileURLWithPath: space.path).resolvingSymlinksInPath().path
         return ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).filter { name in
-            guard Int(name) != nil, let place = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(name)/cwd")
+            guard Int(name) != nil,
+                let place = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(name)/cwd")
             else { return false }
             return place == folder
         }

@@ -28,7 +28,8 @@ import Testing
         arguments: [
             (#"{"id": 7"#, "is no JSON at byte 8"), ("debug 7", "is no JSON object"), ("", "is no JSON object"),
             (#"[7]"#, "is no JSON object"), (#"{"id":7}x"#, "is no JSON at byte 8"),
-            (#"{"id":7,}"#, "is no JSON at byte 8"), (#"{"columns":{}}"#, "has no `id`; it is that of the record, here 7"),
+            (#"{"id":7,}"#, "is no JSON at byte 8"),
+            (#"{"columns":{}}"#, "has no `id`; it is that of the record, here 7"),
             (#"{"id":"7"}"#, "has an `id` that is no number"), (#"{"id":7.5}"#, "has an `id` that is no record's"),
             (#"{"id":6}"#, "answers record 6 once more; 7 is due"),
             (#"{"id":8}"#, "comes where the answer to record 7 is due"),
@@ -59,13 +60,16 @@ import Testing
             (#""score":-Infinity"#, "gives `score` -Infinity, which JSON does not have"),
             (#""score":1e999"#, "gives `score` 1e999, and not a number"),
             (#""score":01"#, "gives `score` the value `01`, which is no JSON"),
-            (#""score":1,"score":2"#, "gives `score` twice"), (#""scores":1"#, "gives the column `scores`; did you mean `score`?"),
+            (#""score":1,"score":2"#, "gives `score` twice"),
+            (#""scores":1"#, "gives the column `scores`; did you mean `score`?"),
             (#""n":1.0"#, "gives `n` 1.0, and not a whole number of 64 bits"),
             (#""n":9223372036854775808"#, "gives `n` 9223372036854775808, and not a whole number of 64 bits"),
             (#""label":5"#, "gives `label` a number, and not a text"),
-            (#""label":"\ud800""#, "has an unpaired surrogate in a text"), (#""label":"\x""#, "has an escape in a text"),
+            (#""label":"\ud800""#, "has an unpaired surrogate in a text"),
+            (#""label":"\x""#, "has an escape in a text"),
             (#""v":[1]"#, "gives `v` a list of 1, and not a list of 2 numbers"),
-            (#""v":[1,2,3]"#, "gives `v` a longer list"), (#""v":[1,"2"]"#, "gives `v` a list with something else than numbers"),
+            (#""v":[1,2,3]"#, "gives `v` a longer list"),
+            (#""v":[1,"2"]"#, "gives `v` a list with something else than numbers"),
             (#""v":[1,1e39]"#, "gives `v` numbers beyond those of 32 bits"), (#""v":{}"#, "gives `v` an object"),
         ])
     func namesWhatIsWrongWithAColumn(columns: String, message: String) throws {
@@ -98,7 +102,8 @@ import Testing
         let reader = AnswerReader(
             Self.columns, records: [1, 2, 4], rows: 5, first: 0, growth: 1, reasons: KnownReasons())
         for (id, answer) in [
-            #""columns":{"label":"\u00e9\ud83d\ude00\n\/","score":2,"n":-9223372036854775808,"v":[3,4]}"#, #""drop":"no""#,
+            #""columns":{"label":"\u00e9\ud83d\ude00\n\/","score":2,"n":-9223372036854775808,"v":[3,4]}"#,
+            #""drop":"no""#,
             #""columns" : { "n":9223372036854775807, "v":[0,0],"score":1e-3,"label":""} "#,
         ].enumerated() {
             reader.sent(bytes: 0)
@@ -122,12 +127,15 @@ import Testing
     @Test func scansAsStrictlyAsTheReaderOfTheCore() {
         var random = SplitMix64(state: 9)
         let pieces = [
-            "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u00e9\"", "\"\\n\"", "1", "-0", "1.5e3", "01", "-", "true", "nul",
+            "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u00e9\"", "\"\\n\"", "1", "-0", "1.5e3", "01", "-", "true",
+            "nul",
             "null", " ", "\"", "\\", "0.", ".5", "1e", "12345678901234567890", "{\"a\":1}", "[1,2]", "\t", "\u{1}",
         ]
         for _ in 0..<20_000 {
-            let line = (0..<(1 + random.next(below: 6))).map { _ in pieces[Int(random.next(below: UInt64(pieces.count)))] }
-                .joined()
+            let line = (0..<(1 + random.next(below: 6))).map { _ in
+                pieces[Int(random.next(below: UInt64(pieces.count)))]
+            }
+            .joined()
             let bytes = Array("{\"k\":\(line)}".utf8)
             let isStrict = (try? JSONValue(json: bytes)) != nil
             let isTaken = bytes.withUnsafeBytes { bytes -> Bool in
@@ -150,7 +158,8 @@ import Testing
             let word: [UInt8] =
                 round % 3 == 0
                 ? Array("\(Double(bitPattern: random.next()))".utf8)
-                : (0..<(1 + random.next(below: 21))).map { _ in letters[Int(random.next(below: UInt64(letters.count)))] }
+                : (0..<(1 + random.next(below: 21))).map { _ in letters[Int(random.next(below: UInt64(letters.count)))]
+                }
             let expected = try? JSONValue(json: word)
             let found = word.withUnsafeBytes { SpelledNumber($0) }
             let name = String(decoding: word, as: UTF8.self)

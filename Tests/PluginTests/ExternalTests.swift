@@ -59,7 +59,8 @@ import Testing
         options["workers"] = workers
         #expect(
             StageContract.check(
-                ExternalStage.self, options: options, records: EverydayContractTests.records, after: [StageSpec("format")],
+                ExternalStage.self, options: options, records: EverydayContractTests.records,
+                after: [StageSpec("format")],
                 registry: Everyday.registry) == [])
     }
 
@@ -85,17 +86,25 @@ import Testing
                 ["python3", "-S", script.path], reads: ["text"], writes: ["n": "integer"],
                 options: ["options": ["folder": .text(folder)], "restarts": 3])
             return [
-                try InMemoryRun([StageSpec("format"), stage], registry: registry, records: EverydayContractTests.records)
-                    .column("n")
+                try InMemoryRun(
+                    [StageSpec("format"), stage], registry: registry, records: EverydayContractTests.records
+                )
+                .column("n")
             ]
         }
         let restless1 = try run()
         #expect(restless1 == (try run()))
-        if case .integers(let values)?? = restless1.first { #expect(values.count > 20) } else { Issue.record("no column") }
+        if case .integers(let values)?? = restless1.first {
+            #expect(values.count > 20)
+        } else {
+            Issue.record("no column")
+        }
         let names = try #require(opendir(folder))
         var died = 0
         while let entry = readdir(names) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name.hasPrefix(".") { continue }
             died += 1
             unlink("\(folder)/\(name)")
@@ -123,12 +132,15 @@ import Testing
             let run = try InMemoryRun(
                 [StageSpec("format", ["template": "{prompt}"]), stage], registry: registry,
                 records: [
-                    #"{"prompt":"a\u0001\n\"\\é😀","n":12345678901234567890123,"deep":{"b":[1, {"c":null}]},"none":null}"#, #"{"prompt":"x","n":-0}"#,
+                    #"{"prompt":"a\u0001\n\"\\é😀","n":12345678901234567890123,"deep":{"b":[1, {"c":null}]},"none":null}"#,
+                    #"{"prompt":"x","n":-0}"#,
                 ])
             guard case .bytes(let rows)? = run.column("echo") else { return [] }
             return try (0..<rows.count).map { try JSONValue(json: Array(rows[$0])) }
         }
-        let parts = try echoes(["reads": ["text", "prompt", "deep.b", "none", "missing", "deep"], "options": ["a": [1, "x"]]])
+        let parts = try echoes([
+            "reads": ["text", "prompt", "deep.b", "none", "missing", "deep"], "options": ["a": [1, "x"]],
+        ])
         #expect(parts.count == 2)
         #expect(parts[0].elements[0]["prompt"]?.textValue == "a\u{1}\n\"\\é😀")
         #expect(parts[0].elements[0]["deep.b"]?.json == #"[1,{"c":null}]"#)
