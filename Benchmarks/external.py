@@ -170,10 +170,12 @@ def main():
         lines.append(f"| {name} | {middle('seconds'):.2f} | {count / middle('seconds'):,.0f} | {middle('cpu'):.1f} s | {own[0]} | {own[1]} |")
     print("\n".join(lines))
     if options.results:
+        names = {options.sluice: "sluice", sys.executable: "python3"}
+        commands = {name: [names.get(word, word) for word in command] for name, command in ways(options).items()}
         stem = options.results / f"{about['date']}-external"
         stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
         stem.with_suffix(".json").write_text(json.dumps(
-            dict(about, records=count, bytes=size, threads=options.threads, commands=ways(options), runs=found), indent=1) + "\n")
+            dict(about, records=count, bytes=size, threads=options.threads, commands=commands, runs=found), indent=1) + "\n")
 
 
 main()

@@ -94,8 +94,11 @@ final class RunningProgram: @unchecked Sendable {
     var ending: String? {
         var found = siginfo_t()
         // It stays a zombie, so that the number of its group is not given to another.
-        guard waitid(P_PID, id_t(child.pid), &found, WEXITED | WNOHANG | WNOWAIT) == 0, found.si_signo == SIGCHLD
-        else { return nil }
+        guard waitid(P_PID, id_t(child.pid), &found, WEXITED | WNOHANG | WNOWAIT) == 0 else {
+            // Where SIGCHLD is ignored, nothing is left of it.
+            return errno == ECHILD ? "ended" : nil
+        }
+        guard found.si_signo == SIGCHLD else { return nil }
         let status = found._sifields._sigchld.si_status
         guard found.si_code != CLD_EXITED else { return "ended with exit status \(status)" }
         return "was ended by signal \(status) (\(String(cString: strsignal(status))))"

@@ -119,6 +119,22 @@ import Testing
         #expect(again.digests == run.digests)
     }
 
+    /// From wherever a definition is run, words of the command that name files next to it are found, and it is the same run.
+    @Test func theWorkingFolderDoesNotMatter() throws {
+        guard let space = try scene() else { return }
+        try define(space)
+        let inside = try space.run(into: "out")
+        try space.write("elsewhere/x", "")
+        let outside = try Program.run(
+            ["run", "../run.yaml", "--output", "../outside", "--progress", "none"], in: space("elsewhere"))
+        #expect(outside.status == 0, "\(outside.errorText)")
+        let files = try RunFiles(space("outside"))
+        #expect(files.digests == inside.digests)
+        #expect(
+            files.manifest["definition"]?["stages"]?.elements.last?["external"]?["command"]?.json
+                == #"["python3","-S","stage.py"]"#)
+    }
+
     @Test func theExampleRunsAsItStands() throws {
         guard let space = try ExternalScene.make("") else { return }
         func run(_ arguments: [String], into directory: String) throws -> RunFiles {

@@ -37,9 +37,9 @@ import Testing
             says: ["in.jsonl:6: ", "answered `{\"id\": 6}`, which comes where the answer to record 5 is due"]),
         Fault(
             description: "the last answer is missing", body: loop("if r['more'] > 0: \(answer)"),
-            options: ", timeout: 1",
+            options: ", timeout: 3",
             says: [
-                "in.jsonl:60: ", "has answered 59 of 60 records and then, for 1 s (`timeout`), nothing", "`more` is 0",
+                "in.jsonl:60: ", "has answered 59 of 60 records and then, for 3 s (`timeout`), nothing", "`more` is 0",
             ]),
         Fault(
             description: "too many answers", body: loop("\(answer)\nif r['id'] == 5: \(answer)"),
@@ -98,11 +98,11 @@ import Testing
             says: ["closed its standard output before it answered this record"]),
         Fault(
             description: "a hang in the middle", body: loop("if r['id'] == 9: time.sleep(100)\n\(answer)"),
-            options: ", timeout: 1",
-            says: ["in.jsonl:10: ", "has answered 9 of 60 records and then, for 1 s (`timeout`), nothing"]),
+            options: ", timeout: 3",
+            says: ["in.jsonl:10: ", "has answered 9 of 60 records and then, for 3 s (`timeout`), nothing"]),
         Fault(
             description: "answers that stay in a buffer",
-            body: loop(answer, before: buffered), options: ", timeout: 1",
+            body: loop(answer, before: buffered), options: ", timeout: 3",
             says: ["has answered 0 of 60 records", "if its answers wait in its buffer, let it flush"]),
     ]
 

@@ -18,7 +18,6 @@ standard error.
 import json
 import os
 import sys
-import traceback
 
 
 class Drop:
@@ -36,7 +35,7 @@ def run(function, name=None, version=None, prepare=None):
     `hello["options"]` and `hello["files"]` are those of the definition. It is skipped where only the start is checked.
     """
     # What others print must not come between the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n", buffering=1 << 16)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n", buffering=1 << 13)
     os.dup2(2, 1)
     lines = os.fdopen(os.dup(0), encoding="utf-8", newline="\n")
 
@@ -56,7 +55,7 @@ def run(function, name=None, version=None, prepare=None):
             result = function(question["record"], question["columns"])
         except Exception as error:
             # Ends the run, with the place of this record.
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
             result = None
             answer["error"] = f"{type(error).__name__}: {error}"
         if isinstance(result, Drop):
