@@ -151,6 +151,29 @@ import Testing
         }
     }
 
+    /// Damaged answers are refused or read, and nothing worse.
+    @Test func damagedAnswersDoNoHarm() {
+        var random = SplitMix64(state: 21)
+        let answer = Array(
+            #"{"id":7,"columns":{"label":"a\u00e9\ud83d\ude00b","score":-1.5e-3,"n":12,"v":[1,-2.5]}}"#.utf8)
+        let signs = Array(#"",:{}[]0eu-. \"#.utf8)
+        var taken = 0
+        for _ in 0..<30_000 {
+            var line = answer
+            for _ in 0...random.next(below: 3) where !line.isEmpty {
+                let place = Int(random.next(below: UInt64(line.count)))
+                switch random.next(below: 4) {
+                case 0: line.remove(at: place)
+                case 1: line.insert(UInt8(truncatingIfNeeded: random.next()), at: place)
+                case 2: line[place] = signs[Int(random.next(below: UInt64(signs.count)))]
+                default: line = Array(line[..<max(1, place)])
+                }
+            }
+            if fault(line) == nil { taken += 1 }
+        }
+        #expect(taken < 3000)
+    }
+
     @Test func numbersAreThoseOfTheCore() {
         var random = SplitMix64(state: 4)
         let letters = Array("0123456789.eE+-".utf8)
