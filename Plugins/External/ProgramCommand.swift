@@ -31,6 +31,12 @@ struct ProgramCommand: Sendable {
             let file = "\(folder.isEmpty ? "." : folder)/\(word)"
             if access(file, X_OK) == 0, !Self.isFolder(file) { return file }
         }
+        let parts = word.split(separator: " ")
+        guard words.count > 1 || parts.count < 2 else {
+            throw Self.error(
+                "there is no program `\(Printable.name(word))`; write its words as a list: [\(Printable.name(parts.joined(separator: ", ")))]"
+            )
+        }
         throw Self.error(
             "there is no program `\(Printable.name(word))` in PATH (\(Printable.name(path))), and no file of that name next to the definition"
         )

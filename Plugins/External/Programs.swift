@@ -71,7 +71,11 @@ final class Programs: Sendable {
     /// Give it back, or end it and call `lost()`.
     func take(_ context: StageContext) throws(ProgramFailure) -> RunningProgram {
         try places?.take(context)
-        if let idle = state.withLock({ $0.idle.popLast() }) { return idle }
+        while let idle = state.withLock({ $0.idle.popLast() }) {
+            guard idle.ending != nil else { return idle }
+            // It ended between two batches and owes nothing.
+            RunningProgram.end([idle], .none)
+        }
         do throws(ProgramFailure) { return try start(context) } catch {
             places?.give()
             throw error

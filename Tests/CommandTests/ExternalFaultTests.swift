@@ -169,6 +169,9 @@ import Testing
         Habit(
             description: "grandchildren stay",
             body: "os.system('sleep 100 & sleep 100 < /dev/null > /dev/null 2>&1 &')\n\(loop(answer))"),
+        Habit(
+            description: "an end after each batch",
+            body: loop("\(answer)\nif r['more'] == 0: sys.stdout.flush(); os.close(1); sys.exit(0)")),
         Habit(description: "exit status 1 after all", body: "\(loop(answer))\nsys.exit(1)"),
         Habit(description: "standard error is closed", body: "os.close(2)\n\(loop(answer))"),
         Habit(
@@ -179,7 +182,7 @@ import Testing
     /// What is no mistake: strange habits that a run has to live with.
     @Test(arguments: habits) func isNoFault(habit: Habit) throws {
         guard let space = try ExternalScene.make(habit.body) else { return }
-        let run = try space.run(["--threads", "1"])
+        let run = try space.run(["--threads", "1", "--block-bytes", "1000"])
         try run.expectClosedAccount()
         #expect(run.count("kept") == 60)
         #expect(ExternalScene.processes(of: space).isEmpty)
@@ -194,6 +197,10 @@ import Testing
         arguments: [
             ("external: {command: python3 stage.py}", "write its words as a list: [python3, stage.py]"),
             ("external: {command: [no-such-program-x, a]}", "there is no program `no-such-program-x` in PATH ("),
+            (
+                "external: {command: [python3 stage.py]}",
+                "there is no program `python3 stage.py`; write its words as a list: [python3, stage.py]"
+            ),
             ("external: {command: [./stage.sh]}", "there is no file `./stage.sh`, which `command` names"),
             (
                 "external: {command: [stage.py]}",
