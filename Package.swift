@@ -8,7 +8,7 @@ func plugin(_ name: String, dependencies: [Target.Dependency] = []) -> Target {
 
 let plugins: [Target.Dependency] = [
     "Formatter", "Embedder", "Clusterer", "CoresetSelector", "RedundancyFilter", "TextFilters", "RecordFilters",
-    "BudgetSelectors",
+    "BudgetSelectors", "External",
 ]
 
 let package = Package(
@@ -41,6 +41,7 @@ let package = Package(
         .target(name: "CMalloc"),
         .target(name: "CPattern", linkerSettings: [.linkedLibrary(":libpcre2-8.a")]),
         .systemLibrary(name: "CFlush"),
+        .target(name: "CProcess"),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
@@ -63,6 +64,7 @@ let package = Package(
         plugin("TextFilters", dependencies: ["SluiceTokenizer"]),
         plugin("BudgetSelectors", dependencies: ["SluiceBudgets"]),
         plugin("RecordFilters", dependencies: ["CPattern"]),
+        plugin("External", dependencies: ["CProcess", "SluiceGeometry"]),
 
         .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
         .target(

@@ -15,6 +15,7 @@
 #               of MiniLM's beside onnxruntime in Python
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
 #   endpoint    vectors by a server that only waits, beside Python clients
+#   external    a stage in Python by `external`, beside the native one, plain Python and datatrove
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
 #   recipes     examples/ltd.yaml on P3 with each model of vectors (after `make models`)
@@ -33,7 +34,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | recipes | paired | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | recipes | paired | external | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -124,6 +125,11 @@ fi
 if wanted endpoint; then
     $python -c 'import aiohttp, httpx, openai, numpy' 2> /dev/null || $python -m pip install --quiet aiohttp httpx openai
     $python $here/endpoint.py --sluice "$sluice" --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+fi
+
+if wanted external; then
+    $python $here/external.py --sluice "$sluice" --corpus "$(corpus "$records")" --folder $here/.data \
+        --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 
 if wanted recall; then

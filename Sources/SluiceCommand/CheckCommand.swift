@@ -8,7 +8,8 @@ struct CheckCommand: ParsableCommand {
         usage: "sluice check <file> [<options>]",
         discussion: """
             Reports all mistakes of the definition at once, with exit status 2; if there are none, missing inputs and \
-            whatever else a run would refuse before it reads anything. Exit status 4 means that `memory` is less than \
+            whatever else a run would refuse before it reads anything. Starts the programs of `external`, to see whether they \
+            answer. Exit status 4 means that `memory` is less than \
             the run needs.
             """)
 

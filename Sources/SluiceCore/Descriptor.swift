@@ -58,6 +58,9 @@ public indirect enum OptionKind: Sendable, Hashable {
     case text
     /// The path of a file or directory; a relative one in a YAML definition is relative to the definition's file.
     case path
+    /// A word of a command line. If a file of that name is there, relative to the definition's file, the word stands for its
+    /// path, and the file's content counts as part of the definition; otherwise it is text. A path has a `/`.
+    case word
     /// The name of a column that an earlier stage writes; the stage declares it in its `reads`.
     case column(ColumnKind)
     /// The name of a column that the stage writes.
@@ -88,6 +91,7 @@ public indirect enum OptionKind: Sendable, Hashable {
         switch self {
         case .text: return "text"
         case .path: return "path"
+        case .word: return "words of a command line"
         case .column(let kind): return "name of a column of \(kind.words)"
         case .newColumn: return "name of a new column"
         case .label: return "name of a column of integers or bytes, or of a field"

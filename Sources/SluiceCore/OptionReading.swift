@@ -5,7 +5,8 @@ extension OptionKind {
     /// requires it, so that definitions in YAML and in Swift give equal values.
     public func normalized(_ value: OptionValue) -> OptionValue? {
         switch (self, value) {
-        case (.text, .text), (.label, .text), (.path, .text), (.flag, .flag), (.quantity, .quantity): return value
+        case (.text, .text), (.label, .text), (.path, .text), (.word, .text), (.flag, .flag), (.quantity, .quantity):
+            return value
         case (.tree, _): return value
         case (.column, .text(let name)), (.newColumn, .text(let name)):
             return ColumnName(name).fault == nil ? value : nil
@@ -36,7 +37,7 @@ extension OptionKind {
     /// Whether a path in `value` has a NUL character. For the system the path ends there, so it would open another file.
     func endsPathEarly(_ value: OptionValue) -> Bool {
         switch (self, value) {
-        case (.path, .text(let path)): path.utf8.contains(0)
+        case (.path, .text(let path)), (.word, .text(let path)): path.utf8.contains(0)
         case (.list(let kind), .list(let values)): values.contains { kind.endsPathEarly($0) }
         case (.map(let kind), .map(let values)): values.values.contains { kind.endsPathEarly($0) }
         case (.either(let kinds), _): kinds.first { $0.normalized(value) != nil }?.endsPathEarly(value) ?? false
@@ -49,7 +50,7 @@ extension OptionKind {
     /// - Parameter quoted: whether the text was quoted: `"5"` is not a number.
     public func value(spelled text: String, quoted: Bool = false) -> OptionValue? {
         switch self {
-        case .text, .path, .label: return .text(text)
+        case .text, .path, .word, .label: return .text(text)
         case .integer:
             guard !quoted, let number = Self.integer(text) else { return nil }
             return normalized(.integer(number))

@@ -99,17 +99,20 @@ public struct StageContext: Sendable {
     /// The columns that earlier stages write. Empty outside a definition, such as in a test that creates its own
     /// context.
     public let columns: [ColumnSpec]
+    /// Where the stage notes what a person may want to know and no result depends on; nil outside a run.
+    public let journal: StageJournal?
     private let stops: @Sendable () -> Bool
 
     public init(
         name: String, seed: Seed, memory: Int, parallel: Parallel = .serial, columns: [ColumnSpec] = [],
-        isStopped: @escaping @Sendable () -> Bool = { false }
+        journal: StageJournal? = nil, isStopped: @escaping @Sendable () -> Bool = { false }
     ) {
         self.name = name
         self.seed = seed
         self.memory = memory
         self.parallel = parallel
         self.columns = columns
+        self.journal = journal
         stops = isStopped
     }
 
@@ -120,7 +123,7 @@ public struct StageContext: Sendable {
     /// The same context, which also stops where `isStopped` says so.
     package func stopping(_ isStopped: @escaping @Sendable () -> Bool) -> StageContext {
         StageContext(
-            name: name, seed: seed, memory: memory, parallel: parallel, columns: columns,
+            name: name, seed: seed, memory: memory, parallel: parallel, columns: columns, journal: journal,
             isStopped: { [stops] in stops() || isStopped() })
     }
 

@@ -2,6 +2,7 @@ import BudgetSelectors
 import Clusterer
 import CoresetSelector
 import Embedder
+import External
 import Formatter
 import RecordFilters
 import RedundancyFilter
@@ -16,6 +17,7 @@ extension Registry {
             DecontaminateStage.self, DistinctStage.self, SampleStage.self, SplitStage.self, EmbedStage.self,
             SimilarityStage.self,
             ClusterStage.self, CoresetStage.self, RedundancyStage.self, TopStage.self, MixtureStage.self,
+            ExternalStage.self,
         ])
     }
 }

@@ -3,6 +3,7 @@
 @_exported public import Clusterer
 @_exported public import CoresetSelector
 @_exported public import Embedder
+@_exported public import External
 @_exported public import Formatter
 @_exported public import RecordFilters
 @_exported public import RedundancyFilter

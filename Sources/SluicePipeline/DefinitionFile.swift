@@ -323,6 +323,7 @@ struct DefinitionReader {
             // On the command line an empty text is a value; in a file it needs quotes.
             if node.isNull, !(node.isOverride && text.isEmpty && kind == .text) { return nil }
             if kind == .path { return .text(resolvedFile(text, at: node.place)) }
+            if kind == .word { return .text(resolvedWord(text, at: node.place)) }
             return kind.value(spelled: text, quoted: quoted && !node.isOverride)
         default: return nil
         }
@@ -356,6 +357,9 @@ struct DefinitionReader {
         case .scalar(let text, let quoted):
             if node.isNull { return "leave the option out, or give it a value" }
             if quoted, kind.value(spelled: text) != nil { return "write it without quotes" }
+            if case .list(.word) = kind {
+                return "write its words as a list: [\(text.split(separator: " ").joined(separator: ", "))]"
+            }
             if case .list(let kind) = kind, kind.value(spelled: text) != nil { return "write [\(text)]" }
             if case .map(let kind) = kind { return kind.hint(for: text) }
             return kind.hint(for: text)

@@ -1,3 +1,4 @@
+import Glibc
 import SluiceCore
 
 /// Reads single values and reports those that are wrong.
@@ -149,6 +150,14 @@ extension DefinitionReader {
             return resolved(text, at: place)
         }
         return folder.path(text, prefix: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")
+    }
+
+    /// A word of a command: the path of a file if there is one, with a `/` so that it is no name to look up; else the word.
+    func resolvedWord(_ text: String, at place: YAMLPlace) -> String {
+        let path = resolvedFile(text, at: place)
+        var found = stat()
+        guard stat(path, &found) == 0, found.st_mode & S_IFMT == S_IFREG else { return text }
+        return path.contains("/") ? path : "./\(path)"
     }
 
     /// A relative path in the definition, resolved against the definition's folder; other paths unchanged.

@@ -109,6 +109,8 @@ public struct Plan: Sendable {
         let (pieces, _) = try chain.work(definition, threads: threads)
         try catalog.checkReadings(pieces, definition.output)
         try catalog.refuseInputs(in: definition.output.directory)
+        // A run asks the stages who they are before it reads anything: a program that doesn't start is found there.
+        _ = try StageIdentities.report(chain)
         return chain.warnings
     }
 

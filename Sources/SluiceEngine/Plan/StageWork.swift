@@ -90,11 +90,12 @@ package struct StageWork: Sendable {
 
 extension StageChain {
     package func context(
-        _ link: Link, memory: Int, parallel: Parallel = .serial, isStopped: @escaping @Sendable () -> Bool = { false }
+        _ link: Link, memory: Int, parallel: Parallel = .serial, journal: StageJournal? = nil,
+        isStopped: @escaping @Sendable () -> Bool = { false }
     ) -> StageContext {
         StageContext(
             name: link.label, seed: link.seed, memory: memory, parallel: parallel, columns: written(before: link.index),
-            isStopped: isStopped)
+            journal: journal, isStopped: isStopped)
     }
 
     /// The work of all stages, and the shares of the budget.

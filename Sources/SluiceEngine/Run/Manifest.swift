@@ -223,7 +223,18 @@ enum Manifest {
                 .init("memory_program", .integer(MemoryShares.program)),
                 .init("directory", .text(definition.output.directory)),
                 .init("folder", .text(absolutePath(definition.input.folder))),
-            ] + asked(findings, log: run.answers.folder))
+            ] + asked(findings, log: run.answers.folder) + noted(run))
+    }
+
+    /// What stages noted of their work in this process.
+    private static func noted(_ run: RunContext) -> [JSONValue.Entry] {
+        let stages = zip(run.chain.links, run.journals).compactMap { link, journal -> JSONValue? in
+            let figures = journal.all
+            guard !figures.isEmpty else { return nil }
+            return .object(
+                [.init("stage", .text(link.label))] + figures.map { .init($0.name, .integer($0.value)) })
+        }
+        return stages.isEmpty ? [] : [.init("stages", .list(stages))]
     }
 
     /// What this process asked, if a stage asks. Which answers were there before does not affect the result.

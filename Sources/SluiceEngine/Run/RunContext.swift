@@ -25,6 +25,8 @@ final class RunContext: Sendable {
     let answers: AnswerBook
     /// All work, in order.
     let outline: RunOutline
+    /// What each stage notes of its work.
+    let journals: [StageJournal]
 
     /// What a run works with.
     struct Resources {
@@ -60,6 +62,11 @@ final class RunContext: Sendable {
             outline.later.isEmpty ? [] : chain.written.filter { $0.type.isScalar }.map(\.name)
         answers = AnswerBook(
             definition, isShared: resources.isShared, fileSystem: options.fileSystem, isStopped: options.isStopped)
+        journals = chain.links.map { link in
+            StageJournal(folder: RunDirectory.logs(in: definition.output.directory)) { [notice = options.notice] in
+                notice("stage `\(link.label)`: \($0)")
+            }
+        }
         encoder = LineEncoder(fileNames: catalog.files.map(\.name))
         keptEncoder = KeptEncoder(definition.output, chain.outputSources)
         sinkRows = SinkRows(definition.sinks, chain.outputSources)
@@ -105,7 +112,8 @@ final class RunContext: Sendable {
     }
 
     func stage(_ link: StageChain.Link, memory: Int) -> StageContext {
-        chain.context(link, memory: memory, parallel: pool.parallel, isStopped: options.isStopped)
+        chain.context(
+            link, memory: memory, parallel: pool.parallel, journal: journals[link.index], isStopped: options.isStopped)
     }
 
     /// Begins a phase.

@@ -19,6 +19,8 @@ package struct RunDirectory: ~Copyable {
     static let checkpointName = "checkpoint"
     /// Marks our work folder while it exists: a folder of that name without this file is foreign.
     static let markName = ".sluice"
+    /// What programs of stages wrote to their standard error: files such as `external.1.txt`.
+    static let logName = "stderr"
     /// Where the input is cut into parts, for tasks.
     static let partsName = "parts"
     /// The files below `work/` from which a stopped run can resume.
@@ -28,6 +30,8 @@ package struct RunDirectory: ~Copyable {
     package static func keptWork(in directory: String) -> [String] {
         keptWork.map { "\(directory)/\(workName)/\($0)" }
     }
+
+    static func logs(in path: String) -> String { "\(path)/\(logName)" }
 
     var workPath: String { "\(path)/\(Self.workName)" }
     private var planPath: String { "\(workPath)/\(Self.planName)" }
@@ -108,6 +112,8 @@ package struct RunDirectory: ~Copyable {
             try refuseOthers(names, request.identity)
         }
         if names.contains(Self.workName) { try removeWork() }
+        // Those of an earlier run would pass for this one's.
+        try removeLogs()
         try makeWork(request.adoptsWork ? request.work : nil)
         return .fresh(because: reason)
     }
@@ -121,6 +127,19 @@ package struct RunDirectory: ~Copyable {
         try fileSystem.flushFolder(path)
         // This flushes the work folder, too.
         if let plan { try fileSystem.write(Array(plan.prettyJSON.utf8), to: planPath) }
+    }
+
+    /// Removes files that are named like ours; others may be somebody's.
+    private func removeLogs() throws(IOFailure) {
+        let folder = Self.logs(in: path)
+        guard fileSystem.isRealFolder(folder) else { return }
+        for name in try fileSystem.entries(of: folder) {
+            let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+            guard parts.count == 3, Int(parts[1]) != nil, parts[2] == "txt" else { continue }
+            try fileSystem.remove("\(folder)/\(name)")
+        }
+        // It stays if there is something else in it.
+        try? fileSystem.removeFolder(folder)
     }
 
     private func isWorkOurs() throws(IOFailure) -> Bool {
@@ -210,6 +229,7 @@ package struct RunDirectory: ~Copyable {
 
     private static func isOurs(_ name: String) -> Bool {
         ResultFile.all.contains(name) || name == lockName || name == workName || name == AnswerBook.folderName
+            || name == logName
     }
 
     // MARK: After a run

@@ -1,3 +1,4 @@
+import Glibc
 package import SluiceCore
 package import SluiceIO
 
@@ -41,7 +42,7 @@ enum StageFiles {
                         : (try? fileSystem.digest(of: path)).map { ($0.bytes, Self.spelled($0.hash)) }
                     return .object([
                         .init("stage", .text(link.label)), .init("option", .text(option.name)),
-                        .init("file", .text(definition.input.name(of: path))),
+                        .init("file", .text(withoutDot(definition.input.name(of: path)))),
                         .init("bytes", facts.map { .integer($0.0) } ?? .null),
                         .init("content", facts.map { .text($0.1) } ?? .null),
                     ])
@@ -64,6 +65,15 @@ enum StageFiles {
         }
     }
 
+    /// `./stage.py` is how a path without a folder is written, so that it is no name of a program.
+    private static func withoutDot(_ name: String) -> String { name.hasPrefix("./") ? String(name.dropFirst(2)) : name }
+
+    /// Whether a word of a command stands for a file.
+    private static func isFile(_ word: String) -> Bool {
+        var found = stat()
+        return word.utf8.contains(UInt8(ascii: "/")) && stat(word, &found) == 0 && found.st_mode & S_IFMT == S_IFREG
+    }
+
     private static func paths(_ value: OptionValue?, _ kind: OptionKind) -> [String] {
         var found: [String] = []
         if let value {
@@ -78,6 +88,7 @@ enum StageFiles {
     private static func renamed(_ value: OptionValue, _ kind: OptionKind, _ name: (String) -> String) -> OptionValue {
         switch (kind, value) {
         case (.path, .text(let path)): .text(name(path))
+        case (.word, .text(let word)): .text(isFile(word) ? withoutDot(name(word)) : word)
         case (.list(let kind), .list(let values)): .list(values.map { renamed($0, kind, name) })
         case (.map(let kind), .map(let values)): .map(values.mapValues { renamed($0, kind, name) })
         case (.either(let kinds), _):
