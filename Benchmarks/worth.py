@@ -1,15 +1,16 @@
 """Benchmark: what selection is worth. Selections of each rule at equal numbers of records, judged by learners that the rule never saw.
 
-usage: worth.py --sluice BINARY --data FOLDER --models FOLDER --folder WORK [--pools P3,abilities] [--seeds 5] [--parts main,more,faults]
-                [--minutes 60] [--results FOLDER]
+usage: worth.py --sluice BINARY --data FOLDER --models FOLDER --folder WORK [--pools P3,abilities] [--seeds 5] [--parts main,more,rest,faults]
+                [--without onnx] [--minutes 240] [--results FOLDER]
 
 Pools, what is held out and planted faults: worth_pools.py. The choices, as definitions that the program runs: worth_choices.py. The learners:
 worth_judges.py. Tables: worth_report.py. Each seed sees 80 % of a pool, drawn by content, and is the definition's seed; all choices of a seed see the same
-records, so differences to uniform random (the mean of four draws) are paired. Every row goes to WORK/rows.jsonl as soon as it is known; a
-second run goes on from there. After `--minutes` it stops and reports what there is.
+records, so differences to uniform random (the mean of four draws) are paired. Every row is written to WORK as soon as it is known; a second run of the same
+program goes on from there (delete the folder after changes to worth_*.py). After `--minutes` it stops and reports what there is.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -42,9 +43,11 @@ def models(folder):
 
 class Bench:
     def __init__(self, given):
-        self.sluice, self.folder = given.sluice.resolve(), given.folder.resolve()
+        self.sluice = given.sluice.resolve()
+        # Another program may choose and embed otherwise.
+        self.folder = given.folder.resolve() / hashlib.sha256(self.sluice.read_bytes()).hexdigest()[:8]
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.models = models(given.models.resolve())
+        self.models = {name: embed for name, embed in models(given.models.resolve()).items() if name not in given.without.split(",")}
         self.rows = self.folder / "rows.jsonl"
         self.done = set()
         self.end = time.time() + 60 * given.minutes
@@ -124,16 +127,17 @@ class Bench:
         return {"place": place, "labels": labels, "encoders": encoders, "language": judges.Language(pool.records, pool.held_out, held)}
 
     def clean(self, name, pool, known, seeds, part):
-        """All choices by `lsa` (part `more`), the main ones by every model (part `main`)."""
+        """Part `main`: the main choices by every model, the draws and the full pool; `more`: all other choices by `lsa`; `rest`: those by the
+        other models."""
         for seed in seeds:
             seen = pools.of_seed(pool.records, seed)
             rows = [known["place"][record["id"]] for record in seen]
-            for model in ["lsa"] if part == "more" else self.models:
+            for model in self.models if part == "main" else ["lsa"] if part == "more" else [name for name in self.models if name != "lsa"]:
                 own = {**known, "seen": seen, "vectors": self.selecting(name, model, pool.records)[rows]}
                 if part == "main" and model == "lsa":
                     self.full(own, name, seed, rows)
                     self.choose(own, name, "", seed, "", choices.DRAWS, SHARES)
-                self.choose(own, name, "", seed, model, choices.MORE if part == "more" else choices.MAIN, SHARES)
+                self.choose(own, name, "", seed, model, choices.MAIN if part == "main" else choices.MORE, SHARES)
                 if self.late():
                     return
             print(f"{name}, {part}, seed {seed}: {len(self.done)} rows", flush=True)
@@ -179,8 +183,9 @@ def main():
     for name in ("sluice", "data", "models", "folder"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     parser.add_argument("--pools", default=",".join(pools.SOURCES))
-    parser.add_argument("--parts", default="main,more,faults")
+    parser.add_argument("--parts", default="main,more,rest,faults")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--without", default="", help="models to leave out")
     parser.add_argument("--minutes", type=float, default=240)
     parser.add_argument("--results", type=Path)
     given = parser.parse_args()
@@ -192,7 +197,7 @@ def main():
     if not {"static", "onnx"} & set(bench.models):
         print("skipped: no encoder to judge by")
         return
-    loaded = {name: pools.load(name, given.data, bench.folder) for name in names}
+    loaded = {name: pools.load(name, given.data, given.folder) for name in names}
     for part in parts:
         for name, pool in loaded.items():
             if part == "faults":

@@ -1,7 +1,8 @@
 """Learners that judge a selection for `worth.py`, by records that were held out before anything was selected.
 
 Encoders (frozen, on prompts alone; the selections see prompts with answers): the nearest selected record has the label of a held-out one (1-NN),
-and a linear probe (ridge regression onto the labels, the largest output). Both as the mean over labels, each counting the same.
+and a linear probe (ridge regression onto the labels, each label of the same weight; the largest output). Both as the mean over labels, each
+counting the same. The plain probe has no such weights: it also punishes a selection whose labels are of other shares than all records'.
 
 Language model: words and punctuation, three at a time, interpolated by Witten and Bell's rule, which has nothing to tune. It learns from prompts
 and answers; the figure is the perplexity of the held-out answers given the two words before, its logarithm being the mean over labels. Its
@@ -47,15 +48,21 @@ class Encoder:
     def judge(self, rows):
         vectors, labels = self.pool[rows], self.pool_labels[rows]
         nearest = labels[(self.held_out @ vectors.T).argmax(1)]
-        mean = vectors.mean(0)
+        sizes = np.bincount(labels, minlength=self.labels)
+        found = {"nearest": nearest}
+        for name, weights in (("probe", len(rows) / np.count_nonzero(sizes) / sizes[labels]), ("plain probe", np.ones(len(rows)))):
+            found[name] = self.probed(vectors, labels, weights.astype(np.float32)[:, None])
+        return {name: self.macro(answer == self.held_labels) for name, answer in found.items()}
+
+    def probed(self, vectors, labels, weights):
+        """The label with the largest output of a ridge regression, for each held-out row."""
+        wanted = np.zeros((len(labels), self.labels), dtype=np.float32)
+        wanted[np.arange(len(labels)), labels] = 1
+        mean, share = (vectors * weights).mean(0), (wanted * weights).mean(0)
         centred = vectors - mean
-        wanted = np.zeros((len(rows), self.labels), dtype=np.float32)
-        wanted[np.arange(len(rows)), labels] = 1
-        share = wanted.mean(0)
-        size = centred.shape[1]
-        weights = np.linalg.solve(centred.T @ centred + RIDGE * np.eye(size, dtype=np.float32), centred.T @ (wanted - share))
-        probed = ((self.held_out - mean) @ weights + share).argmax(1)
-        return {"nearest": self.macro(nearest == self.held_labels), "probe": self.macro(probed == self.held_labels)}
+        slopes = np.linalg.solve((centred * weights).T @ centred + RIDGE * np.eye(centred.shape[1], dtype=np.float32),
+                                 (centred * weights).T @ (wanted - share))
+        return ((self.held_out - mean) @ slopes + share).argmax(1)
 
 
 def words_of(record):
