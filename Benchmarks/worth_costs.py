@@ -1,5 +1,5 @@
 """What the selectors of `worth.py` cost: all P3 records by `lsa`, on one thread, beside the same run with `method: random`; and how near the best
-choice facility location and k-center are, by their own certificates.
+choice facility location is, by its own certificate.
 
 usage: worth_costs.py --sluice BINARY --data FOLDER --folder WORK [--repetitions 2] [--results FOLDER]
 """
@@ -25,7 +25,7 @@ def definition(data, method, certificate, share, per):
 
 
 def nearness(folder):
-    """By the certificate of the last run: facility location's share of the best value at least, or k-center's most multiple of the best radius."""
+    """By the certificate of the last run: facility location's share of the best value, at least."""
     stage = json.loads((folder / "out/run.json").read_text())["stages"][-1]
     groups = [group for group in stage.get("per_group") or [stage] if group.get("kept")]
     found = {"rows": stage["out"]}
@@ -71,7 +71,7 @@ def main():
                     cells.append("failed")
                     continue
                 best = f"; ≥ {runs[0]['share_of_best']:.3f}" if "share_of_best" in runs[0] else ""
-                cells.append(f"{min(map(measure.cpu, runs)) - base[per]:.1f} s, {max(run['peak_kib'] for run in runs) / 1024:.0f} MiB{best}")
+                cells.append(f"{max(0, min(map(measure.cpu, runs)) - base[per]):.1f} s, {max(run['peak_kib'] for run in runs) / 1024:.0f} MiB{best}")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"
     print(text)

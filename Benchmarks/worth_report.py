@@ -16,7 +16,7 @@ import worth_choices as choices
 
 # Of the models, those whose encoder judges too: a row is judged by the encoders that its selection did not use.
 JUDGES = ("static", "onnx")
-FIGURES = {"nearest": "1-NN", "probe": "probe", "speech": "perplexity", "speech at words": "perplexity, equal words"}
+FIGURES = ("nearest", "probe", "speech", "speech at words")
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 FULL = "the full pool"
 
@@ -81,7 +81,8 @@ def shown(name, compared):
         return ""
     mean, half, verdict = compared
     if name.startswith("speech"):
-        mean, half = 100 * (math.exp(-mean) - 1), 100 * (math.exp(half) - 1)
+        ratio = math.exp(-mean)
+        mean, half = 100 * (ratio - 1), 100 * ratio * math.sinh(half)
         text, interval = f"{mean:+.0f} %", f" ±{half:.0f}"
     else:
         text, interval = f"{mean:+.1f}", f" ±{half:.1f}"
@@ -98,22 +99,22 @@ def names(table, fault=""):
 
 
 def standings(table, pools, shares):
-    """How often a choice won and lost over all pools and budgets."""
-    lines = ["| choice | vectors | " + " | ".join(f"{title}: won, lost" for title in FIGURES.values()) + " | mean of 1-NN and probe at 0.5 and 1 % | at 5 and 20 % |",
-             "|---|---|" + "--:|" * (len(FIGURES) + 2)]
+    """Mean differences over the pools at each budget, and how often a choice won and lost."""
+    heads = [f"points at {100 * share:g} %" for share in shares] + ["accuracy: won, lost", "perplexity: won, lost", "at equal words: won, lost"]
+    lines = ["| choice | vectors | " + " | ".join(heads) + " |", "|---|---|" + "--:|" * len(heads)]
     for vectors, choice in names(table):
         if choice == choices.UNIFORM:
             continue
-        cells, means = [], {}
-        for name in FIGURES:
-            found = [(share, table.compared((pool, "", vectors, choice, share), name)) for pool in pools for share in shares]
-            found = [(share, result) for share, result in found if result]
-            cells.append(f"{sum(r[2] > 0 for _, r in found)}, {sum(r[2] < 0 for _, r in found)} of {len(found)}" if found else "")
-            if not name.startswith("speech"):
-                for share, result in found:
-                    means.setdefault(share <= 0.01, []).append(result[0])
-        lines.append(f"| {choice} | {vectors} | " + " | ".join(cells) + " | "
-                     + " | ".join(f"{statistics.mean(means[small]):+.1f}" if small in means else "" for small in (True, False)) + " |")
+        found = {(name, share): [result for pool in pools if (result := table.compared((pool, "", vectors, choice, share), name))]
+                 for name in FIGURES for share in shares}
+        cells = []
+        for share in shares:
+            means = [result[0] for name in ("nearest", "probe") for result in found[name, share]]
+            cells.append(f"{statistics.mean(means):+.1f}" if means else "")
+        for some in (("nearest", "probe"), ("speech",), ("speech at words",)):
+            results = [result for name in some for share in shares for result in found[name, share]]
+            cells.append(f"{sum(r[2] > 0 for r in results)}, {sum(r[2] < 0 for r in results)} of {len(results)}" if results else "")
+        lines.append(f"| {choice} | {vectors} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -174,6 +175,27 @@ def of_faults(table, fault, pools, shares):
     return lines
 
 
+def all_faults(table, pools, shares):
+    """Over the pools: what is kept of the faults at the largest budget, and mean differences of the accuracies."""
+    faults = [fault for fault in ("duplicates", "garbage", "skew") if any(key[1] == fault for key in table.rows)]
+    heads = [f"{fault}, kept at {100 * shares[-1]:g} %" for fault in faults if fault != "skew"]
+    heads += [f"{fault}: points at {100 * share:g} %" for fault in faults for share in shares]
+    lines = ["| choice | " + " | ".join(heads) + " |", "|---|" + "--:|" * len(heads)]
+    for vectors, choice in names(table, faults[0]):
+        cells = []
+        for fault in faults:
+            if fault != "skew":
+                rows = [row for pool in pools for some in table.rows.get((pool, fault, vectors, choice, shares[-1]), {}).values() for row in some]
+                cells.append(f"{100 * statistics.mean(row['copies' if fault == 'duplicates' else 'garbage'] for row in rows):.1f} %" if rows else "")
+        for fault in faults:
+            for share in shares:
+                found = [result[0] for pool in pools for name in ("nearest", "probe")
+                         if (result := table.compared((pool, fault, vectors, choice, share), name))]
+                cells.append(f"{statistics.mean(found):+.1f}" if found else "")
+        lines.append(f"| {choice} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def report(bench, loaded, given):
     rows = [json.loads(line) for line in bench.rows.read_text().splitlines()]
     table, pools = Table(rows), [name for name in loaded if any(row["pool"] == name for row in rows)]
@@ -186,16 +208,22 @@ def report(bench, loaded, given):
               "All other rows are differences to it at the same number of records, with 95 % intervals over seeds: percentage points, percent of the",
               "perplexity (lower is better), and words as a ratio. **Bold** won, *italic* lost. Accuracies are the mean of wordllama's and MiniLM's vectors; selections by",
               "`static` are judged by MiniLM alone, those by `onnx` by wordllama alone. «Equal words» compares a perplexity with that of uniform random with as many",
-              "words. Of the cells without a real difference, one in twenty is marked by chance.", "", "## Won and lost, of all pools and budgets", ""]
+              "words. Of the cells without a real difference, one in twenty is marked by chance.", "", "## All pools", "",
+              "Points: difference of the accuracies (1-NN and probe) to uniform random, mean over the pools. Won and lost: cells of a pool, a budget and a",
+              "figure.", ""]
     lines += standings(table, pools, shares)
     for name in pools:
         pool = loaded[name]
         lines += ["", f"## {name}: {round(0.8 * len(pool.records)):,} records a seed, {len(pool.labels)} labels, {len(pool.held_out):,} held out", ""]
         lines += of_pool(table, name, shares)
+    shares = sorted({row["share"] for row in rows if row["fault"]})
+    if shares:
+        lines += ["", "## Planted faults", "", "30 % duplicates, 5 % garbage, labels of sizes 100 to 1 (worth_pools.py). Vectors: `lsa`. Kept: shares of the kept records that are copies of another",
+                  "kept one, and that are garbage. Points: as above, mean over the pools.", ""] + all_faults(table, pools, shares)
     for fault in ("duplicates", "garbage", "skew"):
         there = [name for name in pools if any(row["fault"] == fault and row["pool"] == name for row in rows)]
         if there:
-            lines += ["", f"## Planted faults: {fault}", "", "Vectors: `lsa`. Judged by wordllama's vectors.", ""]
+            lines += ["", f"### {fault.capitalize()}", "", "Judged by wordllama's vectors and the language model.", ""]
             lines += of_faults(table, fault, there, sorted({row["share"] for row in rows if row["fault"] == fault}))
     text = "\n".join(lines) + "\n"
     print(text)
