@@ -230,8 +230,16 @@ def report(bench, loaded, given):
     if given.results:
         stem = given.results / f"{about['date']}-worth"
         stem.with_suffix(".md").write_text(text)
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        packed = ",\n".join(json.dumps([row.get(column) for column in columns], separators=(",", ":")) for row in rows)
-        stem.with_suffix(".json").write_text(
-            f'{{"about": {json.dumps(about)},\n"pools": {json.dumps({name: {"records": len(p.records), "held_out": len(p.held_out), "labels": len(p.labels)} for name, p in loaded.items()})},\n'
-            f'"columns": {json.dumps(columns)},\n"rows": [\n{packed}\n]}}\n')
+        about["pools"] = {name: {"records": len(pool.records), "held_out": len(pool.held_out), "labels": len(pool.labels)} for name, pool in loaded.items()}
+        stem.with_suffix(".json").write_text(f'{{"about": {json.dumps(about)},\n"rows": [\n' + ",\n".join(packed(rows)) + "\n]}\n")
+
+
+def packed(rows):
+    """A line for each choice, budget and pool: its figures in the order of seeds, then draws."""
+    cells = {}
+    for row in sorted(rows, key=lambda row: (row["seed"], row["draw"])):
+        cells.setdefault(tuple(row[name] for name in ("pool", "fault", "vectors", "choice", "share")), []).append(row)
+    for (pool, fault, vectors, choice, share), some in cells.items():
+        figures = [name for name in some[0] if name not in ("pool", "fault", "vectors", "choice", "share", "draw", "kept", "wall")]
+        yield json.dumps({"pool": pool, **({"fault": fault} if fault else {}), **({"vectors": vectors} if vectors else {}), "choice": choice, "share": share,
+                          **{name: [row[name] for row in some] for name in figures}}, separators=(",", ":"))
