@@ -114,7 +114,9 @@ def standings(table, pools, shares):
         for some in (("nearest", "probe"), ("speech",), ("speech at words",)):
             results = [result for name in some for share in shares for result in found[name, share]]
             cells.append(f"{sum(r[2] > 0 for r in results)}, {sum(r[2] < 0 for r in results)} of {len(results)}" if results else "")
-        lines.append(f"| {choice} | {vectors} | " + " | ".join(cells) + " |")
+        there = [pool for pool in pools if any(key[0] == pool and key[1:4] == ("", vectors, choice) for key in table.rows)]
+        some_pools = "" if there == pools else f" ({', '.join(there)} only)"
+        lines.append(f"| {choice} | {vectors}{some_pools} | " + " | ".join(cells) + " |")
     return lines
 
 
