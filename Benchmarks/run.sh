@@ -18,7 +18,7 @@
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
 #   worth       what selection is worth: selections of each rule beside uniform random, judged by learners that the rule never saw (after
-#               `make models`); fetches bigbench from PyPI, 358 MB. About an hour on one core; a quick form of one or two minutes,
+#               `make models`); fetches bigbench from PyPI, 358 MB. One to two hours on one core; a quick form of one or two minutes,
 #               which writes no results: SEEDS=1 POOLS=P3 PARTS=main WITHOUT=onnx
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
