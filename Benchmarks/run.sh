@@ -19,12 +19,16 @@
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
 #   recipes     examples/ltd.yaml on P3 with each model of vectors (after `make models`)
+#   worth       what selection is worth: selections of each rule beside uniform random, judged by learners that the rule never saw (after
+#               `make models`); fetches bigbench from PyPI, 358 MB. One to two hours on one core; a quick form of one or two minutes,
+#               which writes no results: SEEDS=1 POOLS=P3 PARTS=main WITHOUT=onnx
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
 # DATA (or SLUICE_DATA) is the folder with data/p3-*.jsonl.zst and tools/big_corpus.py (default: ../shared next to the
 # repository). Without it nothing runs, and the reason is printed.
 # REPETITIONS (5): runs of each command, at most 2 in `ways`. RECORDS (1000000): records in the corpus of `ways`, `dedupe`, `tasks` and `engines`.
+# SEEDS (5), POOLS (P3,abilities,BIG-bench), PARTS (main,more,rest,faults), WITHOUT (models to leave out), MINUTES (240): of `worth`.
 # BEFORE, CERTIFICATE: the other program of `paired`; `quick` for a version before `certificate`.
 # LTD_RECORDS (200000): records in the corpus that `ltd` uses in addition to the P3 shards.
 set -euo pipefail
@@ -34,7 +38,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | recipes | paired | external | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | recipes | worth | paired | external | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -140,6 +144,15 @@ fi
 
 if wanted recipes; then
     $python $here/recipes.py --sluice "$sluice" --data "$data/data" --models .models --examples examples --results $here/results
+fi
+
+if wanted worth; then
+    whole=
+    [ -n "${SEEDS:-}${POOLS:-}${PARTS:-}${WITHOUT:-}" ] || whole="--results $here/results"
+    OMP_NUM_THREADS=1 $python $here/worth.py --sluice "$sluice" --data "$data/data" --models .models --folder $here/.data/worth --seeds "${SEEDS:-5}" \
+        --pools "${POOLS:-P3,abilities,BIG-bench}" --parts "${PARTS:-main,more,rest,faults}" --without "${WITHOUT:-}" --minutes "${MINUTES:-240}" $whole
+    [ -z "$whole" ] || $python $here/worth_costs.py --sluice "$sluice" --data "$data/data" --folder $here/.data/worth \
+        --repetitions $((repetitions < 2 ? repetitions : 2)) $whole
 fi
 
 if wanted everyday; then
