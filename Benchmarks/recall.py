@@ -4,7 +4,7 @@ usage: recall.py --sluice BINARY --data FOLDER --models FOLDER [--records N] [--
 
 Float32 vectors of real texts, made by each model in Python, become Int8 vectors by the whole program: `embed: {model: file}` reads
 them, and `output.vectors` writes those of all records. For `lexical` and `lsa`, whose own sums are integers all along, scikit-learn's
-vectors of the same kind stand in: hashed character n-grams; hashed words and pairs, weighted, by truncated SVD. Of the ten nearest texts by the floats' cosine, how many are among the ten
+vectors of the same kind stand in: hashed character n-grams; hashed words and pairs, weighted, by truncated SVD, and turned at random. Of the ten nearest texts by the floats' cosine, how many are among the ten
 nearest by the integers (recall, ties by the lower row); the error of a cosine; and components at the limit of Int8, which may have
 been clipped.
 """
@@ -77,12 +77,18 @@ def compare(vectors, integers):
     return hits / NEAREST / len(unit), float(np.mean(errors)) ** 0.5, float(limit.mean()), float(limit.any(axis=1).mean())
 
 
+def rotated(vectors):
+    """Turned at random, as `lsa` turns its vectors: the same angles, and no component that is much larger than the others."""
+    turn, _ = np.linalg.qr(np.random.RandomState(0).normal(size=(vectors.shape[1],) * 2))
+    return vectors @ turn
+
+
 def models(folder):
     """Each model that is there: its name, and what makes float vectors of texts."""
     import embedders
 
     yield "like lexical: hashed n-grams of scikit-learn", embedders.hashed
-    yield "like lsa: truncated SVD of scikit-learn", lambda texts: embedders.theirs(texts)[0]
+    yield "like lsa: truncated SVD of scikit-learn, rotated", lambda texts: rotated(embedders.theirs(texts)[0])
     if (folder / "wordllama-256/model.safetensors").exists():
         yield "static, wordllama", lambda texts: np.asarray(embedders.wordllama(folder / "wordllama-256").embed(texts, norm=True))
     if (folder / "minilm/model.onnx").exists():

@@ -97,7 +97,7 @@ package enum DefinitionSchema {
         case .text:
             // A number or a flag stands for its spelling.
             return ["type": ["string", "number", "boolean"]]
-        case .path, .column, .newColumn, .label: return ["type": "string"]
+        case .path, .word, .column, .newColumn, .label: return ["type": "string"]
         case .integer(let range): return bounded("integer", range, .min, .max) { .integer($0) }
         case .real(let range): return bounded("number", range, -.infinity, .infinity) { .real($0) }
         case .flag: return ["type": "boolean"]

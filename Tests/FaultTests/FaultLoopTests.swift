@@ -169,7 +169,7 @@ struct FaultLoopTests {
             return
         }
         #expect(try Snapshot(library.work("out")) == whole, "after \(place())")
-        #expect(try FileSystem.local.entries(of: library.work("out")).count == whole.files.count, "after \(place())")
+        #expect(try Snapshot.all(in: library.work("out")).count == whole.files.count, "after \(place())")
     }
 }
 

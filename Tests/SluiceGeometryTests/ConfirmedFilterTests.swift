@@ -26,13 +26,15 @@ import Testing
         return generator.next(below: UInt64(oneIn)) == 0
     }
 
-    @Test(arguments: [1, 2, 5, 1000]) func itIsTheRuleOfAllPairs(oneIn: Int) {
+    @Test func itIsTheRuleOfAllPairs() {
         // More rows than a block and a panel have: 1,024 and 2,048.
         for (seed, d, n, centres) in [(1, 5, 150, 20), (2, 33, 300, 9), (3, 3, 2200, 2200)] as [(UInt64, Int, Int, Int)]
         {
             let rows = clusteredRows(n, d, centres: centres, noise: 9, seed: seed)
             let table = distanceTable(rows, d)
-            for limit in [0, 40 * d] {
+            for (limit, oneIn) in [0, 40 * d].flatMap({ limit in [1, 2, 5, 1000].map { (limit, $0) } }) {
+                // Of equal rows alone, one number of refusals is enough.
+                if limit == 0, oneIn > 2 { continue }
                 let expected = plain(table, limit: limit, countsDropped: false) { confirms($0, $1, oneIn: oneIn) }
                 for (block, width) in [(10_000, 1), (97, 3)] {
                     let found = rows.withVectors(dimension: d) { all in
@@ -50,11 +52,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [1, 3, 1000], [false, true]) func inNeighbourhoodsToo(oneIn: Int, countsDropped: Bool) {
-        for (seed, d, n) in [(1, 5, 12), (2, 16, 1)] as [(UInt64, Int, Int)] {
-            let rows = clusteredRows(1300, d, centres: 300, noise: 9, seed: seed)
-            let limit = 40 * d
-            let expected = plain(distanceTable(rows, d), limit: limit, countsDropped: countsDropped) {
+    @Test(arguments: [(1, 5, 12), (2, 16, 1)] as [(UInt64, Int, Int)])
+    func inNeighbourhoodsToo(seed: UInt64, dimension d: Int, neighbours n: Int) {
+        let rows = clusteredRows(700, d, centres: 160, noise: 9, seed: seed)
+        let (limit, table) = (40 * d, distanceTable(rows, d))
+        for (oneIn, countsDropped) in [1, 3, 1000].flatMap({ oneIn in [(oneIn, false), (oneIn, true)] }) {
+            let expected = plain(table, limit: limit, countsDropped: countsDropped) {
                 confirms($0, $1, oneIn: oneIn)
             }
             let found = Array(rows[..<(n * d)]).withVectors(dimension: d) { centres in

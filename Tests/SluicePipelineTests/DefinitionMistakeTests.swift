@@ -187,7 +187,7 @@ private func stage(_ line: String) -> String {
         // YAML itself.
         (
             "sluice: 1\ninput: {files: [a}\n",
-            "2:18: this is not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2, column 16; close the bracket, or put a comma between the entries"
+            "2:18: this is not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2, column 16; close the bracket, put a comma between the entries, or quotes around a text with brackets or commas"
         ),
         (
             "sluice: 1\n\tseed: 2\n",

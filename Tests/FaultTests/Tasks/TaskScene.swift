@@ -76,7 +76,7 @@ enum TaskCase: String, CaseIterable {
     /// Further outputs.
     private var sinks: [String] {
         switch self {
-        case .formatted: ["by: {per: source, order: shuffled}", "first: {where: source in [s1, s2]}"]
+        case .formatted: ["by: {per: source, order: shuffled}", #"first: {where: "source in [s1, s2]"}"#]
         case .labels:
             ["sizes: {ladder: x3}", "far: {order: {by: cluster_distance, descending: true}, shard_records: 9}"]
         default: []
