@@ -186,7 +186,9 @@ struct YAMLTree {
             return
                 "check the indentation of this line and of the one before it, and that quotes and brackets are closed"
         }
-        if message.contains("',' or") { return "close the bracket, put a comma between the entries, or quotes around a text with brackets or commas" }
+        if message.contains("',' or") {
+            return "close the bracket, put a comma between the entries, or quotes around a text with brackets or commas"
+        }
         if message.contains("end of stream") || message.contains("document indicator") {
             return "a quote is not closed"
         }

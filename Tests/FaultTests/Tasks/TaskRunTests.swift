@@ -40,7 +40,8 @@ struct TaskRunTests {
         let scene = try TaskScene(kind)
         let whole = try scene.whole()
         #expect(
-            whole.files.count { !$0.key.hasPrefix("outputs/") } == ([.clusters, .labels, .after, .everyday].contains(kind) ? 5 : 4)
+            whole.files.count { !$0.key.hasPrefix("outputs/") }
+                == ([.clusters, .labels, .after, .everyday].contains(kind) ? 5 : 4)
                 + (kind == .after ? 1 : 0))
         for turn in 0..<(isSoak ? 5 : 1) {
             var random = SplitMix64(state: testSeed &+ UInt64(turn) &* 7919)
