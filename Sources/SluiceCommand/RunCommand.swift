@@ -143,11 +143,26 @@ enum Summary {
             )
             if let certificate = certificate(of: stage) { Terminal.note("    \(certificate)") }
         }
+        for sink in definition.sinks { Terminal.note("  \(files(of: sink.name, manifest))") }
         let timing = manifest["timing"]
         let peak = timing?["memory_peak"]?.integerValue ?? 0
         Terminal.note(
             "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))"
         )
+    }
+
+    /// `output sizes: 3 files of 10, 40 and 160 records`.
+    private static func files(of name: String, _ manifest: JSONValue) -> String {
+        let own = (manifest["outputs"]?.elements ?? []).filter { $0["output"]?.textValue == name }
+        let lines = own.map { $0["lines"]?.integerValue ?? 0 }
+        func records(_ count: Int) -> String { "\(Format.count(count)) \(count == 1 ? "record" : "records")" }
+        guard lines.count > 1 else { return "output \(name): \(records(lines.first ?? 0))" }
+        guard lines.count <= 6 else {
+            let range = "\(Format.count(lines.min() ?? 0)) to \(Format.count(lines.max() ?? 0))"
+            return "output \(name): \(Format.count(lines.count)) files of \(range) records"
+        }
+        let counts = lines.dropLast().map { Format.count($0) }.joined(separator: ", ")
+        return "output \(name): \(lines.count) files of \(counts) and \(records(lines.last ?? 0))"
     }
 
     /// How well a selection covers its records: `radius 0.8123, lower bound 0.5012, factor 1.6207`. Nil if the stage

@@ -228,6 +228,24 @@ import Testing
         #expect(peak <= 120 << 20)
     }
 
+    @Test func theSummaryCountsTheRecordsOfEachOutput() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: (0..<40).map { #"{"n":\#($0),"s":\#($0 % 9)}"# })
+        try space.define()
+        let yaml = text(try readFile(space("run.yaml")))
+        try space.write(
+            "run.yaml",
+            yaml + "outputs:\n  one: {where: n < 1}\n  sizes: {ladder: x2, order: {by: n}}\n  by: {per: s}\n")
+        let run = try space.sluice("run", "run.yaml", "--progress", "none")
+        #expect(run.status == 0)
+        for line in [
+            "  output one: 1 record\n", "  output sizes: 3 files of 10, 20 and 40 records\n",
+            "  output by: 9 files of 4 to 5 records\n",
+        ] {
+            #expect(run.errorText.contains(line), "\(run.errorText)")
+        }
+    }
+
     @Test func recordsByATemplate() throws {
         let record =
             #"record: {q: "{text}", meta: {who: "{lang}/{id}", rank: "{rank}", none: "{nope}", n: 3, f: [true, null, 1.5, "a {{b}}"]}}"#
