@@ -79,6 +79,14 @@ public enum SinkShard: Sendable, Hashable {
 }
 
 extension SinkLadder {
+    /// The most files, for any number of records up to a billion.
+    package var mostRungs: Int {
+        switch self {
+        case .steps: rungs(of: 1_000_000_000).count
+        case .sizes(let sizes): sizes.count + 1
+        }
+    }
+
     /// The numbers of records of the files, ascending, each once, for an output of `count` records; the last is `count`.
     package func rungs(of count: Int) -> [Int] {
         var found: Set<Int> = [count]

@@ -28,13 +28,9 @@ package enum DefinitionText {
         case .object(let entries):
             let text = entries.map { "\(scalar($0.key)): \(flow($0.value))" }.joined(separator: ", ")
             return braces ? "{\(text)}" : text
-        case .real(let number): return real(number)
-        case .null, .flag, .integer: return value.json
+        case .null, .flag, .integer, .real: return value.json
         }
     }
-
-    /// A real number that is read as one: JSON may spell 2.0 as 2.
-    private static func real(_ number: Double) -> String { JSONValue.real(number).json }
 
     /// A text without quotes where YAML reads it as that text, otherwise as a JSON string, which YAML reads, too.
     private static func scalar(_ text: String) -> String {

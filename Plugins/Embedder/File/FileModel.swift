@@ -116,7 +116,7 @@ extension Block {
         case .fail:
             throw StageError(
                 .invalidData,
-                "the record has no vector: \(why()); with `missing: drop` such records are dropped, with `missing: zero` their vector is zero",
+                "the record has no vector: \(why()); `missing: drop` drops such records; `embed` can also take them as zero vectors, by `missing: zero`",
                 ordinal: ordinals[record])
         case .drop: drop(record, reason: "no-vector")
         case .zero: break

@@ -66,7 +66,6 @@ struct KeptEncoder: Sendable {
     private func appendAnnotations(
         row: Int, columns: [(name: ColumnName, column: Column)], to bytes: inout [UInt8]
     ) {
-        // A template may end in another one.
         guard let brace = bytes.lastIndex(of: UInt8(ascii: "}")) else { return }
         bytes.removeSubrange(brace...)
         while let last = bytes.last, last == 0x20 || last == 0x09 { bytes.removeLast() }

@@ -8,7 +8,9 @@ final class SinkFiles {
     private let compression: OutputCompression
     private let run: RunContext
     private let spares: ObjectPool<FrameCompressor>
-    private let buffers = ObjectPool { FrameBuffer() }
+    private let buffers: ObjectPool<FrameBuffer>
+    /// How many frames wait to be compressed together.
+    private let mostFrames: Int
     private var open: [SinkFile] = []
     private var frames: [Frame] = []
     private var label: Label?
@@ -29,8 +31,14 @@ final class SinkFiles {
     /// - Parameters:
     ///   - folder: that of all outputs.
     ///   - spares: compressors of the level of the kept records.
-    init(_ spec: SinkSpec, in folder: String, _ run: RunContext, _ spares: ObjectPool<FrameCompressor>) {
-        (self.spec, self.run, self.spares) = (spec, run, spares)
+    ///   - buffers: shared by all outputs.
+    ///   - beside: how many outputs are filled at a time.
+    init(
+        _ spec: SinkSpec, in folder: String, _ run: RunContext, _ spares: ObjectPool<FrameCompressor>,
+        _ buffers: ObjectPool<FrameBuffer>, beside: Int
+    ) {
+        (self.spec, self.run, self.spares, self.buffers) = (spec, run, spares, buffers)
+        mostFrames = max(1, 2 * run.options.threads / max(1, beside))
         compression = spec.compression ?? run.definition.output.compression
         let isOne = spec.per == nil && spec.shard == nil && spec.ladder == nil
         self.folder = isOne ? folder : "\(folder)/\(spec.name)"
@@ -69,7 +77,7 @@ final class SinkFiles {
         for (index, file) in open.enumerated() where rungs.isEmpty || records < rungs[index] {
             try file.add(piece, isLast: isLast, to: &frames)
         }
-        if frames.count >= 2 * run.options.threads { try writeFrames() }
+        if frames.count >= mostFrames { try writeFrames() }
         guard isLast else { return }
         records += 1
         if let file = open.first, isFull(file) {

@@ -12,14 +12,16 @@ struct SinkPhase {
     /// The folder of the result.
     private let result: String
     private let leases: PhaseLeases
+    /// For sorting, and for the outputs that are open.
     private let memory: Int
+    private let files: Int
 
     /// - Returns: nil if the definition has no outputs.
     init?(_ run: RunContext, result: String) throws {
         guard !run.definition.sinks.isEmpty else { return nil }
         (self.run, self.result) = (run, result)
         let parts = run.shares.sinking
-        memory = parts[0].bytes
+        (memory, files) = (parts[0].bytes, parts[1].bytes)
         leases = try run.begin(RunOutline.outputs, parts)
     }
 
@@ -30,13 +32,22 @@ struct SinkPhase {
         if run.fileSystem.isRealFolder(folder) { try run.fileSystem.removeTree(folder) }
         try run.fileSystem.makeFolder(folder)
         let spares = ObjectPool { FrameCompressor(level: run.definition.output.level) }
+        let buffers = ObjectPool { FrameBuffer() }
+        let streams = run.definition.sinks.count { !$0.isSorted }
         let makers = run.definition.sinks.map { sink in
-            SinkMaker(sink, SinkFiles(sink, in: folder, run, spares), run, memory: memory)
+            let beside = sink.isSorted ? 1 : streams
+            return SinkMaker(
+                sink, SinkFiles(sink, in: folder, run, spares, buffers, beside: beside), run, memory: memory)
         }
         let streamed = makers.filter { !$0.isSorted }
         var warnings: [String] = []
         var isFirst = true
-        for group in (streamed.isEmpty ? [] : [streamed]) + makers.filter(\.isSorted).map({ [$0] }) {
+        // As many at a time as there is room for; more of them take another reading.
+        let together = max(1, files / MemoryShares.perOutput)
+        let groups = stride(from: 0, to: streamed.count, by: together).map { start in
+            Array(streamed[start..<min(start + together, streamed.count)])
+        }
+        for group in groups + makers.filter(\.isSorted).map({ [$0] }) {
             let present = try read(into: group)
             if isFirst { warnings += absent(present) }
             isFirst = false

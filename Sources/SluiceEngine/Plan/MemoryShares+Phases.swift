@@ -93,8 +93,16 @@ extension MemoryShares {
                 Part(name: "1 input open", bytes: Self.perStream),
             ] + compressing
         // Reading needs as much as the rest and the window of a frame.
-        return [Part(name: "lines to be sorted", bytes: max(Self.leastWindow / 2, room - Self.sum(rest)))] + rest
+        let free = max(Self.leastWindow, room - Self.sum(rest))
+        let rungs = definition.sinks.map { $0.ladder?.mostRungs ?? 1 }.max() ?? 1
+        let files = min(free / 2, max(rungs, definition.sinks.count { !$0.isSorted }) * Self.perOutput)
+        return [
+            Part(name: "lines to be sorted", bytes: free - files), Part(name: "outputs open", bytes: files),
+        ] + rest
     }
+
+    /// The lines that wait for a frame of an output.
+    static let perOutput = 5 << 19
 
     /// A pass over the kept columns with transforms only.
     ///
