@@ -95,12 +95,38 @@ public struct CoresetStage: Stage, Selection {
     }
 
     public func warnings(after columns: [ColumnSpec]) -> [String] {
+        let lost = lostToRandom.map { [$0] } ?? []
         guard grouping == .all, method.covers, columns.last(where: { $0.name == vectors })?.isSpelling == true else {
-            return []
+            return lost
         }
-        return [
+        return lost + [
             "`\(vectors.name)` sees how texts are spelled, not what they mean: the records kept cover spellings; `embed: {model: lsa}` learns which words go together"
         ]
+    }
+
+    /// What to say of a use of the method that lost to uniform random where it was measured (docs/worth.md); nil for others.
+    private var lostToRandom: String? {
+        let isGrouped = grouping != .all
+        let isLarge = budget.keepsShare(ofAtLeast: .percent(5))
+        let loses =
+            switch method {
+            case .closest, .mixed: !isGrouped || isLarge
+            case .farthest: true
+            case .farthestFirst: !isGrouped && isLarge
+            case .scoreFirst: score == "row_variance"
+            case .medoids, .random, .facilityLocation, .sensitivity: false
+            }
+        guard loses else { return nil }
+        let use =
+            switch method {
+            case .scoreFirst: "`score-first` by `row_variance`"
+            case .farthestFirst: "`farthest-first` over all records"
+            default: "`method: \(method.rawValue)`\(isGrouped ? "" : " over all records")"
+            }
+        let isOfLarge = method == .farthestFirst || isGrouped && [.closest, .mixed].contains(method)
+        let size = isOfLarge ? " from 5 % on" : ""
+        return
+            "\(use) kept sets that were worth less than as many records at random\(size) (docs/worth.md); `per: cluster, method: facility-location` was worth more"
     }
 
     /// - Throws: if the file of `already` can't be used; nothing else has been read by then.

@@ -195,10 +195,18 @@ public struct RedundancyStage: Stage {
     }
 
     public func warnings(after columns: [ColumnSpec]) -> [String] {
-        guard case .pairwise(let selection, _) = method, let made = columns.last(where: { $0.name == vectors }) else {
-            return []
+        guard case .pairwise(let selection, _) = method else {
+            return [
+                "records chosen by their variety alone were worth less than as many at random, at every budget (docs/worth.md); `coreset: {per: cluster, method: facility-location}` was worth more"
+            ]
         }
+        guard let made = columns.last(where: { $0.name == vectors }) else { return [] }
         var found: [String] = []
+        if selection.countsDropped, case .no = confirming {
+            found.append(
+                "chains of near duplicates without `confirm` took away more than copies: what was left was worth less than as many records at random (docs/worth.md)"
+            )
+        }
         if made.isSpelling, selection.countsDropped {
             found.append(
                 "`\(vectors.name)` sees how texts are spelled, not what they mean: a chain is of similar spelling; `embed: {model: lsa}` learns which words go together"

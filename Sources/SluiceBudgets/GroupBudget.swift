@@ -71,6 +71,12 @@ public struct GroupBudget: Sendable {
         try checkCompany()
     }
 
+    /// Whether `keep` is a share of at least this one; a count is none.
+    public func keepsShare(ofAtLeast least: Quantity) -> Bool {
+        let whole = 100_000_000
+        return keep.isShare && keep.resolve(of: whole) >= least.resolve(of: whole)
+    }
+
     private func checkCompany() throws(StageError) {
         if grouping == .all {
             if shares != .proportional {

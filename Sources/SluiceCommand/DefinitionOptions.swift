@@ -38,7 +38,9 @@ struct DefinitionOptions: ParsableArguments {
     var printsKept: Bool { output == "-" }
 
     /// The definition, checked.
-    func definition() throws -> Definition {
+    ///
+    /// - Parameter limit: how many records to read; nil for what the definition says.
+    func definition(limit: String? = nil) throws -> Definition {
         guard file != "-" else {
             throw CommandFailure.usage(
                 "`-`: a definition is read from a file, not from standard input. To read records from there, give a definition and `--input -`."
@@ -61,6 +63,7 @@ struct DefinitionOptions: ParsableArguments {
         add(["output", "directory"], printsKept ? nil : output, "output")
         add(["memory"], memory, "memory")
         add(["seed"], seed, "seed")
+        add(["input", "limit"], limit, "limit")
         do throws(DefinitionErrors) {
             let definition = try DefinitionFile.parse(
                 text: text, path: file, registry: Environment.registry,

@@ -19,6 +19,10 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
+    @Option(
+        help: ArgumentHelp("Read only so many records, from the first on, to try the definition.", valueName: "count"))
+    var limit: String?
+
     @Flag(help: "Replace the result in the output directory once the new one is complete.")
     var force = false
 
@@ -53,7 +57,7 @@ struct RunCommand: ParsableCommand {
     var dedupeHashBits: Int?
 
     func run() throws {
-        let definition = try source.definition()
+        let definition = try source.definition(limit: limit)
         var options = RunOptions(threads: try threads.count(for: definition))
         options.force = force
         options.keepWork = keepWork

@@ -133,8 +133,8 @@ struct Sluice: ParsableCommand {
             """),
         version: "sluice \(sluiceVersion)",
         subcommands: [
-            RunCommand.self, CheckCommand.self, PlanCommand.self, TaskCommand.self, StagesCommand.self,
-            SchemaCommand.self,
+            InitCommand.self, CheckCommand.self, PlanCommand.self, ShowCommand.self, RunCommand.self, TaskCommand.self,
+            StagesCommand.self, SchemaCommand.self,
             WhyCommand.self, VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
 

@@ -65,6 +65,20 @@ enum Terminal {
         for line in lines { write(line + "\n") }
     }
 
+    /// Prints a text that continues under its own beginning, after a head.
+    static func hanging(_ head: String, _ text: String) {
+        let text = Printable.message(text)
+        guard isTerminal(.output) else { return write(head + text + "\n") }
+        let column = self.width(of: head)
+        var isFirst = true
+        for part in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            for line in wrapped(String(part), width: columns(of: .output), indent: column, hanging: column) {
+                write((isFirst ? head + line.dropFirst(column) : line) + "\n")
+                isFirst = false
+            }
+        }
+    }
+
     /// The width of help texts. The parser leaves the help of options out if it has less than half of this.
     static var helpColumns: Int { max(40, columns(of: .output)) }
 

@@ -13,6 +13,8 @@ public struct Block: ~Copyable, Sendable {
     public private(set) var drops: [Drop] = []
 
     private var dropped: [Bool]
+    /// The records that pass by the stage that holds the block; empty if none do.
+    private var passing: [Bool] = []
     private var columns: [(name: ColumnName, column: Column)] = []
     private var fields: FieldTable?
     private var records: BytesColumn?
@@ -38,11 +40,11 @@ public struct Block: ~Copyable, Sendable {
 
     // MARK: Records
 
-    /// Whether the record has not been dropped.
-    public func isLive(_ record: Int) -> Bool { !dropped[record] }
+    /// Whether the record has not been dropped, nor passes the stage by.
+    public func isLive(_ record: Int) -> Bool { !dropped[record] && (passing.isEmpty || !passing[record]) }
 
     /// The indices of the live records, ascending.
-    public var live: [Int] { (0..<count).filter { !dropped[$0] } }
+    public var live: [Int] { (0..<count).filter { isLive($0) } }
 
     /// Drops a record. The first drop of a record counts; later ones change nothing.
     ///
@@ -50,7 +52,7 @@ public struct Block: ~Copyable, Sendable {
     ///   - reason: written to the ledger and counted in `run.json`.
     ///   - measures: the numbers behind the decision, for the ledger.
     public mutating func drop(_ record: Int, reason: Reason, measures: [Measure] = []) {
-        guard !dropped[record] else { return }
+        guard isLive(record) else { return }
         dropped[record] = true
         drops.append(Drop(record: record, reason: reason, measures: measures))
     }
@@ -61,10 +63,20 @@ public struct Block: ~Copyable, Sendable {
     package mutating func begin(_ declaration: StageDeclaration) {
         declared = declaration
         misfits = []
+        guard let gate = declaration.gate, case .integers(let marks)? = column(gate) else { return }
+        passing = marks.map { $0 == 0 }
     }
 
     /// Takes the block back.
-    package mutating func end() { declared = nil }
+    package mutating func end() {
+        declared = nil
+        passing = []
+    }
+
+    /// Writes a declared column for a block all of whose records pass the stage by, which then may write nothing.
+    package mutating func writeMissing(_ spec: ColumnSpec) {
+        write(spec.name, .missing(spec.type, count: count))
+    }
 
     // MARK: What a stage reads
 
@@ -85,8 +97,10 @@ public struct Block: ~Copyable, Sendable {
     /// A column that the stage declares and an earlier stage wrote, or that the stage itself has written; else nil.
     public subscript(name: ColumnName) -> Column? {
         guard declared?.gives(name) ?? true else { return nil }
-        return columns.first { $0.name == name }?.column
+        return column(name)
     }
+
+    private func column(_ name: ColumnName) -> Column? { columns.first { $0.name == name }?.column }
 
     /// A column of bytes, such as `text`.
     public func bytes(_ name: ColumnName) throws(StageError) -> BytesColumn {
@@ -125,17 +139,16 @@ public struct Block: ~Copyable, Sendable {
     /// Writes a column, replacing any column of that name.
     ///
     /// The stage must declare the column, with this type, and the column must have a row for every record of the block.
-    /// Otherwise it is not written, and the run ends with a `.fault` that names the stage.
+    /// Otherwise it is not written, and the run ends with a `.fault` that names the stage. Records that pass the stage by keep
+    /// the value they had, or have none.
     public mutating func write(_ name: ColumnName, _ column: Column) {
         if let misfit = misfit(name, column) {
             misfits.append(misfit)
             return
         }
-        if let index = columns.firstIndex(where: { $0.name == name }) {
-            columns[index].column = column
-        } else {
-            columns.append((name, column))
-        }
+        let index = columns.firstIndex { $0.name == name }
+        let column = passing.isEmpty ? column : column.replaced(where: passing, by: index.map { columns[$0].column })
+        if let index { columns[index].column = column } else { columns.append((name, column)) }
     }
 
     private func misfit(_ name: ColumnName, _ column: Column) -> String? {

@@ -33,6 +33,8 @@ public enum ColumnType: Sendable, Hashable {
     case integer
     case real
 
+    var isVector: Bool { if case .vector = self { true } else { false } }
+
     /// What a column of this type holds, for messages.
     package var words: String {
         switch self {
@@ -181,10 +183,50 @@ public enum Column: Sendable, Hashable {
         }
     }
 
-    /// Integers or reals, as reals.
+    /// The integer of a record that has no value: one that passed the stage by which writes the column. The real is NaN, a
+    /// text is empty, and a vector zero.
+    public static let missingInteger = Int64.min
+
+    /// A column without a value in any row.
+    package static func missing(_ type: ColumnType, count: Int) -> Column {
+        switch type {
+        case .bytes:
+            var column = BytesColumn()
+            for _ in 0..<count { column.append(EmptyCollection<UInt8>()) }
+            return .bytes(column)
+        case .vector(let dimension):
+            return .vectors(
+                VectorColumn(dimension: dimension, values: [Int8](repeating: 0, count: count * dimension)))
+        case .integer: return .integers([Int64](repeating: missingInteger, count: count))
+        case .real: return .reals([Double](repeating: .nan, count: count))
+        }
+    }
+
+    /// The column with the marked rows of another one of the same type; without one, these have no value.
+    package func replaced(where isOther: [Bool], by other: Column?) -> Column {
+        switch (self, other ?? .missing(type, count: count)) {
+        case (.bytes(let own), .bytes(let other)):
+            var result = BytesColumn()
+            for row in 0..<own.count { result.append(isOther[row] ? other[row] : own[row]) }
+            return .bytes(result)
+        case (.vectors(var own), .vectors(let other)):
+            let dimension = own.dimension
+            for row in 0..<own.count where isOther[row] {
+                own.values.replaceSubrange((row * dimension)..<((row + 1) * dimension), with: other[row])
+            }
+            return .vectors(own)
+        case (.integers(let own), .integers(let other)):
+            return .integers(own.indices.map { isOther[$0] ? other[$0] : own[$0] })
+        case (.reals(let own), .reals(let other)):
+            return .reals(own.indices.map { isOther[$0] ? other[$0] : own[$0] })
+        default: return self
+        }
+    }
+
+    /// Integers or reals, as reals; NaN for a missing one.
     func numbers(_ name: ColumnName) throws(StageError) -> [Double] {
         switch self {
-        case .integers(let values): return values.map { Double($0) }
+        case .integers(let values): return values.map { $0 == Self.missingInteger ? .nan : Double($0) }
         case .reals(let values): return values
         case .bytes, .vectors: throw .missingColumn(name, "integers or reals", found: type)
         }

@@ -12,12 +12,14 @@ public struct Definition: Sendable, Hashable {
     /// The folder of the answer log of stages that ask; nil for one in the output directory. Runs may share a folder, also
     /// at the same time: then no question is asked twice.
     public var answers: String?
+    /// What should become of some records. A run ignores them.
+    public var tests: [DefinitionTest]
 
     public static let defaultMemory = 512 << 20
 
     public init(
         seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, stages: [StageSpec] = [],
-        output: OutputSpec, sinks: [SinkSpec] = [], answers: String? = nil
+        output: OutputSpec, sinks: [SinkSpec] = [], answers: String? = nil, tests: [DefinitionTest] = []
     ) {
         self.seed = seed
         self.memory = memory
@@ -26,6 +28,7 @@ public struct Definition: Sendable, Hashable {
         self.output = output
         self.sinks = sinks
         self.answers = answers
+        self.tests = tests
     }
 }
 
@@ -43,18 +46,22 @@ public struct InputSpec: Sendable, Hashable {
     public var maxMalformed: Quantity?
     /// The longest line that is read as a record, in bytes.
     public var maxRecord: Int
+    /// How many lines are read, from the first on, those not counted that are blank; nil for all. For a look at what a
+    /// definition does.
+    public var limit: Int?
 
     public static let defaultMaxRecord = 16 << 20
 
     public init(
         files: [String], dedupe: DedupeSpec? = nil, malformed: MalformedPolicy = .quarantine,
-        maxMalformed: Quantity? = nil, maxRecord: Int = InputSpec.defaultMaxRecord
+        maxMalformed: Quantity? = nil, maxRecord: Int = InputSpec.defaultMaxRecord, limit: Int? = nil
     ) {
         self.files = files
         self.dedupe = dedupe
         self.malformed = malformed
         self.maxMalformed = maxMalformed
         self.maxRecord = maxRecord
+        self.limit = limit
     }
 
     /// The name of a file in the ledger, messages and manifest.
@@ -66,7 +73,7 @@ public struct InputSpec: Sendable, Hashable {
 
     public static func == (a: InputSpec, b: InputSpec) -> Bool {
         a.files.map(a.name(of:)) == b.files.map(b.name(of:)) && a.dedupe == b.dedupe && a.malformed == b.malformed
-            && a.maxMalformed == b.maxMalformed && a.maxRecord == b.maxRecord
+            && a.maxMalformed == b.maxMalformed && a.maxRecord == b.maxRecord && a.limit == b.limit
     }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(files.map(name(of:))) }
@@ -172,14 +179,18 @@ public struct StageSpec: Sendable, Hashable {
     public var options: OptionValues
     /// The seed of its random draws; nil for the definition's.
     public var seed: UInt64?
+    /// The records that go through the stage, of those that reach it; the others pass by. Nil for all. It may name fields, and
+    /// columns of earlier stages.
+    public var when: RecordCondition?
 
     /// What every stage takes beside its own options.
-    package static let commonKeys = ["enabled", "seed"]
+    package static let commonKeys = ["enabled", "seed", "when"]
 
-    public init(_ name: String, _ options: OptionValues = [:], seed: UInt64? = nil) {
+    public init(_ name: String, _ options: OptionValues = [:], seed: UInt64? = nil, when: RecordCondition? = nil) {
         self.name = name
         self.options = options
         self.seed = seed
+        self.when = when
     }
 }
 

@@ -78,7 +78,7 @@ extension InputSpec {
                 .init("malformed", .text(malformed.rawValue)),
             ] + (maxMalformed.map { [.init("max_malformed", .text($0.description))] } ?? []) + [
                 .init("max_record", .integer(maxRecord))
-            ])
+            ] + (limit.map { [.init("limit", .integer($0))] } ?? []))
     }
 }
 
@@ -100,7 +100,8 @@ extension StageSpec {
                 name,
                 .object(
                     options.names.map { .init($0, options[$0]?.report ?? .null) }
-                        + (seed.map { [.init("seed", Definition.report(of: $0))] } ?? [])))
+                        + (seed.map { [.init("seed", Definition.report(of: $0))] } ?? [])
+                        + (when.map { [.init("when", .text($0.description))] } ?? [])))
         ])
     }
 }

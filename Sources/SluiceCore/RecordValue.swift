@@ -9,6 +9,27 @@ public enum RecordValue: Sendable, Hashable {
     /// A field that is no string, as spelled in the record: a number, a flag, a list or an object.
     case json([UInt8])
 
+    /// The value of a field.
+    package init(_ value: FieldValue) {
+        switch value {
+        case .missing, .null, .chat: self = .missing
+        case .string(let bytes): self = .text(Array(bytes))
+        case .json(let bytes): self = .json(Array(bytes))
+        }
+    }
+
+    /// A row of a column.
+    package init(_ row: Int, of name: ColumnName, _ column: Column) {
+        switch column {
+        case .integers(let values): self = values[row] == Column.missingInteger ? .missing : .integer(values[row])
+        case .reals(let values): self = values[row].isNaN ? .missing : .real(values[row])
+        case .bytes(let values) where name == .messages:
+            self = values[row].isEmpty ? .missing : .json(Array(values[row]))
+        case .bytes(let values): self = .text(Array(values[row]))
+        case .vectors(let vectors): self = .json(Array("[\(vectors[row].map(String.init).joined(separator: ","))]".utf8))
+        }
+    }
+
     /// The number that it is or spells; nil for anything else and for numbers that are not finite.
     public var number: Double? {
         switch self {

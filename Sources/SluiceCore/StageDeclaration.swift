@@ -9,16 +9,23 @@ package struct StageDeclaration: Sendable {
     /// Whether the stage also sees undeclared inputs; for the contract kit, which scrambles them.
     private let givesEverything: Bool
     private let asked: AskedInputs?
+    /// The column of integers by which records pass the stage by: those that have 0. Nil if none do.
+    package let gate: ColumnName?
 
     /// - Parameter asked: records what the stage asks for without declaring it.
     package init(_ stage: any Stage, givesEverything: Bool = false, noting asked: AskedInputs? = nil) {
         self.init(reads: stage.reads, writes: stage.writes, givesEverything: givesEverything, noting: asked)
     }
 
+    /// - Parameters:
+    ///   - asked: records what the stage asks for without declaring it.
+    ///   - gate: the column of integers by which records pass the stage by: those that have 0.
     package init(
-        reads: [Input], writes: [ColumnSpec], givesEverything: Bool = false, noting asked: AskedInputs? = nil
+        reads: [Input], writes: [ColumnSpec], givesEverything: Bool = false, noting asked: AskedInputs? = nil,
+        gate: ColumnName? = nil
     ) {
         self.writes = writes
+        self.gate = gate
         var columns = Set(writes.map(\.name))
         var fields: Set<FieldPath> = []
         for input in reads {

@@ -110,6 +110,7 @@ struct DefinitionReader {
         }
 
         if let entry = given(top["outputs"]) { readSinks(entry, &definition) }
+        if let entry = given(top["tests"]) { readTests(entry, &definition) }
         if let entry = given(top["answers"]), let folder = text(entry, "answers") {
             places[.answers] = entry.value.place
             definition.answers = resolved(folder, at: entry.value.place)
@@ -161,6 +162,10 @@ struct DefinitionReader {
         if let entry = given(keys["max_record"]) {
             places[.maxRecord] = entry.value.place
             input.maxRecord = size(entry, "input.max_record") ?? broken(.maxRecord, InputSpec.defaultMaxRecord)
+        }
+        if let entry = given(keys["limit"]) {
+            places[.limit] = entry.value.place
+            input.limit = count(entry, "input.limit")
         }
     }
 
@@ -238,7 +243,8 @@ struct DefinitionReader {
                 broken.insert(.stage(index))
                 return StageSpec(first.key)
             }
-            return StageSpec(first.key, options(first, index), seed: ownSeed(first.value))
+            return StageSpec(
+                first.key, options(first, index), seed: ownSeed(first.value), when: when(first.value, index))
         }
         report(
             "stage \(index + 1) must be a name with its options, such as `- embed: {}`, not \(node.found)",
@@ -250,6 +256,14 @@ struct DefinitionReader {
     private mutating func ownSeed(_ options: YAMLNode) -> UInt64? {
         guard case .map(let entries) = options.value else { return nil }
         return given(entries.first { $0.key == "seed" }).flatMap { seed($0) }
+    }
+
+    private mutating func when(_ options: YAMLNode, _ index: Int) -> RecordCondition? {
+        guard case .map(let entries) = options.value, let entry = given(entries.first { $0.key == "when" }) else {
+            return nil
+        }
+        places[.option(stage: index, "when")] = entry.value.place
+        return condition(entry, "when")
     }
 
     private mutating func reportSeveralKeys(_ entries: [YAMLNode.Entry]) {

@@ -26,7 +26,7 @@ package enum DefinitionGuide {
             OptionSpec(
                 "stages", .list(.tree),
                 help:
-                    "what to do with the records, in this order: `sluice stages`. Every stage also takes `enabled: false`, which leaves it out, and a `seed` of its own; `use: FILE` beside `with: {NAME: VALUE}` stands for the stages of another file"
+                    "what to do with the records, in this order: `sluice stages`. Every stage also takes `enabled: false`, which leaves it out, a `seed` of its own, and `when: CONDITION`: only these records go through it, the others pass by; `use: FILE` beside `with: {NAME: VALUE}` stands for the stages of another file"
             ),
             OptionSpec(
                 "parameters", .map(.tree),
@@ -34,6 +34,11 @@ package enum DefinitionGuide {
                 example: "{keep: 5%}"),
             OptionSpec("output", .tree, isRequired: true, help: "where the result goes: `sluice stages output`"),
             OptionSpec("outputs", .map(.tree), help: "further files of the kept records: `sluice stages outputs`"),
+            OptionSpec(
+                "tests", .list(.tree),
+                help:
+                    "records, and what should become of each: `sluice check --tests` tries it",
+                example: "[{name: short ones go, records: [{given: {text: Hi}, expect: dropped}]}]"),
             OptionSpec(
                 "answers", .path,
                 help:
@@ -56,6 +61,9 @@ package enum DefinitionGuide {
                 "max_malformed", .quantity, help: "the most malformed lines that a run accepts", example: "1%"),
             OptionSpec(
                 "max_record", .size, default: .integer(InputSpec.defaultMaxRecord), help: "a longer line is malformed"),
+            OptionSpec(
+                "limit", .integer(1...Int.max),
+                help: "reads only so many records, from the first on: to try a definition", example: "1000"),
         ])
 
     package static let dedupe = Descriptor(

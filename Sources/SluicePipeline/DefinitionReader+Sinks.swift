@@ -60,11 +60,7 @@ extension DefinitionReader {
         // A name alone is a copy of all kept records.
         if entry.value.isNull { return sink }
         guard let keys = map(entry.value, named: name, keys: Self.sinkKeys) else { return nil }
-        if let entry = given(keys["where"]), let text = text(entry, "\(name).where") {
-            do throws(RecordCondition.Mistake) { sink.condition = try RecordCondition(text) } catch {
-                report("`\(name).where`: `\(text)` is no condition: \(error.message)", at: entry.value.place)
-            }
-        }
+        if let entry = given(keys["where"]) { sink.condition = condition(entry, "\(name).where") }
         if let entry = given(keys["per"]) { sink.per = text(entry, "\(name).per") }
         if let entry = given(keys["ladder"]) {
             sink.ladder = ladder(entry, "\(name).ladder")
@@ -135,7 +131,7 @@ extension DefinitionReader {
         return count(records, "\(name).shard_records").map { .records($0) }
     }
 
-    private mutating func count(_ entry: YAMLNode.Entry, _ name: String) -> Int? {
+    mutating func count(_ entry: YAMLNode.Entry, _ name: String) -> Int? {
         if case .scalar(let text, quoted: false) = entry.value.value, let number = OptionKind.integer(text) {
             return number
         }

@@ -90,6 +90,14 @@ extension DefinitionReader {
         }
     }
 
+    mutating func condition(_ entry: YAMLNode.Entry, _ name: String) -> RecordCondition? {
+        guard let text = text(entry, name) else { return nil }
+        do throws(RecordCondition.Mistake) { return try RecordCondition(text) } catch {
+            report("`\(name)`: `\(text)` is no condition: \(error.message)", at: entry.value.place)
+            return nil
+        }
+    }
+
     mutating func seed(_ entry: YAMLNode.Entry) -> UInt64? {
         // Quoted, too: JSON has no number that is as large as some seeds.
         if case .scalar(let text, _) = entry.value.value, text.utf8.allSatisfy({ (48...57).contains($0) }),

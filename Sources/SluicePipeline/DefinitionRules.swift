@@ -9,6 +9,7 @@ enum DefinitionPart: Hashable {
     case dedupeField(Int)
     case maxMalformed
     case maxRecord
+    case limit
     case stage(Int)
     case option(stage: Int, String)
     case directory
@@ -19,6 +20,8 @@ enum DefinitionPart: Hashable {
     case sink(Int)
     case level
     case answers
+    /// A test, by its name.
+    case test(String)
 }
 
 /// The rules for the values of a definition, whether it comes from YAML or from Swift.
@@ -55,6 +58,11 @@ struct DefinitionRules {
                 .stage(Self.mostStages),
                 "the definition has \(definition.stages.count) stages; at most \(Self.mostStages) are allowed")
             return
+        }
+        for test in definition.tests {
+            guard let stage = test.after, definition.ending(after: stage) == nil else { continue }
+            report(
+                .test(test.name), "test `\(test.name)` ends after the stage `\(stage)`, which the definition does not have")
         }
         let stages = definition.stages.indices.map { checkStage($0) }
         checkColumns(stages)
@@ -105,6 +113,9 @@ struct DefinitionRules {
         }
         if !(1...Self.greatestRecord).contains(input.maxRecord) {
             report(.maxRecord, "`input.max_record` is \(input.maxRecord) bytes and must be from 1 byte to 1GiB")
+        }
+        if let limit = input.limit, limit < 1 {
+            report(.limit, "`input.limit` is \(limit); leave it out to read all records")
         }
         if output.directory.isEmpty {
             report(.directory, "`output.directory` is empty; say where the results go")

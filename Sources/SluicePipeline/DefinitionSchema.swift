@@ -72,6 +72,8 @@ package enum DefinitionSchema {
                 options: descriptor.options + [
                     OptionSpec("enabled", .flag, default: true, help: "whether the stage is there"),
                     OptionSpec("seed", .integer(0...Int.max), help: "a seed of its own"),
+                    OptionSpec(
+                        "when", .text, help: "which records go through, such as `lang == en`; the others pass by"),
                 ]))
     }
 

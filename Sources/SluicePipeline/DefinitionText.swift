@@ -6,10 +6,14 @@ package import SluiceCore
 package enum DefinitionText {
     package static func yaml(_ definition: Definition) -> String {
         var text = ""
-        for entry in definition.report.entries where entry.value != .null {
-            if entry.key == "stages" {
-                text += entry.value.elements.isEmpty ? "stages: []\n" : "stages:\n"
-                for stage in entry.value.elements { text += "  - " + flow(stage, braces: false) + "\n" }
+        let tests: [JSONValue.Entry] =
+            definition.tests.isEmpty ? [] : [.init("tests", .list(definition.tests.map(\.report)))]
+        for entry in definition.report.entries + tests where entry.value != .null {
+            if ["stages", "tests"].contains(entry.key) {
+                text += entry.value.elements.isEmpty ? "\(entry.key): []\n" : "\(entry.key):\n"
+                for one in entry.value.elements {
+                    text += "  - " + flow(one, braces: entry.key == "tests") + "\n"
+                }
             } else if case .object(let parts) = entry.value {
                 text += "\(entry.key):\n"
                 for part in parts where part.value != .null { text += "  \(scalar(part.key)): \(flow(part.value))\n" }

@@ -25,11 +25,14 @@ public struct Pipeline: Sendable {
     public var outputs: [SinkSpec]
     /// The folder of the answer log; see `Definition.answers`.
     public var answers: String?
+    /// What should become of some records; see `DefinitionTest`.
+    public var tests: [DefinitionTest]
     public var stages: [StageSpec]
 
     public init(
         seed: UInt64 = 0, memory: Int = Definition.defaultMemory, input: InputSpec, output: OutputSpec,
-        outputs: [SinkSpec] = [], answers: String? = nil, @StageBuilder stages: () -> [StageSpec] = { [] }
+        outputs: [SinkSpec] = [], answers: String? = nil, tests: [DefinitionTest] = [],
+        @StageBuilder stages: () -> [StageSpec] = { [] }
     ) {
         self.seed = seed
         self.memory = memory
@@ -37,6 +40,7 @@ public struct Pipeline: Sendable {
         self.output = output
         self.outputs = outputs
         self.answers = answers
+        self.tests = tests
         self.stages = stages()
     }
 
@@ -47,7 +51,7 @@ public struct Pipeline: Sendable {
         let rules = DefinitionRules(
             Definition(
                 seed: seed, memory: memory, input: input, stages: stages, output: output, sinks: outputs,
-                answers: answers),
+                answers: answers, tests: tests),
             registry: registry)
         guard rules.findings.isEmpty else { throw DefinitionErrors(rules.findings.map { Problem($0.message) }) }
         return rules.definition

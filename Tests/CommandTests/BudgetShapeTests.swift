@@ -13,6 +13,8 @@ struct BudgetShape: Sendable, CustomTestStringConvertible {
     var input: [String] = []
     var stages: [String] = []
     var output: [String] = []
+    /// Lines under `outputs:`.
+    var sinks: [String] = []
     /// The file that `make` writes, or a pattern for several.
     var files = "in.jsonl"
     /// Whether it takes seconds and so runs only in `make soak`.
@@ -33,6 +35,10 @@ struct BudgetShape: Sendable, CustomTestStringConvertible {
         let space = try Workspace()
         try shape.make(space)
         try space.define(files: shape.files, input: shape.input, stages: shape.stages, output: shape.output)
+        if !shape.sinks.isEmpty {
+            let sinks = shape.sinks.map { "  \($0)\n" }.joined()
+            try space.write("run.yaml", text(try readFile(space("run.yaml"))) + "outputs:\n" + sinks)
+        }
         for threads in shape.threads {
             let refused = try space.sluice("check", "run.yaml", "--memory", "2MiB", "--threads", "\(threads)")
             #expect(refused.status == 4)
@@ -70,7 +76,7 @@ extension BudgetShape {
         return MemorySize.parse(String(rest.prefix { $0.isLetter || $0.isNumber })).map { $0 >> 20 }
     }
 
-    static let all = longLines + levels + manyInputs + rows + groups
+    static let all = longLines + levels + manyInputs + rows + groups + outputs
 
     // MARK: Long lines
 

@@ -98,7 +98,7 @@ import Testing
         ("verfiy", "there is no command `verfiy`; did you mean `verify`?"),
         (
             "deduplicate",
-            "there is no command `deduplicate`; known commands are run, check, plan, task, stages, schema, why, verify"
+            "there is no command `deduplicate`; known commands are init, check, plan, show, run, task, stages, schema, why, verify"
         ),
     ])
     func nearestCommandName(_ name: String, message: String) throws {

@@ -55,6 +55,21 @@ extension BudgetShape {
         ) { try pairs($0, 4, bytes: 16 * megabyte) },
     ]
 
+    // MARK: Outputs
+
+    static let outputs: [BudgetShape] = [
+        BudgetShape(
+            name: "forty outputs, ten of them ladders with twelve files", threads: [2], budgets: [130],
+            input: ["max_record: 64KiB"],
+            sinks: (0..<30).map { "o\($0): {where: n >= \($0)}" }
+                + (0..<10).map { "l\($0): {ladder: x2, order: {by: n, descending: \($0 % 2 == 0)}}" }
+        ) { space in
+            try write(space, 30_000) { number in
+                Array("{\"n\":\(number % 40),\"t\":\"".utf8) + noise(60, seed: number) + Array("\"}".utf8)
+            }
+        }
+    ]
+
     // MARK: Groups
 
     private static func tiny(_ space: Workspace, _ count: Int) throws {

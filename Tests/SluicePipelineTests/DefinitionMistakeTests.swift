@@ -54,7 +54,7 @@ private func stage(_ line: String) -> String {
         ("# nothing\n", "1:1: the definition is empty; start it with `sluice: 1`"),
         (
             "- a\n",
-            "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, parameters, output, outputs, answers, not a list"
+            "1:1: a definition must be a map with the keys sluice, seed, memory, input, stages, parameters, output, outputs, tests, answers, not a list"
         ),
         (
             "sluice: 1\ninput: {files: a}\noutput: {directory: o}\nfiles: b\n",
@@ -78,7 +78,7 @@ private func stage(_ line: String) -> String {
         ),
         (
             "sluice: 1\ninput: a\noutput: {directory: o}\n",
-            "2:8: `input` must be a map with the keys files, dedupe, malformed, max_malformed, max_record, not `a`"
+            "2:8: `input` must be a map with the keys files, dedupe, malformed, max_malformed, max_record, limit, not `a`"
         ),
         (
             "sluice: 1\ninput: {files: []}\noutput: {directory: o}\n",

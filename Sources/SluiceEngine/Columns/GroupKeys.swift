@@ -59,7 +59,10 @@ struct GroupKeys: Sendable {
     mutating func adopt(_ labels: GroupLabels) { self.labels = labels }
 
     func key(_ number: Int64) -> GroupKey {
-        guard hasLabels else { return source == .all ? .all : .number(Int(number)) }
+        guard hasLabels else {
+            if source == .all { return .all }
+            return number == Column.missingInteger ? .unlabelled : .number(Int(number))
+        }
         return number == Self.unlabelled ? .unlabelled : .label(labels.text(Int(number)))
     }
 

@@ -21,6 +21,26 @@ struct LiveRows: Sendable {
     /// Keeps only the rows that are also in `other`.
     mutating func formIntersection(_ other: LiveRows) {
         for index in words.indices { words[index] &= other.words[index] }
+        settle()
+    }
+
+    /// The rows that are not in `other`.
+    func subtracting(_ other: LiveRows) -> LiveRows {
+        var result = self
+        for index in words.indices { result.words[index] &= ~other.words[index] }
+        result.settle()
+        return result
+    }
+
+    /// Adds the rows of `other`.
+    mutating func formUnion(_ other: LiveRows) {
+        for index in words.indices { words[index] |= other.words[index] }
+        settle()
+    }
+
+    /// Sets the bits after the last row, so that they don't count as dropped, and counts the rows.
+    private mutating func settle() {
+        if rows % 64 != 0, let last = words.indices.last { words[last] |= .max << UInt64(rows % 64) }
         count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
     }
 
@@ -43,9 +63,7 @@ struct LiveRows: Sendable {
     init(rows: Int, bits: [Int64]) {
         self.init(rows: rows)
         for (index, bits) in bits.prefix(words.count).enumerated() { words[index] = UInt64(bitPattern: bits) }
-        // The bits after the last row are always set, so that they don't count as dropped.
-        if rows % 64 != 0, let last = words.indices.last { words[last] |= .max << UInt64(rows % 64) }
-        count = words.reduce(0) { $0 + $1.nonzeroBitCount } - (words.count * 64 - rows)
+        settle()
     }
 
     /// The live rows of a range, counted from its start.

@@ -116,7 +116,9 @@ extension ColumnStore {
     }
 
     /// Writes the columns of a selection.
-    func write(_ columns: SelectionColumns, round: Int) throws {
+    ///
+    /// - Parameter passing: rows that passed the selection by: they keep the values that they had, or have none.
+    func write(_ columns: SelectionColumns, passing: LiveRows?, round: Int) throws {
         guard !columns.specs.isEmpty else { return }
         let types = Dictionary(uniqueKeysWithValues: columns.specs.map { ($0.name, $0.type) })
         var next = 0
@@ -125,11 +127,25 @@ extension ColumnStore {
             var start = shard.rows.lowerBound
             while start < shard.rows.upperBound {
                 let end = Swift.min(start + 65_536, shard.rows.upperBound)
-                try writer.append(columns.columns(start..<end, next: &next))
+                var chosen = columns.columns(start..<end, next: &next)
+                if let passing, passing.count > 0 { try keepValues(of: &chosen, start..<end, where: passing) }
+                try writer.append(chosen)
                 start = end
             }
             _ = try writer.commit()
             add(types, to: shard.number, round: round)
+        }
+    }
+}
+
+extension ColumnStore {
+    private func keepValues(
+        of columns: inout [(ColumnName, Column)], _ rows: Range<Int>, where passing: LiveRows
+    ) throws {
+        let isPassing = rows.map { passing[$0] }
+        for index in columns.indices {
+            let (name, column) = columns[index]
+            columns[index].1 = column.replaced(where: isPassing, by: try load([name], rows).first?.column)
         }
     }
 }

@@ -89,11 +89,16 @@ struct KeptEncoder: Sendable {
         bytes.append(contentsOf: Array("}}".utf8))
     }
 
+    /// A list of messages; a record that passed by the stage that makes them has none.
+    private static func messages(_ row: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        row.isEmpty ? Array("null".utf8)[...] : row
+    }
+
     /// A row of the column `messages` as entries of the annotations: `messages` is a list in every record.
     private func appendEntries(_ row: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
         guard row.first == UInt8(ascii: "{") else {
             bytes.append(contentsOf: Array(#""messages":"#.utf8))
-            bytes.append(contentsOf: row)
+            bytes.append(contentsOf: Self.messages(row))
             return
         }
         var object = Array(row)
@@ -110,7 +115,7 @@ struct KeptEncoder: Sendable {
     private func append(_ row: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
         guard row.first == UInt8(ascii: "{") else {
             bytes.append(contentsOf: Array(#"{"messages":"#.utf8))
-            bytes.append(contentsOf: row)
+            bytes.append(contentsOf: Self.messages(row))
             bytes.append(UInt8(ascii: "}"))
             return
         }
@@ -132,7 +137,9 @@ extension Column {
                 bytes.append(contentsOf: Array(String(value).utf8))
             }
             bytes.append(UInt8(ascii: "]"))
-        case .integers(let values): bytes.append(contentsOf: Array(String(values[row]).utf8))
+        case .integers(let values):
+            let isMissing = values[row] == Self.missingInteger
+            bytes.append(contentsOf: Array((isMissing ? "null" : String(values[row])).utf8))
         case .reals(let values): bytes.append(contentsOf: Array(JSONValue.real(values[row]).json.utf8))
         }
     }

@@ -26,20 +26,13 @@ struct OutputSource: Sendable, Hashable {
 
     /// The value of a row; missing if the column is not there.
     func value(_ row: Int, _ columns: [(name: ColumnName, column: Column)]) -> RecordValue {
-        switch columns.first(where: { $0.name == stored })?.column {
-        case .integers(let values)?: return .integer(values[row])
-        case .reals(let values)?: return .real(values[row])
-        case .bytes(let values)?:
-            let bytes = values[row]
-            guard field != nil else { return stored == .messages ? .json(Array(bytes)) : .text(Array(bytes)) }
-            switch bytes.first.flatMap(FieldKind.init(rawValue:)) {
-            case .string: return .text(Array(bytes.dropFirst()))
-            case .json: return .json(Array(bytes.dropFirst()))
-            case .missing, .null, .chat, nil: return .missing
-            }
-        case .vectors(let vectors)?:
-            return .json(Array("[\(vectors[row].map(String.init).joined(separator: ","))]".utf8))
-        case nil: return .missing
+        guard let column = columns.first(where: { $0.name == stored })?.column else { return .missing }
+        guard field != nil, case .bytes(let values) = column else { return RecordValue(row, of: stored, column) }
+        let bytes = values[row]
+        switch bytes.first.flatMap(FieldKind.init(rawValue:)) {
+        case .string: return .text(Array(bytes.dropFirst()))
+        case .json: return .json(Array(bytes.dropFirst()))
+        case .missing, .null, .chat, nil: return .missing
         }
     }
 }

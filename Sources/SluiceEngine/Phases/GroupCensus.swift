@@ -108,6 +108,12 @@ struct GroupCensus {
             let numbers = try keys.keys(in: store, range, rows)
             let weights = try store.integers(column, range)
             for row in rows {
+                guard weights[row] != Column.missingInteger else {
+                    throw EngineError(
+                        .data,
+                        "it weighs groups by the column `\(column)`, which is missing for records that passed its stage by (`when`)"
+                    )
+                }
                 guard weights[row] >= 0 else {
                     throw EngineError(
                         .data,

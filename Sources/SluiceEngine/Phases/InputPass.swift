@@ -22,6 +22,8 @@ final class InputPass: @unchecked Sendable {
     let progress: ProgressMeter
     /// Fields to extract: those of the stages, then the dedupe's fields that no stage reads.
     let fields: [FieldPath]
+    /// The watched ones among them, by their places.
+    private let watched: [(name: String, field: Int)]
     let dedupeFields: [Int]
     let keepsFields: Bool
     let keepsKeys: Bool
@@ -59,6 +61,8 @@ final class InputPass: @unchecked Sendable {
     struct Request {
         /// The fields in the parcels for the stages.
         var stageFields: [FieldPath] = []
+        /// Those of them of which the account says whether any record has them.
+        var watched: [FieldPath] = []
         /// Where the stopped run was, if there was one.
         var checkpoint: Checkpoint?
         /// The facts about files found by an earlier reading.
@@ -115,6 +119,7 @@ final class InputPass: @unchecked Sendable {
             dedupeFields = []
         }
         self.fields = fields
+        watched = request.watched.compactMap { path in fields.firstIndex(of: path).map { (path.description, $0) } }
         keepsFields = !stageFields.isEmpty
         extractors = ObjectPool { [fields] in Extractor(fields) }
         parcels = ObjectPool { InputParcel() }
@@ -172,7 +177,16 @@ final class InputPass: @unchecked Sendable {
         for fault in parcel.records.faults { parcel.account.countFault(fault.code) }
         for _ in raw.overlong { parcel.account.countFault("line-too-long") }
         noteOddLines(parcel)
+        noteSeen(parcel)
         progress.read(records: raw.lines.count)
+    }
+
+    private func noteSeen(_ parcel: InputParcel) {
+        let entries = parcel.records.fields.entries
+        for (name, field) in watched {
+            let rows = stride(from: field, to: entries.count, by: fields.count)
+            if rows.contains(where: { entries[$0].kind != .missing }) { parcel.account.seen.insert(name) }
+        }
     }
 
     private func noteOddLines(_ parcel: InputParcel) {

@@ -41,7 +41,7 @@ struct RowRound {
                 unfinished: Set([round.first.index] + [round.last?.link.index].compactMap { $0 })
             ).columns)
         if observes, let last = round.last, case .survey = last.body {
-            work.observer = (StageDeclaration(last.link.stage), last.link.reads)
+            work.observer = (last.link.declaration, last.link.reads)
         }
         return work
     }
@@ -145,12 +145,14 @@ struct RowRound {
         }
         let memory = SelectionMemory(selection, link, run, beside: round.left)
         defer { memory.giveBack() }
-        let result = try SelectionPhase(
-            memory: memory, run: run,
-            rows: Rows(store: rows.store, live: pass.remaining, ledger: rows.ledger), fieldNames: fieldNames,
-            writes: writes, folder: scratch
+        let all = pass.remaining
+        let reached = try link.gate?.rows(of: all, in: rows.store) ?? all
+        var result = try SelectionPhase(
+            memory: memory, run: run, rows: Rows(store: rows.store, live: reached, ledger: rows.ledger),
+            fieldNames: fieldNames, writes: writes, folder: scratch
         ).select()
-        try rows.store.write(result.columns, round: round.number)
+        result.live.formUnion(all.subtracting(reached))
+        try rows.store.write(result.columns, passing: all.subtracting(reached), round: round.number)
         try done.write(result, runs: rows.ledger.cut())
         return result
     }

@@ -18,8 +18,8 @@ struct SelectionPhase {
     private var store: ColumnStore { rows.store }
 
     struct Result {
-        /// The kept rows.
-        let live: LiveRows
+        /// The kept rows, and those that passed by.
+        var live: LiveRows
         /// What the selection writes, in ascending order of the kept rows.
         let columns: SelectionColumns
         let report: JSONValue

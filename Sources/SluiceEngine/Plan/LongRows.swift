@@ -41,7 +41,11 @@ struct LongRows {
             if case .asking = piece.body { begin() }
             let written = Writer(
                 place: place, copies: growth * max(1, copies(of: reads, in: stored.merging(fresh) { $1 })))
-            for spec in piece.link.stage.writes where spec.type == .bytes { fresh[spec.name] = written }
+            for spec in piece.writes where spec.type == .bytes {
+                // Records that pass by keep what was written before.
+                let before = piece.link.gate == nil ? nil : fresh[spec.name] ?? stored[spec.name]
+                fresh[spec.name] = before.map { $0.copies > written.copies ? $0 : written } ?? written
+            }
             if isFirstPass { return 0 }
             inputs += reads
             self.growth += growth

@@ -9,10 +9,17 @@ package struct StageChain: Sendable {
         package let label: String
         package let spec: StageSpec
         package let stage: any Stage
-        /// The inputs of the stage, each label resolved to a column or a field.
+        /// The inputs of the stage and of its condition, each label resolved to a column or a field.
         package let reads: [Input]
         /// A seed of the stage's own.
         package let seed: Seed
+        /// Which records go through; nil for all.
+        let gate: StageGate?
+
+        /// What the stage may read and write, and which records it sees.
+        var declaration: StageDeclaration {
+            StageDeclaration(reads: stage.reads, writes: stage.writes, gate: gate?.column)
+        }
     }
 
     package let links: [Link]
@@ -20,6 +27,8 @@ package struct StageChain: Sendable {
     let outputSources: [String: OutputSource]
     /// What the output reads of each record.
     private let outputFields: [FieldPath]
+    /// The names in the template and in each output.
+    private let outputNames: [(names: [String], by: String)]
 
     /// - Throws: `EngineError` with code `.definition` for an unknown stage, an invalid option, or columns that break
     ///   the
@@ -41,11 +50,13 @@ package struct StageChain: Sendable {
                 let written = links.flatMap(\.stage.writes)
                 let options = type.descriptor.fillingDefaults(in: spec.options)
                 let stage: any Stage = try type.init(options: options).adapted(to: written)
+                let gate = spec.when.map { StageGate($0, stage: index, after: written) }
                 links.append(
                     Link(
                         index: index, label: label, spec: spec, stage: stage,
-                        reads: stage.reads.map { $0.resolved(after: written) },
-                        seed: Seed(spec.seed ?? definition.seed).derived(for: spec.name, index: occurrence)))
+                        reads: stage.reads.map { $0.resolved(after: written) }
+                            + (gate.map { $0.reads + [.column($0.column, .integer)] } ?? []),
+                        seed: Seed(spec.seed ?? definition.seed).derived(for: spec.name, index: occurrence), gate: gate))
             } catch {
                 throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(
                     error, stage: label)
@@ -53,6 +64,9 @@ package struct StageChain: Sendable {
         }
         self.links = links
         let names = (definition.output.template?.names ?? []) + definition.sinks.flatMap(\.names)
+        outputNames =
+            [(definition.output.template?.names ?? [], "`output.record`")]
+            + definition.sinks.map { ($0.names, "output `\($0.name)`") }
         outputSources = OutputSource.sources(of: names, among: links.flatMap(\.stage.writes))
         outputFields = (definition.output.vectorIds.map { [$0] } ?? []) + outputSources.values.compactMap(\.field)
         let problems = ColumnContract.check(links.map(\.stage), definition, registry: registry)
@@ -68,6 +82,19 @@ package struct StageChain: Sendable {
             for case .field(let path) in link.reads { paths.insert(path) }
         }
         return paths.sorted()
+    }
+
+    /// Fields that conditions and templates name, each with who names it. Nothing else tells that such a name is mistyped.
+    var named: [(field: FieldPath, by: String)] {
+        let gates = links.flatMap { link in
+            (link.gate?.reads ?? []).compactMap { input -> (field: FieldPath, by: String)? in
+                if case .field(let path) = input { (path, "`when` of stage `\(link.label)`") } else { nil }
+            }
+        }
+        let outputs = outputNames.flatMap { names, by in
+            names.compactMap { name in outputSources[name]?.field.map { (field: $0, by: by) } }
+        }
+        return gates + outputs
     }
 
     /// What the stages say about the columns before them, each once.
@@ -101,7 +128,7 @@ package struct StageChain: Sendable {
         let output = outputFields.map { Input.field($0) }
         guard isNarrow else { return rest + output }
         let before = written(before: index)
-        return rest + output
+        return rest + output + (own.first?.link.gate.map { [.column($0.column, .integer)] } ?? [])
             + selections.flatMap { selection -> [Input] in
                 selection.grouping.reads.map { $0.resolved(after: before) }
                     + selection.columns.map { .column($0, .any) }

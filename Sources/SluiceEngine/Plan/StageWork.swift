@@ -9,8 +9,15 @@ package struct StageWork: Sendable {
     package var isLeft = false
     /// What the longest record takes in the pass over kept columns that does this work, in bytes.
     package private(set) var longestRow = 0
-    /// Whether this is all the work of its stage.
+    /// Whether this is all the work of its stage, which then has to write all columns of the stage.
     package private(set) var isWhole = false
+    /// Whether it only tests which records go through the stage.
+    private(set) var isGate = false
+
+    /// What it may read and write.
+    var declaration: StageDeclaration { isGate ? link.gate?.declaration ?? link.declaration : link.declaration }
+    /// The columns that it may write.
+    var writes: [ColumnSpec] { declaration.writes }
 
     /// Whether it processes blocks independently, so that it can run while the input is read.
     package var isTransform: Bool {
@@ -27,7 +34,12 @@ package struct StageWork: Sendable {
     package static func work(_ body: StageBody, of link: StageChain.Link) throws(EngineError) -> [StageWork] {
         var pieces = try checked(body, of: link, isWhole: true)
         if pieces.count == 1 { pieces[0].isWhole = true }
-        return pieces
+        guard let gate = link.gate else { return pieces }
+        // A selection behind a gate needs none of what the condition reads.
+        if case .selection? = pieces.first?.body { pieces[0].isWhole = false }
+        var first = StageWork(link: link, body: .transform(gate))
+        first.isGate = true
+        return [first] + pieces
     }
 
     private static func checked(
@@ -58,7 +70,7 @@ package struct StageWork: Sendable {
     /// What it writes for each byte that it reads, in columns of bytes and in questions.
     func growth(_ context: StageContext) -> Int {
         if case .asking(let asking) = body { return asking.memory(context).growth }
-        guard case .transform(let transform) = body, link.stage.writes.contains(where: { $0.type == .bytes }) else {
+        guard case .transform(let transform) = body, writes.contains(where: { $0.type == .bytes }) else {
             return 0
         }
         return transform.memory(context).growth
@@ -165,11 +177,11 @@ extension StageChain {
         func most(_ names: [String]) -> Int { names.map { mentions[$0] ?? 0 }.max() ?? 0 }
         let fields = template.names.filter { outputSources[$0]?.field != nil }
         let texts = leading.filter { piece in
-            piece.link.stage.writes.contains { $0.type == .bytes && mentions[$0.name.name] != nil }
+            piece.writes.contains { $0.type == .bytes && mentions[$0.name.name] != nil }
         }
         return 10 * most(fields) * RecordCopies.copies(of: fields.map { FieldPath($0) })
             + texts.reduce(0) { sum, piece in
-                sum + 20 * growth(piece) * most(piece.link.stage.writes.filter { $0.type == .bytes }.map(\.name.name))
+                sum + 20 * growth(piece) * most(piece.writes.filter { $0.type == .bytes }.map(\.name.name))
             }
     }
 
@@ -184,7 +196,7 @@ extension StageChain {
         let leading = work.prefix { if case .transform = $0.body { true } else { false } }
         uses.growth = leading.reduce(0) { $0 + growth($1) }
         uses.annotated = leading.filter { piece in
-            piece.link.stage.writes.contains { $0.type == .bytes && definition.output.annotate.contains($0.name) }
+            piece.writes.contains { $0.type == .bytes && definition.output.annotate.contains($0.name) }
         }.reduce(0) { $0 + growth($1) }
         if let template = definition.output.template { uses.template = size(of: template, leading, growth) }
         guard leading.count < work.count, let later = work[leading.endIndex...].map(\.link.index).min() else {
@@ -196,7 +208,7 @@ extension StageChain {
         let inputs = inputs(from: later, later: kept)
         let fields = inputs.compactMap { if case .field(let path) = $0 { path } else { nil } }
         uses.keptColumns =
-            leading.filter { $0.link.stage.writes.contains { $0.type == .bytes && wanted.contains($0.name) } }
+            leading.filter { $0.writes.contains { $0.type == .bytes && wanted.contains($0.name) } }
             .reduce(0) { $0 + growth($1) }
             + RecordCopies.copies(of: fields) + (inputs.contains(.record) ? 1 : 0)
         return uses

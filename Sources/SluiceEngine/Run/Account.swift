@@ -22,6 +22,8 @@ struct Account: Sendable, Equatable {
     private(set) var faults: [String: Int] = [:]
     /// Lines that aren't records, by input file; only files that have some.
     private(set) var oddLines: [Int: OddLines] = [:]
+    /// Of the fields that conditions and templates of the definition name, those that some record has.
+    var seen: Set<String> = []
 
     struct OddLines: Equatable {
         var malformed = 0
@@ -75,6 +77,7 @@ struct Account: Sendable, Equatable {
         collisions += other.collisions
         for (field, count) in other.lacking.enumerated() { countLacking(field, count) }
         for (file, lines) in other.oddLines { countOdd(lines, of: file) }
+        seen.formUnion(other.seen)
         drops.merge(other.drops, uniquingKeysWith: +)
         questions.merge(other.questions, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)

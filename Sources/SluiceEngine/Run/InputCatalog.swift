@@ -23,7 +23,7 @@ package struct InputCatalog: Sendable {
 
     package private(set) var files: [File] = []
     /// Where the files are.
-    package let store: any InputStore
+    package private(set) var store: any InputStore
     /// Other names of those files, which are not read.
     private var otherNames: [(path: String, name: String)] = []
     /// Warnings about the files, known before they are read.
@@ -44,9 +44,23 @@ package struct InputCatalog: Sendable {
         } catch {
             throw EngineError(any: error)
         }
+        if let limit = input.limit { try end(after: limit, maxRecord: input.maxRecord) }
         guard files.count <= Ordinal.maximumFiles else {
             throw EngineError(
                 .definition, "\(files.count) input files are too many; join them into at most \(Ordinal.maximumFiles)")
+        }
+    }
+
+    /// Ends the input after the first records.
+    private mutating func end(after limit: Int, maxRecord: Int) throws(EngineError) {
+        do {
+            let first = try FirstRecords(limit, of: files.map(\.path), in: store, maxRecord: maxRecord)
+            files = try files.map {
+                File(path: $0.path, name: $0.name, status: try first.status(ofInput: $0.path) ?? $0.status)
+            }
+            store = first
+        } catch {
+            throw EngineError(any: error)
         }
     }
 

@@ -147,7 +147,7 @@ final class RunContext: Sendable {
         while let first = work.first, case .transform(let transform) = first.body {
             run.links.append(
                 TransformChain.Link(
-                    transform, StageDeclaration(first.link.stage), writesAll: first.isWhole,
+                    transform, first.declaration, writesAll: first.isWhole,
                     stage(first.link, memory: shares.most)))
             work.removeFirst()
         }
@@ -163,7 +163,7 @@ final class RunContext: Sendable {
             let context = stage(first.link, memory: shares.most)
             run.links.append(
                 TransformChain.Link(
-                    asking, StageDeclaration(first.link.stage), writesAll: first.isWhole,
+                    asking, first.declaration, writesAll: first.isWhole,
                     keys: try answerKeys(asking, of: first.link, step: step), log: answers, context))
             run.requests.add(Requests(asking, context))
             run.links += takeTransforms(&work).links

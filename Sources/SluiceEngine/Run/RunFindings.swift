@@ -74,7 +74,17 @@ struct RunFindings {
     mutating func judgeInput() throws(EngineError) {
         let verdict = InputVerdict(
             spec: run.definition.input, catalog: run.catalog, account: account, files: files, fieldNames: fieldNames)
-        warnings += try verdict.warnings().map(Printable.message)
+        warnings += try verdict.warnings().map(Printable.message) + neverSeen.map(Printable.message)
+    }
+
+    /// A name in a condition or a template that no record has is most likely mistyped.
+    private var neverSeen: [String] {
+        guard account.read > account.quarantined else { return [] }
+        return run.chain.named.filter { !account.seen.contains($0.field.description) }.map { field, by in
+            let near = Registry.nearest(to: field.description, in: fieldNames + run.chain.written.map(\.name.name))
+            let guess = near.map { "; did you mean `\(Printable.name($0))`?" } ?? fieldsThere
+            return "no record has the field `\(Printable.name(field.description))`, which \(by) names\(guess)"
+        }
     }
 
     /// Takes over how many records were kept.

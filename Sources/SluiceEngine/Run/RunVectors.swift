@@ -98,6 +98,8 @@ private final class PoolReading: @unchecked Sendable {
     private var chosenDraws: [UInt64] = []
     private var labels: (all: Set<ContentHash>, kept: Set<ContentHash>) = ([], [])
     private let column: ColumnName
+    /// The columns that anything reads.
+    private let wanted: [ColumnName]
 
     /// The same for every run, so that samples of the same pool are equal.
     private static let seed = Seed(0).derived(for: "compare")
@@ -116,13 +118,20 @@ private final class PoolReading: @unchecked Sendable {
         self.threads = need.threads
         let (_, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
         transforms = TransformChain(
-            links: try chain.links.compactMap { link in
+            links: try chain.links.flatMap { link in
                 let context = chain.context(link, memory: shares.most, isStopped: isStopped)
-                return try Self.transform(of: link, context, run, isLoaded: true).map {
-                    TransformChain.Link($0, StageDeclaration(link.stage), writesAll: true, context)
+                let gate = link.gate.map { TransformChain.Link($0, $0.declaration, writesAll: true, context) }
+                let work = try Self.transform(of: link, context, run, isLoaded: true).map {
+                    TransformChain.Link($0, link.declaration, writesAll: true, context)
                 }
+                return [gate, work].compactMap { $0 }
             })
         readsRecord = chain.readsRecord
+        wanted =
+            [column]
+            + chain.links.compactMap(\.gate).flatMap { gate in
+                [gate.column] + gate.reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } }
+            }
         input = InputPass(
             InputPass.Source(
                 catalog: catalog, parts: .wholeFiles(of: catalog), spec: definition.input,
@@ -208,7 +217,7 @@ private final class PoolReading: @unchecked Sendable {
     }
 
     private func work(_ parcel: InputParcel) throws {
-        var block = parcel.makeBlock(readsRecord: readsRecord, wanted: [column])
+        var block = parcel.makeBlock(readsRecord: readsRecord, wanted: wanted)
         try transforms.apply(to: &block) { block, first, stage in
             parcel.book(block, from: first, stage) { Int(parcel.rows[$0]) }
         }

@@ -122,7 +122,8 @@ extension SelectionTasks {
             columns.append(decided.columns)
         }
         columns.sort()
-        try rows.store.write(columns, round: round.number)
+        let passing = try link.gate.map { rows.live.subtracting(try $0.rows(of: rows.live, in: rows.store)) }
+        try rows.store.write(columns, passing: passing, round: round.number)
         let types = Dictionary(uniqueKeysWithValues: writes.map { ($0.name, $0.type) })
         let states = RoundFiles(round.number, of: .selection, in: site.run)
         for shard in rows.store.shards {

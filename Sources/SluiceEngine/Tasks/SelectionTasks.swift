@@ -36,9 +36,12 @@ struct SelectionTasks {
     /// The rows of a part that reach the selection.
     private func phase(_ part: Int, _ memory: SelectionMemory) throws -> SelectionPhase {
         let tally: Tally = try files.result(of: .tally)
+        let rows = try site.rows(of: part..<(part + 1), before: round.number, transformed: true)
         return SelectionPhase(
             memory: memory, run: run,
-            rows: try site.rows(of: part..<(part + 1), before: round.number, transformed: true),
+            rows: RowRound.Rows(
+                store: rows.store, live: try link.gate?.rows(of: rows.live, in: rows.store) ?? rows.live,
+                ledger: rows.ledger),
             fieldNames: tally.fieldNames, writes: writes, folder: files.scratch("rows-\(round.number).\(part)"))
     }
 

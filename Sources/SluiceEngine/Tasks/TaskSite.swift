@@ -44,7 +44,8 @@ final class TaskSite {
     ) throws -> InputPass {
         run.inputPass(
             InputPass.Request(
-                stageFields: stageFields, expected: expected, part: part,
+                stageFields: stageFields, watched: stageFields.isEmpty ? [] : run.chain.named.map(\.field),
+                expected: expected, part: part,
                 linesBefore: isCounted ? try linesBefore(part) : 0))
     }
 

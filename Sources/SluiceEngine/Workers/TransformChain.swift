@@ -55,6 +55,7 @@ struct TransformChain: Sendable {
             let hasRecords = block.drops.count < block.count
             block.begin(declaration)
             defer { block.end() }
+            let seesNone = hasRecords && declaration.gate != nil && block.live.isEmpty
             var failure: StageError?
             do throws(StageError) {
                 switch work {
@@ -67,6 +68,10 @@ struct TransformChain: Sendable {
             if let failure { throw EngineError(failure, stage: label) }
             guard writesAll, hasRecords else { return }
             for spec in writes where block.isWanted(spec.name) && block[spec.name] == nil {
+                if seesNone {
+                    block.writeMissing(spec)
+                    continue
+                }
                 throw fault("declares that it writes `\(spec.name)` but does not write it")
             }
         }

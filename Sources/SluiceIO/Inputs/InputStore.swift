@@ -66,10 +66,14 @@ public protocol InputFile: Sendable {
     ///
     /// - Parameter milliseconds: how long to wait for that.
     func hasBytes(within milliseconds: Int32) -> Bool
+
+    /// Whether its bytes are not packed, even if its name ends in `.zst` or `.gz`.
+    var isPlain: Bool { get }
 }
 
 extension InputFile {
     public func hasBytes(within milliseconds: Int32) -> Bool { true }
+    public var isPlain: Bool { false }
 
     /// Fills an array, starting at `offset`; returns the number of bytes read.
     func read(into bytes: inout [UInt8], at offset: UInt64) throws(IOFailure) -> Int {

@@ -127,7 +127,9 @@ extension InputStore {
         }
         if format == .gzip { return try GzipSource(input) }
         for (ending, name) in [(".zst", "zstd"), (".zstd", "zstd"), (".gz", "gzip")]
-        where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && input.range == nil {
+        where path.utf8.suffix(ending.utf8.count).elementsEqual(ending.utf8) && input.range == nil
+            && !input.file.isPlain
+        {
             guard !start.isEmpty else {
                 throw IOFailure(
                     .truncatedStream, path: path, offset: 0, found: "the file is empty, and so not a \(name) file",
