@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help setup build test demo lint format docs documents documents-python engines loaders bench models model-minilm clean
+.PHONY: help setup build test demo lint format docs docc documents documents-python engines loaders bench models model-minilm clean
 
 RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
@@ -33,6 +33,9 @@ format: ## format the Swift sources by .swift-format
 
 docs: build ## write docs/reference from what the program says of its stages and commands
 	@scripts/reference.sh $(BINARY)
+
+docc: ## make the documentation of the library with the toolchain's docc
+	@scripts/docc.sh
 
 documents: build ## run every code block of the documents
 	@scripts/documents.sh $(BINARY)
