@@ -21,4 +21,5 @@ fi
 
 python=$(command -v python3)
 [[ -f $folder/complete ]] && python=$PWD/$folder/bin/python
+python3 Tests/DocumentTests/document_tests.py "$1"
 exec python3 scripts/documents.py "$@" --python "$python"

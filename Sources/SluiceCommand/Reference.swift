@@ -72,7 +72,12 @@ extension OptionSpec {
     var facts: String {
         if isRequired { return kind.description + "; required" }
         guard let defaultValue else { return kind.description }
-        if case .text(let text) = defaultValue { return "\(kind.description); default \(text)" }
-        return "\(kind.description); default \(defaultValue.report.textValue ?? defaultValue.report.json)"
+        return "\(kind.description); default \(Self.spelled(defaultValue.report))"
+    }
+
+    /// A value as a definition has it.
+    private static func spelled(_ value: JSONValue) -> String {
+        if case .list(let values) = value { return "[\(values.map(spelled).joined(separator: ", "))]" }
+        return value.textValue ?? value.json
     }
 }
