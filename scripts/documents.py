@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every code block of the documents, each document in a folder of its own with demo data.
+"""Runs every code block of the documents, each document in a folder of its own with demo data, and looks for dead links.
 
     scripts/documents.py PROGRAM [--python PYTHON] [DOCUMENT ...]
 
@@ -20,7 +20,7 @@ Comments before a block say more, and readers don't see them:
   <!-- needs: NAME -->       it is skipped if this Python package is missing, or with a `/` this file of the project, such
                              as a model in .models/
   <!-- file: NAME -->        its text is written to this file, and not run
-  <!-- status: 2 -->         the commands end with this status
+  <!-- status: 2 -->         the commands, or `sluice check`, end with this status
   <!-- from: PATH -->        its lines stand in this file, which is compiled or tested elsewhere. docs/writing-stages.md is
                              compared by a test of its own
   <!-- sh COMMANDS -->       commands that come first, over one or more lines
@@ -118,7 +118,8 @@ class Document:
         self.ran, self.skipped, self.failures = 0, [], []
         search = f"{settings.bin}:{pathlib.Path(settings.python).parent}:{os.environ['PATH']}"
         self.environment = dict(
-            os.environ, PATH=search, COLUMNS="80", PYTHONDONTWRITEBYTECODE="1", HF_HOME=str(folder / "hf"))
+            os.environ, PATH=search, COLUMNS="80", PYTHONDONTWRITEBYTECODE="1", HF_HOME=str(folder / "hf"),
+            HF_HUB_OFFLINE="1")
 
     def run(self):
         found = blocks((ROOT / self.path).read_text(encoding="utf-8"))
@@ -221,7 +222,7 @@ class Document:
         text = textwrap.dedent(block.text)
         keys = set(re.findall(r"^(\w+):", text, re.MULTILINE))
         if {"sluice", "input", "output"} <= keys:
-            return self.call(["sluice", "check", self.write(text, file_name(block))])
+            return self.call(["sluice", "check", self.write(text, file_name(block))], int(block.marks.get("status", 0)))
         if file_name(block):
             return None  # the stages that another definition uses
         is_list = text.lstrip("\n").startswith(("- ", "#")) and not keys
@@ -243,6 +244,32 @@ class Document:
         name = name or "block.yaml"
         (self.folder / name).write_text(text, encoding="utf-8")
         return name
+
+
+def headings(text):
+    """The anchors of a page, as GitHub makes them."""
+    found = collections.Counter()
+    for line in re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).splitlines():
+        if heading := re.match(r"#+ +(.*)", line):
+            plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
+            name = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+            found[name] += 1
+            if found[name] > 1:
+                found[f"{name}-{found[name] - 1}"] += 1
+    return found
+
+
+def dead_links(paths):
+    """Links between pages that lead to no file, or to no heading of it."""
+    pages = {path: (ROOT / path).read_text(encoding="utf-8") for path in paths}
+    for path, text in pages.items():
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        for target, anchor in re.findall(r"\]\(([^)#\s:]*)(?:#([^)\s]+))?\)", re.sub(r"`[^`]*`", "", prose)):
+            file = os.path.normpath(os.path.join(os.path.dirname(path), target)) if target else str(path)
+            if not (ROOT / file).exists():
+                yield f"{path}: there is no {target}"
+            elif anchor and file in pages and anchor not in headings(pages[file]):
+                yield f"{path}: {target or 'the page'} has no heading #{anchor}"
 
 
 @functools.cache
@@ -293,6 +320,7 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     settings = parser.parse_args()
     settings.program = os.path.abspath(settings.program)
+    settings.python = os.path.abspath(shutil.which(settings.python) or settings.python)
     paths = settings.documents or ["README.md", *sorted(glob.glob("docs/*.md", root_dir=ROOT)), "examples/README.md"]
     paths += [] if settings.documents else sorted(glob.glob("Sources/*/*.docc/*.md", root_dir=ROOT))
     failures = 0
@@ -320,6 +348,10 @@ def main():
                 for failure in document.failures:
                     print(f"documents: {failure}", file=sys.stderr)
                 failures += len(document.failures)
+    pages = [page for page in glob.glob("**/*.md", root_dir=ROOT, recursive=True) if not page.startswith("Benchmarks/.")]
+    for link in dead_links(sorted(set(pages + paths))):
+        print(f"documents: {link}", file=sys.stderr)
+        failures += 1
     sys.exit(1 if failures else 0)
 
 

@@ -71,13 +71,16 @@ extension OptionSpec {
     /// The kind of value and the default, in words.
     var facts: String {
         if isRequired { return kind.description + "; required" }
-        guard let defaultValue else { return kind.description }
-        return "\(kind.description); default \(Self.spelled(defaultValue.report))"
+        let value = defaultValue.map { Self.spelled($0.report) } ?? ""
+        return value.isEmpty ? kind.description : "\(kind.description); default \(value)"
     }
 
     /// A value as a definition has it.
     private static func spelled(_ value: JSONValue) -> String {
-        if case .list(let values) = value { return "[\(values.map(spelled).joined(separator: ", "))]" }
-        return value.textValue ?? value.json
+        switch value {
+        case .list(let values): "[\(values.map(spelled).joined(separator: ", "))]"
+        case .object(let entries): "{\(entries.map { "\($0.key): \(spelled($0.value))" }.joined(separator: ", "))}"
+        default: value.textValue ?? value.json
+        }
     }
 }

@@ -137,6 +137,10 @@ import Testing
             }
             #expect(options == Registry.builtIn[name]?.descriptor.options.map(\.name))
             // What stands outside of code can't be taken for markup.
+            // A list whose entries lack the two spaces after their term would become code.
+            for code in one.split(separator: "```").dropFirst().enumerated() where code.offset % 2 == 0 {
+                #expect(code.element.split(separator: "\n").dropFirst().allSatisfy { $0.contains(": {") }, "\(code)")
+            }
             let pieces = one.replacing("\\<", with: "").split(separator: "`", omittingEmptySubsequences: false)
             for index in stride(from: 0, to: pieces.count, by: 2) {
                 #expect(!pieces[index].contains("<"), "\(name): \(pieces[index])")

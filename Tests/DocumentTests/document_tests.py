@@ -5,6 +5,7 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -74,6 +75,17 @@ class DocumentTests(unittest.TestCase):
         for text in ["<!-- skpi: x -->\n```sh\n```\n", "<!-- skip: x -->\n\ntext\n", "```sh\nno end\n"]:
             with self.subTest(text), self.assertRaises(documents.Wrong):
                 self.outcome(text)
+
+    def test_links(self):
+        with tempfile.TemporaryDirectory() as space, unittest.mock.patch.object(documents, "ROOT", pathlib.Path(space)):
+            home = pathlib.Path(space)
+            (home / "docs").mkdir()
+            (home / "docs/b.md").write_text("# One `two`: 3 %\n## Same\n## Same\n```sh\n# no heading\n```\n", encoding="utf-8")
+            right = "[a](docs/b.md) [b](docs/b.md#one-two-3-) [c](docs/b.md#same-1) [d](#top) [e](https://x.org/y) `[f](g.md)`"
+            wrong = "[a](docs/c.md) [b](docs/b.md#no-heading) [c](#bottom)"
+            for text, count in [(right, 0), (wrong, 3)]:
+                (home / "a.md").write_text(f"# Top\n{text}\n", encoding="utf-8")
+                self.assertEqual(len(list(documents.dead_links(["a.md", "docs/b.md"]))), count)
 
     def test_output(self):
         self.assertTrue(documents.agrees(["a … d", "…"], ["a b c d"]))
