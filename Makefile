@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help setup build test demo lint format docs docc documents documents-python engines loaders bench models model-minilm clean
+.PHONY: help setup build test demo lint format engines loaders bench models model-minilm clean
 
 RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
@@ -31,6 +31,8 @@ lint: ## check the code rules that a text search can check
 format: ## format the Swift sources by .swift-format
 	swift format --in-place --recursive --parallel Package.swift Sources Plugins Tests $(CUSTOM)/Package.swift $(CUSTOM)/Sources $(CUSTOM)/Tests
 
+.PHONY: docs docc documents docs-python
+
 docs: build ## write docs/reference from what the program says of its stages and commands
 	@scripts/reference.sh $(BINARY)
 
@@ -40,7 +42,7 @@ docc: ## make the documentation of the library with the toolchain's docc
 documents: build ## run every code block of the documents
 	@scripts/documents.sh $(BINARY)
 
-documents-python: ## fetch the Python packages that some of these blocks use, into .documents
+docs-python: ## fetch the Python packages that some of these blocks use, into .documents
 	@scripts/documents.sh --fetch
 
 engines: build ## test the drivers for Ray and Slurm against real clusters on this machine
