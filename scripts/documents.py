@@ -321,7 +321,7 @@ def main():
     settings = parser.parse_args()
     settings.program = os.path.abspath(settings.program)
     settings.python = os.path.abspath(shutil.which(settings.python) or settings.python)
-    paths = settings.documents or ["README.md", *sorted(glob.glob("docs/*.md", root_dir=ROOT)), "examples/README.md"]
+    paths = settings.documents or ["README.md", *sorted(glob.glob("docs/*.md", root_dir=ROOT)), "examples/README.md", "examples/python-stage/README.md"]
     paths += [] if settings.documents else sorted(glob.glob("Sources/*/*.docc/*.md", root_dir=ROOT))
     failures = 0
     with tempfile.TemporaryDirectory(prefix="sluice-documents-") as space:
