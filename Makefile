@@ -31,6 +31,20 @@ lint: ## check the code rules that a text search can check
 format: ## format the Swift sources by .swift-format
 	swift format --in-place --recursive --parallel Package.swift Sources Plugins Tests $(CUSTOM)/Package.swift $(CUSTOM)/Sources $(CUSTOM)/Tests
 
+.PHONY: docs docc documents docs-python
+
+docs: build ## write docs/reference from what the program says of its stages and commands
+	@scripts/reference.sh $(BINARY)
+
+docc: ## make the documentation of the library with the toolchain's docc
+	@scripts/docc.sh
+
+documents: build ## run every code block of the documents
+	@scripts/documents.sh $(BINARY)
+
+docs-python: ## fetch the Python packages that some of these blocks use, into .documents
+	@scripts/documents.sh --fetch
+
 engines: build ## test the drivers for Ray and Slurm against real clusters on this machine
 	@python3 -W ignore::ResourceWarning engines/tests/unit_tests.py
 	@engines/tests/ray.sh

@@ -9,6 +9,9 @@ export SLUICE_BINARY=$PWD/$1
 
 swift test "${@:2}"
 
+scripts/reference.sh "$1" --check
+scripts/documents.sh "$1"
+
 echo "compiling what the long targets use"
 SLUICE_EXTRAS=1 swift build --target fuzz
 SLUICE_EXTRAS=1 swift build --target geometry-bench

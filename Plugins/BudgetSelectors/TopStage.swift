@@ -119,7 +119,7 @@ public struct Top: StageSpecConvertible {
     public let stageSpec: StageSpec
 
     /// - Parameters:
-    ///   - by: a column of numbers; either this or `field`.
+    ///   - column: a column of numbers; either this or `field`.
     ///   - budget: the options of a budget beside `keep` and `per`, such as `shares` or `cap`.
     public init(
         keep: Quantity, by column: String? = nil, field: String? = nil, per: String? = nil, order: String? = nil,

@@ -97,7 +97,7 @@ extension EmbedStage {
 
     /// What the help says of a model.
     private static func paragraph(_ model: any EmbeddingModel.Type) -> String {
-        let name = model.name + String(repeating: " ", count: max(1, 9 - model.name.count))
+        let name = model.name + String(repeating: " ", count: max(2, 10 - model.name.count))
         return "  \(name)\(model.about)"
     }
 }

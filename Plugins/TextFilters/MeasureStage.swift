@@ -12,11 +12,11 @@ public struct MeasureStage: Stage, WorkerTransform {
             by stages that order or compare, such as `match`.
 
               bytes, characters, words, lines  as `length` counts them
-              tokens             likewise, with a model's `tokenizer`
-              mean_word          characters of a word, on average; 0 without words
-              letters            share of the characters that are letters, 0 to 1; likewise digits, capitals, \
+              tokens              likewise, with a model's `tokenizer`
+              mean_word           characters of a word, on average; 0 without words
+              letters             share of the characters that are letters, 0 to 1; likewise digits, capitals, \
             punctuation, spaces
-              words_with_letters share of the words that have a letter
+              words_with_letters  share of the words that have a letter
             """,
         options: [
             OptionSpec(

@@ -9,9 +9,13 @@ struct StagesCommand: ParsableCommand {
     @Argument(help: "The stage to describe.", completion: .custom { _, _, _ in Environment.registry.names })
     var name: String?
 
+    @Flag(help: "Print Markdown, for a reference with links.")
+    var markdown = false
+
     func run() throws {
         let registry = Environment.registry
         guard let name else {
+            if markdown { return Terminal.write(Reference.document(registry) + "\n") }
             let width = registry.names.map(\.count).max() ?? 0
             for name in registry.names {
                 let padding = String(repeating: " ", count: width - name.count)
@@ -34,6 +38,7 @@ struct StagesCommand: ParsableCommand {
     }
 
     private func describe(_ descriptor: Descriptor, keys: String = "Options") {
+        if markdown { return Terminal.write(Reference.section(descriptor, keys: keys).joined(separator: "\n") + "\n") }
         Terminal.paragraph("\(descriptor.name): \(descriptor.summary)")
         var isList = false
         for paragraph in descriptor.discussion.split(separator: "\n") {
@@ -50,22 +55,11 @@ struct StagesCommand: ParsableCommand {
         }
         Terminal.line("\n\(keys):")
         for option in descriptor.options {
-            var facts = option.kind.description
-            if option.isRequired {
-                facts += "; required"
-            } else if let value = option.defaultValue {
-                facts += "; default \(Self.spelling(value))"
-            }
-            Terminal.paragraph("\(option.name)  (\(facts))", indent: 2, hanging: 6)
+            Terminal.paragraph("\(option.name)  (\(option.facts))", indent: 2, hanging: 6)
             Terminal.paragraph(option.help, indent: 6)
             if !option.example.isEmpty {
                 Terminal.paragraph("example: \(option.name): \(option.example)", indent: 6, hanging: 8)
             }
         }
-    }
-
-    private static func spelling(_ value: OptionValue) -> String {
-        if case .text(let text) = value { return text }
-        return value.report.textValue ?? value.report.json
     }
 }

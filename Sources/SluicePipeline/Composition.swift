@@ -80,10 +80,16 @@ struct Composer {
         }
     }
 
-    private static func unknown(_ name: String, _ known: [String]) -> String {
-        let near = Registry.nearest(to: name, in: known).map { "; did you mean `\($0)`?" }
-        let list = known.isEmpty ? "; there are none" : "; there are \(known.map { "`\($0)`" }.joined(separator: ", "))"
-        return "unknown parameter `\(name)`\(near ?? list)"
+    /// - Parameters:
+    ///   - file: the file that `known` belongs to, if it isn't the one with the mistake.
+    ///   - remedy: what else may have been meant, if no name is near.
+    private static func unknown(
+        _ name: String, _ known: [String], of file: String? = nil, remedy: String = ""
+    ) -> String {
+        let start = "unknown parameter `\(name)`" + (file.map { " of \($0)" } ?? "")
+        if let near = Registry.nearest(to: name, in: known) { return "\(start); did you mean `\(near)`?" }
+        let list = known.isEmpty ? "there are none" : "there are \(known.map { "`\($0)`" }.joined(separator: ", "))"
+        return "\(start); \(list)\(remedy)"
     }
 
     private static func isName(_ text: some StringProtocol) -> Bool {
@@ -146,7 +152,7 @@ struct Composer {
             rest = rest[rest.index(after: end)...]
             guard let value = scope.values[name] else {
                 report(
-                    Self.unknown(name, scope.names) + "; `$${\(name)}` stands for the characters themselves",
+                    Self.unknown(name, scope.names, remedy: "; write `$${\(name)}` for the characters themselves"),
                     at: node.place)
                 return node
             }
@@ -242,7 +248,7 @@ struct Composer {
             if case .map(let values) = given.value.value {
                 for entry in values {
                     guard scope.names.contains(entry.key) else {
-                        report(Self.unknown(entry.key, scope.names) + " in \(path)", at: entry.keyPlace)
+                        report(Self.unknown(entry.key, scope.names, of: path), at: entry.keyPlace)
                         continue
                     }
                     scope.values[entry.key] = substitute(entry.value, &outer)

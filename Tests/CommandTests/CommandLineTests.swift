@@ -1,5 +1,6 @@
 import Foundation
 import SluiceCore
+import SluiceKit
 import Testing
 
 /// Messages about wrong command lines and definitions, and how the program shows its work.
@@ -121,6 +122,29 @@ import Testing
             let one = try space.sluice("stages", name)
             #expect(one.status == 0)
             #expect(one.outputText.contains("Options:"))
+        }
+    }
+
+    /// The reference in Markdown has each stage under a heading, with every option in one line.
+    @Test func referenceInMarkdown() throws {
+        let space = try Workspace()
+        let all = try space.sluice("stages", "--markdown").outputText
+        for name in Registry.builtIn.names {
+            let one = try space.sluice("stages", name, "--markdown").outputText
+            #expect(one.hasPrefix("## `\(name)`\n") && all.contains(one), "\(name)")
+            let options = one.split(separator: "\n").compactMap { line in
+                line.hasPrefix("- **`") ? String(line.dropFirst(5).prefix { $0 != "`" }) : nil
+            }
+            #expect(options == Registry.builtIn[name]?.descriptor.options.map(\.name))
+            // What stands outside of code can't be taken for markup.
+            // A list whose entries lack the two spaces after their term would become code.
+            for code in one.split(separator: "```").dropFirst().enumerated() where code.offset % 2 == 0 {
+                #expect(code.element.split(separator: "\n").dropFirst().allSatisfy { $0.contains(": {") }, "\(code)")
+            }
+            let pieces = one.replacing("\\<", with: "").split(separator: "`", omittingEmptySubsequences: false)
+            for index in stride(from: 0, to: pieces.count, by: 2) {
+                #expect(!pieces[index].contains("<"), "\(name): \(pieces[index])")
+            }
         }
     }
 

@@ -100,6 +100,32 @@ import Testing
         #expect(keys.first == .null && keys.dropFirst().map(\.textValue).contains("éthique \"x\""), "\(keys)")
     }
 
+    /// Ten abilities of real data by quota, three of them larger than what is there: exact, with what fell short.
+    @Test func quotasOfTenAbilities() throws {
+        guard let sharedData else { return skip("../shared/data is not there") }
+        let quotas = [
+            "tool-use": 1000, "math": 1000, "code": 1000, "role-play": 500, "exam-math": 300, "exam-jec-qa-kd": 300,
+            "exam-logiqa-en": 300, "exam-lsat-rc": 300, "exam-gaokao-chinese": 300, "exam-sat-en": 300,
+        ]
+        let space = try Workspace()
+        let list = quotas.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")
+        try space.define(
+            files: "\(sharedData)/abilities.jsonl.zst",
+            stages: ["mixture: {keep: 5300, per: ability, quota: {\(list), rest: 0}}"])
+        let files = try space.run()
+        try files.expectClosedAccount()
+        let sizes = try counts(split(unpacked("\(sharedData)/abilities.jsonl.zst")))
+        let expected = quotas.map { ($0.key as String?, min($0.value, sizes[$0.key] ?? 0)) }
+        #expect(try counts(files.keptLines) == Dictionary(uniqueKeysWithValues: expected))
+        let report = try #require(files.manifest["stages"]?.elements.last)
+        let short = quotas.filter { $0.value > sizes[$0.key] ?? 0 }.sorted { $0.key < $1.key }
+        #expect(short.count == 3)
+        #expect(
+            (report["quota_not_met"]?.elements ?? []).map(\.json)
+                == short.map { #"{"label":"\#($0.key)","quota":"\#($0.value)","kept":\#(sizes[$0.key] ?? 0)}"# })
+        #expect(report["short_of_keep"]?.integerValue == 5300 - files.keptLines.count)
+    }
+
     @Test func theRestMayGetANumberEach() throws {
         let files = try space(["coreset: {keep: 300, per: ability, quota: {writing: 3, rest: 2}}"]).run()
         let expected = try counts(Self.records).map { ($0.key, $0.key == "writing" ? 3 : 2) }

@@ -1,5 +1,6 @@
 import Glibc
 import SluiceCore
+import SluiceKit
 import Testing
 
 /// Output fits the terminal and contains no control characters for it.
@@ -22,20 +23,45 @@ import Testing
             ])
         let runs = ["first-run", "second-run-with-a-longer-name", "third", "fourth", "fifth"]
         for run in runs { _ = try space.run(into: run) }
-        let stages = ["format", "embed", "cluster", "coreset", "redundancy"].map { ["stages", $0] }
-        for command in stages + [["stages"], ["stages", "input"], ["plan", "run.yaml"], ["compare"] + runs] {
+        let parts = Registry.builtIn.names + ["definition", "input", "dedupe", "output", "outputs"]
+        let examples = ["quickstart", "ltd", "lift", "doit", "everyday", "python-stage/example"].map {
+            "\(projectFolder)/examples/\($0).yaml"
+        }
+        let plans = (["run.yaml"] + examples).flatMap { [["plan", $0], ["plan", $0, "--records", "1000000000"]] }
+        for command in parts.map({ ["stages", $0] }) + plans + [["stages"], ["compare"] + runs] {
             let outcome = try seen(space, command, columns: columns)
             #expect(outcome.status == 0, "\(command) \(outcome.errorText)")
             for line in outcome.outputText.split(separator: "\n") {
                 #expect(line.count <= columns, "\(command): \(line.count) columns: \(line)")
             }
         }
-        let commands = ["run", "check", "plan", "stages", "why", "verify", "compare", "vectors"]
+        // Two spaces before each name.
+        let list = try seen(space, ["--help"], columns: 80).outputText.split(separator: "SUBCOMMANDS:\n").last ?? ""
+        let commands = list.split(separator: "\n").filter { $0.dropFirst(2).first?.isLowercase == true }
+            .compactMap { $0.split(separator: " ").first.map(String.init) }
+        #expect(commands.contains("run") && commands.contains("task") && commands.count >= 10, "\(commands)")
         for command in [["--help"]] + commands.map({ [$0, "--help"] }) {
             let outcome = try seen(space, command, columns: columns)
             for line in outcome.outputText.split(separator: "\n") {
                 #expect(line.count <= columns, "\(command): \(line.count) columns: \(line)")
             }
+        }
+    }
+
+    /// `compare` of runs of an example, with every row that it has.
+    @Test func compareOfAnExampleFits() throws {
+        let space = try Workspace()
+        for method in ["farthest-first", "random"] {
+            let outcome = try space.sluice(
+                "run", "\(projectFolder)/examples/ltd.yaml", "--output", method, "--progress", "none", "--set",
+                "stages.coreset.method=\(method)", "--set", "stages.embed.model=lexical")
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+        }
+        let outcome = try seen(
+            space, ["compare", "farthest-first", "random", "--label", "ability", "--pool-sample", "2000"], columns: 80)
+        #expect(outcome.status == 0 && outcome.outputText.contains("labels reached"), "\(outcome.errorText)")
+        for line in (outcome.outputText + outcome.errorText).split(separator: "\n") {
+            #expect(line.count <= 80, "\(line.count) columns: \(line)")
         }
     }
 

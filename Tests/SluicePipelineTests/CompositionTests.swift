@@ -112,8 +112,14 @@ import TextFilters
         (
             "stages: [{sample: {keep: \"${kep}\"}}]\nparameters: {keep: 5%}\n",
             [
-                "defs/p.yaml:4:26: unknown parameter `kep`; did you mean `keep`?; `$${kep}` stands for the characters themselves",
+                "defs/p.yaml:4:26: unknown parameter `kep`; did you mean `keep`?",
                 "defs/p.yaml:5:14: nothing uses the parameter `keep`; write `${keep}` where it belongs, or remove it",
+            ]
+        ),
+        (
+            "stages: [{format: {template: \"${HOME}\"}}]\n",
+            [
+                "defs/p.yaml:4:30: unknown parameter `HOME`; there are none; write `$${HOME}` for the characters themselves"
             ]
         ),
         (
@@ -147,7 +153,7 @@ import TextFilters
         ),
         (
             "stages: [{use: need.yaml, with: {n: 3, m: 2}}]\n",
-            ["defs/p.yaml:4:40: unknown parameter `m`; did you mean `n`? in defs/need.yaml"]
+            ["defs/p.yaml:4:40: unknown parameter `m` of defs/need.yaml; did you mean `n`?"]
         ),
         (
             "stages: [{use: need.yaml, with: {n: many}}]\n",

@@ -52,7 +52,7 @@ public struct Plan: Sendable {
 
     /// - Parameters:
     ///   - fewest: if memory has no room for `threads`, the run uses fewer, but at least this many.
-    ///   - records: the number of records for estimates; nil samples some input files, in milliseconds.
+    ///   - given: the number of records for estimates; nil samples some input files, in milliseconds.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
     public init(
         _ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil
