@@ -9,7 +9,7 @@ public struct Coreset: StageSpecConvertible {
         shares: String? = nil, floor: Int? = nil, cap: Quantity? = nil, strict: Bool? = nil, unit: String? = nil,
         trim: Quantity? = nil, rounds: String? = nil, part: Int? = nil, already: String? = nil, reservoir: Int? = nil,
         score: String? = nil, scoreField: String? = nil, distance: Double? = nil, certificate: String? = nil,
-        vectors: String? = nil
+        vectors: String? = nil, swaps: Int? = nil
     ) {
         var options = OptionValues()
         options["keep"] = .quantity(keep)
@@ -31,6 +31,7 @@ public struct Coreset: StageSpecConvertible {
         options["certificate"] = certificate.map { .text($0) }
         options["distance"] = distance.map { .real($0) }
         options["vectors"] = vectors.map { .text($0) }
+        options["swaps"] = swaps.map { .integer($0) }
         stageSpec = StageSpec("coreset", options)
     }
 }

@@ -24,6 +24,10 @@ extension CoresetStage {
               closest, farthest, mixed   by cosine to the centre of the group; mixed alternates (topK, leastK and \
             mixed of arXiv 2305.09246)
 
+            swaps: 100, with farthest-first, goes on by a local search: the record farthest from all picks, or one near it, takes the \
+            place of a pick as long as that lowers the radius. The lower bound stays, so the factor falls with the radius. It needs the \
+            vectors of a group in memory; a step costs 24 times group size times dimension.
+
             rounds: composable, with farthest-first: picks within every `part` records, then farthest-first among \
             those picks. It reads the vectors twice, where one round reads them several times up to once per pick. It \
             needs at most twice the multiply-adds, plus those among the picks; the factor is at most 4 by \
@@ -64,6 +68,11 @@ extension CoresetStage {
                 "certificate", .choice(Certifying.allCases.map(\.rawValue)), default: "auto",
                 help: "farthest-first, facility-location: how hard the bound of the best choice is worked for",
                 example: "quick"),
+            OptionSpec(
+                "swaps", .integer(0...1_000_000), default: 0,
+                help:
+                    "farthest-first: at most so many swaps of a pick for another record of its group, each of which lowers the radius; the picks of smaller budgets are then no longer the first ones",
+                example: "100"),
             OptionSpec(
                 "rounds", .choice(["one", "composable"]), default: "one",
                 help: "farthest-first: one round, or picks within parts and then among those picks",

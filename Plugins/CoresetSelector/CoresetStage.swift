@@ -22,6 +22,7 @@ public struct CoresetStage: Stage, Selection {
     private let scoreField: FieldPath?
     private let distance: Double
     private let certifying: Certifying
+    private let swaps: Int
     private let vectors: ColumnName
     /// The vectors of `already`, read before the run begins.
     var earlier: Earlier?
@@ -44,6 +45,7 @@ public struct CoresetStage: Stage, Selection {
         distance = options["distance"] == nil ? 0.1 : try options.real("distance")
         vectors = ColumnName(try options.text("vectors"))
         certifying = Certifying(rawValue: try options.text("certificate")) ?? .auto
+        swaps = try options.integer("swaps")
         try Self.checkCompany(of: method, options, isComposable: isComposable, trims: !trim.isZero)
     }
 
@@ -68,7 +70,16 @@ public struct CoresetStage: Stage, Selection {
         if trims, isComposable {
             throw .option("trim", "`trim` goes with `rounds: one`: the bound of two rounds holds only without it")
         }
+        if options["swaps"] != 0 {
+            try check("swaps", true, with: [.farthestFirst])
+            if trims || isComposable {
+                throw .option("swaps", "`swaps` lowers the radius over all records of a group: it goes with `rounds: one` and without `trim`")
+            }
+        }
         let isWeighed = options["unit"] != nil && options["unit"] != "records"
+        if isWeighed, options["swaps"] != 0 {
+            throw .option("swaps", "a budget of `unit` needs picks that nest, which `swaps` end: leave one of them out")
+        }
         guard !isWeighed || method.nests && !isComposable else {
             throw .option(
                 "unit",
@@ -187,7 +198,8 @@ public struct CoresetStage: Stage, Selection {
             bytes += rows * 8 + min(budget.kept(of: rows), Picker.flatLimit) * (dimension + 64) * 4
         }
         // These need all vectors in memory.
-        if needsAllVectors { bytes += rows * dimension }
+        if needsAllVectors || swaps > 0 { bytes += rows * dimension }
+        if swaps > 0 { bytes += rows * 56 }
         return bytes
     }
 
@@ -288,7 +300,7 @@ public struct CoresetStage: Stage, Selection {
     private func picker(_ rows: Rows, _ quota: Int, _ group: Group, _ context: StageContext) -> Picker {
         Picker(
             rows: rows, quota: quota, trim: trim.resolve(of: group.count), part: part, reservoir: reservoir,
-            distance: distance, earlier: earlier, certifying: certifying, context: context,
+            distance: distance, earlier: earlier, certifying: certifying, swaps: swaps, context: context,
             hashes: { () throws(StageError) in try group.hashes },
             scores: { () throws(StageError) in try scores(of: group) })
     }

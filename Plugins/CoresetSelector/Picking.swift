@@ -44,6 +44,8 @@ struct Picker {
     var distance = 0.0
     var earlier: Earlier?
     var certifying = Certifying.auto
+    /// The most swaps after farthest-first.
+    var swaps = 0
     let context: StageContext
     /// Content hashes of the rows, the keys for draws.
     let hashes: () throws(StageError) -> [ContentHash]
@@ -60,7 +62,10 @@ struct Picker {
         case .farthestFirst:
             let isComposable = part.map { rows.count > $0 && quota < $0 } ?? false
             var choice = isComposable ? try composable(part ?? 0) : try farthestFirst()
-            if isWhole { try certify(&choice) }
+            if isWhole {
+                try certify(&choice)
+                try swapPicks(of: &choice)
+            }
             return choice
         case .medoids: return try medoids()
         case .facilityLocation: return try facilityLocation()

@@ -36,7 +36,8 @@ struct CheckCommand: ParsableCommand {
     /// Needs no input beside the records of the tests.
     private func runTests(_ definition: Definition) throws {
         guard !definition.tests.isEmpty else {
-            throw CommandFailure.usage("\(source.file) has no `tests`; `sluice stages definition` shows how to write some")
+            throw CommandFailure.usage(
+                "\(source.file) has no `tests`; `sluice stages definition` shows how to write some")
         }
         Signals.install(LastWords(directory: nil))
         let run = TestRun(

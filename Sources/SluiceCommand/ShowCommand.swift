@@ -14,7 +14,8 @@ struct ShowCommand: ParsableCommand {
     @OptionGroup var source: DefinitionOptions
     @OptionGroup var threads: ThreadOptions
 
-    @Option(help: ArgumentHelp("The last stage that runs, such as embed or embed#2 (default: all).", valueName: "stage"))
+    @Option(
+        help: ArgumentHelp("The last stage that runs, such as embed or embed#2 (default: all).", valueName: "stage"))
     var after: String?
 
     @Option(help: ArgumentHelp("How many records to read, from the first on.", valueName: "count"))

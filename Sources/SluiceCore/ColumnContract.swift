@@ -86,11 +86,13 @@ public enum ColumnContract {
                 isComplete = false
                 continue
             }
-            for name in spec.when?.names ?? [] where written.last(where: { $0.spec.name.name == name })?.spec.type.isVector ?? false {
+            for name in spec.when?.names ?? []
+            where written.last(where: { $0.spec.name.name == name })?.spec.type.isVector ?? false {
                 findings.append(
                     Finding(
                         subject: .option(stage: index, "when"),
-                        message: "\(label): `when` reads `\(name)`, which holds vectors; it can read numbers and texts"))
+                        message: "\(label): `when` reads `\(name)`, which holds vectors; it can read numbers and texts")
+                )
             }
             for breach in breaches(of: adapted, called: label, options: spec.options, after: written) {
                 if breach.missing != nil, !isComplete { continue }

@@ -26,7 +26,8 @@ public enum RecordValue: Sendable, Hashable {
         case .bytes(let values) where name == .messages:
             self = values[row].isEmpty ? .missing : .json(Array(values[row]))
         case .bytes(let values): self = .text(Array(values[row]))
-        case .vectors(let vectors): self = .json(Array("[\(vectors[row].map(String.init).joined(separator: ","))]".utf8))
+        case .vectors(let vectors):
+            self = .json(Array("[\(vectors[row].map(String.init).joined(separator: ","))]".utf8))
         }
     }
 

@@ -54,6 +54,16 @@ public struct Certificate: Sendable, Hashable {
         quantile99 = smallest((count * 99 + 99) / 100)
     }
 
+    /// The certificate of other centres, as many, over the same rows: what bounds any choice bounds them, too.
+    public func covering(
+        squaredDistances: [Int32], _ quantizer: Quantizer, parallel: Parallel = .serial
+    ) -> Certificate? {
+        var other = Certificate(
+            squaredDistances: squaredDistances, separation: 0, quantizer: quantizer, parallel: parallel)
+        other?.lowerBound = lowerBound
+        return other
+    }
+
     /// Takes a bound that may be higher.
     ///
     /// - Parameter squaredBound: a squared distance below which no choice of as many centres has its radius.

@@ -62,7 +62,8 @@ struct DefinitionRules {
         for test in definition.tests {
             guard let stage = test.after, definition.ending(after: stage) == nil else { continue }
             report(
-                .test(test.name), "test `\(test.name)` ends after the stage `\(stage)`, which the definition does not have")
+                .test(test.name),
+                "test `\(test.name)` ends after the stage `\(stage)`, which the definition does not have")
         }
         let stages = definition.stages.indices.map { checkStage($0) }
         checkColumns(stages)

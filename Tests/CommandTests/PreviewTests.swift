@@ -26,7 +26,9 @@ import Testing
                 #"format: {template: "{prompt}"}"#, "embed: {model: lexical, dimensions: 16}",
                 "coreset: {keep: 50%, method: random}",
             ])
-        for (limit, ends) in [(1, [1, 0, 0]), (50, [51, 0, 0]), (99, [100, 0, 0]), (180, [100, 81, 0]), (250, [100, 100, 51])] {
+        for (limit, ends) in [
+            (1, [1, 0, 0]), (50, [51, 0, 0]), (99, [100, 0, 0]), (180, [100, 81, 0]), (250, [100, 100, 51]),
+        ] {
             let run = try space.run(["--limit", "\(limit)", "--force"])
             #expect(run.count("read") == limit)
             // The same from files that end there.
@@ -53,7 +55,9 @@ import Testing
     @Test func theFirstRecordsOfAStream() throws {
         let space = try Workspace()
         try space.define(
-            stages: [#"format: {template: "{prompt}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 5}"])
+            stages: [
+                #"format: {template: "{prompt}"}"#, "embed: {model: lexical, dimensions: 16}", "coreset: {keep: 5}",
+            ])
         let lines = (0..<50).map(Self.record)
         let run = try space.run(
             ["--input", "-", "--limit", "20"], input: Array(lines.joined(separator: "\n").utf8))
@@ -78,7 +82,8 @@ import Testing
         }
         let first = try look("--after", "format", "--count", "7")
         #expect(first.count == 7 && first[6]["line"] == 7)
-        #expect(first.allSatisfy { $0["columns"]?["text"] == $0["record"]?["prompt"] && $0["columns"]?["words"] == nil })
+        #expect(
+            first.allSatisfy { $0["columns"]?["text"] == $0["record"]?["prompt"] && $0["columns"]?["words"] == nil })
         let all = try look("--after", "cluster", "--count", "1000", "--limit", "100")
         #expect(all.allSatisfy { $0["columns"]?["words"] != nil && $0["columns"]?["cluster"]?.integerValue != nil })
         let short = (0..<100).filter { Self.record($0).count > 0 && "word0 ".count * ($0 % 9 + 1) < 20 }
@@ -127,11 +132,23 @@ import Testing
         let passed = try space.sluice("check", "--tests", "run.yaml")
         #expect(passed.status == 0 && passed.outputText == "run.yaml: 2 tests passed\n", "\(passed.errorText)")
         let failing = [
-            ("reason: too-short", "reason: too-long", "test `length`, record 1: expected dropped by `length`: too-long; `length` drops it: too-short"),
+            (
+                "reason: too-short", "reason: too-long",
+                "test `length`, record 1: expected dropped by `length`: too-long; `length` drops it: too-short"
+            ),
             ("words: 5", "words: 6", "test `all of it`, record 1: expected the column `words` to be 6; it is 5"),
-            ("n: 1.5,", "n: 1.6,", #"test `all of it`, record 1: expected the record {"q":"one two three four five","n":1.6,"t":"007"}; it is written as {"q":"one two three four five","n":1.50,"t":"007"}"#),
-            ("\"{broken\", expect: malformed", "\"{broken\", expect: kept", "test `all of it`, record 3: expected kept; it is malformed: "),
-            ("text: long", "txt: long", "test `length`, it expects the column `txt`, which no stage writes; did you mean `text`?"),
+            (
+                "n: 1.5,", "n: 1.6,",
+                #"test `all of it`, record 1: expected the record {"q":"one two three four five","n":1.6,"t":"007"}; it is written as {"q":"one two three four five","n":1.50,"t":"007"}"#
+            ),
+            (
+                "\"{broken\", expect: malformed", "\"{broken\", expect: kept",
+                "test `all of it`, record 3: expected kept; it is malformed: "
+            ),
+            (
+                "text: long", "txt: long",
+                "test `length`, it expects the column `txt`, which no stage writes; did you mean `text`?"
+            ),
         ]
         for (old, new, message) in failing {
             try space.write("run.yaml", definition + Self.tests.replacing(old, with: new))
@@ -140,11 +157,17 @@ import Testing
             #expect(failed.outputText.contains(message.replacing("1.50", with: "1.5")), "\(failed.outputText)")
         }
         let mistakes = [
-            ("after: length", "after: lenth", "test `length` ends after the stage `lenth`, which the definition does not have"),
+            (
+                "after: length", "after: lenth",
+                "test `length` ends after the stage `lenth`, which the definition does not have"
+            ),
             ("expect: malformed", "expect: broken", "`expect` must be one of kept, dropped, malformed, not `broken`"),
             ("expect: malformed", "expect: kept, by: length", "`by` goes with `expect: dropped`"),
             ("columns: {words: 5}, ", "expect: dropped, columns: {words: 5}, ", "`columns` goes with `expect: kept`"),
-            ("given: {prompt: Hi}, expect: dropped}", "expect: dropped}", "a record of test `all of it` needs `given`, the record itself"),
+            (
+                "given: {prompt: Hi}, expect: dropped}", "expect: dropped}",
+                "a record of test `all of it` needs `given`, the record itself"
+            ),
             ("- name: all of it\n    records:", "- records:", "a test needs a `name` and `records`"),
         ]
         for (old, new, message) in mistakes {
@@ -163,8 +186,16 @@ import Testing
     func recipesRunOnTheUsersOwnFile(_ recipe: String) throws {
         let forms: [(name: String, line: (Int) -> String)] = [
             ("pairs", { Self.record($0) }),
-            ("texts", { #"{"id":"x\#($0)","body.text":"\#(String(repeating: "tree\($0 % 11) ", count: $0 % 13 + 3))"}"# }),
-            ("chat", { #"{"messages":[{"role":"user","content":"What is \#($0)?"},{"role":"assistant","content":"It is \#($0 * $0)."}],"source":"s\#($0 % 3)","score":\#($0 % 10)}"# }),
+            (
+                "texts",
+                { #"{"id":"x\#($0)","body.text":"\#(String(repeating: "tree\($0 % 11) ", count: $0 % 13 + 3))"}"# }
+            ),
+            (
+                "chat",
+                {
+                    #"{"messages":[{"role":"user","content":"What is \#($0)?"},{"role":"assistant","content":"It is \#($0 * $0)."}],"source":"s\#($0 % 3)","score":\#($0 % 10)}"#
+                }
+            ),
         ]
         let space = try Workspace()
         for (name, line) in forms {
@@ -178,7 +209,9 @@ import Testing
             #expect(run.status == 0, "\(name): \(run.errorText)")
             let result = try RunFiles(space("out-\(name)"))
             #expect(result.count("kept") > 0 && result.count("read") == 400, "\(name): \(run.errorText)")
-            if recipe == "chat" { #expect(space.names(in: "out-\(name)/outputs") == ["train.jsonl.zst", "valid.jsonl.zst"]) }
+            if recipe == "chat" {
+                #expect(space.names(in: "out-\(name)/outputs") == ["train.jsonl.zst", "valid.jsonl.zst"])
+            }
         }
         let again = try space.sluice("init", recipe, "data/chat.jsonl", "--to", "chat.yaml")
         #expect(again.status == 2 && again.errorText.contains("chat.yaml is there already"))

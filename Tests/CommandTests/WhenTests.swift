@@ -72,7 +72,8 @@ import Testing
         try space.write("in.jsonl", lines: Self.lines)
         try space.define(
             stages: [
-                #"format: {template: "A {text}", when: kind == a}"#, #"format: {template: "B {text}", when: kind == b}"#,
+                #"format: {template: "A {text}", when: kind == a}"#,
+                #"format: {template: "B {text}", when: kind == b}"#,
                 "top: {keep: 10, field: n, missing: keep-last, when: kind == b}",
                 "embed: {model: lexical, dimensions: 16, when: text exists}",
                 "coreset: {keep: 20, method: random, when: kind == a}",
@@ -101,8 +102,10 @@ import Testing
         try space.write("in-0.jsonl.zst", lines: Array(Self.lines[..<400]))
         try space.write("in-1.jsonl", lines: Array(Self.lines[400...]))
         try space.define(
-            files: "in-*", stages: Self.format + Self.stages(when: "kind in [a, b]") + [
-                "coreset: {keep: 30, method: medoids, when: kind == a}", "embed: {model: lexical, dimensions: 16, as: other}",
+            files: "in-*",
+            stages: Self.format + Self.stages(when: "kind in [a, b]") + [
+                "coreset: {keep: 30, method: medoids, when: kind == a}",
+                "embed: {model: lexical, dimensions: 16, as: other}",
                 "coreset: {keep: 60%, per: kind, vectors: other, when: not kind == a}",
             ], output: Self.output)
         let options = ["--block-bytes", "3000", "--part-bytes", "4000", "--segment-bytes", "6000"]

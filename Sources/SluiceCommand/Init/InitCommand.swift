@@ -29,10 +29,12 @@ struct InitCommand: ParsableCommand {
             let names = Recipe.allCases.map(\.rawValue)
             let near = Registry.nearest(to: recipe, in: names).map { "did you mean `\($0)`?" }
             throw CommandFailure.usage(
-                "there is no recipe `\(Printable.name(recipe))`; \(near ?? "the recipes are \(names.joined(separator: ", "))")")
+                "there is no recipe `\(Printable.name(recipe))`; \(near ?? "the recipes are \(names.joined(separator: ", "))")"
+            )
         }
         guard !files.isEmpty else {
-            throw CommandFailure.usage("name the files with your records, such as `sluice init \(recipe.rawValue) data/*.jsonl.zst`")
+            throw CommandFailure.usage(
+                "name the files with your records, such as `sluice init \(recipe.rawValue) data/*.jsonl.zst`")
         }
         guard !files.contains("-") else {
             throw CommandFailure.usage("a definition names files; write standard input to a file first")
@@ -62,7 +64,8 @@ struct InitCommand: ParsableCommand {
             if let record = try? JSONValue(json: line), case .object = record { look.add(record) }
         }
         guard look.records > 0 else {
-            throw CommandFailure.data("none of the first lines of \(files[0]) is a JSON object; Sluice reads JSON Lines")
+            throw CommandFailure.data(
+                "none of the first lines of \(files[0]) is a JSON object; Sluice reads JSON Lines")
         }
         return look
     }

@@ -73,7 +73,8 @@ struct InputLook {
     /// Fields of numbers whose name says that they judge.
     var scores: [Field] {
         fields.filter { field in
-            field.numbers * 2 >= records && ["score", "quality", "rating", "reward"].contains { field.name.contains($0) }
+            field.numbers * 2 >= records
+                && ["score", "quality", "rating", "reward"].contains { field.name.contains($0) }
         }
     }
 }

@@ -50,7 +50,8 @@ enum Recipe: String, CaseIterable {
     }
 
     private func stages(_ draft: RecipeDraft) -> [String] {
-        let embed = "- embed: {model: lsa}              # vectors from what the corpus itself shows; nothing to download"
+        let embed =
+            "- embed: {model: lsa}              # vectors from what the corpus itself shows; nothing to download"
         let near = "- redundancy: {method: pairwise}    # near duplicates; each names the record that is kept for it"
         switch self {
         case .select:
@@ -116,7 +117,8 @@ private struct RecipeDraft {
     var format: String {
         if let schema = look.schema { return "- format: {template: auto}          # \(schema): known by itself" }
         guard let text = look.texts.first else {
-            return "- format: {template: auto}          # no known form was seen: write a template, such as \"{question}\\n{answer}\""
+            return
+                "- format: {template: auto}          # no known form was seen: write a template, such as \"{question}\\n{answer}\""
         }
         return "- format: {template: \(JSONValue.text("{\(text.name.replacing(".", with: "\\."))}").json)}"
     }
@@ -128,7 +130,8 @@ private struct RecipeDraft {
         let stage = "- coreset: {keep: 5%, per: cluster, method: facility-location}"
         guard let label else { return [stage] }
         return [
-            stage, "# `\(Printable.name(label))` looks like a label. A budget shared by its values serves small ones better:",
+            stage,
+            "# `\(Printable.name(label))` looks like a label. A budget shared by its values serves small ones better:",
             "# - coreset: {keep: 5%, per: \(quoted(label)), shares: equal, method: facility-location}   # and no `cluster`",
         ]
     }

@@ -56,7 +56,8 @@ package struct StageChain: Sendable {
                         index: index, label: label, spec: spec, stage: stage,
                         reads: stage.reads.map { $0.resolved(after: written) }
                             + (gate.map { $0.reads + [.column($0.column, .integer)] } ?? []),
-                        seed: Seed(spec.seed ?? definition.seed).derived(for: spec.name, index: occurrence), gate: gate))
+                        seed: Seed(spec.seed ?? definition.seed).derived(for: spec.name, index: occurrence), gate: gate)
+                )
             } catch {
                 throw EngineError(.definition, "stage \(index + 1) `\(label)`: \(error.message)").about(
                     error, stage: label)

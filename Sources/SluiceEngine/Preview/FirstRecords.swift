@@ -99,7 +99,8 @@ private final class LimitedInput: InputFile, @unchecked Sendable {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(IOFailure) -> Int {
         guard offset < UInt64(range.count) else { return 0 }
         let most = min(buffer.count, range.count - Int(offset))
-        return try lines.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<most]), at: range.lowerBound + offset)
+        return try lines.read(
+            into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<most]), at: range.lowerBound + offset)
     }
 }
 
@@ -153,7 +154,7 @@ private final class UnnamedFile: @unchecked Sendable {
         while true {
             let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
             if count >= 0 { return count }
-            guard errno == EINTR else { 
+            guard errno == EINTR else {
                 throw IOFailure(
                     .cannotRead, path: folder, errno: errno,
                     found: "a temporary file can't be read: \(String(cString: strerror(errno)))")

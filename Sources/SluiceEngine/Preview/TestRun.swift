@@ -53,7 +53,8 @@ package struct TestRun {
         run.output.annotate = Set(test.cases.flatMap(\.columns.keys)).sorted().map { ColumnName($0) }
         let written = try StageChain(run.withoutAnnotations, registry: registry).written.map(\.name)
         if let unknown = run.output.annotate.first(where: { !written.contains($0) }) {
-            let near = Registry.nearest(to: unknown.name, in: written.map(\.name)).map { "; did you mean `\($0)`?" } ?? ""
+            let near =
+                Registry.nearest(to: unknown.name, in: written.map(\.name)).map { "; did you mean `\($0)`?" } ?? ""
             throw EngineError(.definition, "it expects the column `\(unknown)`, which no stage writes\(near)")
         }
         // Columns in the records take memory that the definition itself need not have.

@@ -99,7 +99,8 @@ final class Execution {
         let hasTable = run.definition.input.dedupe != nil && duplicates == nil
         let input = run.inputPass(
             InputPass.Request(
-                stageFields: run.chain.fields, watched: run.chain.named.map(\.field), checkpoint: found, expected: diskDedupe.files,
+                stageFields: run.chain.fields, watched: run.chain.named.map(\.field), checkpoint: found,
+                expected: diskDedupe.files,
                 table: hasTable ? run.options.dedupeBytes ?? run.shares.largestTable : 0))
         let deduper = try deduper(duplicates, input)
         deduper?.distinct = found?.distinct ?? 0
