@@ -8,6 +8,9 @@ extension CoresetStage {
             JSONValue.Entry("method", .text(method.rawValue)), JSONValue.Entry("records", .integer(sums.records)),
             JSONValue.Entry("kept", .integer(sums.kept)), JSONValue.Entry("distance", "chord"),
         ]
+        if ![.farthestFirst, .facilityLocation].contains(method) {
+            entries.append(JSONValue.Entry("bound", .text("none is known for \(method.rawValue)")))
+        }
         if let part { entries += [JSONValue.Entry("rounds", "composable"), JSONValue.Entry("part", .integer(part))] }
         if let earlier { entries.append(JSONValue.Entry("already", earlier.report)) }
         if let reservoir { entries.append(JSONValue.Entry("reservoir", .integer(reservoir))) }

@@ -73,7 +73,10 @@ public struct CoresetStage: Stage, Selection {
         if options["swaps"] != 0 {
             try check("swaps", true, with: [.farthestFirst])
             if trims || isComposable {
-                throw .option("swaps", "`swaps` lowers the radius over all records of a group: it goes with `rounds: one` and without `trim`")
+                throw .option(
+                    "swaps",
+                    "`swaps` lowers the radius over all records of a group: it goes with `rounds: one` and without `trim`"
+                )
             }
         }
         let isWeighed = options["unit"] != nil && options["unit"] != "records"

@@ -136,7 +136,8 @@ public struct RadiusSwaps: Sendable {
         parallel.pieces(of: count) { range in
             let start = range.lowerBound
             packed.nearest(
-                select == nil ? vectors.row(start) : vectors.base, select: select.map { UnsafePointer($0.base + start) },
+                select == nil ? vectors.row(start) : vectors.base,
+                select: select.map { UnsafePointer($0.base + start) },
                 count: range.count, index: index.base + start, value: least.base + start, second: second.base + start)
         }
         for place in 0..<count {

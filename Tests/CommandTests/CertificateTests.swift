@@ -41,6 +41,18 @@ import Testing
         #expect(factors.count == 32)
         #expect(factors[16] <= 1.15 && factors[31] < 1.6, "\(factors)")
 
+        // Swaps lower the radius where there is room, and leave the bound.
+        let swapped = try space.run(["--set", "stages.coreset.swaps=100"], into: "swapped")
+        try swapped.expectClosedAccount()
+        var lowered = 0
+        for (before, after) in zip(try groups(tight), try groups(swapped)) {
+            #expect(after.bound == before.bound && after.radius <= before.radius && after.radius >= after.bound)
+            lowered += after.radius < before.radius ? 1 : 0
+        }
+        #expect(lowered > 16 && swapped.count("kept") == tight.count("kept"))
+        let verified = try space.sluice("verify", "swapped")
+        #expect(verified.status == 0, "\(verified.errorText)")
+
         // The same from any memory, in chunks from disk, and number of threads.
         let small = try space.run(["--memory", "140MiB", "--threads", "1"], into: "small")
         #expect(try groups(small).map(\.bound) == groups(tight).map(\.bound))

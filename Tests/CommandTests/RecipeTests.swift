@@ -179,7 +179,7 @@ import Testing
             return Array(readme[(start + 1)...].prefix { $0 != "```" })
         }
         let space = try Workspace()
-        try space.write("ltd.yaml", lines: try block("yaml"))
+        try space.write("select.yaml", lines: try block("yaml"))
         symlink(sharedData, space("data"))
         var printed: [String] = []
         for line in try block("console") where line.hasPrefix("$ sluice ") {

@@ -152,7 +152,7 @@ struct RunFindings {
     ///   - account: the counts of the pass.
     mutating func warn(of transforms: TransformChain, reached: Int, in account: Account) {
         var remaining = reached
-        for link in transforms.links {
+        for link in transforms.links where !link.isGate {
             let dropped = account.dropped(by: link.label)
             warn(stage: link.label, before: remaining, after: remaining - dropped)
             remaining -= dropped

@@ -23,6 +23,9 @@ struct TransformChain: Sendable {
         /// The columns that the stage may write.
         var writes: [ColumnSpec] { declaration.writes }
 
+        /// Whether it only tests which records go through its stage: then it writes a column of the engine's own.
+        var isGate: Bool { writes.contains { $0.name.isReserved } }
+
         init(
             _ transform: any WorkerTransform, _ declaration: StageDeclaration, writesAll: Bool, _ context: StageContext
         ) {
