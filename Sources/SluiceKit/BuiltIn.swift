@@ -14,7 +14,8 @@ extension Registry {
     public static var builtIn: Registry {
         Registry([
             FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
-            DecontaminateStage.self, DistinctStage.self, SampleStage.self, SplitStage.self, EmbedStage.self,
+            LanguageStage.self, DecontaminateStage.self, DistinctStage.self, SampleStage.self, SplitStage.self,
+            EmbedStage.self,
             SimilarityStage.self,
             ClusterStage.self, CoresetStage.self, RedundancyStage.self, TopStage.self, MixtureStage.self,
             ExternalStage.self,

@@ -142,6 +142,7 @@ import Testing
         ("length", "column", "length: {min: 1, column: COLUMN}"),
         ("quality", "column", "quality: {rules: [gopher-hashes], column: COLUMN}"),
         ("measure", "column", "measure: {column: COLUMN}"),
+        ("language", "column", "language: {column: COLUMN}"),
         ("decontaminate", "column", "decontaminate: {against: [run.yaml], shortest: 1, ngram: 4, column: COLUMN}"),
     ]
 

@@ -145,7 +145,9 @@ import Testing
             ("length: {min: 5}", "stage 1 `length` reads `text`"), ("quality: {rules: [goper]}", "gopher"),
             ("decontaminate: {against: [none.jsonl], field: a}", "none.jsonl"),
             ("distinct: {normalize: [caps]}", "case, space, punctuation"),
-            ("sample: {keep: 0}", "would keep nothing"), ("measure: {columns: [wrds]}", "words"),
+            ("sample: {keep: 0}", "would keep nothing"),
+            ("language: {keep: [eng], field: a}", "`keep`: `eng` is none of the languages"),
+            ("measure: {columns: [wrds]}", "words"),
             ("match: {keep: {column: nothing, equals: 1}}", "`nothing`"),
         ])
     func mistakesAreFoundBeforeAnythingIsRead(stage: String, words: String) throws {
@@ -168,6 +170,47 @@ import Testing
             outcome.status == 3 && outcome.errorText.contains("in.jsonl:2")
                 && outcome.errorText.contains("too many steps"), "\(outcome.errorText)")
         #expect(space.names() == ["in.jsonl", "run.yaml"])
+    }
+
+    /// The languages of the texts that scripts/language.py has judged: a file for each, the rest in the ledger, the same
+    /// with any threads, blocks and memory.
+    @Test func languagesHaveFilesOfTheirOwn() throws {
+        let space = try Workspace()
+        let rows = split(try readFile("\(projectFolder)/Tests/PluginTests/Golden/language.jsonl"))
+        try space.write("in.jsonl", lines: rows.map { text($0) })
+        try space.define(
+            stages: ["language: {field: text, drop: [und, zxx, no], min_score: 0.3, as: tongue}"],
+            output: ["annotate: [tongue, tongue_score]"])
+        try space.write(
+            "run.yaml",
+            text(try readFile(space("run.yaml"))) + "outputs:\n  by: {per: tongue}\n  en: {where: tongue == en}\n")
+        let plan = try space.sluice("check", "run.yaml", "--memory", "2MiB", "--threads", "1")
+        let least = try #require(BudgetShape.smallest(in: plan.errorText), "\(plan.errorText)")
+        let run = try space.run(["--threads", "1", "--memory", "\(least)MiB"], into: "first")
+        try run.expectClosedAccount()
+        let peak = try #require(run.manifest["timing"]?["memory_peak"]?.integerValue)
+        #expect(peak <= least << 20, "\(peak >> 20) MiB of \(least)")
+        var (dropped, kept): ([String: Int], [String: Int]) = ([:], [:])
+        for row in try rows.map({ try JSONValue(json: $0) }) {
+            let isSure = (row["score"]?.realValue ?? 0) >= 0.3
+            let language = isSure ? row["language"]?.textValue ?? "" : "und"
+            if ["und", "zxx", "no"].contains(language) {
+                dropped["language-\(language)", default: 0] += 1
+            } else {
+                kept[language, default: 0] += 1
+            }
+        }
+        #expect(try run.drops.reduce(into: [:]) { $0[$1.reason, default: 0] += 1 } == dropped)
+        for (language, count) in kept {
+            let lines = split(try unpacked(space("first/outputs/by/\(language).jsonl.zst")))
+            #expect(lines.count == count, "\(language)")
+            #expect(lines.allSatisfy { text($0).contains("\"_sluice\":{\"tongue\":\"\(language)\",\"tongue_score\":") })
+        }
+        #expect(try readFile(space("first/outputs/en.jsonl.zst")) == readFile(space("first/outputs/by/en.jsonl.zst")))
+        for arguments in [["--threads", "4", "--block-bytes", "4096"], ["--threads", "2", "--memory", "1GiB"]] {
+            let again = try space.run(arguments, into: "again-\(arguments[1])")
+            #expect(again.kept == run.kept && again.ledger == run.ledger, "\(arguments)")
+        }
     }
 
     /// Real data: counts that another program found, too (Benchmarks/everyday.py).

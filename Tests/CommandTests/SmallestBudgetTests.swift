@@ -33,6 +33,7 @@ import Testing
                 embed + ["distinct: {normalize: [case]}", "sample: {keep: \(pick([10, 1_000_000]))}", "quality"],
                 [
                     "format: \(format)", #"match: {keep: {column: text, matches: "."}}"#, "quality", "measure",
+                    "language",
                     "sample: {keep: 20, per: completion}", "sample: {keep: 300000}",
                 ],
                 embed + ["coreset: {keep: 30}", "format: {template: \"{prompt} {prompt} {prompt} {prompt}\"}"],

@@ -42,6 +42,13 @@ import TextFilters
 
     @Test(
         arguments: [
+            [:], ["keep": ["en"], "min_score": 0.2], ["drop": ["und"], "as": "tongue", "field": "kind"],
+            ["among": ["en", "fr"], "min_score": 0.9],
+        ] as [OptionValues])
+    func languageKeepsTheContract(options: OptionValues) { #expect(check(LanguageStage.self, options) == []) }
+
+    @Test(
+        arguments: [
             [:], ["rules": ["gopher"], "limits": ["gopher-min-words": 3, "gopher-stop-words": 0]],
             ["rules": ["fineweb"]],
             ["rules": ["c4"], "limits": ["c4-min-sentences": 1]],

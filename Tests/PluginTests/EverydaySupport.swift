@@ -9,7 +9,7 @@ import TextFilters
 enum Everyday {
     static let registry = Registry([
         FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
-        DecontaminateStage.self, DistinctStage.self, SampleStage.self,
+        LanguageStage.self, DecontaminateStage.self, DistinctStage.self, SampleStage.self,
     ])
 
     /// A JSON object with these strings.

@@ -9,7 +9,7 @@ import TextFilters
 @Suite struct EverydayDefinitionTests {
     private static let registry = Registry([
         FormatStage.self, LengthStage.self, MatchStage.self, QualityStage.self, MeasureStage.self,
-        DecontaminateStage.self, DistinctStage.self, SampleStage.self, SplitStage.self,
+        LanguageStage.self, DecontaminateStage.self, DistinctStage.self, SampleStage.self, SplitStage.self,
     ])
 
     @Test func swiftGivesTheSameDefinition() throws {
@@ -22,6 +22,7 @@ import TextFilters
               - match: {keep: [{field: lang, in: [en, 3]}, {not: {column: text, matches: "^a"}}], drop: {field: score, below: 0.5}}
               - quality: {rules: [gopher, c4-lorem-ipsum], without: [gopher-hashes], limits: {gopher-min-words: 20, gopher-ellipses: 50%}}
               - measure: {columns: [words, letters], prefix: p_, field: prompt}
+              - language: {keep: [no, en], min_score: 0.8, among: [no, en, de], as: tongue, field: prompt}
               - decontaminate: {against: [b.jsonl], fields: [question], ngram: 8, shortest: 5}
               - distinct: {on: [text, lang], normalize: [case, space]}
               - sample: {keep: 5%, per: lang}
@@ -40,12 +41,13 @@ import TextFilters
                 ["gopher", "c4-lorem-ipsum"], without: ["gopher-hashes"],
                 limits: ["gopher-min-words": .count(20), "gopher-ellipses": .percent(50)])
             MeasureText(["words", "letters"], prefix: "p_", field: "prompt")
+            Language(keep: ["no", "en"], minScore: 0.8, among: ["no", "en", "de"], as: "tongue", field: "prompt")
             Decontaminate(against: ["b.jsonl"], fields: ["question"], ngram: 8, shortest: 5)
             Distinct(on: ["text", "lang"], normalize: ["case", "space"])
             Sample(keep: .percent(5), per: "lang")
             Split(["train": 90, "test": 10], on: ["prompt"], as: "part")
         }.definition(Self.registry)
         #expect(fromFile.stages == fromSwift.stages)
-        #expect(fromSwift.stages.count == 9)
+        #expect(fromSwift.stages.count == 10)
     }
 }
