@@ -19,6 +19,8 @@ struct Variation: Sendable {
     enum Merging: Sendable {
         /// One summary observes all blocks.
         case single
+        /// The same, and an empty summary merges into it.
+        case withEmpty
         /// The summaries of all blocks merge into an empty one, first to last.
         case intoEmpty
         case rightToLeft
@@ -101,6 +103,10 @@ struct TableColumn: Sendable, Hashable {
     var cells: [Cell?]
 }
 
+extension TableColumn {
+    init(_ column: Column) { self.init(type: column.type, cells: Cell.cells(of: column)) }
+}
+
 /// A dropped record.
 struct Loss: Sendable, Hashable {
     var reason: Reason
@@ -124,9 +130,17 @@ struct Flow: Sendable {
     var written: Set<ColumnName> = []
     var violations: [Violation] = []
 
-    init(_ records: InMemoryRecords) {
-        self.records = records
+    /// - Parameter columns: what earlier stages would have written.
+    /// - Throws: `JSONError` for a line that is not a JSON object, or `Problem` for a column without a row per record.
+    init(_ lines: [String], _ columns: [ColumnName: Column] = [:]) throws {
+        records = try InMemoryRecords(lines)
         live = Array(0..<records.count)
         rows = live
+        for (name, column) in columns {
+            guard column.count == lines.count else {
+                throw Problem("the column `\(name)` has \(column.count) rows for \(lines.count) records")
+            }
+            self.columns[name] = TableColumn(column)
+        }
     }
 }
