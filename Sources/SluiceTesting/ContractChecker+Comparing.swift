@@ -34,6 +34,7 @@ extension ContractChecker {
             let row = rows.enumerated().first { $0.element.0 != $0.element.1 }?.offset
             return "the column `\(name)` differs" + (row.map { " at record \($0 + 1)" } ?? "")
         }
+        if expected.models != found.models { return "the model that is kept with the run has other bytes" }
         let (before, after) = (JSONValue.list(expected.reports), JSONValue.list(found.reports))
         guard before.json != after.json else { return nil }
         return "the report differs: \(Definition.differences(from: before, to: after).first ?? "")"

@@ -13,6 +13,7 @@ extension StageDriver {
         let bytes = result.outcome.encoded
         let body = try survey.makeBody(S.Outcome(decoding: bytes), context)
         check(body, bytes.count, of: survey, need)
+        if survey.modelKind != nil { flow.models.append(bytes) }
         flow.reports.append(result.report)
         if !result.warnings.isEmpty { flow.reports.append(.list(result.warnings.map { .text($0) })) }
         ownReports.append(result.report)

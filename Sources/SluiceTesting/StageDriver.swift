@@ -40,6 +40,7 @@ struct StageDriver {
             memory: Int(Double(memory) * variation.memory), parallel: variation.parallel,
             columns: columns)
         self.flow.reports = []
+        self.flow.models = []
         self.flow.written = []
         self.flow.losses = [:]
         self.flow.violations = []

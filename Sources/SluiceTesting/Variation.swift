@@ -124,6 +124,8 @@ struct Flow: Sendable {
     var rows: [Int]
     var losses: [Int: Loss] = [:]
     var reports: [JSONValue] = []
+    /// The bytes of the models that surveys leave with a run.
+    var models: [[UInt8]] = []
     /// What earlier stages declared of their columns.
     var specs: [ColumnName: ColumnSpec] = [:]
     /// The columns that the stage has written.

@@ -81,6 +81,12 @@ import Testing
             found.first?.hasSuffix("sort what comes from a `Set` or `Dictionary`: its order differs each time") == true)
     }
 
+    @Test func aModelWithAnotherOrderIsNamed() {
+        let found = check(UnsortedModel.self)
+        #expect(found.count == 1, "\(found)")
+        #expect(found.first?.contains("the model that is kept with the run has other bytes. Keep nothing") == true)
+    }
+
     @Test func wrongColumnNamesAreNamed() {
         #expect(
             check(BadName.self).first
@@ -337,6 +343,21 @@ private struct KeepsAll: PlainSurvey {
     func merge(_ other: [Int], into all: inout [Int]) { all += other }
     func finish(_ all: consuming [Int], _ context: StageContext) -> SurveyResult<[Int]> {
         SurveyResult([], report: ["median": .integer(all.isEmpty ? 0 : all.sorted()[all.count / 2])])
+    }
+}
+
+private struct UnsortedModel: PlainSurvey {
+    static let name = "unsorted-model"
+    var modelKind: String? { "lengths" }
+    func memory(_ context: StageContext) -> SurveyMemory { SurveyMemory(summary: 1024) }
+    func makeSummary() -> [Int] { [Int](repeating: 0, count: 100) }
+    func observe(_ block: borrowing Block, into counts: inout [Int]) {
+        let texts = block.field("text")
+        for record in block.live { counts[min(99, texts[record].string?.count ?? 0)] += 1 }
+    }
+    func merge(_ other: [Int], into counts: inout [Int]) { counts = zip(counts, other).map { $0 + $1 } }
+    func finish(_ counts: consuming [Int], _ context: StageContext) -> SurveyResult<[Int]> {
+        SurveyResult(Array(Set(counts.indices.filter { $0 % 3 > 0 })))
     }
 }
 

@@ -24,11 +24,11 @@ struct OutputSource: Sendable, Hashable {
             uniquingKeysWith: { first, _ in first })
     }
 
-    /// The value of a row; missing if the column is not there.
+    /// The value of a row; missing if the column is not there, or its number is NaN.
     func value(_ row: Int, _ columns: [(name: ColumnName, column: Column)]) -> RecordValue {
         switch columns.first(where: { $0.name == stored })?.column {
         case .integers(let values)?: return .integer(values[row])
-        case .reals(let values)?: return .real(values[row])
+        case .reals(let values)?: return values[row].isNaN ? .missing : .real(values[row])
         case .bytes(let values)?:
             let bytes = values[row]
             guard field != nil else { return stored == .messages ? .json(Array(bytes)) : .text(Array(bytes)) }
