@@ -178,7 +178,8 @@ struct ContractChecker {
             return
         }
         let given = Set(flow.columns.keys)
-        for case .column(let name, let kind) in stage.reads where !given.contains(name) {
+        for case .column(let name, let kind) in stage.reads
+        where !given.contains(name) && error.message.contains("`\(name)`") {
             let near = Registry.nearest(to: name.name, in: given.map(\.name).sorted()).map { "; did you mean `\($0)`?" }
             breach(
                 .works,
@@ -197,17 +198,20 @@ struct ContractChecker {
         compare(run(first, flow, Variation()), expected, .repeats, "in a second run of the same stage")
         // A new instance has none of the questions' threads behind it: it knows the answers from the log alone.
         let rule: Violation.Rule = answers.isEmpty ? .repeats : .answers
-        compare(run(fresh(), flow, Variation()), expected, rule, "with a new instance of the stage")
-        for amount in [16, 64] {
+        let circumstances = [
+            (16, rule, "with a new instance of the stage"),
+            (64, .repeats, "when sets and dictionaries have another order"),
+        ]
+        for (amount, rule, words) in circumstances {
             let occupied = OccupiedMemory(amount)
-            compare(
-                run(fresh(), flow, Variation()), expected, .repeats, "when sets and dictionaries have another order")
+            compare(run(fresh(), flow, Variation()), expected, rule, words)
             occupied.free()
         }
     }
 
     /// - Parameter expected: the result with one summary of all records and no merges.
     private mutating func checkMerging(_ fresh: () -> any Stage, _ flow: Flow, _ expected: Flow) {
+        guard expected.hasSurvey else { return }
         compare(
             run(fresh(), flow, Variation(merging: .withEmpty)), expected, .merges,
             "merging an empty summary into a full one changed something:",

@@ -4,6 +4,7 @@ import Synchronization
 /// How a survey is run, and its summaries are merged.
 extension StageDriver {
     mutating func run<S: Survey>(survey: S) throws(StageError) {
+        flow.hasSurvey = true
         let need = survey.memory(context)
         check(need, of: survey)
         guard need.least <= context.memory else { throw .tooLarge(need.least, context, advice: need.advice) }

@@ -41,6 +41,7 @@ struct StageDriver {
             columns: columns)
         self.flow.reports = []
         self.flow.models = []
+        self.flow.hasSurvey = false
         self.flow.written = []
         self.flow.losses = [:]
         self.flow.violations = []

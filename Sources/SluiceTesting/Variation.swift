@@ -124,6 +124,8 @@ struct Flow: Sendable {
     var rows: [Int]
     var losses: [Int: Loss] = [:]
     var reports: [JSONValue] = []
+    /// Whether the stage has observed records with a survey.
+    var hasSurvey = false
     /// The bytes of the models that surveys leave with a run.
     var models: [[UInt8]] = []
     /// What earlier stages declared of their columns.
