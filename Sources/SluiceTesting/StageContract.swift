@@ -137,7 +137,7 @@ struct ContractChecker {
         do throws(StageError) {
             first = try type.init(options: options)
         } catch {
-            breach(.works, "the stage can't be made: \(error.message)")
+            explain(error, options)
             return
         }
         let base = run(first, flow, Variation(runsTwice: true))
@@ -173,6 +173,26 @@ struct ContractChecker {
         checkEmpty(fresh, flow, expected)
     }
 
+    /// Reports why `init` fails.
+    private mutating func explain(_ error: StageError, _ given: OptionValues) {
+        let known = type.descriptor.options
+        guard let name = error.option, given[name] == nil else {
+            return breach(.works, "the stage can't be made: \(error.message)")
+        }
+        if known.contains(where: { $0.name == name }) {
+            breach(
+                .descriptor,
+                "`init` needs the option `\(name)`, which a definition may leave out. Give it a default or `isRequired`, or test whether `options[\"\(name)\"]` is nil"
+            )
+        } else {
+            let near = Registry.nearest(to: name, in: known.map(\.name)).map { "; or did you mean `\($0)`?" } ?? ""
+            breach(
+                .descriptor,
+                "`init` reads the option `\(name)`, which the descriptor does not have. Add an `OptionSpec` for it\(near)"
+            )
+        }
+    }
+
     private mutating func explainFailure(_ outcome: Outcome, _ stage: any Stage, _ flow: Flow) {
         guard case .failure(let error) = outcome, !violations.contains(where: { $0.rule != .descriptor }) else {
             return
@@ -198,14 +218,12 @@ struct ContractChecker {
         compare(run(first, flow, Variation()), expected, .repeats, "in a second run of the same stage")
         // A new instance has none of the questions' threads behind it: it knows the answers from the log alone.
         let rule: Violation.Rule = answers.isEmpty ? .repeats : .answers
-        let circumstances = [
-            (16, rule, "with a new instance of the stage"),
-            (64, .repeats, "when sets and dictionaries have another order"),
-        ]
-        for (amount, rule, words) in circumstances {
-            let occupied = OccupiedMemory(amount)
-            compare(run(fresh(), flow, Variation()), expected, rule, words)
-            occupied.free()
+        compare(run(fresh(), flow, Variation()), expected, rule, "with a new instance of the stage")
+        // One record at a time, each of which then has a dictionary of its own; surveys and selections have one for many.
+        guard case .success(let single) = run(fresh(), flow, Variation(blockLimit: 1)) else { return }
+        for _ in 0..<(expected.reports.isEmpty ? 1 : 3) {
+            let moved = run(fresh(), flow, Variation(blockLimit: 1, occupied: OccupiedMemory()))
+            compare(moved, single, .repeats, "when sets and dictionaries have another order")
         }
     }
 

@@ -188,6 +188,7 @@ extension StageDriver {
             data: GroupColumns(
                 group: InMemoryGroup(hashes: hashes, columns: columns), chunkRows: variation.chunkRows,
                 declared: Set(selection.columns), askedOfGroups: askedOfGroups))
+        variation.occupied?.take()
         do throws(StageError) {
             let outcome = try selection.select(group, quota: quota, context)
             if variation.runsTwice, !isEqual(outcome, try selection.select(group, quota: quota, context)) {

@@ -9,6 +9,7 @@ extension StageDriver {
         check(need, of: survey)
         guard need.least <= context.memory else { throw .tooLarge(need.least, context, advice: need.advice) }
         if variation.runsTwice { try checkSize(of: survey, need) }
+        variation.occupied?.take()
         let result = try survey.finish(passed(summary(of: survey)), context)
         // The engine, too, makes the body from bytes: another process may have learned.
         let bytes = result.outcome.encoded
@@ -29,7 +30,10 @@ extension StageDriver {
         switch variation.merging {
         case .single, .withEmpty:
             var total = survey.makeSummary()
-            for rows in blocks { try survey.observe(makeBlock(rows), into: &total) }
+            for rows in blocks {
+                variation.occupied?.take()
+                try survey.observe(makeBlock(rows), into: &total)
+            }
             if case .withEmpty = variation.merging { survey.merge(survey.makeSummary(), into: &total) }
             return total
         case .intoEmpty, .rightToLeft, .balanced, .shuffled:

@@ -22,6 +22,7 @@ extension StageDriver {
         block.end()
         let before = Dictionary(uniqueKeysWithValues: block.columnNames.map { ($0, block[$0].map(TableColumn.init)) })
         let dropsBefore = block.drops.count
+        variation.occupied?.take()
         var effect = Effect()
         block.begin(StageDeclaration(stage, givesEverything: variation.presence != .declared, noting: asked))
         do throws(StageError) {

@@ -41,6 +41,8 @@ struct Variation: Sendable {
     var chunkRows: Int?
     var wanted: [ColumnName]?
     var runsTwice = false
+    /// Moves what is allocated at each step, and with it the order of sets and dictionaries.
+    var occupied: OccupiedMemory?
     var memory = 1.0
     /// What was answered in an earlier run; nil to ask everything.
     var answers: KitAnswers?

@@ -28,6 +28,17 @@ import Testing
         #expect(check(PeeksAtRecord.self).first == advice("the whole record", ".record"))
     }
 
+    @Test func optionsThatAreNotThereAreNamed() {
+        #expect(
+            check(MisspeltOption.self) == [
+                "descriptor: `init` reads the option `leest`, which the descriptor does not have. Add an `OptionSpec` for it; or did you mean `least`?"
+            ])
+        #expect(
+            check(OptionWithoutDefault.self) == [
+                "descriptor: `init` needs the option `least`, which a definition may leave out. Give it a default or `isRequired`, or test whether `options[\"least\"]` is nil"
+            ])
+    }
+
     @Test func aDeclaredColumnThatTheTestLacksIsNamed() {
         #expect(
             check(ReadsWords.self, ["word": .integers(Self.records.map { _ in 1 })]) == [
@@ -74,7 +85,7 @@ import Testing
 
     /// Sets and dictionaries have another order at each address, so this fails by itself in most runs, and always in those
     /// of the kit that change addresses.
-    @Test(arguments: 0..<10) func theOrderOfADictionaryIsNamed(_: Int) {
+    @Test(arguments: 0..<20) func theOrderOfADictionaryIsNamed(_: Int) {
         let found = check(DictionaryOrder.self)
         #expect(found.count == 1 && found[0].hasPrefix("repeats: "), "\(found)")
         #expect(
@@ -144,6 +155,26 @@ extension Plain {
     init(options: OptionValues) throws(StageError) { self.init() }
     var reads: [Input] { [] }
     var writes: [ColumnSpec] { [] }
+}
+
+private struct MisspeltOption: Stage, Transform {
+    static let descriptor = Descriptor(
+        name: "misspelt-option", summary: "Has a fault.",
+        options: [OptionSpec("least", .integer(1...9), default: 1, help: "a number")])
+    let reads: [Input] = []
+    let writes: [ColumnSpec] = []
+    init(options: OptionValues) throws(StageError) { _ = try options.integer("leest") }
+    func apply(to block: inout Block) {}
+}
+
+private struct OptionWithoutDefault: Stage, Transform {
+    static let descriptor = Descriptor(
+        name: "option-without-default", summary: "Has a fault.",
+        options: [OptionSpec("least", .integer(1...9), help: "a number")])
+    let reads: [Input] = []
+    let writes: [ColumnSpec] = []
+    init(options: OptionValues) throws(StageError) { _ = try options.integer("least") }
+    func apply(to block: inout Block) {}
 }
 
 private struct PeeksAtColumn: Plain {
