@@ -142,7 +142,7 @@ struct Flow: Sendable {
         records = try InMemoryRecords(lines)
         live = Array(0..<records.count)
         rows = live
-        for (name, column) in columns {
+        for (name, column) in columns.sorted(by: { $0.key < $1.key }) {
             guard column.count == lines.count else {
                 throw Problem("the column `\(name)` has \(column.count) rows for \(lines.count) records")
             }

@@ -138,6 +138,10 @@ import Testing
         #expect(run.column("length") == .integers([6]))
         #expect(run.reports == [[], [["mean": 9]]])
         #expect(throws: Problem.self) { try InMemoryRun([StageSpec("x")], registry: registry, records: []) }
+        let short: [ColumnName: Column] = ["label": .integers([1])]
+        #expect(throws: Problem("the column `label` has 1 rows for 2 records")) {
+            try InMemoryRun(Lengths.self, records: ["{}", "{}"], columns: short)
+        }
     }
 
     @Test func fieldsAreTakenApartAsAReaderDoes() throws {
