@@ -92,7 +92,7 @@ extension StageDriver {
     private mutating func checkSize<S: Survey>(of survey: S, _ need: SurveyMemory) throws(StageError) {
         var summary = survey.makeSummary()
         var records = 0
-        while records < 500, !flow.live.isEmpty {
+        while records < 200, !flow.live.isEmpty {
             for rows in blockRows { try survey.observe(makeBlock(rows), into: &summary) }
             records += flow.live.count
         }

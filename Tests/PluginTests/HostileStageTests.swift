@@ -113,7 +113,7 @@ import Testing
     @Test func aSummaryThatGrowsIsNamed() {
         #expect(
             check(KeepsAll.self) == [
-                "memory: a summary of 520 records takes 4168 bytes as written; `memory` declares 64. Declare its largest size; if it grows with every record, keep counts, sums, extremes or the k smallest draws instead"
+                "memory: a summary of 200 records takes 1608 bytes as written; `memory` declares 64. Declare its largest size; if it grows with every record, keep counts, sums, extremes or the k smallest draws instead"
             ])
         #expect(
             check(FreeRanks.self) == [
