@@ -65,7 +65,10 @@ models: ## fetch the models that some tests use, after their licence and size
 clean: ## remove build products and the demo's output
 	rm -rf .build $(CUSTOM)/.build demo-out
 
-.PHONY: fuzz soak neon steady
+newcomer: setup ## follow docs/writing-stages.md in an empty folder, with a clock
+	@scripts/newcomer.py
+
+.PHONY: fuzz soak neon steady newcomer
 
 # The long tests use a release build of the tests, which takes minutes to make and then saves hours.
 TEST_BUILD ?= .build-tests

@@ -52,8 +52,8 @@ public struct TopStage: Stage {
                 options["by"] == nil ? "keep" : "field",
                 "`top` needs either `by`, a column of numbers, or `field`, a field of the record")
         }
-        column = options["by"] == nil ? nil : ColumnName(try options.text("by"))
-        field = options["field"] == nil ? nil : FieldPath(try options.text("field"))
+        column = options["by"] == nil ? nil : try options.column("by")
+        field = options["field"] == nil ? nil : try options.field("field")
         isLowest = try options.text("order") == "lowest"
         missing = Missing(rawValue: try options.text("missing")) ?? .drop
         budget = try GroupBudget(options: options)
@@ -81,10 +81,7 @@ struct NumberReading: Transform {
     func apply(to block: inout Block) throws(StageError) {
         var numbers = [Double](repeating: .nan, count: block.count)
         if let column { numbers = try block.numbers(column) }
-        if let field {
-            let values = block.field(field)
-            for record in 0..<block.count where block.isLive(record) { numbers[record] = Self.number(values[record]) }
-        }
+        if let field { numbers = block.field(field).numbers }
         for record in 0..<block.count where block.isLive(record) && numbers[record].isNaN {
             switch missing {
             case .drop: block.drop(record, reason: "no-number")
@@ -98,19 +95,6 @@ struct NumberReading: Transform {
             }
         }
         block.write(.topNumber, .reals(numbers))
-    }
-
-    /// A number, or a string that is the spelling of one; otherwise not a number.
-    private static func number(_ value: FieldValue) -> Double {
-        switch value {
-        case .json(let bytes), .string(let bytes):
-            guard bytes.first.map({ $0 == 0x2D || (0x30...0x39).contains($0) }) == true,
-                bytes.allSatisfy({ "0123456789+-.eE".utf8.contains($0) }),
-                let number = Double(String(decoding: bytes, as: UTF8.self)), number.isFinite
-            else { return .nan }
-            return number
-        case .missing, .null, .chat: return .nan
-        }
     }
 }
 

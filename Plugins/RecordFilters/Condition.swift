@@ -108,7 +108,7 @@ indirect enum Condition: Sendable {
             guard let index = operands.firstIndex(of: operand) else { return .missing }
             switch sources[index] {
             case .integers(let values): return .number(.integer(Int(values[record])))
-            case .reals(let values): return .number(.real(values[record]))
+            case .reals(let values): return values[record].isNaN ? .missing : .number(.real(values[record]))
             case .bytes(let values): return .bytes(values[record])
             case .field(let values):
                 switch values[record] {

@@ -74,11 +74,8 @@ private struct ShareFilter: Transform {
 private struct SampleSelection: Selection {
     let keep: Quantity
     let grouping: Grouping
-    let columns: [ColumnName] = []
 
-    func quotas(for groups: Groups) throws(StageError) -> [Int] {
-        groups.sizes.map { min($0, keep.resolve(of: $0)) }
-    }
+    func quotas(for groups: Groups) throws(StageError) -> [Int] { groups.keeping(keep) }
 
     /// Hashes, draws, their order, what sorting takes, and ranks.
     func memory(rows: Int, _ context: StageContext) -> Int { rows * 40 + 4096 }
@@ -87,9 +84,7 @@ private struct SampleSelection: Selection {
         let draws = try group.hashes.map { context.seed.draw($0) }
         var order = (0..<Int32(group.count)).map { $0 }
         order.sort { draws[Int($0)] != draws[Int($1)] ? draws[Int($0)] < draws[Int($1)] : $0 < $1 }
-        var ranks = [Int32](repeating: -1, count: group.count)
-        for (rank, row) in order.prefix(quota).enumerated() { ranks[Int(row)] = Int32(rank) }
-        return GroupOutcome(ranks: ranks, reason: "not-sampled")
+        return GroupOutcome(keeping: order.prefix(quota), of: group.count, reason: "not-sampled")
     }
 
     func report(_ groups: GroupReports) -> JSONValue {

@@ -10,9 +10,14 @@ import SluiceKit
 ///
 ///     SluiceCommand.main(adding: [MyStage.self])
 public enum SluiceCommand {
-    /// Runs the command line of this process with the built-in stages and `stages`, and exits.
+    /// Runs the command line of this process with the built-in stages and `stages`, and exits: with status 1 if two have
+    /// the same name.
     public static func main(adding stages: [any Stage.Type] = []) -> Never {
         StandardStreams.fillClosed()
+        if let name = duplicate(among: stages) {
+            Terminal.error("two stages are called `\(name)`; give the added one another name in its `Descriptor`")
+            end(1)
+        }
         Environment.registry = stages.reduce(Registry.builtIn) { $0.adding($1) }
         do {
             try Sluice.checkCommandName()
@@ -37,6 +42,12 @@ public enum SluiceCommand {
             end(2)
         }
         end(0)
+    }
+
+    /// The first name of a stage that is built in or another one's, too.
+    static func duplicate(among stages: [any Stage.Type]) -> String? {
+        var names = Set(Registry.builtIn.names)
+        return stages.map { $0.descriptor.name }.first { !names.insert($0).inserted }
     }
 
     /// Ends the process, with status 4 if standard output could not be written.

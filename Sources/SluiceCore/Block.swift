@@ -95,8 +95,11 @@ public struct Block: ~Copyable, Sendable {
     public var lines: BytesColumn? { declared?.givesRecord ?? true ? records : nil }
 
     /// A column that the stage declares and an earlier stage wrote, or that the stage itself has written; else nil.
-    public subscript(name: ColumnName) -> Column? {
-        guard declared?.gives(name) ?? true else { return nil }
+    public subscript(name: ColumnName) -> Column? { column(name, .any) }
+
+    /// - Parameter kind: what the stage asks for.
+    private func column(_ name: ColumnName, _ kind: ColumnKind) -> Column? {
+        guard declared?.gives(name, kind) ?? true else { return nil }
         return column(name)
     }
 
@@ -104,33 +107,34 @@ public struct Block: ~Copyable, Sendable {
 
     /// A column of bytes, such as `text`.
     public func bytes(_ name: ColumnName) throws(StageError) -> BytesColumn {
-        guard case .bytes(let column) = self[name] else { throw .missingColumn(name, "bytes", found: self[name]?.type) }
+        let found = column(name, .bytes)
+        guard case .bytes(let column)? = found else { throw .missingColumn(name, "bytes", found: found?.type) }
         return column
     }
 
     /// A column of Int8 vectors, such as `embedding`.
     public func vectors(_ name: ColumnName) throws(StageError) -> VectorColumn {
-        guard case .vectors(let column) = self[name] else {
-            throw .missingColumn(name, "vectors", found: self[name]?.type)
-        }
+        let found = column(name, .vector)
+        guard case .vectors(let column)? = found else { throw .missingColumn(name, "vectors", found: found?.type) }
         return column
     }
 
     public func integers(_ name: ColumnName) throws(StageError) -> [Int64] {
-        guard case .integers(let column) = self[name] else {
-            throw .missingColumn(name, "integers", found: self[name]?.type)
-        }
+        let found = column(name, .integer)
+        guard case .integers(let column)? = found else { throw .missingColumn(name, "integers", found: found?.type) }
         return column
     }
 
+    /// A column of reals. A missing number is NaN.
     public func reals(_ name: ColumnName) throws(StageError) -> [Double] {
-        guard case .reals(let column) = self[name] else { throw .missingColumn(name, "reals", found: self[name]?.type) }
+        let found = column(name, .real)
+        guard case .reals(let column)? = found else { throw .missingColumn(name, "reals", found: found?.type) }
         return column
     }
 
-    /// A column of integers or reals, as reals. An integer beyond 2^53 is rounded.
+    /// A column of integers or reals, as reals. A missing number is NaN; an integer beyond 2^53 is rounded.
     public func numbers(_ name: ColumnName) throws(StageError) -> [Double] {
-        guard let column = self[name] else { throw .missingColumn(name, "integers or reals") }
+        guard let column = column(name, .number) else { throw .missingColumn(name, "integers or reals") }
         return try column.numbers(name)
     }
 
@@ -160,7 +164,7 @@ public struct Block: ~Copyable, Sendable {
                 "writes `\(name)` with \(vectors.values.count) components for \(count) vectors of \(vectors.dimension)"
         }
         guard let declared else { return nil }
-        guard let type = declared.type(of: name) else { return "writes `\(name)` and does not declare it" }
+        guard let type = declared.type(of: name) else { return "writes `\(name)` and does not declare it in `writes`" }
         return type == column.type ? nil : "declares `\(name)` as \(type.words) and writes \(column.type.words)"
     }
 

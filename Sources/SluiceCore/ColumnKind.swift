@@ -32,6 +32,17 @@ public struct ColumnKind: OptionSet, Sendable, Hashable {
     /// Whether a column of this type is of the kind.
     public func accepts(_ type: ColumnType) -> Bool { contains(ColumnKind(type)) }
 
+    /// The kind as Swift spells it.
+    package var spelling: String {
+        if self == .any { return ".any" }
+        if self == .number { return ".number" }
+        let parts: [(ColumnKind, String)] = [
+            (.bytes, ".bytes"), (.vector, ".vector"), (.integer, ".integer"), (.real, ".real"),
+        ]
+        let names = parts.filter { contains($0.0) }.map(\.1)
+        return names.count == 1 ? names[0] : "[\(names.joined(separator: ", "))]"
+    }
+
     /// What a column of this kind holds, for messages: `integers or reals`.
     package var words: String {
         let parts: [(ColumnKind, String)] = [

@@ -165,6 +165,13 @@ public enum Column: Sendable, Hashable {
     case integers([Int64])
     case reals([Double])
 
+    /// A column of bytes: one text for each row.
+    public static func texts(_ texts: some Sequence<String>) -> Column {
+        var column = BytesColumn()
+        for text in texts { column.append(text.utf8) }
+        return .bytes(column)
+    }
+
     public var count: Int {
         switch self {
         case .bytes(let column): column.count

@@ -72,6 +72,20 @@ public enum FieldValue: Sendable, Hashable {
     public var string: ArraySlice<UInt8>? {
         if case .string(let bytes) = self { bytes } else { nil }
     }
+
+    /// The number that it is, or that a string spells as JSON does; nil for anything else and for what is too large for a
+    /// `Double`. A missing number is not 0: drop the record, or write NaN.
+    public var number: Double? {
+        switch self {
+        case .missing, .null, .chat: return nil
+        case .json(let bytes), .string(let bytes):
+            guard let first = bytes.first, first == UInt8(ascii: "-") || (48...57).contains(first),
+                bytes.allSatisfy({ (48...57).contains($0) || "+-.eE".utf8.contains($0) }),
+                let number = Double(String(decoding: bytes, as: UTF8.self)), number.isFinite
+            else { return nil }
+            return number
+        }
+    }
 }
 
 /// The turns of a chat record, in order.
@@ -138,6 +152,11 @@ public struct FieldColumn: Sendable {
         self.table = table
         self.index = index
     }
+
+    public var count: Int { table.entries.count / table.paths.count }
+
+    /// The number of each record; NaN where the field has none. See `FieldValue.number`.
+    public var numbers: [Double] { (0..<count).map { self[$0].number ?? .nan } }
 
     public subscript(row: Int) -> FieldValue {
         let entry = table.entries[row * table.paths.count + index]

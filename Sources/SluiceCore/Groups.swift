@@ -113,6 +113,9 @@ public struct Groups: RandomAccessCollection, Sendable {
         self.key = key
     }
 
+    /// The quotas of a selection that keeps this share or number of each group, or all of a smaller one.
+    public func keeping(_ quantity: Quantity) -> [Int] { sizes.map { Swift.min($0, quantity.resolve(of: $0)) } }
+
     public var startIndex: Int { 0 }
     public var endIndex: Int { sizes.count }
 

@@ -143,6 +143,17 @@ public struct OptionValues: Sendable, Hashable, ExpressibleByDictionaryLiteral {
         return value
     }
 
+    /// The column that an option of kind `.column` or `.newColumn` names.
+    public func column(_ name: String) throws(StageError) -> ColumnName { ColumnName(try text(name)) }
+
+    /// The field that an option names: `score`, or `meta.score` within an object.
+    public func field(_ name: String) throws(StageError) -> FieldPath { FieldPath(try text(name)) }
+
+    /// The groups that an option of kind `.label`, such as `per`, asks for; all records are one group if it is not given.
+    public func grouping(_ name: String) throws(StageError) -> Grouping {
+        values[name] == nil ? .all : Grouping(per: try text(name))
+    }
+
     public func integer(_ name: String) throws(StageError) -> Int {
         guard case .integer(let value) = values[name] else { throw missing(name, "a whole number") }
         return value

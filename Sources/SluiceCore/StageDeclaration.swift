@@ -46,27 +46,45 @@ package struct StageDeclaration: Sendable {
 
     func type(of name: ColumnName) -> ColumnType? { writes.first { $0.name == name }?.type }
 
-    func gives(_ name: ColumnName) -> Bool { gives(columns.contains(name), "the column `\(name)`") }
+    /// - Parameter kind: what the stage asks for.
+    func gives(_ name: ColumnName, _ kind: ColumnKind) -> Bool {
+        gives(columns.contains(name), .column(name, kind))
+    }
 
-    func gives(_ path: FieldPath) -> Bool { gives(fields.contains(path), "the field `\(path)`") }
+    func gives(_ path: FieldPath) -> Bool { gives(fields.contains(path), .field(path)) }
 
-    var givesRecord: Bool { gives(readsRecord, "the whole record") }
+    var givesRecord: Bool { gives(readsRecord, .record) }
 
-    private func gives(_ isDeclared: Bool, _ name: @autoclosure () -> String) -> Bool {
+    private func gives(_ isDeclared: Bool, _ input: Input) -> Bool {
         if isDeclared { return true }
-        asked?.note(name())
+        asked?.note(input)
         return givesEverything
     }
 }
 
-/// What a stage asked for without declaring it, in words.
+/// What a stage asked for without declaring it.
 package final class AskedInputs: Sendable {
-    private let names = Mutex<Set<String>>([])
+    private let inputs = Mutex<Set<Input>>([])
 
     package init() {}
 
-    package func note(_ name: String) { names.withLock { _ = $0.insert(name) } }
+    package func note(_ input: Input) { inputs.withLock { _ = $0.insert(input) } }
 
-    /// Sorted.
-    package var all: [String] { names.withLock { $0.sorted() } }
+    /// Sorted by their names.
+    package var all: [Input] {
+        inputs.withLock { $0.sorted { ($0.description, $0.spelling) < ($1.description, $1.spelling) } }
+    }
+}
+
+extension Input {
+    /// The input as `reads` spells it in Swift.
+    package var spelling: String {
+        switch self {
+        case .column(let name, let kind): ".column(\"\(name)\", \(kind.spelling))"
+        case .field(.chat): ".field(.chat)"
+        case .field(let path): ".field(\"\(path)\")"
+        case .label(let name): ".label(\"\(name)\")"
+        case .record: ".record"
+        }
+    }
 }

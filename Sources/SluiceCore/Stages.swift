@@ -6,13 +6,19 @@
 /// One command may create the same stage several times, and ask each for its `body` several times: to check, to plan
 /// and to run. So `init` and `body` must be quick, have no side effects, and give equal results each time.
 ///
-/// A stage must pass `StageContract` of `SluiceTesting`:
+/// A stage must pass the contract kit. Its first lines, in a test target that depends on `SluiceTesting`:
 ///
 /// ```swift
+/// import SluiceTesting
+/// import Testing
+///
 /// @Test func keepsTheContract() {
-///     #expect(StageContract.check(TooShort.self, options: ["least": 20], records: sample).isEmpty)
+///     let records = ["a short one", "one with more words than that"].map { #"{"prompt": "\($0)"}"# }
+///     #expect(StageContract.check(TooShort.self, options: ["least": 20], records: records) == [])
 /// }
 /// ```
+///
+/// Use a few dozen records that reach every branch. `docs/writing-stages.md` has a whole stage of each kind.
 public protocol Stage: Sendable {
     /// Name, summary and options: drives parsing, checking, help and the reference.
     static var descriptor: Descriptor { get }
@@ -173,15 +179,16 @@ extension PlanNotes {
 ///
 /// Groups are independent: several may be processed at the same time, or one after the other if memory is short.
 public protocol Selection: HoldsMemory, PlanNotes, Sendable {
-    /// How the records are split into groups. The stage's `reads` must declare the column or label.
+    /// How the records are split into groups; one group of all by default. The stage's `reads` must declare the column or
+    /// label: see `Grouping.reads`.
     var grouping: Grouping { get }
 
     /// A column of integers from 0, such as counts of tokens, whose sum in each group `quotas` gets; nil for none. The
     /// stage's `reads` must declare it, as `.integer`.
     var weights: ColumnName? { get }
 
-    /// The columns that `select` gets: vectors, integers or reals. Each is declared in the stage's `reads` or written
-    /// by an earlier part of the stage's body.
+    /// The columns that `select` gets: vectors, integers or reals; none by default. Each is declared in the stage's `reads`
+    /// or written by an earlier part of the stage's body.
     var columns: [ColumnName] { get }
 
     /// Columns of integers or reals that the selection writes besides `rank`. The stage declares them in `writes`, too.
@@ -216,7 +223,8 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
     ///   `quotas`.
     func select(_ group: Group, quota: Int, _ context: StageContext) throws(StageError) -> GroupOutcome
 
-    /// The report of the whole selection for `run.json`, given the report of each group in ascending order of the keys.
+    /// The report of the whole selection for `run.json`, given the report of each group in ascending order of the keys. By
+    /// default the numbers of groups, records and kept records.
     func report(_ groups: GroupReports) -> JSONValue
 
     /// What a person should know of the result, one sentence each, such as a label without any record. Shown at the end
@@ -225,11 +233,23 @@ public protocol Selection: HoldsMemory, PlanNotes, Sendable {
 }
 
 extension Selection {
+    public var grouping: Grouping { .all }
+    public var columns: [ColumnName] { [] }
     public var weights: ColumnName? { nil }
     public var outcomeColumns: [ColumnSpec] { [] }
     public func warnings(_ groups: GroupReports) -> [String] { [] }
     public var mayKeepFewerThanQuota: Bool { false }
     public var quotasAreWeights: Bool { false }
+
+    /// How many groups and records there were, and how many records stay.
+    public func report(_ groups: GroupReports) -> JSONValue {
+        var (records, kept) = (0, 0)
+        for group in groups {
+            records += group.size
+            kept += group.kept
+        }
+        return ["groups": .integer(groups.count), "records": .integer(records), "kept": .integer(kept)]
+    }
 }
 
 /// The records from which a selection chooses. Rows are in ordinal order; a column is read on access.
@@ -320,6 +340,17 @@ public struct GroupOutcome: Sendable {
         self.reason = reason
         self.measures = measures
         self.report = report
+    }
+
+    /// Keeps rows of a group, best first: the first gets rank 0. All others are dropped.
+    ///
+    /// - Parameters:
+    ///   - kept: each row at most once.
+    ///   - count: the number of rows of the group.
+    public init(keeping kept: some Sequence<some BinaryInteger>, of count: Int, reason: Reason) {
+        var ranks = [Int32](repeating: -1, count: count)
+        for (rank, row) in kept.enumerated() { ranks[Int(row)] = Int32(rank) }
+        self.init(ranks: ranks, reason: reason)
     }
 }
 

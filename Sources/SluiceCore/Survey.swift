@@ -54,6 +54,13 @@ extension Survey {
     public var leadsTo: [FurtherWork] { [] }
 }
 
+extension Survey where Outcome == Summary {
+    /// The summary itself is what was learned.
+    public func finish(
+        _ summary: consuming Summary, _ context: StageContext
+    ) throws(StageError) -> SurveyResult<Outcome> { SurveyResult(summary) }
+}
+
 /// Work in rounds of its own that follows from a survey.
 public enum FurtherWork: String, Sendable {
     case survey, selection
@@ -83,7 +90,7 @@ public struct SurveyMemory: Sendable, Hashable {
     /// Advice other than raising `memory`, such as «set `reservoir` to at most 9000».
     public var advice: String?
 
-    public init(summary: Int, finish: Int, leaves: Int = 0, advice: String? = nil) {
+    public init(summary: Int, finish: Int = 0, leaves: Int = 0, advice: String? = nil) {
         self.summary = summary
         self.finish = finish
         self.leaves = leaves

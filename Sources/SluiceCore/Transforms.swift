@@ -43,6 +43,20 @@ extension Transform {
     public func apply(to block: inout Block, with worker: inout Void) throws(StageError) { try apply(to: &block) }
 }
 
+/// A transform that is one function.
+private struct BlockFunction: Transform {
+    let function: @Sendable (inout Block) throws(StageError) -> Void
+
+    func apply(to block: inout Block) throws(StageError) { try function(&block) }
+}
+
+extension StageBody {
+    /// A transform that is one function, such as what follows from a survey. See `Transform.apply(to:)`.
+    public static func applying(
+        _ function: @escaping @Sendable (inout Block) throws(StageError) -> Void
+    ) -> StageBody { .transform(BlockFunction(function: function)) }
+}
+
 /// Memory that a transform declares, in bytes.
 public struct TransformMemory: Sendable, Hashable {
     /// A worker at its largest, plus what `apply` needs in addition to the block and the columns that it writes.

@@ -15,7 +15,7 @@ public struct InMemoryRecords: Sendable {
     let lines: [[UInt8]]
     let hashes: [ContentHash]
     var ordinals: [Ordinal]
-    private let fields: [[FieldPath: Field]]
+    private var fields: [[FieldPath: Field]]
 
     /// - Throws: `JSONError` for a line that is not a JSON object.
     public init(_ lines: [String]) throws(JSONError) {
@@ -69,6 +69,16 @@ public struct InMemoryRecords: Sendable {
             }
         }
         return table
+    }
+
+    /// The number in a field of a record; nil if there is none.
+    func number(_ path: FieldPath, of row: Int) -> Double? {
+        FieldColumn(table([(path, false)], rows: [row]), index: 0)[0].number
+    }
+
+    /// Puts 0 in the place of a field of a record, or takes the field away.
+    mutating func replace(_ path: FieldPath, of row: Int, byZero isZero: Bool) {
+        fields[row][path] = isZero ? Field(kind: .json, bytes: Array("0".utf8)) : nil
     }
 
     private static func hash(_ bytes: [UInt8]) -> ContentHash {
@@ -142,21 +152,21 @@ struct GroupColumns: GroupData {
     let chunkRows: Int?
     /// The columns that the selection declares; any other that it asks for is noted.
     let declared: Set<ColumnName>
-    let asked: AskedInputs
+    let askedOfGroups: AskedInputs
 
     func hashes() throws(StageError) -> [ContentHash] { group.hashes() }
 
     func values(_ name: ColumnName) throws(StageError) -> Column {
-        note(name)
+        note(name, .number)
         return try group.values(name)
     }
 
-    private func note(_ name: ColumnName) {
-        if !declared.contains(name) { asked.note("the column `\(name)` of a group") }
+    private func note(_ name: ColumnName, _ kind: ColumnKind) {
+        if !declared.contains(name) { askedOfGroups.note(.column(name, kind)) }
     }
 
     func vectors(_ name: ColumnName) throws(StageError) -> any VectorSource {
-        note(name)
+        note(name, .vector)
         let all = try group.vectors(name)
         guard let chunkRows else { return all }
         return ChunkedVectors(all: all, chunkRows: chunkRows)

@@ -28,14 +28,31 @@ public struct InMemoryRun: Sendable {
         flow.columns[name].map { column in Cell.column(of: kept.map { column.cells[$0] }, type: column.type) }
     }
 
-    /// Runs the stages.
+    /// Runs one stage.
     ///
-    /// - Throws: `StageError`, `JSONError`, or `Problem` if the registry lacks a stage.
+    /// - Parameter columns: columns that earlier stages would have written, one row per record.
+    /// - Throws: `StageError`, `JSONError`, or `Problem` if a column has other rows than the records.
     public init(
-        _ stages: [any StageSpecConvertible], registry: Registry, records: [String], seed: UInt64 = 42,
-        memory: Int = 256 << 20
+        _ stage: any Stage.Type, options: OptionValues = [:], records: [String], columns: [ColumnName: Column] = [:],
+        seed: UInt64 = 42, memory: Int = 256 << 20
     ) throws {
-        let start = Flow(try InMemoryRecords(records))
+        try self.init(
+            [StageSpec(stage.descriptor.name, options)], registry: Registry([stage]), records: records,
+            columns: columns, seed: seed, memory: memory)
+    }
+
+    /// Runs stages one after the other.
+    ///
+    /// - Parameters:
+    ///   - registry: has all these stages: `.builtIn` of `SluiceKit` has those of Sluice.
+    ///   - columns: columns that earlier stages would have written, one row per record.
+    /// - Throws: `StageError`, `JSONError`, or `Problem` if the registry lacks a stage or a column has other rows than
+    ///   the records.
+    public init(
+        _ stages: [any StageSpecConvertible], registry: Registry, records: [String],
+        columns: [ColumnName: Column] = [:], seed: UInt64 = 42, memory: Int = 256 << 20
+    ) throws {
+        let start = try Flow(records, columns)
         let flows = try Self.run(stages, registry: registry, seed: seed, memory: memory, start)
         flow = flows.last ?? start
         kept = flow.live

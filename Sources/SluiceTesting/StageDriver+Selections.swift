@@ -76,7 +76,9 @@ extension StageDriver {
         }
         for outcome in shuffled where outcome.keepsState {
             breach(
-                .repeats, "`select` gives a different result for an equal group on a second call; it keeps state")
+                .repeats,
+                "`select` gives a different result for an equal group on a second call. \(Violation.Rule.repeats.advice)"
+            )
         }
         var outcomes: [GroupOutcome] = []
         for (_, made) in zip(order, shuffled).sorted(by: { $0.0 < $1.0 }) { outcomes.append(try made.result.get()) }
@@ -113,6 +115,14 @@ extension StageDriver {
                     "`memory` declares \(bytes) bytes for a group of \(rows) records but more for a smaller one")
             }
             least = max(least, bytes)
+        }
+        let (rows, ranks) = (1_000_000, 1_000_000 * MemoryLayout<Int32>.stride)
+        let declared = selection.memory(rows: rows, context)
+        if declared < ranks {
+            breach(
+                .memory,
+                "`memory` declares \(declared) bytes for a group of \(rows) records, whose ranks alone take \(ranks). Count what `select` makes for each row"
+            )
         }
     }
 
@@ -177,7 +187,8 @@ extension StageDriver {
             key: group.key, count: group.rows.count,
             data: GroupColumns(
                 group: InMemoryGroup(hashes: hashes, columns: columns), chunkRows: variation.chunkRows,
-                declared: Set(selection.columns), asked: asked))
+                declared: Set(selection.columns), askedOfGroups: askedOfGroups))
+        variation.occupied?.take()
         do throws(StageError) {
             let outcome = try selection.select(group, quota: quota, context)
             if variation.runsTwice, !isEqual(outcome, try selection.select(group, quota: quota, context)) {
@@ -191,7 +202,9 @@ extension StageDriver {
 
     func isEqual(_ a: GroupOutcome, _ b: GroupOutcome) -> Bool {
         a.ranks == b.ranks && a.partners == b.partners && a.reason == b.reason && a.report.json == b.report.json
-            && a.columns.elementsEqual(b.columns) { $0.name == $1.name && $0.column == $1.column }
+            && a.columns.elementsEqual(b.columns) {
+                $0.name == $1.name && TableColumn($0.column) == TableColumn($1.column)
+            }
             && a.measures.elementsEqual(b.measures) {
                 $0.name == $1.name && $0.values.map(\.bitPattern) == $1.values.map(\.bitPattern)
             }

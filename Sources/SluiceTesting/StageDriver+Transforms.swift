@@ -6,7 +6,8 @@ extension StageDriver {
     /// The effect of a transform on a block.
     struct Effect: Sendable, Hashable {
         var drops: [Drop] = []
-        var columns: [ColumnName: Column] = [:]
+        /// As cells, which are equal bit by bit: NaN, too, equals itself.
+        var columns: [ColumnName: TableColumn] = [:]
         var misfits: [String] = []
         var error: StageError?
     }
@@ -19,8 +20,9 @@ extension StageDriver {
     func effect(on rows: [Int], _ apply: (inout Block) throws(StageError) -> Void) -> Effect {
         var block = makeBlock(rows)
         block.end()
-        let before = Dictionary(uniqueKeysWithValues: block.columnNames.map { ($0, block[$0]) })
+        let before = Dictionary(uniqueKeysWithValues: block.columnNames.map { ($0, block[$0].map(TableColumn.init)) })
         let dropsBefore = block.drops.count
+        variation.occupied?.take()
         var effect = Effect()
         block.begin(StageDeclaration(stage, givesEverything: variation.presence != .declared, noting: asked))
         do throws(StageError) {
@@ -32,7 +34,7 @@ extension StageDriver {
         effect.misfits = block.misfits
         effect.drops = Array(block.drops.dropFirst(dropsBefore))
         for name in block.columnNames {
-            if let column = block[name], before[name] != column { effect.columns[name] = column }
+            if let column = block[name].map(TableColumn.init), before[name] != column { effect.columns[name] = column }
         }
         return effect
     }
@@ -48,7 +50,8 @@ extension StageDriver {
                 if first != second {
                     breach(
                         .repeats,
-                        "`apply` gives a different result for an equal block on a second call; it keeps state")
+                        "`apply` gives a different result for an equal block on a second call. \(Violation.Rule.repeats.advice)"
+                    )
                     break
                 }
             }
@@ -81,11 +84,11 @@ extension StageDriver {
             flow.losses[rows[drop.record]] = Loss(reason: drop.reason, measures: measures)
         }
         for (name, column) in effect.columns.sorted(by: { $0.key < $1.key }) {
-            write(name, column.type, zip(rows, Cell.cells(of: column)))
+            write(name, column.type, zip(rows, column.cells))
         }
     }
 
-    mutating func write(_ name: ColumnName, _ type: ColumnType, _ cells: some Sequence<(Int, Cell)>) {
+    mutating func write(_ name: ColumnName, _ type: ColumnType, _ cells: some Sequence<(Int, Cell?)>) {
         if flow.columns[name]?.type != type {
             flow.columns[name] = TableColumn(type: type, cells: Array(repeating: nil, count: flow.records.count))
         }

@@ -9,6 +9,8 @@ struct StageDriver {
     private let options: OptionValues
     /// Inputs that the stage asked for without declaring them, whether or not the data has them.
     let asked = AskedInputs()
+    /// Columns that a selection asked a group for without naming them.
+    let askedOfGroups = AskedInputs()
     var flow: Flow
     /// Answers to the questions of the stage.
     let answers: KitAnswers
@@ -38,6 +40,8 @@ struct StageDriver {
             memory: Int(Double(memory) * variation.memory), parallel: variation.parallel,
             columns: columns)
         self.flow.reports = []
+        self.flow.models = []
+        self.flow.hasSurvey = false
         self.flow.written = []
         self.flow.losses = [:]
         self.flow.violations = []
@@ -47,16 +51,54 @@ struct StageDriver {
         let body = try stage.body(context)
         checkDeclaration()
         checkColumns(of: body, isWhole: true)
-        try run(body)
+        do throws(StageError) { try run(body) } catch {
+            // Often the reason why it failed.
+            reportUndeclared()
+            throw error
+        }
         if let fault = ReportRules.fault(in: ownReports) { breach(.report, fault) }
-        for name in asked.all { breach(.reads, "the stage asks for \(name), which it does not declare in `reads`") }
+        reportUndeclared()
         if variation.wanted == nil, !flow.live.isEmpty {
             for spec in stage.writes where flow.columns[spec.name] == nil {
-                breach(.writes, "the stage declares that it writes `\(spec.name)` but does not write it")
+                breach(
+                    .writes,
+                    "the stage declares that it writes `\(spec.name)` but does not write it. Write it for every block, or leave it out of `writes`"
+                )
             }
         }
         for spec in stage.writes { flow.specs[spec.name] = spec }
         return flow
+    }
+
+    /// Reports every input that was asked for and not declared, whether or not the data has it.
+    private mutating func reportUndeclared() {
+        for input in known(asked) {
+            let near = Registry.nearest(to: input.name, in: stage.reads.map(\.name).sorted(), within: 2)
+            let question = near.map { "; or did you mean `\($0)`?" } ?? ""
+            breach(
+                .reads,
+                "the stage asks for \(input.words), which it does not declare. Add `\(input.spelling)` to `reads`\(question)"
+            )
+        }
+        for case .column(let name, let kind) in known(askedOfGroups) {
+            breach(
+                .reads,
+                "`select` asks for the column `\(name)`, which the selection does not name. Add it to `columns`, and `\(Input.column(name, kind).spelling)` to `reads`"
+            )
+        }
+    }
+
+    /// Each input once, a column with the type that it has here or, if there is none, as it was first asked for.
+    private func known(_ asked: AskedInputs) -> [Input] {
+        var inputs: [Input] = []
+        for input in asked.all where !inputs.contains(where: { $0.isSame(as: input) }) {
+            if case .column(let name, _) = input, let type = flow.columns[name]?.type {
+                inputs.append(.column(name, ColumnKind(type)))
+            } else {
+                inputs.append(input)
+            }
+        }
+        return inputs
     }
 
     /// Applies the rules by which `check`, `plan` and `run` judge a definition.
@@ -65,6 +107,11 @@ struct StageDriver {
             flow.columns[name].map { ColumnContract.Written(ColumnSpec(name, $0.type), by: "the test") }
         }
         report(ColumnContract.breaches(of: stage, called: "the stage", options: options, after: written))
+        for case .column(let name, _) in stage.reads {
+            guard let fault = name.fault else { continue }
+            breach(
+                .reads, "the stage reads a column with the invalid name `\(name)`, which no stage can write: \(fault)")
+        }
     }
 
     mutating func checkColumns(of body: StageBody, isWhole: Bool) {
@@ -161,7 +208,7 @@ struct StageDriver {
 
     mutating func check(_ reason: Reason) {
         if reason.name.isEmpty {
-            breach(.drops, "a record is dropped without a reason")
+            breach(.drops, "a record is dropped without a reason. Give one, such as `too-short`")
         } else if !isHyphenated(reason.name) {
             breach(.drops, "the reason `\(reason)` is not lower-case words joined by hyphens, such as `too-short`")
         }
@@ -187,6 +234,33 @@ struct StageDriver {
             results.withLock { $0[piece] = result }
         }
         return results.withLock { $0.compactMap { $0 } }
+    }
+}
+
+extension Input {
+    /// Whether both are the same field, or the same column of perhaps another type.
+    fileprivate func isSame(as other: Input) -> Bool {
+        if case .column(let name, _) = self, case .column(name, _) = other { return true }
+        return self == other
+    }
+
+    fileprivate var name: String {
+        switch self {
+        case .column(let name, _): name.name
+        case .field(let path): path.description
+        case .label(let name): name
+        case .record: description
+        }
+    }
+
+    /// The input in messages.
+    var words: String {
+        switch self {
+        case .column(let name, _): "the column `\(name)`"
+        case .field(let path): "the field `\(path)`"
+        case .label(let name): "the label `\(name)`"
+        case .record: "the whole record"
+        }
     }
 }
 

@@ -19,6 +19,8 @@ struct Variation: Sendable {
     enum Merging: Sendable {
         /// One summary observes all blocks.
         case single
+        /// The same, and an empty summary merges into it.
+        case withEmpty
         /// The summaries of all blocks merge into an empty one, first to last.
         case intoEmpty
         case rightToLeft
@@ -39,6 +41,8 @@ struct Variation: Sendable {
     var chunkRows: Int?
     var wanted: [ColumnName]?
     var runsTwice = false
+    /// Moves what is allocated at each step, and with it the order of sets and dictionaries.
+    var occupied: OccupiedMemory?
     var memory = 1.0
     /// What was answered in an earlier run; nil to ask everything.
     var answers: KitAnswers?
@@ -101,6 +105,10 @@ struct TableColumn: Sendable, Hashable {
     var cells: [Cell?]
 }
 
+extension TableColumn {
+    init(_ column: Column) { self.init(type: column.type, cells: Cell.cells(of: column)) }
+}
+
 /// A dropped record.
 struct Loss: Sendable, Hashable {
     var reason: Reason
@@ -118,15 +126,27 @@ struct Flow: Sendable {
     var rows: [Int]
     var losses: [Int: Loss] = [:]
     var reports: [JSONValue] = []
+    /// Whether the stage has observed records with a survey.
+    var hasSurvey = false
+    /// The bytes of the models that surveys leave with a run.
+    var models: [[UInt8]] = []
     /// What earlier stages declared of their columns.
     var specs: [ColumnName: ColumnSpec] = [:]
     /// The columns that the stage has written.
     var written: Set<ColumnName> = []
     var violations: [Violation] = []
 
-    init(_ records: InMemoryRecords) {
-        self.records = records
+    /// - Parameter columns: what earlier stages would have written.
+    /// - Throws: `JSONError` for a line that is not a JSON object, or `Problem` for a column without a row per record.
+    init(_ lines: [String], _ columns: [ColumnName: Column] = [:]) throws {
+        records = try InMemoryRecords(lines)
         live = Array(0..<records.count)
         rows = live
+        for (name, column) in columns.sorted(by: { $0.key < $1.key }) {
+            guard column.count == lines.count else {
+                throw Problem("the column `\(name)` has \(column.count) rows for \(lines.count) records")
+            }
+            self.columns[name] = TableColumn(column)
+        }
     }
 }

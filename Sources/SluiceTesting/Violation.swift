@@ -18,6 +18,8 @@ public struct Violation: Sendable, Hashable, CustomStringConvertible {
         public static let threads = Rule("threads")
         /// Block boundaries do not affect the result.
         public static let blocks = Rule("blocks")
+        /// A missing number is missing, and not 0.
+        public static let missing = Rule("missing")
         /// Summaries merge in any tree and order to the same result.
         public static let merges = Rule("merges")
         /// A survey leads to the surveys and selections that it declares.
@@ -43,7 +45,7 @@ public struct Violation: Sendable, Hashable, CustomStringConvertible {
     }
 
     public let rule: Rule
-    /// What was found, as a sentence.
+    /// What was found, and what to do.
     public let message: String
 
     public init(_ rule: Rule, _ message: String) {

@@ -88,22 +88,23 @@ import Testing
                 == "writes: the stage declares `length` as reals and writes integers")
         #expect(
             check(Lengths.self, ["fault": "asks for a field that is not there"]).map(\.message) == [
-                "the stage asks for the field `nowhere`, which it does not declare in `reads`"
+                "the stage asks for the field `nowhere`, which it does not declare. Add `.field(\"nowhere\")` to `reads`"
             ])
         #expect(
             check(AboveMean.self, ["fault": "forgets to merge"]).first { $0.rule == .merges }?.message.hasPrefix(
-                "merging into an empty summary loses something") == true)
+                "merging into an empty summary lost something") == true)
         #expect(
             check(Best.self, ["fault": "writes more than ranks"]).first?.message
                 == "the stage declares that it writes `top_rank`, and its selection writes only `rank` and its `outcomeColumns`"
         )
         #expect(
             check(AboveMean.self, ["fault": "counts threads"]).map(\.description) == [
-                "threads: with 2 threads and blocks of 7 in another order the report differs: [1].threads: 1 → 2"
+                "threads: with 2 threads and blocks of 7 in another order the report differs: [1].threads: 1 → 2. The result must not depend on how many threads there are and which of them comes first"
             ])
         #expect(
             check(Lengths.self, ["fault": "needs a column"]).map(\.message).first
-                == "the stage asks for the column `label`, which it does not declare in `reads`")
+                == "the stage asks for the column `label`, which it does not declare. Add `.column(\"label\", .integer)` to `reads`"
+        )
     }
 
     @Test func wrongOptionsAndRecordsAreNamed() {
@@ -137,6 +138,10 @@ import Testing
         #expect(run.column("length") == .integers([6]))
         #expect(run.reports == [[], [["mean": 9]]])
         #expect(throws: Problem.self) { try InMemoryRun([StageSpec("x")], registry: registry, records: []) }
+        let short: [ColumnName: Column] = ["label": .integers([1])]
+        #expect(throws: Problem("the column `label` has 1 rows for 2 records")) {
+            try InMemoryRun(Lengths.self, records: ["{}", "{}"], columns: short)
+        }
     }
 
     @Test func fieldsAreTakenApartAsAReaderDoes() throws {

@@ -58,6 +58,17 @@ import Testing
         #expect(found == ["0 match", "1 match", "4 match", "6 no-match", "7 no-match"])
     }
 
+    @Test(arguments: [("above", [1]), ("below", [2]), ("at_least", [1, 3]), ("at_most", [2, 3])])
+    func aMissingNumberOfAColumnPassesNoComparison(test: String, expected: [Int]) throws {
+        let columns: [ColumnName: Column] = ["score": .reals([.nan, 9, -9, 0])]
+        let records = (0..<4).map { "{\"n\":\($0)}" }
+        func kept(_ condition: OptionValue) throws -> [Int] {
+            try InMemoryRun(MatchStage.self, options: ["keep": condition], records: records, columns: columns).kept
+        }
+        #expect(try kept(.map(["column": "score", test: 0])) == expected)
+        #expect(try kept(["column": "score", "exists": false]) == [0])
+    }
+
     @Test func columnsOfEveryType() throws {
         let condition: OptionValue = [
             ["column": "words", "at_least": 2], ["column": "letters", "above": 0.5],

@@ -39,7 +39,7 @@ import Testing
         ("another type", "declares `number` as integers and writes reals"),
         ("another dimension", "declares `vector` as vectors of 16 components and writes vectors of 8 components"),
         ("odd components", "writes `vector` with 17 components for 1 vectors of 16"),
-        ("another column", "writes `other` and does not declare it"),
+        ("another column", "writes `other` and does not declare it in `writes`"),
         ("nothing", "declares that it writes `number` but does not write it"),
         ("nothing in one block", "declares that it writes `number` but does not write it"),
     ])

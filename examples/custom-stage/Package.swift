@@ -4,19 +4,15 @@ import PackageDescription
 let package = Package(
     name: "custom-stage",
     dependencies: [
-        // In your package: .package(url: "https://…/sluice", from: "0.1.0")
+        // The folder of Sluice; or, by a version: .package(url: "https://…/sluice", from: "0.1.0")
         .package(name: "Sluice", path: "../..")
     ],
     targets: [
-        .target(name: "MinWords", dependencies: [.product(name: "SluiceCore", package: "Sluice")]),
+        .target(name: "Stages", dependencies: [.product(name: "SluiceCore", package: "Sluice")]),
         .executableTarget(
-            name: "custom-sluice", dependencies: ["MinWords", .product(name: "SluiceCommand", package: "Sluice")]),
+            name: "custom-sluice", dependencies: ["Stages", .product(name: "SluiceCommand", package: "Sluice")]),
         .executableTarget(name: "ten-lines", dependencies: [.product(name: "SluiceKit", package: "Sluice")]),
         .testTarget(
-            name: "MinWordsTests",
-            dependencies: [
-                "MinWords", .product(name: "SluiceCore", package: "Sluice"),
-                .product(name: "SluiceTesting", package: "Sluice"),
-            ]),
+            name: "StagesTests", dependencies: ["Stages", .product(name: "SluiceTesting", package: "Sluice")]),
     ]
 )

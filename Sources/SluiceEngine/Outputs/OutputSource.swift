@@ -24,7 +24,7 @@ struct OutputSource: Sendable, Hashable {
             uniquingKeysWith: { first, _ in first })
     }
 
-    /// The value of a row; missing if the column is not there.
+    /// The value of a row; missing if the column is not there, or its number is NaN.
     func value(_ row: Int, _ columns: [(name: ColumnName, column: Column)]) -> RecordValue {
         guard let column = columns.first(where: { $0.name == stored })?.column else { return .missing }
         guard field != nil, case .bytes(let values) = column else { return RecordValue(row, of: stored, column) }

@@ -1,4 +1,4 @@
-import MinWords
 import SluiceCommand
+import Stages
 
-SluiceCommand.main(adding: [MinWords.self])
+SluiceCommand.main(adding: [MinWords.self, TrimLongest.self, BestOf.self])

@@ -1,6 +1,6 @@
-public import SluiceCore
+import SluiceCore
 
-/// Drops records whose text has too few words, and writes the number of words of each.
+/// A transform: drops texts with too few words, and writes the number of words of each.
 public struct MinWords: Stage, Transform {
     public static let descriptor = Descriptor(
         name: "min-words", summary: "Drops records whose text has fewer words than `least`.",
@@ -18,7 +18,7 @@ public struct MinWords: Stage, Transform {
     public func apply(to block: inout Block) throws(StageError) {
         let text = try block.bytes(.text)
         var words = [Int64](repeating: 0, count: block.count)
-        for record in 0..<block.count where block.isLive(record) {
+        for record in block.live {
             let count = text[record].split(whereSeparator: { $0 == 0x20 || (0x09...0x0D).contains($0) }).count
             words[record] = Int64(count)
             if count < least {
