@@ -30,7 +30,7 @@ import Testing
                 #expect(line.count <= columns, "\(command): \(line.count) columns: \(line)")
             }
         }
-        let commands = ["run", "check", "plan", "stages", "why", "verify", "compare", "vectors"]
+        let commands = ["run", "check", "plan", "stages", "why", "verify", "report", "compare", "vectors"]
         for command in [["--help"]] + commands.map({ [$0, "--help"] }) {
             let outcome = try seen(space, command, columns: columns)
             for line in outcome.outputText.split(separator: "\n") {
@@ -45,8 +45,8 @@ import Testing
         let space = try Workspace()
         // The first and the last entry of each list.
         for (command, first, last) in [
-            ([], "  sluice stages ", "  sluice run FILE "), (["run"], "  kept.jsonl.zst ", "  run.json "),
-            (["compare"], "  radius ", "  labels reached "),
+            ([], "  sluice stages ", "  sluice report DIRECTORY "), (["run"], "  kept.jsonl.zst ", "  run.json "),
+            (["compare"], "  radius ", "  random "),
         ] {
             let lines = try seen(space, command + ["--help"], columns: columns).outputText
                 .split(separator: "\n", omittingEmptySubsequences: false)
