@@ -72,6 +72,10 @@ struct CompareCommand: ParsableCommand {
         ]
         if json { return Terminal.json(result.prettyJSON) }
         for line in CompareTable.lines(reports, width: Terminal.columns(of: .output)) { Terminal.line(line) }
+        if reports.contains(where: { $0["kept"]?.integerValue ?? 0 > ComparedPool.mostDrawn }) {
+            Terminal.line(
+                "\nRandom sets are drawn for runs that keep up to \(Format.count(ComparedPool.mostDrawn)) records.")
+        }
         Terminal.note(
             "peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
         if pools.count > 1 {

@@ -157,7 +157,7 @@ struct Measures {
     // MARK: Random sets
 
     /// The steps for all random sets together, about.
-    private static let randomSteps = 200_000_000_000
+    private static let randomSteps = 50_000_000_000
 
     /// How the run compares with random sets of the same size, on the first rows of the sample; nil if too many records were
     /// kept. `p` is the part of sets, the run among them, that are at least as good: a permutation test.

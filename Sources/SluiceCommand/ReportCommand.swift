@@ -42,25 +42,34 @@ struct ReportCommand: ParsableCommand {
         guard output != "-" || data != "-" else {
             throw CommandFailure.usage("--output - and --data - can't both write to standard output")
         }
+        for path in [output, data].compactMap(\.self) where path != "-" {
+            let folder = Path.folder(of: path)
+            guard try FileSystem.local.status(of: folder)?.isFolder == true else {
+                throw CommandFailure.usage("\(path): there is no folder \(folder)")
+            }
+        }
         try refuseForeign(output)
         let count = try threads.count()
         let workers = WorkerPool(threads: count)
         defer { workers.stop() }
         var report = Report(runs: [])
+        var allowed = 0
         for directory in directories {
             let reader = try RunReader(directory)
             let definition = try RunDefinition.read(reader, budget)
-            report.runs.append(
-                try ReportMaker(
-                    reader: reader, definition: definition, label: label ?? LabelChoice.field(of: definition),
-                    threads: min(threads.fewest ?? count, count)...count, parallel: workers.parallel,
-                    isLimited: budget.memory != nil
-                ).make())
+            let (run, memory) = try ReportMaker(
+                reader: reader, definition: definition, label: label ?? LabelChoice.field(of: definition),
+                threads: min(threads.fewest ?? count, count)...count, parallel: workers.parallel,
+                isLimited: budget.memory != nil
+            ).make()
+            report.runs.append(run)
+            allowed = max(allowed, memory)
         }
         if let data { try write(report.json.prettyJSON + "\n", to: data) }
         try write(ReportPage(report).html, to: output)
         guard output != "-" else { return }
         Terminal.line("\(output): open it in a browser")
+        Terminal.note("peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
     }
 
     /// A page may be replaced by a newer one, but nothing else by a page.

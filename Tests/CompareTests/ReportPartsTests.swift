@@ -1,8 +1,8 @@
 import SluiceCore
-import SluiceEngine
 import Testing
 
 @testable import SluiceCommand
+@testable import SluiceEngine
 
 /// The parts of which reports are made, against plain definitions.
 @Suite struct ReportPartsTests {
@@ -57,6 +57,23 @@ import Testing
             #expect(back == text)
         }
         #expect(HTML.text("a\r\nb\rc\u{202E}\u{0}") == #"a\#nb\u{d}c\u{202e}\u{0}"#)
+    }
+
+    /// The words of a record, whole or cut; scripts without spaces count by pairs.
+    @Test func wordsAreFolded() {
+        let line = Array(#"{"text":"The Café,\nnew 12 a1b 数据集","n":["deep\tsea",{"x":"Law"}]}"#.utf8)
+        func words(_ names: Set<String>, most: Int = 1000) -> Set<String> {
+            line.withUnsafeBytes { bytes in
+                let record = RunRecord(
+                    ordinal: Ordinal(file: 0, line: 1), hash: ContentHash(high: 0, low: 0), loss: nil, line: bytes,
+                    vector: nil,
+                    label: .missing)
+                return RecordText(record, most: most).words(of: names)
+            }
+        }
+        #expect(words(["text"]) == ["the", "cafe", "new", "a1b", "数据", "据集"])
+        #expect(words(["none"]) == words(["text"]).union(["deep", "sea", "law"]))
+        #expect(words(["text"], most: 30) == ["text", "the", "cafe", "new"])
     }
 
     @Test func typicalWordsAreThoseOfOneGroup() {

@@ -55,7 +55,7 @@ enum HTML {
     /// An image with its name for those who can't see it.
     static func figure(_ name: String, width: Int, height: Int, _ content: String) -> String {
         """
-        <div class="scroll" tabindex="0" role="region" aria-label="\(text(name))"><svg role="img" viewBox="0 0 \(width) \(height)" style="min-width:\(min(width, 480))px;max-width:\(width)px" aria-label="\(text(name))">\(content)</svg></div>
+        <div class="scroll" tabindex="0" role="region" aria-label="\(text(name))"><svg role="img" viewBox="0 0 \(width) \(height)" style="min-width:\(min(width, width > height + 100 ? 480 : 300))px;max-width:\(width)px" aria-label="\(text(name))">\(content)</svg></div>
 
         """
     }

@@ -42,13 +42,28 @@ struct RecordText {
         return String(scalars[..<end]) + "…"
     }
 
-    /// The different words of its texts: of the fields with these names, or of all if it has none of them.
+    /// The different words of its texts: of the fields with these names, or of all if it has none of them, or if only its
+    /// beginning is held.
     func words(of names: Set<String>) -> Set<String> {
-        guard isWhole, let record = try? JSONValue(json: bytes) else { return [] }
-        let named = record.entries.filter { names.contains($0.key) }
         var words: Set<String> = []
+        guard isWhole, let record = try? JSONValue(json: bytes) else {
+            Self.add(Self.withoutEscapes(bytes), to: &words)
+            return words
+        }
+        let named = record.entries.filter { names.contains($0.key) }
         for entry in named.isEmpty ? record.entries : named { Self.add(entry.value, to: &words) }
         return words
+    }
+
+    /// JSON with a space for each escape, so that `\n` doesn't add a letter to a word.
+    private static func withoutEscapes(_ bytes: [UInt8]) -> String {
+        var plain: [UInt8] = []
+        var isEscape = false
+        for byte in bytes {
+            plain.append(isEscape || byte == UInt8(ascii: "\\") ? UInt8(ascii: " ") : byte)
+            isEscape = !isEscape && byte == UInt8(ascii: "\\")
+        }
+        return String(decoding: plain, as: UTF8.self)
     }
 
     private static func add(_ value: JSONValue, to words: inout Set<String>) {

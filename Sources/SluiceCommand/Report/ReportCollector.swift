@@ -32,7 +32,7 @@ struct ReportCollector {
     private static let mostReasons = 60
     private static let mapPool = 2500
     private static let mapKept = 800
-    private static let mapTextBytes = 4 << 10
+    private static let mapTextBytes = 2 << 10
     private static let groupTexts = 24
     private static let seed = Seed(0).derived(for: "report")
 

@@ -12,20 +12,21 @@ struct ReportMaker {
     /// Whether the memory of the definition is one that a person has asked for.
     let isLimited: Bool
 
+    /// The report, and the memory that was allowed for it.
+    ///
     /// - Throws: if no record has the label, or if memory or disk don't suffice. What can't be read again is missing from the
     ///   report, with the reason.
-    func make() throws -> RunReport {
+    func make() throws -> (report: RunReport, memory: Int) {
         var report = RunReport(manifest: reader.manifest, name: reader.path)
         try addMalformed(&report)
-        let embedding: Int?
-        do throws(EngineError) {
-            embedding = try RunVectors.embedding(of: definition, registry: Environment.registry)?.stage
-        } catch { embedding = nil }
+        let embedding = try? RunVectors.embedding(of: definition, registry: Environment.registry)?.stage
         report.pool = RunDefinition.poolDigest(of: reader.manifest, through: embedding ?? definition.stages.count)
-        guard let pass = try openPass(hasVectors: embedding != nil, &report) else { return report }
+        guard let pass = try openPass(hasVectors: embedding != nil, &report) else {
+            return (report, definition.memory)
+        }
         try fill(&report, from: pass)
         try reader.expectSameResult()
-        return report
+        return (report, pass.memory)
     }
 
     /// The pass over the input: without vectors if the run has none that can be computed again, nil if the input can't be

@@ -34,7 +34,8 @@ extension ReportPage {
             ]
         }
         let table = HTML.table(
-            "Records by stage", head: ["stage", "in", "out", "left", "of the input", "reasons"], numbers: 1..<5, rows)
+            "Records by stage", head: ["stage", "in", "out", "dropped", "of the input", "reasons"], numbers: 1..<5, rows
+        )
         return (exits.isEmpty ? "" : picture(exits, run, name)) + table
     }
 
@@ -136,7 +137,7 @@ extension ReportPage {
             return [
                 tally.name.isEmpty ? "<i>empty</i>" : HTML.text(tally.name), Format.count(tally.read),
                 share(tally.read, of: good), Format.count(tally.kept), share(tally.kept, of: run.counts.kept),
-                "\(Format.decimal(times, digits: 2)) times", bar,
+                "\(Format.decimal(times, digits: 2))×", bar,
             ]
         }
         let rest = tallies.count > 200 ? "<p class=\"none\">and \(tallies.count - 200) more</p>\n" : ""

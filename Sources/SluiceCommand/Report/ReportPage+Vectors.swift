@@ -26,7 +26,7 @@ extension ReportPage {
             [
                 region.words.isEmpty ? "–" : HTML.text(region.words.joined(separator: ", ")), percent(region.pool),
                 percent(region.kept),
-                "\(Format.decimal(region.pool > 0 ? region.kept / region.pool : 0, digits: 2)) times",
+                "\(Format.decimal(region.pool > 0 ? region.kept / region.pool : 0, digits: 2))×",
             ]
         }
         let key =

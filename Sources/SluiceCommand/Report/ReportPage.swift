@@ -26,7 +26,7 @@ struct ReportPage {
             Section(
                 id: "labels", title: "Labels and files",
                 about:
-                    "How each label and each input file is represented before and after. 2.0 times: its part of the kept records is twice its part of the input.",
+                    "How each label and each input file is represented before and after. 2.00×: its part of the kept records is twice its part of the input.",
                 body: Self.representation),
             Section(
                 id: "map", title: "Map",
@@ -36,7 +36,7 @@ struct ReportPage {
             Section(
                 id: "certificate", title: "Certificate",
                 about:
-                    "No choice of as many records has a radius below the lower bound; the factor is the radius divided by it, so 1 is the best possible. Distances are chord distances, 0 to 2.",
+                    "The radius is the largest distance from a record to the nearest kept one. No choice of as many records has a radius below the lower bound; the factor is the radius divided by it, so 1 is the best possible. Distances are chord distances, 0 to 2.",
                 body: Self.certificate),
             Section(
                 id: "curve", title: "Radius by budget",
