@@ -185,6 +185,41 @@ import Testing
         #expect(page.utf8.count < 2_000_000)
     }
 
+    /// Many long fields in many reasons: less of each is shown.
+    @Test func thePageStaysSmall() throws {
+        let space = try Workspace()
+        let long = String(repeating: "<&\u{4E2D}> ", count: 250)
+        try space.write(
+            "in.jsonl",
+            lines: (0..<300).map { line in
+                "{" + (0..<12).map { "\"f\($0)\": \"\(line) \(long)\"" }.joined(separator: ", ") + "}"
+            })
+        try space.define(stages: (0..<20).map { #"sample: {keep: \#(95 - 4 * $0)%}"# })
+        _ = try space.run()
+        #expect(try space.sluice("report", "out").status == 0)
+        let page = try readFile(space("report.html"))
+        #expect(page.count < 2_000_000 && page.count > 100_000, "\(page.count)")
+        try expectOnlyText(String(decoding: page, as: UTF8.self))
+    }
+
+    /// A damaged ledger or list of picks ends with a message, not with a wrong page.
+    @Test func damagedFilesAreRefused() throws {
+        let space = try Workspace()
+        try corpus(space)
+        for (name, line) in [
+            ("ledger.jsonl.zst", #"{"file":"in-0.jsonl","line":x"#),
+            ("ledger.jsonl.zst", #"{"file":"in-0.jsonl","line":3,"stage":"#),
+            ("picks.jsonl.zst", #"{"file":"in-0.jsonl","line":1,"rank":"#),
+        ] {
+            let whole = try readFile(space("out/\(name)"))
+            try space.write("out/\(name)", lines: [line])
+            let outcome = try space.sluice("report", "out")
+            #expect(outcome.status == 3 && outcome.errorText.contains(name), "\(outcome.status) \(outcome.errorText)")
+            try space.write("out/\(name)", whole)
+        }
+        #expect(try space.sluice("report", "out").status == 0)
+    }
+
     // MARK: What is missing, and mistakes
 
     @Test func anUnknownLabelIsAnError() throws {

@@ -13,6 +13,7 @@ struct RecordText {
     /// The most characters of a field that are shown.
     static let mostShown = 1200
     private static let mostFields = 20
+    private static let mostShownOfRecord = 4000
 
     init(_ record: RunRecord, most: Int = mostBytes) {
         ordinal = record.ordinal
@@ -29,14 +30,17 @@ struct RecordText {
         guard isWhole, let record = try? JSONValue(json: bytes) else {
             return [.init(name: "", text: Self.cut(String(decoding: bytes, as: UTF8.self)))]
         }
-        return record.entries.prefix(Self.mostFields).map {
-            .init(name: $0.key, text: Self.cut($0.value.textValue ?? $0.value.json))
+        var left = Self.mostShownOfRecord
+        return record.entries.prefix(Self.mostFields).map { entry in
+            let text = Self.cut(entry.value.textValue ?? entry.value.json, to: min(Self.mostShown, left))
+            left -= min(left, text.unicodeScalars.count)
+            return .init(name: Self.cut(entry.key, to: 100), text: text)
         }
     }
 
-    static func cut(_ text: String) -> String {
+    static func cut(_ text: String, to most: Int = mostShown) -> String {
         let scalars = text.unicodeScalars
-        guard let end = scalars.index(scalars.startIndex, offsetBy: mostShown, limitedBy: scalars.endIndex),
+        guard let end = scalars.index(scalars.startIndex, offsetBy: most, limitedBy: scalars.endIndex),
             end < scalars.endIndex
         else { return text }
         return String(scalars[..<end]) + "…"

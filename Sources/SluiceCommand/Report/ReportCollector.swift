@@ -156,19 +156,21 @@ struct RankSteps {
     /// The kept records up to each step.
     private(set) var kept = [Int](repeating: 0, count: count + 1)
 
-    /// Reads the picks once. Nil if they have no ranks.
-    init?(_ picks: RunLines) throws {
-        var counts: [Int] = []
+    /// Reads the picks once. Nil if they have no ranks. Memory: 5 bytes for each rank.
+    ///
+    /// - Parameter records: the records of the run, of which no rank is larger.
+    init?(_ picks: RunLines, records: Int) throws {
+        var counts: [UInt32] = []
         while let pick = try picks.next() {
-            guard let rank = pick["rank"]?.integerValue, rank >= 0, rank < 1 << 27 else { return nil }
+            guard let rank = pick["rank"]?.integerValue, (0..<max(1, records)).contains(rank) else { return nil }
             if rank >= counts.count { counts += Array(repeating: 0, count: rank - counts.count + 1) }
             counts[rank] += 1
         }
-        let all = counts.reduce(0, +)
+        let all = counts.reduce(0) { $0 + Int($1) }
         guard all > 0 else { return nil }
         var before = 0
         for count in counts {
-            before += count
+            before += Int(count)
             let step = (before * Self.count + all - 1) / all
             steps.append(UInt8(step))
             kept[step] = before

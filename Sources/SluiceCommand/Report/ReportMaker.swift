@@ -9,6 +9,8 @@ struct ReportMaker {
     let label: String?
     let threads: ClosedRange<Int>
     let parallel: Parallel
+    private static let mostPairs = 40
+
     /// Whether the memory of the definition is one that a person has asked for.
     let isLimited: Bool
 
@@ -70,11 +72,11 @@ struct ReportMaker {
         let certified = report.certificates.last { !$0.groups.isEmpty }
         var collector = try ReportCollector(
             files: pass.fileNames, dimension: pass.dimension, picks: try reader.lines(of: ResultFile.picks),
-            ranks: try reader.lines(of: ResultFile.picks).flatMap { try RankSteps($0) }, groupColumn: certified?.per,
+            ranks: try rankSteps(), groupColumn: certified?.per,
             groups: certified?.groups.map(\.key) ?? [])
         do {
             try pass.run { try collector.add($0) }
-        } catch let error as EngineError where error.code == .data {
+        } catch let error as EngineError where error.code == .data && !pass.hasDamagedLedger {
             report.missing += [RunReport.Figure.map, .curve, .labels, .files, .distances, .pairs, .samples].map {
                 .init(figure: $0, sentence: "The input has changed since the run: \(error.message)")
             }
@@ -92,7 +94,7 @@ struct ReportMaker {
         guard pass.dimension > 0 else { return }
         let geometry = ReportGeometry(collector, dimension: pass.dimension, parallel: parallel)
         report.map = try geometry.map(fields: fields)
-        report.curve = try geometry.curve(steps: try reader.lines(of: ResultFile.picks).flatMap { try RankSteps($0) })
+        report.curve = try geometry.curve(steps: try rankSteps())
         if report.map == nil { report.missing.append(.init(figure: .map, sentence: "Too few records have a vector.")) }
         if report.curve.isEmpty {
             report.missing.append(
@@ -100,6 +102,11 @@ struct ReportMaker {
                     figure: .curve,
                     sentence: "The run has no ranks; `coreset` with a method such as farthest-first writes them."))
         }
+    }
+
+    private func rankSteps() throws -> RankSteps? {
+        let records = reader.manifest["counts"]?["read"]?.integerValue ?? 0
+        return try reader.lines(of: ResultFile.picks).flatMap { try RankSteps($0, records: records) }
     }
 
     private func addLabels(_ report: inout RunReport, _ collector: ReportCollector, _ names: [String]) {
@@ -158,6 +165,7 @@ struct ReportMaker {
             let others = lost.pairs.lowest.filter { pair in !near.contains { $0.lost.ordinal == pair.lost.ordinal } }
             return (near + others.prefix(near.isEmpty ? 2 : 1)).map { (lost, $0) }
         }
+        .prefix(Self.mostPairs)
         let partners = try self.partners(Set(pairs.map(\.pair.kept)))
         report.pairs = pairs.compactMap { lost, pair in
             partners[pair.kept].map {

@@ -3,11 +3,12 @@ import SluiceCore
 extension ReportPage {
     // MARK: Pairs
 
-    static func pairs(_ run: RunReport) -> String {
+    /// - Parameter most: the most characters of a field.
+    static func pairs(_ run: RunReport, most: Int) -> String {
         if let missing = missing(.pairs, run) { return missing }
         return run.pairs.map { pair in
             let distance = pair.distance.map { ", distance \(Format.decimal($0, digits: 3))" } ?? ""
-            let (lost, kept) = marked(pair.lost, pair.kept)
+            let (lost, kept) = marked(pair.lost, pair.kept, most)
             return """
                 <div class="pair"><h4>\(HTML.text(pair.stage)): \(HTML.text(pair.reason))\(distance)</h4>
                 \(record(pair.lost, lost, "dropped", of: "lost"))\(record(pair.kept, kept, "in favour of", of: "kept"))</div>
@@ -18,14 +19,14 @@ extension ReportPage {
 
     /// The fields of two records as HTML, with the words marked that only one of them has.
     private static func marked(
-        _ a: RunReport.ShownRecord, _ b: RunReport.ShownRecord
+        _ a: RunReport.ShownRecord, _ b: RunReport.ShownRecord, _ most: Int
     ) -> ([String], [String]) {
         func other(_ name: String, _ record: RunReport.ShownRecord) -> String {
-            record.fields.first { $0.name == name }?.text ?? ""
+            RecordText.cut(record.fields.first { $0.name == name }?.text ?? "", to: most)
         }
         return (
-            a.fields.map { WordDifference.marked($0.text, beside: other($0.name, b)) },
-            b.fields.map { WordDifference.marked($0.text, beside: other($0.name, a)) }
+            a.fields.map { WordDifference.marked(RecordText.cut($0.text, to: most), beside: other($0.name, b)) },
+            b.fields.map { WordDifference.marked(RecordText.cut($0.text, to: most), beside: other($0.name, a)) }
         )
     }
 
@@ -34,7 +35,7 @@ extension ReportPage {
         _ record: RunReport.ShownRecord, _ texts: [String], _ title: String?, of kind: String
     ) -> String {
         let fields = zip(record.fields, texts).map { field, text in
-            "\(field.name.isEmpty ? "" : "<dt>\(HTML.text(field.name))</dt>")<dd tabindex=\"0\">\(text)</dd>"
+            "\(field.name.isEmpty ? "" : "<dt>\(HTML.text(field.name))</dt>")<dd>\(text)</dd>"
         }.joined()
         let place = (title.map { "\($0) " } ?? "") + record.place
         return
@@ -43,19 +44,22 @@ extension ReportPage {
 
     // MARK: Records
 
-    static func records(_ run: RunReport) -> String {
+    /// - Parameter most: the most characters of a field.
+    static func records(_ run: RunReport, most: Int) -> String {
         let samples = run.samples.enumerated().map { index, sample -> String in
             let title =
                 sample.stage.map { "\(HTML.text($0)): \(HTML.text(sample.reason ?? ""))" } ?? "Kept"
             let shown = sample.records.map {
-                record($0, $0.fields.map { HTML.text($0.text) }, nil, of: sample.stage == nil ? "kept" : "lost")
+                record(
+                    $0, $0.fields.map { HTML.text(RecordText.cut($0.text, to: most)) }, nil,
+                    of: sample.stage == nil ? "kept" : "lost")
             }.joined()
             return
                 "<details\(index < 2 ? " open" : "")><summary>\(title), \(sample.records.count) of \(Format.count(sample.count))</summary>\n\(shown)</details>\n"
         }.joined()
         let lines = run.malformedLines.map { line in
             """
-            <article class="record lost"><p class="place">\(HTML.text(line.place)): \(HTML.text(line.error))</p><dl><dd tabindex="0">\(HTML.text(line.text))</dd></dl></article>
+            <article class="record lost"><p class="place">\(HTML.text(line.place)): \(HTML.text(line.error))</p><dl><dd>\(HTML.text(RecordText.cut(line.text, to: most)))</dd></dl></article>
 
             """
         }.joined()

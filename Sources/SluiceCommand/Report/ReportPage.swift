@@ -17,7 +17,21 @@ struct ReportPage {
         let body: (RunReport) -> String
     }
 
-    private var sections: [Section] {
+    /// The size that a page keeps to by showing less of each record, in bytes, as far as that goes.
+    private static let largest = 2_000_000
+
+    /// The page.
+    var html: String {
+        var page = ""
+        for most in [RecordText.mostShown, 300, 80, 20] {
+            page = html(showing: most)
+            if page.utf8.count < Self.largest { break }
+        }
+        return page
+    }
+
+    /// - Parameter most: the most characters of a record's field.
+    private func sections(showing most: Int) -> [Section] {
         [
             Section(
                 id: "flow", title: "Flow of records",
@@ -53,12 +67,12 @@ struct ReportPage {
                 id: "pairs", title: "Pairs",
                 about:
                     "Dropped records beside the record that each lost to: the nearest ones, and one at random. Words that only one of them has are marked.",
-                body: Self.pairs),
+                body: { Self.pairs($0, most: most) }),
             Section(
                 id: "records", title: "Records to read",
                 about:
                     "Kept and dropped records, drawn at random by their content, the same in every report of the run.",
-                body: Self.records),
+                body: { Self.records($0, most: most) }),
             Section(
                 id: "definition", title: "Definition", about: "What was run, with all defaults.",
                 body: {
@@ -67,7 +81,8 @@ struct ReportPage {
         ]
     }
 
-    var html: String {
+    private func html(showing most: Int) -> String {
+        let sections = sections(showing: most)
         let names = report.runs.map { HTML.text($0.name) }
         let links = sections.map { "<a href=\"#\($0.id)\">\($0.title)</a>" }.joined(separator: "\n")
         return Self.beginning + """

@@ -109,8 +109,8 @@ final class RunLosses {
             lastKind = known
             return known
         }
-        let entry = try JSONValue(json: Array(line))
-        guard let stage = entry["stage"]?.textValue, let reason = entry["reason"]?.textValue else { throw damaged }
+        let entry = try? JSONValue(json: Array(line))
+        guard let stage = entry?["stage"]?.textValue, let reason = entry?["reason"]?.textValue else { throw damaged }
         var bytes = Array(#","stage":"#.utf8)
         bytes.appendJSONString(stage)
         bytes += Array(#","reason":"#.utf8)

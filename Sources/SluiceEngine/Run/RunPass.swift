@@ -69,7 +69,10 @@ package final class RunPass: @unchecked Sendable {
     private let threads: Int
     private let blocks: Int
     private let streams: Int
-    private let lost: RunLosses
+    private let ledger: String
+    private var lost: RunLosses?
+    /// Whether the ledger is damaged: then an error of the pass is not about the input.
+    package private(set) var hasDamagedLedger = false
     private var hasLabel = false
     private var kept = 0
 
@@ -110,7 +113,7 @@ package final class RunPass: @unchecked Sendable {
                 options: RunOptions(threads: need.threads), shares: shares, progress: ProgressMeter()),
             InputPass.Request(stageFields: Set(chain.fields + [label].compactMap { $0 }).sorted()))
         (blocks, streams) = (shares.blocks, shares.streams)
-        lost = try RunLosses(run.file(ResultFile.ledger), names: catalog.files.map(\.name))
+        ledger = run.file(ResultFile.ledger)
     }
 
     /// Reads the input.
@@ -153,7 +156,7 @@ package final class RunPass: @unchecked Sendable {
             }
         }
         for (record, ordinal) in parcel.records.ordinals.enumerated() {
-            let loss = try lost.loss(of: ordinal)
+            let loss = try loss(of: ordinal)
             let value = values?[record] ?? .missing
             if value.content != nil { hasLabel = true }
             // A record that a stage before the embedding dropped has no vector.
@@ -166,6 +169,17 @@ package final class RunPass: @unchecked Sendable {
                     line: parcel.raw.isLong
                         ? UnsafeRawBufferPointer(start: nil, count: 0)
                         : parcel.raw.bytes(of: parcel.records.lines[record]), vector: vector, label: value))
+        }
+    }
+
+    private func loss(of ordinal: Ordinal) throws -> RunLoss? {
+        do {
+            let losses = try lost ?? RunLosses(ledger, names: catalog.files.map(\.name))
+            lost = losses
+            return try losses.loss(of: ordinal)
+        } catch {
+            hasDamagedLedger = true
+            throw error
         }
     }
 
