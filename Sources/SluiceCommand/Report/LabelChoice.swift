@@ -23,21 +23,21 @@ enum LabelChoice {
     }
 
     private static func guess(for definition: Definition) -> String? {
-        guard let first = try? RunLines.beginning(of: definition.input, most: records), first.count > 1 else {
-            return nil
-        }
         var values: [String: Set<String>] = [:]
         var counts: [String: Int] = [:]
-        for record in first {
+        var all = 0
+        try? definition.input.forEachRecordAtTheBeginning(most: records) { record in
+            all += 1
             for entry in record.entries {
-                guard let text = entry.value.textValue else { continue }
+                guard let text = entry.value.textValue, (1...longest).contains(text.unicodeScalars.count) else {
+                    continue
+                }
                 counts[entry.key, default: 0] += 1
                 values[entry.key, default: []].insert(text)
             }
         }
         let fitting = values.filter { name, values in
-            counts[name] == first.count && (2...max(2, first.count / 3)).contains(values.count)
-                && values.allSatisfy { !$0.isEmpty && $0.unicodeScalars.count <= longest }
+            counts[name] == all && (2...max(2, all / 3)).contains(values.count)
         }
         return fitting.min { ($0.value.count, $0.key) < ($1.value.count, $1.key) }?.key
     }

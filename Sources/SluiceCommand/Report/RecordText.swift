@@ -2,14 +2,13 @@ import SluiceCore
 import SluiceEngine
 import SluiceText
 
-/// The bytes of a record, or their beginning.
+/// A record as JSON, its fields cut if it is large.
 struct RecordText {
     let ordinal: Ordinal
     private let bytes: [UInt8]
-    private let isWhole: Bool
 
-    /// The most bytes that are held of a record.
-    static let mostBytes = 16 << 10
+    /// The most bytes that are held of a record, about.
+    static let mostBytes = 8 << 10
     /// The most characters of a field that are shown.
     static let mostShown = 1200
     private static let mostFields = 20
@@ -17,8 +16,19 @@ struct RecordText {
 
     init(_ record: RunRecord, most: Int = mostBytes) {
         ordinal = record.ordinal
-        isWhole = !record.line.isEmpty && record.line.count <= most
-        bytes = Array(record.line.prefix(most))
+        guard record.line.count > most, let whole = try? JSONValue(json: Array(record.line)) else {
+            // What can't be read here, such as a number out of range, is shown as it is.
+            bytes = Array(record.line.prefix(most))
+            return
+        }
+        var left = most
+        let entries = whole.entries.prefix(Self.mostFields).map { entry in
+            let text = (entry.value.textValue ?? entry.value.json).utf8.prefix(left)
+            left -= text.count
+            return JSONValue.Entry(
+                entry.key, .text(String(decoding: text, as: UTF8.self) + (left == 0 ? "…" : "")))
+        }
+        bytes = Array(JSONValue.object(entries).json.utf8)
     }
 
     func shown(_ names: [String]) -> RunReport.ShownRecord {
@@ -27,7 +37,7 @@ struct RecordText {
 
     private var fields: [RunReport.ShownRecord.Field] {
         guard !bytes.isEmpty else { return [.init(name: "", text: "(a long record, which the report does not show)")] }
-        guard isWhole, let record = try? JSONValue(json: bytes) else {
+        guard let record = try? JSONValue(json: bytes) else {
             return [.init(name: "", text: Self.cut(String(decoding: bytes, as: UTF8.self)))]
         }
         var left = Self.mostShownOfRecord
@@ -46,28 +56,13 @@ struct RecordText {
         return String(scalars[..<end]) + "…"
     }
 
-    /// The different words of its texts: of the fields with these names, or of all if it has none of them, or if only its
-    /// beginning is held.
+    /// The different words of its texts: of the fields with these names, or of all if it has none of them.
     func words(of names: Set<String>) -> Set<String> {
         var words: Set<String> = []
-        guard isWhole, let record = try? JSONValue(json: bytes) else {
-            Self.add(Self.withoutEscapes(bytes), to: &words)
-            return words
-        }
+        guard let record = try? JSONValue(json: bytes) else { return [] }
         let named = record.entries.filter { names.contains($0.key) }
         for entry in named.isEmpty ? record.entries : named { Self.add(entry.value, to: &words) }
         return words
-    }
-
-    /// JSON with a space for each escape, so that `\n` doesn't add a letter to a word.
-    private static func withoutEscapes(_ bytes: [UInt8]) -> String {
-        var plain: [UInt8] = []
-        var isEscape = false
-        for byte in bytes {
-            plain.append(isEscape || byte == UInt8(ascii: "\\") ? UInt8(ascii: " ") : byte)
-            isEscape = !isEscape && byte == UInt8(ascii: "\\")
-        }
-        return String(decoding: plain, as: UTF8.self)
     }
 
     private static func add(_ value: JSONValue, to words: inout Set<String>) {

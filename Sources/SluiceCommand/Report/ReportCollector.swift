@@ -3,7 +3,7 @@ import SluiceEngine
 
 /// Counts and samples of a pass over a run's input. Memory: at most about 40 MiB, whatever the input is.
 struct ReportCollector {
-    /// A record of the map.
+    /// A record of the pool on the map.
     struct Mapped {
         let vector: [Int8]
         let text: RecordText
@@ -29,7 +29,9 @@ struct ReportCollector {
     static let mostTexts = 6
     static let mostLabels = 10_000
     private static let mostLabelBytes = 200
-    private static let mostReasons = 60
+    private static let mostReasons = 40
+    /// The most records that are held of a reason: those of its samples with their slack.
+    private static let textsOfReason = 36
     private static let mapPool = 2500
     private static let mapKept = 800
     private static let mapTextBytes = 2 << 10
@@ -42,8 +44,8 @@ struct ReportCollector {
     /// What it holds beside the reading, in bytes.
     static func memory(dimension: Int) -> Int {
         let vectors = poolRows(dimension: dimension) * (dimension + 96) * 5 / 2
-        let mapped = (mapPool + mapKept) * 5 / 4 * (dimension + mapTextBytes)
-        return vectors + mapped + 50 * groupTexts * mapTextBytes + mostReasons * 16 * RecordText.mostBytes / 4
+        let mapped = mapPool * 5 / 4 * (dimension + mapTextBytes) + mapKept * 2 * dimension
+        return vectors + mapped + 50 * groupTexts * mapTextBytes + mostReasons * textsOfReason * RecordText.mostBytes
             + (6 << 20) + VectorSpill.memory
     }
 
@@ -55,7 +57,7 @@ struct ReportCollector {
     private(set) var kept = SampledValues<RecordText>(2 * mostTexts)
     private(set) var pool: SampledValues<[Int8]>
     private(set) var mapped = SampledValues<Mapped>(mapPool)
-    private(set) var mappedKept = SampledValues<Mapped>(mapKept)
+    private(set) var mappedKept = SampledValues<[Int8]>(mapKept)
     /// The vectors of all kept records, and the step of the curve that each belongs to.
     let chosen: VectorSpill?
     private(set) var steps: [UInt8] = []
@@ -112,7 +114,7 @@ struct ReportCollector {
         guard let vector = record.vector, let chosen else { return }
         try chosen.append(vector)
         steps.append(ranks?.step(of: pick) ?? 0)
-        mappedKept.offer(key) { Mapped(vector: Array(vector), text: RecordText(record, most: 0)) }
+        mappedKept.offer(key) { Array(vector) }
     }
 
     private mutating func add(_ record: RunRecord, _ loss: RunLoss, _ key: BottomSample.Key) {

@@ -105,7 +105,7 @@ struct ReportGeometry {
         }
         return RunReport.VectorMap(
             points: points.map { .init(x: $0.x, y: $0.y, isKept: false) }
-                + kept.map { plane.place($0.vector) }.map { .init(x: $0.x, y: $0.y, isKept: true) },
+                + kept.map { plane.place($0) }.map { .init(x: $0.x, y: $0.y, isKept: true) },
             regions: shown.sorted { ($1.pool, $0.x, $0.y) < ($0.pool, $1.x, $1.y) }, share: plane.share, sampled: rows)
     }
 

@@ -22,7 +22,9 @@ extension RunReport {
         time = RunTime(manifest["timing"] ?? .null)
         if time.phases.isEmpty {
             missing.append(
-                .init(figure: .phases, sentence: "The run was written by a version that does not time its phases."))
+                .init(
+                    figure: .phases,
+                    sentence: "The run did not time its phases: it was done in tasks, or by an earlier version."))
         }
         let options = Self.options(manifest)
         certificates = reports.compactMap { report in

@@ -17,17 +17,6 @@ package final class RunLines {
         do throws(IOFailure) { cursor = try LineCursor(path, fileSystem) } catch { throw EngineError(error) }
     }
 
-    /// The first records of an input's first file, as far as they can be read; none of a JSON array.
-    package static func beginning(of input: InputSpec, most: Int) throws -> [JSONValue] {
-        guard let file = try InputCatalog(input, store: FileSystem.local).files.first, !file.isStream else { return [] }
-        let lines = try RunLines(file.path, .local)
-        var records: [JSONValue] = []
-        while records.count < most, let line = try lines.cursor.next() {
-            if let record = try? JSONValue(json: Array(line)) { records.append(record) }
-        }
-        return records
-    }
-
     /// The next line; nil at the end.
     package func next() throws -> JSONValue? {
         do {
@@ -38,6 +27,31 @@ package final class RunLines {
         } catch {
             throw EngineError(
                 .data, "\(cursor.path): a line is damaged (\(error)); `sluice verify` shows what was changed")
+        }
+    }
+}
+
+extension InputSpec {
+    /// The longest record that is read, and the most blocks.
+    private static var mostBytes: Int { 1 << 20 }
+    private static var mostBlocks: Int { 64 }
+
+    /// Reads the first records of the first file, as far as they can be read.
+    ///
+    /// - Parameter most: the most records.
+    package func forEachRecordAtTheBeginning(most: Int, _ body: (JSONValue) -> Void) throws {
+        guard let file = try InputCatalog(self, store: FileSystem.local).files.first, !file.isStream else { return }
+        let reader = BlockReader(
+            try FileSystem.local.openInput(file.path), limits: FramingLimits(maxRecord: min(maxRecord, Self.mostBytes)))
+        let block = RawBlock()
+        var left = most
+        for _ in 0..<Self.mostBlocks {
+            guard left > 0, try reader.next(into: block) else { return }
+            for line in block.lines.prefix(left) {
+                guard let record = try? JSONValue(json: Array(block.bytes(of: line))) else { continue }
+                left -= 1
+                body(record)
+            }
         }
     }
 }
