@@ -67,7 +67,7 @@ extension ReportPage {
             }
             if exit.reasons.count > 2 {
                 parts += HTML.label(
-                    middle, bottom + 66, "and \(exit.reasons.count - 2) more reasons", of: "soft")
+                    middle, bottom + 66, "and \(exit.reasons.count - 2) more", of: "soft")
             }
             x = end
             parts += band(x, x + 2, top, after)
@@ -93,7 +93,8 @@ extension ReportPage {
         if let labels = run.labels {
             let lost =
                 labels.values == labels.reached
-                ? "" : " No kept record has one of the other \(Format.count(labels.values - labels.reached))."
+                ? ""
+                : " \(Format.count(labels.values - labels.reached)) \(labels.values - labels.reached == 1 ? "has" : "have") no kept record."
             parts +=
                 "<p>\(Format.count(labels.reached)) of \(Format.count(labels.values)) values of <code>\(HTML.text(labels.field))</code> are among the kept records.\(lost)</p>\n"
             parts += values(labels, run)
