@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help setup build test demo lint format engines loaders bench models model-minilm clean
+.PHONY: help setup build test demo lint format engines loaders report-browser bench models model-minilm clean
 
 RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
@@ -52,6 +52,9 @@ engines: build ## test the drivers for Ray and Slurm against real clusters on th
 
 loaders: build ## read chat records with datasets, chat templates and TRL (in a virtual environment)
 	@scripts/loaders.sh $(BINARY)
+
+report-browser: build ## open pages of `sluice report` in headless Chromium, from Debian's package
+	@scripts/report-browser.sh $(BINARY)
 
 bench: build ## compare with other programs (in a virtual environment)
 	Benchmarks/run.sh

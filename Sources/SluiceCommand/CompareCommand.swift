@@ -9,7 +9,8 @@ struct CompareCommand: ParsableCommand {
         usage: "sluice compare <run> ... [<options>]",
         discussion: Terminal.help(
             """
-            Computes the vectors again with each run's own stages, up to the one that writes `embedding`. Writes no files. \
+            Computes the vectors again with each run's own stages, up to the one that writes `embedding`. Writes no files but \
+            temporary ones, in TMPDIR or /tmp, since vectors don't stay in memory. \
             The pool of a run is the records that reach the end of those stages, after the dedupe. Distances are chord \
             distances, 0 to 2, from a sample of the pool to the nearest kept record or record of `already`. Runs can be \
             compared if their pools and embeddings are the same.
@@ -21,6 +22,8 @@ struct CompareCommand: ParsableCommand {
               NovelSum           distances between kept records, weighted by the sparseness of the pool (arXiv 2502.17184)
               clusters reached   k-means clusters of the sample that contain a kept or earlier record
               labels reached     values of --label among the kept records
+              random             the same for 19 random sets of as many records, drawn by content; p is the part of these \
+            sets, the run among them, that are at least as good: 0.05 is the best possible
 
             No single figure is enough: the smallest radius favours outliers.
             """))
@@ -57,26 +60,9 @@ struct CompareCommand: ParsableCommand {
         var reports: [JSONValue] = []
         var allowed = 0
         for directory in directories {
-            let reader = try RunReader(directory)
-            let definition = try RunDefinition.read(reader, budget)
-            allowed = max(allowed, definition.memory)
-            let embedding =
-                try RunVectors.embedding(of: definition, registry: Environment.registry)?.stage
-                ?? definition.stages.count
-            let earlier = try RunDefinition.earlier(definition, reader.manifest)
-            let pool = try RunVectors.read(
-                reader, definition, registry: Environment.registry,
-                sample: poolSample == 0 ? .max / 4 : poolSample, label: label.map { FieldPath($0) }, threads: count,
-                fewest: threads.fewest, held: earlier.count,
-                figures: { Measures.memory(sample: $0, dimension: $1, clusters: clusters, threads: count) })
-            reports.append(
-                .object(
-                    [
-                        .init("run", .text(directory)),
-                        .init("choice", .text(RunDefinition.choice(of: reader.manifest, after: embedding))),
-                        .init("pool", .text(RunDefinition.poolDigest(of: reader.manifest, through: embedding))),
-                    ]
-                        + Measures.of(pool, earlier: earlier, clusters: clusters, parallel: workers.parallel).entries))
+            let (report, memory) = try measure(directory, threads: count, workers.parallel)
+            reports.append(report)
+            allowed = max(allowed, memory)
         }
         let pools = Set(reports.compactMap { $0["pool"]?.textValue })
         let result: JSONValue = [
@@ -86,10 +72,47 @@ struct CompareCommand: ParsableCommand {
         ]
         if json { return Terminal.json(result.prettyJSON) }
         for line in CompareTable.lines(reports, width: Terminal.columns(of: .output)) { Terminal.line(line) }
+        if reports.contains(where: { $0["kept"]?.integerValue ?? 0 > ComparedPool.mostDrawn }) {
+            Terminal.line(
+                "\nRandom sets are drawn for runs that keep up to \(Format.count(ComparedPool.mostDrawn)) records.")
+        }
         Terminal.note(
             "peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
         if pools.count > 1 {
             Terminal.line("\nThe runs differ in input or embedding; their figures can't be compared.")
         }
+    }
+
+    /// The figures of a run, and the memory that was allowed for them.
+    private func measure(_ directory: String, threads count: Int, _ parallel: Parallel) throws -> (JSONValue, Int) {
+        let reader = try RunReader(directory)
+        let definition = try RunDefinition.read(reader, budget)
+        let embedding =
+            try RunVectors.embedding(of: definition, registry: Environment.registry)?.stage ?? definition.stages.count
+        let earlier = try RunDefinition.earlier(definition, reader.manifest)
+        let counts = reader.manifest["counts"]
+        let kept = counts?["kept"]?.integerValue ?? 0
+        let sample = min(poolSample == 0 ? .max : poolSample, counts?["read"]?.integerValue ?? 0)
+        var request = RunPass.Request()
+        request.vectors = .column(nil)
+        request.label = label.map { FieldPath($0) }
+        request.threads = min(threads.fewest ?? count, count)...count
+        request.isLimited = budget.memory != nil
+        if sample > 2 { request.otherwise = ", or take a smaller sample of the pool" }
+        request.held = { _ in ComparedPool.memory(sample: sample, kept: kept) + 2 * earlier.count }
+        request.after = { Measures.memory(sample: sample, dimension: $0, clusters: clusters, threads: count) }
+        let pass = try RunPass(reader, definition, registry: Environment.registry, request)
+        var pool = try ComparedPool(dimension: pass.dimension, sample: sample, kept: kept)
+        try pass.run { try pool.add($0) }
+        try reader.expectSameResult()
+        let figures = try Measures(pool, earlier: earlier, clusters: clusters, parallel: parallel).json(
+            hasLabel: label != nil)
+        let report = JSONValue.object(
+            [
+                .init("run", .text(directory)),
+                .init("choice", .text(RunDefinition.choice(of: reader.manifest, after: embedding))),
+                .init("pool", .text(RunDefinition.poolDigest(of: reader.manifest, through: embedding))),
+            ] + figures.entries)
+        return (report, pass.memory)
     }
 }

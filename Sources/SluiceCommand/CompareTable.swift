@@ -61,6 +61,19 @@ enum CompareTable {
             real("  of the pool", "effective_rank_of_pool", 1), real("NovelSum", "novel_sum"),
             share("clusters reached", "clusters_reached", "clusters"),
         ]
+        if reports.contains(where: { $0["random"] != nil }) {
+            for (name, key) in [("radius", "radius"), ("mean distance", "mean_distance")] {
+                func decimal(_ figure: String, _ digits: Int) -> (JSONValue) -> String {
+                    { $0["random"]?[key]?[figure]?.realValue.map { Format.decimal($0, digits: digits) } ?? "-" }
+                }
+                guard let index = rows.firstIndex(where: { $0.name == name }) else { continue }
+                rows.insert(
+                    contentsOf: [
+                        Row(name: "  of random sets", cell: decimal("mean", 4)),
+                        Row(name: "  p", cell: decimal("p", 2)),
+                    ], at: index + 1)
+            }
+        }
         if reports.contains(where: { $0["already"] != nil }) { rows.insert(count("  earlier picks", "already"), at: 3) }
         if reports.contains(where: { $0["labels"] != nil }) {
             rows.append(share("labels reached", "labels_reached", "labels"))

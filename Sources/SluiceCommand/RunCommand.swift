@@ -146,6 +146,7 @@ enum Summary {
                 "  \(name): \(Format.count(stage["in"]?.integerValue ?? 0)) → \(Format.count(stage["out"]?.integerValue ?? 0))\(drops.isEmpty ? "" : " (\(drops))")"
             )
             if let certificate = certificate(of: stage) { Terminal.note("    \(certificate)") }
+            if let lost = lostLabels(of: stage) { Terminal.note("    \(lost)") }
         }
         for sink in definition.sinks { Terminal.note("  \(files(of: sink.name, manifest))") }
         let timing = manifest["timing"]
@@ -153,6 +154,40 @@ enum Summary {
         Terminal.note(
             "\(definition.output.directory): \(Format.duration(timing?["seconds"]?.realValue ?? 0)), peak memory \(MemorySize.describe(peak)) of \(MemorySize.describe(definition.memory))"
         )
+        let directory = definition.output.directory
+        if let file = manifest["outputs"]?.elements.first?["file"]?.textValue {
+            Terminal.note("kept records: \(directory)/\(file)")
+        }
+        Terminal.note("next: sluice report \(shellWord(directory))")
+    }
+
+    /// The labels without a kept record, those with the most records first: `lost labels: law 20, art 5 and 3 more`. Nil if
+    /// there are none, or if the groups are no labels, but numbered.
+    private static func lostLabels(of stage: JSONValue) -> String? {
+        let lost = (stage["per_group"]?.elements ?? []).compactMap { group -> (name: String, records: Int)? in
+            guard let name = group["key"]?.textValue, group["kept"]?.integerValue == 0 else { return nil }
+            return (name, group["records"]?.integerValue ?? 0)
+        }
+        guard !lost.isEmpty else { return nil }
+        let largest = lost.sorted { ($1.records, $0.name) < ($0.records, $1.name) }.prefix(5)
+        let more = lost.count > largest.count ? " and \(Format.count(lost.count - largest.count)) more" : ""
+        let names = largest.map { "\(Printable.name($0.name, most: 40)) \(Format.count($0.records))" }
+        return "lost labels: \(names.joined(separator: ", "))\(more)"
+    }
+
+    /// A path as a shell and the command read it.
+    private static func shellWord(_ path: String) -> String {
+        let word = path.hasPrefix("-") ? "./\(path)" : path
+        let isPlain = word.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "/._-+,:@%=".utf8.contains(byte)
+            }
+        }
+        return isPlain
+            ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
     /// `output sizes: 3 files of 10, 40 and 160 records`.

@@ -133,6 +133,7 @@ struct Sluice: ParsableCommand {
               sluice check FILE         find every mistake in a definition
               sluice plan FILE          show passes, memory and disk of a run
               sluice run FILE           run it
+              sluice report DIRECTORY   show what the run kept and dropped, and why
 
             Exit status:
               0                success
@@ -146,7 +147,7 @@ struct Sluice: ParsableCommand {
         subcommands: [
             InitCommand.self, CheckCommand.self, PlanCommand.self, ShowCommand.self, RunCommand.self, TaskCommand.self,
             StagesCommand.self, SchemaCommand.self,
-            WhyCommand.self, VerifyCommand.self, CompareCommand.self, VectorsCommand.self,
+            WhyCommand.self, VerifyCommand.self, ReportCommand.self, CompareCommand.self, VectorsCommand.self,
         ])
 
     /// Reports an unknown command with the nearest name. The parser would call it an unexpected argument.

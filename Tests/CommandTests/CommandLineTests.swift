@@ -99,7 +99,7 @@ import Testing
         ("verfiy", "there is no command `verfiy`; did you mean `verify`?"),
         (
             "deduplicate",
-            "there is no command `deduplicate`; known commands are init, check, plan, show, run, task, stages, schema, why, verify"
+            "there is no command `deduplicate`; known commands are init, check, plan, show, run, task, stages, schema, why, verify, report"
         ),
     ])
     func nearestCommandName(_ name: String, message: String) throws {

@@ -71,8 +71,8 @@ import Testing
         let space = try Workspace()
         // The first and the last entry of each list.
         for (command, first, last) in [
-            ([], "  sluice stages ", "  sluice run FILE "), (["run"], "  kept.jsonl.zst ", "  run.json "),
-            (["compare"], "  radius ", "  labels reached "),
+            ([], "  sluice stages ", "  sluice report DIRECTORY "), (["run"], "  kept.jsonl.zst ", "  run.json "),
+            (["compare"], "  radius ", "  random "),
         ] {
             let lines = try seen(space, command + ["--help"], columns: columns).outputText
                 .split(separator: "\n", omittingEmptySubsequences: false)

@@ -185,6 +185,12 @@ import Testing
                 let one = try #require(SelectionMetrics.novelSum(of: chosen, in: pool))
                 #expect(abs(one - total / 12) < 1e-12)
                 #expect(SelectionMetrics.novelSum(of: chosen, in: pool, parallel: threads(3)) == one)
+                let inPieces = SelectionMetrics.novelSum(of: chosen) { add in
+                    for start in stride(from: 0, to: pool.count, by: 7) {
+                        add(pool[start..<min(pool.count, start + 7)])
+                    }
+                }
+                #expect(inPieces == one)
                 #expect(SelectionMetrics.novelSum(of: chosen[0..<1], in: pool) == nil)
             }
         }

@@ -223,7 +223,18 @@ enum Manifest {
                 .init("memory_program", .integer(MemoryShares.program)),
                 .init("directory", .text(definition.output.directory)),
                 .init("folder", .text(absolutePath(definition.input.folder))),
-            ] + asked(findings, log: run.answers.folder) + noted(run))
+            ] + phases(run) + asked(findings, log: run.answers.folder) + noted(run))
+    }
+
+    /// The phases that this process did: a resumed run lacks those before the stop.
+    private static func phases(_ run: RunContext) -> [JSONValue.Entry] {
+        let phases = run.progress.phases.map { phase -> JSONValue in
+            [
+                "phase": .text(phase.name), "seconds": .real((phase.seconds * 1000).rounded() / 1000),
+                "memory_leased": .integer(phase.leased),
+            ]
+        }
+        return phases.isEmpty ? [] : [.init("phases", .list(phases))]
     }
 
     /// What stages noted of their work in this process.

@@ -16,6 +16,16 @@ package struct ProgressState: Sendable {
     package var totalRecords = 0
     /// Seconds since the phase began.
     package var seconds = 0.0
+    /// The most memory that the budget has lent in this phase, in bytes.
+    package var leased = 0
+}
+
+/// How long a phase took, and its memory.
+struct PhaseTime {
+    let name: String
+    let seconds: Double
+    /// The most that the budget had lent when the phase began, with what is lent for the whole run, in bytes.
+    let leased: Int
 }
 
 /// Counts the work of the phases; a display reads the state when it needs it.
@@ -23,6 +33,7 @@ package final class ProgressMeter: Sendable {
     private let bytes = Atomic<Int>(0)
     private let records = Atomic<Int>(0)
     private let phase = Mutex<(state: ProgressState, began: Double)>((ProgressState(), 0))
+    private let ended = Mutex<[PhaseTime]>([])
 
     package init() {}
 
@@ -35,7 +46,26 @@ package final class ProgressMeter: Sendable {
         state.totalBytes = totalBytes
         state.totalRecords = totalRecords
         let now = monotonicSeconds()
+        endPhase(at: now)
         phase.withLock { $0 = (state, now) }
+    }
+
+    private func endPhase(at now: Double) {
+        let (last, began) = phase.withLock { $0 }
+        guard last.step > 0 else { return }
+        ended.withLock { $0.append(PhaseTime(name: last.phase, seconds: now - began, leased: last.leased)) }
+    }
+
+    /// Notes the memory that the budget has lent in the phase.
+    func lent(_ bytes: Int) { phase.withLock { $0.state.leased = max($0.state.leased, bytes) } }
+
+    /// The phases of this process in their order, the current one as if it ended now.
+    var phases: [PhaseTime] {
+        let (last, began) = phase.withLock { $0 }
+        let now = monotonicSeconds()
+        let open =
+            last.step > 0 ? [PhaseTime(name: last.phase, seconds: now - began, leased: last.leased)] : []
+        return ended.withLock { $0 } + open
     }
 
     /// States how many records the phase will do, once that is known; 0 if it can't tell before its end.

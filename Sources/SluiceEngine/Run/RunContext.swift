@@ -125,7 +125,9 @@ final class RunContext: Sendable {
         // The memory of the previous phase must return to the system before the next one takes its share.
         malloc_trim(0)
         progress.begin(name, step: outline.number(of: name), totalBytes: bytes, totalRecords: rows)
-        return try PhaseLeases(parts, of: budget, for: name)
+        let leases = try PhaseLeases(parts, of: budget, for: name)
+        progress.lent(budget.total - budget.available)
+        return leases
     }
 
     func inputPass(_ request: InputPass.Request) -> InputPass {
