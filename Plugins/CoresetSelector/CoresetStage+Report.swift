@@ -58,6 +58,8 @@ private struct GroupSums {
         ("short_of_the_budget", nil), ("without_a_score", nil), ("multiply_adds_at_most", nil),
     ]
     private var (factor, factors) = (1.0, 0)
+    /// What the picks are worth, and what no choice can exceed, of the groups that have both.
+    private var (value, bound, bounded) = (0, 0, 0)
 
     init(_ all: GroupReports) {
         for group in all {
@@ -72,6 +74,11 @@ private struct GroupSums {
             for index in totals.indices {
                 guard let number = group.report[totals[index].key]?.integerValue else { continue }
                 totals[index].sum = (totals[index].sum ?? 0) + number
+            }
+            if let value = group.report["value"]?.integerValue, let bound = group.report["value_bound"]?.integerValue {
+                self.value += value
+                self.bound += bound
+                bounded += 1
             }
             if let value = group.report["factor"]?.realValue {
                 factor = factors == 0 ? value : max(factor, value)
@@ -91,6 +98,10 @@ private struct GroupSums {
             JSONValue.Entry("mean_distance_within_groups", .real(distances / Double(coveredRecords))),
         ]
         for (key, sum) in totals { if let sum { entries.append(JSONValue.Entry(key, .integer(sum))) } }
+        // Groups share no records, so their bounds add up.
+        if bounded == covered, bound > 0 {
+            entries.append(JSONValue.Entry("share_of_best_at_least", .real(Double(value) / Double(bound))))
+        }
         guard isCertified else { return entries }
         return entries + [
             // A group without a factor has a lower bound of 0 and a positive radius.

@@ -204,9 +204,14 @@ enum Summary {
         return "output \(name): \(lines.count) files of \(counts) and \(records(lines.last ?? 0))"
     }
 
-    /// How well a selection covers its records: `radius 0.8123, lower bound 0.5012, factor 1.6207`. Nil if the stage
-    /// certifies nothing.
+    /// How well a selection covers its records: `radius 0.8123, lower bound 0.5012, factor 1.6207`, or `worth at least 97.8 %
+    /// of the best choice`. Nil if the stage certifies nothing.
     private static func certificate(of stage: JSONValue) -> String? {
+        if let share = stage["share_of_best_at_least"]?.realValue {
+            // Rounded down: it is a bound.
+            let percent = (share * 1000).rounded(.down) / 10
+            return "worth at least \(Format.decimal(percent, digits: 1)) % of the best choice of as many"
+        }
         func figure(_ name: String, _ key: String) -> String? {
             stage[key]?.realValue.map { "\(name) \(Format.decimal($0, digits: 4))" }
         }

@@ -144,6 +144,10 @@ struct ReportPage {
         ]
         if counts.quarantined > 0 { cards.append(card(Format.count(counts.quarantined), "malformed")) }
         for certificate in run.certificates {
+            for figure in certificate.figures where figure.name == "share of the best at least" {
+                let percent = Format.decimal((figure.value * 1000).rounded(.down) / 10, digits: 1)
+                cards.append(card("≥ \(percent) %", "of what the best choice is worth (\(certificate.stage))"))
+            }
             for figure in certificate.figures where ["factor", "largest factor"].contains(figure.name) {
                 cards.append(
                     card(

@@ -75,6 +75,7 @@ extension RunReport.StageCertificate {
 
     private static let names: [(key: String, name: String)] = [
         ("radius", "radius"), ("lower_bound", "lower bound"), ("factor", "factor"),
+        ("share_of_best_at_least", "share of the best at least"),
         ("largest_radius_of_a_group", "largest radius of a group"), ("largest_factor_of_a_group", "largest factor"),
         ("mean_distance", "mean distance"), ("mean_distance_within_groups", "mean distance within groups"),
         ("median_distance", "median distance"), ("distance_90", "90 % within"), ("distance_99", "99 % within"),
