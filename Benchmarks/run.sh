@@ -23,6 +23,7 @@
 #   worth       what selection is worth: selections of each rule beside uniform random, judged by learners that the rule never saw (after
 #               `make models`); fetches bigbench from PyPI, 358 MB. One to two hours on one core; a quick form of one or two minutes,
 #               which writes no results: SEEDS=1 POOLS=P3 PARTS=main WITHOUT=onnx
+#   certificates how near the best possible k-center's picks are shown to be: quick and tight bounds, and swaps, with their time
 #   paired      this version beside another one, whose program BEFORE names: time, memory, equal output
 #   large       10,000,000 records deduped in 256 MiB, the others with CAP (16) GiB each; needs 20 GB of disk
 #
@@ -39,7 +40,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | language | endpoint | confirm | recall | recipes | worth | paired | external | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | language | endpoint | confirm | recall | recipes | certificates | worth | paired | external | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -145,6 +146,10 @@ fi
 
 if wanted recipes; then
     $python $here/recipes.py --sluice "$sluice" --data "$data/data" --models .models --examples examples --results $here/results
+fi
+
+if wanted certificates; then
+    $python $here/certificates.py "$sluice" "$data/data" "$(corpus "$records")" 3 | tee $here/results/"$(date +%F)"-certificates.md
 fi
 
 if wanted worth; then

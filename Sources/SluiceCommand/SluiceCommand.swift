@@ -129,6 +129,7 @@ struct Sluice: ParsableCommand {
         discussion: Terminal.help(
             """
             A YAML file, the definition, names the input, the stages and the output. Start with
+              sluice init RECIPE FILES  write a definition, after a look at your files
               sluice stages             list the stages
               sluice check FILE         find every mistake in a definition
               sluice plan FILE          show passes, memory and disk of a run

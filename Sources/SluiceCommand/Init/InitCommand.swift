@@ -16,7 +16,7 @@ struct InitCommand: ParsableCommand {
                 }.joined(separator: "\n")))
 
     @Argument(help: ArgumentHelp("The recipe, such as select.", valueName: "recipe"))
-    var recipe: String
+    var recipe: String?
 
     @Argument(help: ArgumentHelp("Files or patterns with your records.", valueName: "file"), completion: .file())
     var files: [String] = []
@@ -25,11 +25,16 @@ struct InitCommand: ParsableCommand {
     var to = "curate.yaml"
 
     func run() throws {
-        guard let recipe = Recipe(rawValue: recipe) else {
-            let names = Recipe.allCases.map(\.rawValue)
-            let near = Registry.nearest(to: recipe, in: names).map { "did you mean `\($0)`?" }
+        let names = Recipe.allCases.map(\.rawValue)
+        guard let given = self.recipe else {
             throw CommandFailure.usage(
-                "there is no recipe `\(Printable.name(recipe))`; \(near ?? "the recipes are \(names.joined(separator: ", "))")"
+                "name a recipe (\(names.joined(separator: ", "))) and the files with your records, such as `sluice init select data/*.jsonl.zst`"
+            )
+        }
+        guard let recipe = Recipe(rawValue: given) else {
+            let near = Registry.nearest(to: given, in: names).map { "did you mean `\($0)`?" }
+            throw CommandFailure.usage(
+                "there is no recipe `\(Printable.name(given))`; \(near ?? "the recipes are \(names.joined(separator: ", "))")"
             )
         }
         guard !files.isEmpty else {

@@ -7,7 +7,12 @@ extension Plan {
     ) throws -> [Phase] {
         var steps = ["read and check every line"]
         if let dedupe = definition.input.dedupe { steps.append(dedupe.planned) }
-        steps += outline.reading.map { "`\($0.link.label)`" }
+        for (index, piece) in outline.reading.enumerated() {
+            // A gate before the rest of its stage needs no words.
+            let isFollowed = outline.reading.dropFirst(index + 1).first?.link.index == piece.link.index
+            guard !(piece.isGate && isFollowed) else { continue }
+            steps.append(piece.isGate ? "`when` of `\(piece.link.label)`" : "`\(piece.link.label)`")
+        }
         let isOnly = outline.later.isEmpty
         steps.append(isOnly ? "write kept records, ledger and quarantine" : "keep the columns that follow need")
         var phases = [
@@ -63,8 +68,14 @@ private struct RoundPhases {
 
     mutating func phases() throws -> [Plan.Phase] {
         var phases: [Plan.Phase] = []
-        for piece in round.pieces {
-            guard let (what, parts) = try phase(piece, chain.context(piece.link, memory: shares.most)) else { continue }
+        for (index, piece) in round.pieces.enumerated() {
+            guard let (found, parts) = try phase(piece, chain.context(piece.link, memory: shares.most)) else { continue }
+            var what = found
+            if piece.isGate {
+                // It goes along with the pass of the next piece, unless that is a selection.
+                guard case .selection? = round.pieces.dropFirst(index + 1).first?.body else { continue }
+                what = "read the kept columns once, for `when`"
+            }
             let name = piece.link.label
             phases.append(
                 Plan.Phase(

@@ -161,7 +161,8 @@ extension StageChain {
             var pieces = try StageWork.work(body, of: link)
             for place in pieces.indices { pieces[place].note(&rows, context) }
             work += pieces
-            needs += pieces.map { $0.need(context) }
+            // The next step reads no less in the same pass.
+            needs += pieces.filter { !$0.isGate }.map { $0.need(context) }
         }
         return (work, shares(uses(definition, work), needs))
     }
