@@ -61,7 +61,7 @@ def main():
         "machine": measure.machine(), "commit": measure.commit(Path(__file__).resolve().parent.parent),
         "date": datetime.date.today().isoformat(), "versions": {},
     }
-    print(f"# Certificates of k-center greedy\n\n{measure.describe(about).removesuffix(" .")}\n")
+    print(f"# Certificates of k-center greedy\n\n{measure.describe(about).removesuffix(' .')}\n")
     print("`Benchmarks/run.sh certificates`: the recipe of examples/ltd.yaml, 5 % per cluster, one thread.\n")
     print("| pool | vectors | groups | picks | certificate | factor: median, 90 %, most | mean radius | CPU |")
     print("|---|---|--:|--:|---|--:|--:|--:|")
