@@ -48,7 +48,7 @@ struct InitCommand: ParsableCommand {
             throw CommandFailure.usage("\(to) is there already, and stays as it is; name another file with --to")
         }
         let look = try look()
-        let text = recipe.text(look, files: try names(), directory: "out", name: to == "-" ? "curate.yaml" : to)
+        let text = recipe.text(look, files: try definedFiles(), directory: "out", name: to == "-" ? "curate.yaml" : to)
         guard to != "-" else { return Terminal.write(text) }
         do throws(IOFailure) { try FileSystem.local.write(Array(text.utf8), to: to) } catch {
             throw CommandFailure(status: 4, message: error.description)
@@ -76,7 +76,7 @@ struct InitCommand: ParsableCommand {
     }
 
     /// The files as the definition names them: relative to its folder, which is that of `to`.
-    private func names() throws -> [String] {
+    private func definedFiles() throws -> [String] {
         guard to.contains("/"), to != "-" else { return files }
         return try files.map { file in
             guard !file.hasPrefix("/") else { return file }
