@@ -19,6 +19,10 @@ public struct Block: ~Copyable, Sendable {
     private var fields: FieldTable?
     private var records: BytesColumn?
     private let wanted: [ColumnName]?
+    /// The columns that stages have written, not those with which the block was made.
+    package private(set) var fresh: Set<ColumnName> = []
+    /// How many records go through the stage whose condition was tested last.
+    package var through: Int?
     /// The declaration of the stage that holds the block; nil if unchecked.
     private var declared: StageDeclaration?
     /// Writes that broke the stage's declaration, each as the end of a sentence that begins with the stage. None of
@@ -150,6 +154,7 @@ public struct Block: ~Copyable, Sendable {
             misfits.append(misfit)
             return
         }
+        if declared != nil { fresh.insert(name) }
         let index = columns.firstIndex { $0.name == name }
         let column = passing.isEmpty ? column : column.replaced(where: passing, by: index.map { columns[$0].column })
         if let index { columns[index].column = column } else { columns.append((name, column)) }

@@ -18,14 +18,13 @@ public enum RecordValue: Sendable, Hashable {
         }
     }
 
-    /// A row of a column.
+    /// A row of a column. An empty text is missing: there is no other way for a text to be.
     package init(_ row: Int, of name: ColumnName, _ column: Column) {
         switch column {
         case .integers(let values): self = values[row] == Column.missingInteger ? .missing : .integer(values[row])
         case .reals(let values): self = values[row].isNaN ? .missing : .real(values[row])
-        case .bytes(let values) where name == .messages:
-            self = values[row].isEmpty ? .missing : .json(Array(values[row]))
-        case .bytes(let values): self = .text(Array(values[row]))
+        case .bytes(let values) where values[row].isEmpty: self = .missing
+        case .bytes(let values): self = name == .messages ? .json(Array(values[row])) : .text(Array(values[row]))
         case .vectors(let vectors):
             self = .json(Array("[\(vectors[row].map(String.init).joined(separator: ","))]".utf8))
         }

@@ -149,7 +149,9 @@ extension StageDriver {
         switch column(name, flow.live) {
         case .integers(let values)?: return values.map { .number(Int($0)) }
         case .bytes(let values)?:
-            return (0..<values.count).map { .label(String(decoding: values[$0], as: UTF8.self)) }
+            return (0..<values.count).map {
+                values[$0].isEmpty ? .unlabelled : .label(String(decoding: values[$0], as: UTF8.self))
+            }
         default:
             breach(.selection, "the selection groups by `\(name)`, which is not a column of integers or bytes")
             throw StageError(.fault, "the records can't be grouped")

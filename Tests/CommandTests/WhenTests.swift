@@ -97,6 +97,98 @@ import Testing
         #expect(!lost.isEmpty && lost.allSatisfy { $0.reason == "no-number" })
     }
 
+    /// Two stages of a kind, each for its own records: each record fares as if the other stage were not there.
+    @Test(arguments: [
+        "cluster: {clusters: 3, when: W}", "redundancy: {method: lift, keep: 100%, when: W}",
+        "embed: {model: lsa, dimensions: 16, when: W}", "top: {field: n, keep: 100%, missing: keep-last, when: W}",
+        "coreset: {keep: 70%, when: W}", "measure: {columns: [words, lines], when: W}",
+    ])
+    func twoStagesOfAKind(_ stage: String) throws {
+        let before =
+            stage.hasPrefix("embed") ? Self.format : Self.format + ["embed: {model: lexical, dimensions: 16}"]
+        let column = ["cluster": "cluster", "redundancy": "row_variance", "embed": "embedding", "measure": "words"][
+            String(stage.prefix { $0 != ":" })]
+        let output = [#"record: {kind: "{kind}", id: "{id}", v: "{\#(column ?? "rank")}"}"#]
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: Self.lines)
+        func run(_ conditions: [String], _ folder: String) throws -> RunFiles {
+            let stages = conditions.map { stage.replacing("W", with: $0) }
+            try space.define(stages: before + stages, output: output)
+            return try space.run(["--segment-bytes", "9000", "--block-bytes", "3000"], into: folder)
+        }
+        func lines(_ run: RunFiles, _ kind: String) throws -> [[UInt8]] {
+            try run.keptLines.filter { try JSONValue(json: $0)["kind"]?.textValue == kind }
+        }
+        let both = try run(["kind == a", "kind == b"], "both")
+        for kind in ["a", "b"] {
+            // Two stages in each, since the second one of a kind draws other numbers.
+            let alone = try run(kind == "a" ? ["kind == a", "kind == z"] : ["kind == z", "kind == b"], kind)
+            #expect(try lines(alone, kind) == lines(both, kind), "\(kind)")
+        }
+        #expect(try !lines(both, "a").isEmpty && !lines(both, "b").isEmpty)
+    }
+
+    /// A condition on a column that the stage itself writes is about the values before it.
+    @Test func conditionsOnTheStagesOwnColumn() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: Self.lines)
+        try space.define(
+            stages: [
+                "top: {field: id, keep: 100%, when: kind == a}", "top: {field: id, keep: 100%, when: not rank exists}",
+                "top: {field: id, order: lowest, keep: 100%, when: rank >= 20}",
+            ], output: ["annotate: [rank]"])
+        let options = ["--segment-bytes", "9000", "--block-bytes", "3000", "--part-bytes", "5000"]
+        let run = try space.run(options)
+        let records = try run.keptLines.map { try JSONValue(json: $0) }
+        var expected: [Int: Int] = [:]
+        for isA in [true, false] {
+            let own = records.filter { ($0["kind"] == "a") == isA }.compactMap { $0["id"]?.integerValue }
+            for (rank, id) in own.sorted(by: >).enumerated() { expected[id] = rank }
+        }
+        for (rank, id) in expected.filter({ $0.value >= 20 }).keys.sorted().enumerated() { expected[id] = rank }
+        for record in records {
+            #expect(record["_sluice"]?["rank"]?.integerValue == expected[record["id"]?.integerValue ?? -1])
+        }
+        #expect(try space.run(["--threads", "1"], into: "plain").kept == run.kept)
+        #expect(try tasks(space, options).digests == run.digests)
+    }
+
+    /// The same by tasks.
+    private func tasks(_ space: Workspace, _ options: [String]) throws -> RunFiles {
+        let prepared = try space.sluice(
+            ["run", "run.yaml", "--output", "tasks", "--prepare", "--progress", "none"] + options)
+        for task in try JSONValue(json: prepared.output).elements.compactMap({ $0["task"]?.textValue }) {
+            let done = try space.sluice("task", "tasks", task)
+            #expect(done.status == 0, "\(task): \(done.errorText)")
+        }
+        return try RunFiles(space("tasks"))
+    }
+
+    /// What a `when` left without a value is missing everywhere, and a condition that nothing passes is told.
+    @Test func missingTextsAndConditionsThatNothingPasses() throws {
+        let space = try Workspace()
+        try space.write("in.jsonl", lines: Self.lines)
+        try space.define(
+            stages: [
+                "split: {parts: {x: 50%, y: 50%}, when: kind == a}",
+                "length: {field: text, min: 1000, when: kind == z}",
+                "sample: {keep: 100%, per: split}",
+            ])
+        let yaml = text(try readFile(space("run.yaml")))
+        try space.write(
+            "run.yaml", yaml + "outputs:\n  by: {per: split}\n  none: {where: not split exists}\n")
+        let run = try space.run()
+        #expect(space.names(in: "out/outputs/by") == ["_missing.jsonl.zst", "x.jsonl.zst", "y.jsonl.zst"])
+        #expect(
+            try unpacked(space("out/outputs/none.jsonl.zst")) == unpacked(space("out/outputs/by/_missing.jsonl.zst")))
+        let warnings = run.manifest["warnings"]?.elements.compactMap(\.textValue) ?? []
+        #expect(
+            warnings.contains("stage `length` did nothing: none of the 900 records that reached it passes its `when`"),
+            "\(warnings)")
+        let stage = run.manifest["stages"]?.elements.first { $0["stage"] == "split" }
+        #expect(stage?["through"]?.integerValue == run.keptLines.count { text($0).contains(#""kind":"a""#) })
+    }
+
     @Test func sameBytesFromThreadsMemoryTasksAndStops() throws {
         let space = try Workspace()
         try space.write("in-0.jsonl.zst", lines: Array(Self.lines[..<400]))
@@ -112,13 +204,7 @@ import Testing
         let run = try space.run(options)
         let other = try space.run(["--threads", "1", "--part-bytes", "4000", "--memory", "220MiB"], into: "other")
         #expect(other.digests == run.digests)
-        let prepared = try space.sluice(
-            ["run", "run.yaml", "--output", "tasks", "--prepare", "--progress", "none"] + options)
-        for task in try JSONValue(json: prepared.output).elements.compactMap({ $0["task"]?.textValue }) {
-            let done = try space.sluice("task", "tasks", task)
-            #expect(done.status == 0, "\(task): \(done.errorText)")
-        }
-        #expect(try RunFiles(space("tasks")).digests == run.digests)
+        #expect(try tasks(space, options).digests == run.digests)
         let verified = try space.sluice("verify", "out", "--rerun")
         #expect(verified.status == 0, "\(verified.errorText)")
         let vectors = try space.sluice("vectors", "out", "--output", "v.npy")

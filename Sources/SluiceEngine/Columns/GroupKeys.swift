@@ -80,7 +80,8 @@ struct GroupKeys: Sendable {
             for (place, row) in chosen.enumerated() {
                 let start = place == 0 ? 0 : values.ends[place - 1]
                 let value = UnsafeRawBufferPointer(rebasing: bytes[start..<values.ends[place]])
-                guard let label = isField ? FieldColumns.label(value) : value else {
+                // A text of a column is empty where it is missing.
+                guard let label = isField ? FieldColumns.label(value) : value.isEmpty ? nil : value else {
                     try body(row, nil)
                     continue
                 }

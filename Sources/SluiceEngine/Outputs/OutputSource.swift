@@ -37,6 +37,16 @@ struct OutputSource: Sendable, Hashable {
     }
 }
 
+extension OutputSource {
+    /// Whether it is a column of texts, which are written as such even if they are empty.
+    fileprivate func isText(in columns: [(name: ColumnName, column: Column)]) -> Bool {
+        guard field == nil, stored != .messages, let column = columns.first(where: { $0.name == stored })?.column else {
+            return false
+        }
+        return if case .bytes = column { true } else { false }
+    }
+}
+
 /// Writes records by a template.
 struct TemplateEncoder: Sendable {
     private let template: RecordTemplate
@@ -80,7 +90,9 @@ struct TemplateEncoder: Sendable {
             case .json(let json): bytes.append(contentsOf: json)
             case .integer(let value): bytes.append(contentsOf: String(value).utf8)
             case .real(let value): bytes.append(contentsOf: JSONValue.real(value).json.utf8)
-            case .missing: bytes.append(contentsOf: "null".utf8)
+            case .missing:
+                let isText = named[name].map { $0.isText(in: columns) } ?? false
+                bytes.append(contentsOf: (isText ? "\"\"" : "null").utf8)
             }
         case .text(let pieces):
             var text: [UInt8] = []

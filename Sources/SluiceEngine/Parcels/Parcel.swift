@@ -23,6 +23,7 @@ class Parcel {
     func book(
         _ block: borrowing Block, from first: Int, _ stage: String, record: (Int) -> Int = { $0 }
     ) {
+        if let through = block.through { account.countThrough(through, of: stage) }
         for drop in block.drops[first...] {
             lose(
                 record(drop.record),

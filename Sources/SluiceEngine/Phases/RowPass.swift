@@ -161,8 +161,8 @@ final class RowPass: @unchecked Sendable {
             return
         }
         parcel.encodeLosses(block.ordinals, encoder)
-        let writes = Set(work.transforms.links.flatMap(\.writes).map(\.name))
-        for name in work.keep where writes.contains(name) {
+        // Not what was only read: a selection at the end of the round may write a column of that name, too.
+        for name in work.keep where block.fresh.contains(name) {
             guard let column = block[name] else { continue }
             parcel.columns.append((name, column.scattered(to: parcel.live, of: parcel.rows.count)))
         }

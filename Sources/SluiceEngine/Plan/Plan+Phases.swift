@@ -69,7 +69,9 @@ private struct RoundPhases {
     mutating func phases() throws -> [Plan.Phase] {
         var phases: [Plan.Phase] = []
         for (index, piece) in round.pieces.enumerated() {
-            guard let (found, parts) = try phase(piece, chain.context(piece.link, memory: shares.most)) else { continue }
+            guard let (found, parts) = try phase(piece, chain.context(piece.link, memory: shares.most)) else {
+                continue
+            }
             var what = found
             if piece.isGate {
                 // It goes along with the pass of the next piece, unless that is a selection.

@@ -55,7 +55,8 @@ package struct StageChain: Sendable {
                     Link(
                         index: index, label: label, spec: spec, stage: stage,
                         reads: stage.reads.map { $0.resolved(after: written) }
-                            + (gate.map { $0.reads + [.column($0.column, .integer)] } ?? []),
+                            + (gate.map { $0.reads + [.column($0.column, .integer)] + kept(stage.writes, of: written) }
+                                ?? []),
                         seed: Seed(spec.seed ?? definition.seed).derived(for: spec.name, index: occurrence), gate: gate)
                 )
             } catch {
@@ -129,7 +130,10 @@ package struct StageChain: Sendable {
         let output = outputFields.map { Input.field($0) }
         guard isNarrow else { return rest + output }
         let before = written(before: index)
-        return rest + output + (own.first?.link.gate.map { [.column($0.column, .integer)] } ?? [])
+        return rest + output
+            + (own.first.flatMap { first in
+                first.link.gate.map { [.column($0.column, .integer)] + kept(first.link.stage.writes, of: before) }
+            } ?? [])
             + selections.flatMap { selection -> [Input] in
                 selection.grouping.reads.map { $0.resolved(after: before) }
                     + selection.columns.map { .column($0, .any) }
@@ -175,4 +179,9 @@ extension OutputSpec {
             }
         return form + (annotate + (vectors.map { [$0] } ?? [])).filter { !form.contains($0) }
     }
+}
+
+/// The columns that a stage with a condition writes after an earlier one: of records that pass by, they keep their values.
+private func kept(_ writes: [ColumnSpec], of written: [ColumnSpec]) -> [Input] {
+    writes.filter { spec in written.contains { $0.name == spec.name } }.map { .column($0.name, .any) }
 }

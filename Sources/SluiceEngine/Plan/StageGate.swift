@@ -69,5 +69,6 @@ extension StageGate: Transform {
             marks[record] = holds ? 1 : 0
         }
         block.write(column, .integers(marks))
+        block.through = marks.count { $0 == 1 }
     }
 }

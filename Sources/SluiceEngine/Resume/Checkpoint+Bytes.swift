@@ -86,6 +86,7 @@ extension Account: ByteCodable {
         bytes.write(questions)
         bytes.write(faults)
         bytes.write(oddLines)
+        bytes.write(through)
         bytes.write(seen.sorted())
     }
 
@@ -95,7 +96,8 @@ extension Account: ByteCodable {
         self.init(
             read: counts[0], kept: counts[1], quarantined: counts[2], blank: counts[3], unkeyed: counts[4],
             lacking: try bytes.read(), collisions: counts[5], drops: try bytes.read(), questions: try bytes.read(),
-            faults: try bytes.read(), oddLines: try bytes.read(), seen: Set(try bytes.read([String].self)))
+            faults: try bytes.read(), oddLines: try bytes.read(), through: try bytes.read(),
+            seen: Set(try bytes.read([String].self)))
     }
 }
 

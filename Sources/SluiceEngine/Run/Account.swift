@@ -22,6 +22,8 @@ struct Account: Sendable, Equatable {
     private(set) var faults: [String: Int] = [:]
     /// Lines that aren't records, by input file; only files that have some.
     private(set) var oddLines: [Int: OddLines] = [:]
+    /// Records that go through each stage with a condition.
+    private(set) var through: [String: Int] = [:]
     /// Of the fields that conditions and templates of the definition name, those that some record has.
     var seen: Set<String> = []
 
@@ -44,6 +46,8 @@ struct Account: Sendable, Equatable {
     mutating func countDrop(stage: String, reason: Reason, _ count: Int = 1) {
         drops[Key(stage: stage, reason: reason), default: 0] += count
     }
+
+    mutating func countThrough(_ count: Int, of stage: String) { through[stage, default: 0] += count }
 
     mutating func countQuestions(_ count: Int, of stage: String) { questions[stage, default: 0] += count }
 
@@ -78,6 +82,7 @@ struct Account: Sendable, Equatable {
         for (field, count) in other.lacking.enumerated() { countLacking(field, count) }
         for (file, lines) in other.oddLines { countOdd(lines, of: file) }
         seen.formUnion(other.seen)
+        through.merge(other.through, uniquingKeysWith: +)
         drops.merge(other.drops, uniquingKeysWith: +)
         questions.merge(other.questions, uniquingKeysWith: +)
         faults.merge(other.faults, uniquingKeysWith: +)

@@ -142,8 +142,9 @@ enum Manifest {
         for link in run.chain.links {
             let own = findings.reports.filter { $0.label == link.label }.map(\.report)
             if let fault = ReportRules.fault(in: own) { throw EngineError(defect: fault, stage: link.label) }
+            let through = account.through[link.label].map { [JSONValue.Entry("through", .integer($0))] } ?? []
             let questions = account.questions[link.label].map { [JSONValue.Entry("questions", .integer($0))] } ?? []
-            add(link.label, questions + own.flatMap(\.entries))
+            add(link.label, through + questions + own.flatMap(\.entries))
         }
         let inputs: [JSONValue] = run.catalog.files.enumerated().map { index, file in
             .object([

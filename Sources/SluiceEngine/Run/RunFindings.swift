@@ -152,7 +152,15 @@ struct RunFindings {
     ///   - account: the counts of the pass.
     mutating func warn(of transforms: TransformChain, reached: Int, in account: Account) {
         var remaining = reached
-        for link in transforms.links where !link.isGate {
+        for link in transforms.links {
+            if link.isGate {
+                if remaining > 0, account.through[link.label, default: 0] == 0 {
+                    warnings.append(
+                        "stage `\(link.label)` did nothing: none of the \(remaining) records that reached it passes its `when`"
+                    )
+                }
+                continue
+            }
             let dropped = account.dropped(by: link.label)
             warn(stage: link.label, before: remaining, after: remaining - dropped)
             remaining -= dropped

@@ -138,6 +138,7 @@ struct TransformChain: Sendable {
                 return
             }
             let before = block.drops.count
+            block.through = nil
             try link.apply(to: &block, progress.inquiry)
             dropped(block, before, link.label)
             progress.inquiry = nil
