@@ -224,7 +224,7 @@ class Model:
             scores[c] += whole * self.base[c] + self.prior[c] * UNIT
         best = max(chosen, key=lambda c: (scores[c], -c))
         # The scores grow with the length of a text, and so does what n-grams that overlap count twice.
-        heat = math.sqrt(float(len(text.encode()))) * float(UNIT * UNIT)
+        heat = math.sqrt(float(length(text.encode()))) * float(UNIT * UNIT)
         total = same = 0.0
         for c in chosen:
             share = exponential(float(scores[best] - scores[c]) / heat)
@@ -261,10 +261,18 @@ def exponential(x):
     return value
 
 
+def length(data):
+    """The bytes of a text, runs of the same space or sign counted once: padding and rules say nothing."""
+    signs = set(range(0x30)) | set(range(0x3A, 0x41)) | set(range(0x5B, 0x61)) | set(range(0x7B, 0x80))
+    return sum(1 for i, byte in enumerate(data) if i == 0 or byte not in signs or byte != data[i - 1])
+
+
 def folded(text):
-    """The text in lower case if all its letters are capitals."""
-    letters = {unicodedata.category(letter) for letter in text if unicodedata.category(letter)[0] == "L"}
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text) if letters == {"Lu"} else text
+    """The text in lower case if at least four of five letters are capitals."""
+    letters = [unicodedata.category(letter) for letter in text if unicodedata.category(letter)[0] == "L"]
+    capitals = letters.count("Lu")
+    in_capitals = capitals > 0 and (len(letters) - capitals) * 4 <= capitals
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text) if in_capitals else text
 
 
 SENTENCES = """
@@ -338,6 +346,9 @@ def golden():
     texts = ODD + sentences + [s.upper() for s in sentences[::2]] + [s[:n] for s in sentences for n in (4, 9, 21)]
     texts += [unicodedata.normalize("NFD", s) for s in sentences] + [unicodedata.normalize("NFD", s.upper()) for s in sentences[1::5]]
     texts += [f"{a}\n{b}" for a, b in zip(sentences[::3], sentences[2::3])]
+    # Mostly in capitals; padded.
+    texts += [s.upper() + " (10 km)" for s in sentences[3::4]] + ["x" + s.upper() for s in sentences[1::6]]
+    texts += [s + end for s, end in zip(sentences, (" " * 300, "\n" + "-" * 200, "\t\t\t", "......", "==  ==", "\n" * 2000))]
     texts.append(" ".join(sentences) * 12)
     texts.append(" ".join(s.upper() for s in sentences) * 12)
     texts.append(unicodedata.normalize("NFD", sentences[-1]) * 250)

@@ -61,7 +61,7 @@ final class LanguageJudge {
         for index in among {
             scores[index] = scores[index] * (unit / 2) + whole * model.base[index] + model.prior[index] * unit
         }
-        return verdict(length: text.count)
+        return verdict(length: Self.length(of: text))
     }
 
     private func verdict(length: Int) -> Verdict? {
@@ -123,17 +123,29 @@ final class LanguageJudge {
         return grams
     }
 
-    /// Whether all letters of a text are capitals, and there is one.
+    /// Whether at least four of five letters of a text are capitals, and there is one.
     private static func isInCapitals(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
         let table = Scalars.Table()
-        var (place, hasCapital) = (0, false)
+        var (place, capitals, others) = (0, 0, 0)
         while place < text.count {
             let kind = table.of(Scalars.next(text, &place))
             guard kind.contains(.letter) else { continue }
-            guard kind.contains(.capital) else { return false }
-            hasCapital = true
+            if kind.contains(.capital) { capitals += 1 } else { others += 1 }
+            // No text of this length could make up for it.
+            if others * 4 > text.count { return false }
         }
-        return hasCapital
+        return capitals > 0 && others * 4 <= capitals
+    }
+
+    /// The bytes of a text, runs of the same space or sign counted once: padding and rules say nothing.
+    private static func length(of text: UnsafeBufferPointer<UInt8>) -> Int {
+        var (count, last) = (0, UInt8(0x80))
+        for byte in text {
+            let isSign = byte < 0x30 || 0x3A...0x40 ~= byte || 0x5B...0x60 ~= byte || 0x7B...0x7F ~= byte
+            if !isSign || byte != last { count += 1 }
+            last = byte
+        }
+        return count
     }
 
     // MARK: Arithmetic

@@ -26,12 +26,14 @@ public struct LanguageStage: Stage, WorkerTransform {
             A text whose score is below `min_score` has the language `und`, undetermined; so has an empty one, or one \
             without anything that the model knows, with the score 0. The default, 0.5, is that of Dolma and CCNet for their \
             scores. Few words leave doubt: of sentences in 130 languages 94% are right and reach it, of texts under 40 \
-            characters 78%; of the sentences that reach it, 1% are wrong. `zxx` is text without language: numbers, markup, \
-            identifiers. Source code counts as the language of its words, mostly en. A text in several languages \
-            counts as the one with most evidence, with a lower score. Text in capitals is read in lower \
-            case, and letters with marks of their own as one.
+            characters 78%; of the sentences that reach it, 1% are wrong. `zxx` is text without language: numbers, \
+            markup and identifiers among words; with nothing else a text is mostly und, and so is most source code with few words. A text \
+            in several languages counts as one of them, often with a high score. Text mostly in capitals is read in lower \
+            case, accents written as letters of their own as part of the letter before. Prompts are short: judge the whole conversation, or name \
+            the languages in `among`. Text that says the same hundreds of times scores low; scripts that the model does not know, \
+            and full-width letters, count as a neighbour.
 
-            Some languages are hard to tell apart, such as bs, hr and sr, or id and ms. If you know which ones the corpus \
+            Some languages are hard to tell apart, such as bs, hr and sr, da and no, or id and ms. If you know which ones the corpus \
             has, name them in `among`: no other is found then, and a text in another one counts as the most similar of \
             these. Wu and Cantonese count as zh, Egyptian and Moroccan Arabic as ar.
 

@@ -98,7 +98,8 @@ struct CompareCommand: ParsableCommand {
         request.label = label.map { FieldPath($0) }
         request.threads = min(threads.fewest ?? count, count)...count
         request.isLimited = budget.memory != nil
-        if sample > 2 { request.otherwise = ", or take a smaller sample of the pool" }
+        // A record of the sample takes its keys alone.
+        if sample > 100_000 { request.otherwise = ", or take a smaller sample of the pool" }
         request.held = { _ in ComparedPool.memory(sample: sample, kept: kept) + 2 * earlier.count }
         request.after = { Measures.memory(sample: sample, dimension: $0, clusters: clusters, threads: count) }
         let pass = try RunPass(reader, definition, registry: Environment.registry, request)

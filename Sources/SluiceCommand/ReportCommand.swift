@@ -48,7 +48,11 @@ struct ReportCommand: ParsableCommand {
                 throw CommandFailure.usage("\(path): there is no folder \(folder)")
             }
         }
-        try refuseForeign(output)
+        guard output == "-" || output != data else {
+            throw CommandFailure.usage("--output and --data both name \(output); give each a file of its own")
+        }
+        try refuseForeign(output, unless: ReportPage.beginning, "a page")
+        if let data { try refuseForeign(data, unless: Report.beginning, "data") }
         let count = try threads.count()
         let workers = WorkerPool(threads: count)
         defer { workers.stop() }
@@ -72,15 +76,15 @@ struct ReportCommand: ParsableCommand {
         Terminal.note("peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
     }
 
-    /// A page may be replaced by a newer one, but nothing else by a page.
-    private func refuseForeign(_ path: String) throws {
+    /// A page may be replaced by a newer one, and data by newer ones, but nothing else by them.
+    private func refuseForeign(_ path: String, unless beginning: String, _ what: String) throws {
         guard path != "-", try FileSystem.local.status(of: path) != nil else { return }
-        let beginning = try? FileSystem.local.openInput(path)
+        let file = try? FileSystem.local.openInput(path)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 512, alignment: 1)
         defer { buffer.deallocate() }
-        let count = (try? beginning?.read(into: buffer)) ?? 0
-        guard buffer[..<count].starts(with: ReportPage.beginning.utf8) else {
-            throw CommandFailure.usage("\(path) exists and is not a page of `sluice report`; name another file")
+        let count = (try? file?.read(into: buffer)) ?? 0
+        guard buffer[..<count].starts(with: beginning.utf8) else {
+            throw CommandFailure.usage("\(path) exists and is not \(what) of `sluice report`; name another file")
         }
     }
 

@@ -148,7 +148,7 @@ import Testing
         let refused = try space.sluice("compare", "some", "--memory", "40MiB", "--threads", "2")
         #expect(refused.status == 4)
         let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
-        let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
+        let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && !$0.isWhitespace })
         let found = try compare(space, "some", "--memory", needed, "--threads", "2")
         #expect(found["runs"]?.elements.first?["pool_sample"]?.integerValue == 20_000)
         if Program.isRelease {
@@ -183,7 +183,7 @@ import Testing
         for threads in ["1", "2"] {
             let refused = try space.sluice("compare", "some", "--memory", "2MiB", "--threads", threads)
             let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
-            let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
+            let needed = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && !$0.isWhitespace })
             let found = try compare(space, "some", "--memory", needed, "--threads", threads)
             let (peak, budget) = (found["memory_peak"]?.integerValue ?? .max, found["memory_budget"]?.integerValue ?? 0)
             #expect(peak <= budget, "\(peak >> 20) MiB of \(needed)")
@@ -191,7 +191,7 @@ import Testing
         // Without a number of threads, as many work as there is memory for.
         let refused = try space.sluice("compare", "some", "--memory", "2MiB", "--threads", "1")
         let advice = try #require(refused.errorText.firstRange(of: "give --memory "), "\(refused.errorText)")
-        let least = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && $0 != " " })
+        let least = String(refused.errorText[advice.upperBound...].prefix { $0 != "," && !$0.isWhitespace })
         #expect(try space.sluice("vectors", "some", "--output", "v.npy", "--memory", least).status == 0)
     }
 

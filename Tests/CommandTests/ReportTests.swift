@@ -260,6 +260,12 @@ import Testing
         try space.write("notes.html", "<!doctype html>\n<p>mine")
         let refused = try space.sluice("report", "out", "--output", "notes.html")
         #expect(refused.status == 2 && refused.errorText.contains("is not a page of `sluice report`"))
+        for data in ["notes.html", "out/run.json", "report.html"] {
+            let refused = try space.sluice("report", "out", "--data", data)
+            #expect(refused.status == 2 || data == "report.html", "\(refused.errorText)")
+        }
+        #expect(try space.sluice("report", "out", "--output", "both", "--data", "both").status == 2)
+        for _ in 0..<2 { #expect(try space.sluice("report", "out", "--data", "data.json").status == 0) }
         for _ in 0..<2 {
             #expect(try space.sluice("report", "out").outputText == "report.html: open it in a browser\n")
         }

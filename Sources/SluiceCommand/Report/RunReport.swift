@@ -9,6 +9,9 @@ struct Report: Sendable {
     /// Whether all runs chose from the same records with the same vectors, so that their distances can be compared.
     var samePool: Bool { Set(runs.map(\.pool)).count == 1 }
 
+    /// How `json` begins as text.
+    static let beginning = "{\n  \"report\": 1,"
+
     var json: JSONValue {
         ["report": 1, "same_pool_and_embedding": .flag(samePool), "runs": .list(runs.map(\.json))]
     }

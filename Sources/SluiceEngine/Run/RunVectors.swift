@@ -67,7 +67,8 @@ public struct RunVectors: Sendable {
         request.label = label
         request.threads = min(fewest ?? threads, threads)...threads
         request.held = { vectorBytes(sample: records, kept: kept, dimension: $0) }
-        if records > 2 { request.otherwise = ", or take a smaller sample of the pool" }
+        // A record of the sample takes its keys alone.
+        if records > 100_000 { request.otherwise = ", or take a smaller sample of the pool" }
         let pass = try RunPass(run, definition, registry: registry, request, isStopped: isStopped)
         var collector = RunVectorCollector(
             PoolSample(capacity: sample), dimension: pass.dimension, kept: kept, hasLabel: label != nil)
