@@ -95,6 +95,8 @@ MORE = [
     Choice("facility location per cluster of twice as many, then random",
            lambda k, n: ["cluster: {clusters: auto}", f"coreset: {{keep: {min(n, 2 * k)}, per: cluster, method: facility-location, certificate: quick}}",
                          f"sample: {{keep: {k}}}"]),
+    over_all("k-center over all, 20 swaps", "farthest-first", ", swaps: 20", ""),
+    per_cluster("LTD, 20 swaps", "farthest-first", ", swaps: 20"),
 ]
 # What a run on a pool with planted faults compares.
 FAULTY = [

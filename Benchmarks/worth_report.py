@@ -245,3 +245,15 @@ def packed(rows):
         figures = [name for name in some[0] if name not in ("pool", "fault", "vectors", "choice", "share", "draw", "kept", "wall")]
         yield json.dumps({"pool": pool, **({"fault": fault} if fault else {}), **({"vectors": vectors} if vectors else {}), "choice": choice, "share": share,
                           **{name: [row[name] for row in some] for name in figures}}, separators=(",", ":"))
+
+
+def unpacked(cells):
+    """The rows of `packed`, but for what it leaves out. Only uniform random has several draws a seed, one after the other."""
+    for cell in cells:
+        figures = {name: values for name, values in cell.items() if isinstance(values, list) and name != "seed"}
+        seen = {}
+        for place, seed in enumerate(cell["seed"]):
+            draw = seen[seed] = seen.get(seed, -1) + 1
+            head = {"pool": cell["pool"], "fault": cell.get("fault", ""), "seed": seed, "vectors": cell.get("vectors", ""),
+                    "choice": cell["choice"], "draw": draw, "share": cell["share"]}
+            yield {**head, **{name: values[place] for name, values in figures.items()}}

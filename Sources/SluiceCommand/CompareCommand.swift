@@ -22,8 +22,9 @@ struct CompareCommand: ParsableCommand {
               NovelSum           distances between kept records, weighted by the sparseness of the pool (arXiv 2502.17184)
               clusters reached   k-means clusters of the sample that contain a kept or earlier record
               labels reached     values of --label among the kept records
-              random             the same for 19 random sets of as many records, drawn by content; p is the part of these \
-            sets, the run among them, that are at least as good: 0.05 is the best possible
+              random             the same for random sets of as many records, drawn by content; p is the part of these \
+            sets, the run among them, that are at least as good: with 19 sets, 0.05 is the best possible. Large sets are \
+            measured from fewer records, the small sample
 
             No single figure is enough: the smallest radius favours outliers.
             """))
@@ -36,6 +37,9 @@ struct CompareCommand: ParsableCommand {
 
     @Option(help: "Clusters of the sample (default: chosen by its size).")
     var clusters: Int?
+
+    @Option(help: "Random sets to hold each run against; 0 for none.")
+    var randomSets = 19
 
     @Option(help: ArgumentHelp("Count the values of this field among the kept records.", valueName: "field"))
     var label: String?
@@ -54,13 +58,16 @@ struct CompareCommand: ParsableCommand {
         if let clusters, !(1...65_536).contains(clusters) {
             throw CommandFailure.usage("--clusters \(clusters): give a number from 1 to 65536")
         }
+        guard (0...999).contains(randomSets) else {
+            throw CommandFailure.usage("--random-sets \(randomSets): give a number from 0 to 999")
+        }
         let count = try threads.count()
         let workers = WorkerPool(threads: count)
         defer { workers.stop() }
         var reports: [JSONValue] = []
         var allowed = 0
         for directory in directories {
-            let (report, memory) = try measure(directory, threads: count, workers.parallel)
+            let (report, memory) = try measured(directory, threads: count, workers.parallel)
             reports.append(report)
             allowed = max(allowed, memory)
         }
@@ -71,16 +78,19 @@ struct CompareCommand: ParsableCommand {
             "memory_budget": .integer(allowed), "memory_peak": .integer(peakMemory() ?? 0),
         ]
         if json { return Terminal.json(result.prettyJSON) }
-        for line in CompareTable.lines(reports, width: Terminal.columns(of: .output)) { Terminal.line(line) }
-        if reports.contains(where: { $0["kept"]?.integerValue ?? 0 > ComparedPool.mostDrawn }) {
-            Terminal.line(
-                "\nRandom sets are drawn for runs that keep up to \(Format.count(ComparedPool.mostDrawn)) records.")
+        if pools.count > 1 {
+            Terminal.line("The runs differ in input or embedding; their figures can't be compared.\n")
         }
+        for line in CompareTable.lines(reports, width: Terminal.columns(of: .output)) { Terminal.line(line) }
         Terminal.note(
             "peak memory \(MemorySize.describe(peakMemory() ?? 0)) of \(MemorySize.describe(allowed))")
-        if pools.count > 1 {
-            Terminal.line("\nThe runs differ in input or embedding; their figures can't be compared.")
-        }
+    }
+
+    /// The same with errors that name the run, of which there may be several.
+    private func measured(_ directory: String, threads: Int, _ parallel: Parallel) throws -> (JSONValue, Int) {
+        do { return try measure(directory, threads: threads, parallel) } catch let error as EngineError
+            where !error.message.contains(directory)
+        { throw error.saying("\(directory): \(error.message)") }
     }
 
     /// The figures of a run, and the memory that was allowed for them.
@@ -100,10 +110,10 @@ struct CompareCommand: ParsableCommand {
         request.isLimited = budget.memory != nil
         // A record of the sample takes its keys alone.
         if sample > 100_000 { request.otherwise = ", or take a smaller sample of the pool" }
-        request.held = { _ in ComparedPool.memory(sample: sample, kept: kept) + 2 * earlier.count }
+        request.held = { _ in ComparedPool.memory(sample: sample, randomSets: randomSets) + 2 * earlier.count }
         request.after = { Measures.memory(sample: sample, dimension: $0, clusters: clusters, threads: count) }
         let pass = try RunPass(reader, definition, registry: Environment.registry, request)
-        var pool = try ComparedPool(dimension: pass.dimension, sample: sample, kept: kept)
+        var pool = try ComparedPool(dimension: pass.dimension, sample: sample, kept: kept, randomSets: randomSets)
         try pass.run { try pool.add($0) }
         try reader.expectSameResult()
         let figures = try Measures(pool, earlier: earlier, clusters: clusters, parallel: parallel).json(

@@ -61,23 +61,34 @@ enum CompareTable {
             real("  of the pool", "effective_rank_of_pool", 1), real("NovelSum", "novel_sum"),
             share("clusters reached", "clusters_reached", "clusters"),
         ]
-        if reports.contains(where: { $0["random"] != nil }) {
-            for (name, key) in [("radius", "radius"), ("mean distance", "mean_distance")] {
-                func decimal(_ figure: String, _ digits: Int) -> (JSONValue) -> String {
-                    { $0["random"]?[key]?[figure]?.realValue.map { Format.decimal($0, digits: digits) } ?? "-" }
-                }
-                guard let index = rows.firstIndex(where: { $0.name == name }) else { continue }
-                rows.insert(
-                    contentsOf: [
-                        Row(name: "  of random sets", cell: decimal("mean", 4)),
-                        Row(name: "  p", cell: decimal("p", 2)),
-                    ], at: index + 1)
-            }
-        }
+        if reports.contains(where: { $0["random"] != nil }) { insertRandom(&rows, reports) }
         if reports.contains(where: { $0["already"] != nil }) { rows.insert(count("  earlier picks", "already"), at: 3) }
         if reports.contains(where: { $0["labels"] != nil }) {
             rows.append(share("labels reached", "labels_reached", "labels"))
         }
         return rows
+    }
+
+    /// Adds the figures of random sets, and those of the run beside which they stand, if these are of fewer records.
+    private static func insertRandom(_ rows: inout [Row], _ reports: [JSONValue]) {
+        let isSmaller = reports.contains { report in
+            report["random"].map { $0["pool_sample"] != report["pool_sample"] } ?? false
+        }
+        for (name, key) in [("radius", "radius"), ("mean distance", "mean_distance")] {
+            func decimal(_ figure: String, _ digits: Int) -> (JSONValue) -> String {
+                { $0["random"]?[key]?[figure]?.realValue.map { Format.decimal($0, digits: digits) } ?? "-" }
+            }
+            guard let index = rows.firstIndex(where: { $0.name == name }) else { continue }
+            var added = [
+                Row(name: isSmaller ? "  of random sets in it" : "  of random sets", cell: decimal("mean", 4)),
+                Row(name: "  p", cell: decimal("p", 2)),
+            ]
+            if isSmaller { added.insert(Row(name: "  in the small sample", cell: decimal("run", 4)), at: 0) }
+            rows.insert(contentsOf: added, at: index + 1)
+        }
+        guard isSmaller, let index = rows.firstIndex(where: { $0.name == "  sampled" }) else { return }
+        rows.insert(
+            Row(name: "  small sample") { $0["random"]?["pool_sample"]?.integerValue.map { Format.count($0) } ?? "-" },
+            at: index + 1)
     }
 }

@@ -3,12 +3,8 @@ import SluiceEngine
 
 /// The vectors of a run that `compare` measures: a sample of its pool, all kept records, and random sets of as many.
 ///
-/// They are on disk, so memory holds only the keys of the samples.
+/// They are on disk, so memory holds only the keys of the pool's sample.
 struct ComparedPool {
-    /// The random sets that a run is held against: with 19, a run that is better than all has p = 0.05.
-    static let draws = 19
-    /// The most kept records for which sets are drawn.
-    static let mostDrawn = 20_000
     /// The most kept records that NovelSum uses; its cost grows with their square.
     static let novelSumLimit = 5000
 
@@ -20,25 +16,25 @@ struct ComparedPool {
     private let random: VectorSpill
     private var sample: SampledValues<Int>
     private var novel = SampledValues<Int>(novelSumLimit)
-    private var sets: [SampledValues<Int>]
+    private var sets: [RandomSet]
     private var labels: (all: Set<ContentHash>, kept: Set<ContentHash>) = ([], [])
 
-    /// The bytes that it holds, for samples of these sizes.
-    static func memory(sample: Int, kept: Int) -> Int {
-        let keys = sample + novelSumLimit + (kept <= mostDrawn ? draws * kept : 0)
-        return 3 * VectorSpill.memory + keys * 5 / 4 * 80
+    /// The bytes that it holds, for a sample of this size.
+    static func memory(sample: Int, randomSets: Int) -> Int {
+        3 * VectorSpill.memory + (sample + novelSumLimit) * 5 / 4 * 80 + randomSets * RandomSet.memory
     }
 
     /// - Parameters:
     ///   - sample: the most records of the pool to measure.
     ///   - kept: the kept records.
-    init(dimension: Int, sample: Int, kept: Int) throws {
+    ///   - randomSets: how many sets of as many records to draw.
+    init(dimension: Int, sample: Int, kept: Int, randomSets: Int) throws {
         self.dimension = dimension
         chosen = try VectorSpill(dimension: dimension)
         pool = try VectorSpill(dimension: dimension)
         random = try VectorSpill(dimension: dimension)
         self.sample = SampledValues(max(1, sample))
-        sets = (1...Self.mostDrawn).contains(kept) ? (0..<Self.draws).map { _ in SampledValues(kept) } : []
+        sets = kept > 0 ? try (0..<randomSets).map { _ in try RandomSet(most: kept) } : []
     }
 
     mutating func add(_ record: RunRecord) throws {
@@ -47,20 +43,18 @@ struct ComparedPool {
         let isKept = record.loss == nil
         let place = record.ordinal.rawValue
         let draw = RunVectors.seed.draw(record.hash)
-        func spill(_ file: VectorSpill, _ sample: inout SampledValues<Int>, _ key: BottomSample.Key) throws {
-            let row = file.rows
-            var isNew = false
-            sample.offer(key) {
-                isNew = true
-                return row
-            }
-            if isNew { try file.append(vector) }
+        var isSampled = false
+        sample.offer(.init(draw: draw, hash: record.hash, ordinal: place)) {
+            isSampled = true
+            return pool.rows
         }
-        try spill(pool, &sample, .init(draw: draw, hash: record.hash, ordinal: place))
+        if isSampled { try pool.append(vector) }
+        var isDrawn = false
         for index in sets.indices {
             let own = Seed(0).derived(for: "compare-random", index: index).draw(record.hash)
-            try spill(random, &sets[index], .init(draw: own, hash: record.hash, ordinal: place))
+            isDrawn = try sets[index].offer(own, row: random.rows) || isDrawn
         }
+        if isDrawn { try random.append(vector) }
         if isKept {
             // Equal kept records all count, so the place is part of the key.
             novel.offer(.init(draw: draw, hash: ContentHash(high: draw, low: place), ordinal: place)) { chosen.rows }
@@ -78,13 +72,15 @@ struct ComparedPool {
 
     /// The rows of the pool's sample, in the order of their draws.
     var sampledRows: [Int] { sample.lowest }
-    /// The rows of each random set.
-    var drawnRows: [[Int]] { sets.map { $0.lowest.sorted() } }
+    var randomSets: Range<Int> { sets.indices }
 
     /// The kept records that NovelSum uses.
     func novelVectors() throws -> [Int8] { try chosen.gather(novel.lowest) }
 
     func sampled(_ rows: some Sequence<Int>) throws -> [Int8] { try pool.gather(rows) }
 
-    func drawn(_ rows: some Sequence<Int>) throws -> [Int8] { try random.gather(rows) }
+    /// The vectors of a random set of as many records as are kept, in pieces.
+    func forEachDrawn(_ set: Int, of piece: Int, _ body: ([Int8]) throws -> Void) throws {
+        try sets[set].forEachPiece(chosen.rows, of: piece) { try body(try random.gather($0)) }
+    }
 }

@@ -159,21 +159,19 @@ struct Measures {
     /// The steps for all random sets together, about.
     private static let randomSteps = 50_000_000_000
 
-    /// How the run compares with random sets of the same size, on the first rows of the sample; nil if too many records were
-    /// kept. `p` is the part of sets, the run among them, that are at least as good: a permutation test.
+    /// How the run compares with random sets of the same size, on the first rows of the sample; nil without sets. `p` is the part of sets, the run among them, that are at least as good: a permutation test.
     ///
     /// - Parameter distances: the run's own, of the whole sample.
     private func random(_ distances: [Int32]) throws -> JSONValue? {
-        let sets = pool.drawnRows
-        guard let size = sets.first?.count, size > 0 else { return nil }
+        let sets = pool.randomSets, size = pool.chosen.rows
+        guard !sets.isEmpty, size > 0 else { return nil }
         let most = Self.randomSteps / (sets.count * size * dimension)
         let few = Array(rows.prefix(max(1000, min(10_000, most))))
         guard let own = certificate(Array(distances.prefix(few.count))) else { return nil }
         var drawn: [Certificate] = []
         for set in sets {
             let found = try self.distances(few) { body in
-                for start in stride(from: 0, to: set.count, by: Self.piece) {
-                    let vectors = try pool.drawn(set[start..<min(set.count, start + Self.piece)])
+                try pool.forEachDrawn(set, of: Self.piece) { vectors in
                     try vectors.withVectors(dimension: dimension) { try body($0) }
                 }
                 if !earlier.isEmpty { try earlier.withVectors(dimension: dimension) { try body($0) } }

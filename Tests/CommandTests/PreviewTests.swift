@@ -224,7 +224,7 @@ import Testing
             (["selct", "text.txt"], "there is no recipe `selct`; did you mean `select`?"),
             (["select"], "name the files with your records"),
             (["select", "none.jsonl"], "input `none.jsonl` does not exist"),
-            (["select", "text.txt"], "none of the first lines of text.txt is a JSON object"),
+            (["select", "text.txt"], "text.txt: none of the first lines is a record. It looks like plain text"),
         ] {
             let refused = try space.sluice(["init"] + arguments)
             #expect(refused.status != 0 && refused.errorText.contains(message), "\(refused.errorText)")

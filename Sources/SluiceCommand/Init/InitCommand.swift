@@ -65,12 +65,15 @@ struct InitCommand: ParsableCommand {
         var input = InputSpec(files: files)
         input.limit = InputLook.most
         var look = InputLook()
-        try FirstLines.forEach(of: input) { line in
-            if let record = try? JSONValue(json: line), case .object = record { look.add(record) }
+        var start: [UInt8] = []
+        try input.forEachFirstLine { line in
+            if let record = try? JSONValue(json: Array(line)), case .object = record { look.add(record) }
+            if start.count < 4096 { start += line + [0x0A] }
         }
         guard look.records > 0 else {
-            throw CommandFailure.data(
-                "none of the first lines of \(files[0]) is a JSON object; Sluice reads JSON Lines")
+            let format = start.withUnsafeBytes { ForeignFormat.guess($0) }
+            let guess = format.map { " It looks like \($0.name): \($0.advice(files[0]))." } ?? ""
+            throw CommandFailure.data("\(files[0]): none of the first lines is a record.\(guess)")
         }
         return look
     }

@@ -88,7 +88,7 @@ extension ReportPage {
 
     // MARK: Labels and files
 
-    static func representation(_ run: RunReport) -> String {
+    static func representation(_ run: RunReport, _ detail: Detail) -> String {
         var parts = ""
         if let labels = run.labels {
             let lost =
@@ -97,16 +97,17 @@ extension ReportPage {
                 : " \(Format.count(labels.values - labels.reached)) \(labels.values - labels.reached == 1 ? "has" : "have") no kept record."
             parts +=
                 "<p>\(Format.count(labels.reached)) of \(Format.count(labels.values)) values of <code>\(HTML.text(labels.field))</code> are among the kept records.\(lost)</p>\n"
-            parts += values(labels, run)
+            parts += values(labels, run, detail)
         } else {
             parts += missing(.labels, run) ?? ""
         }
-        return parts + (missing(.files, run) ?? tallies("Input files", "file", run.files, run))
+        return parts + (missing(.files, run) ?? tallies("Input files", "file", run.files, run, detail.rows))
     }
 
     /// The values of a label: all of them if they are few, else those that gain and lose most.
-    private static func values(_ labels: RunReport.LabelTable, _ run: RunReport) -> String {
+    private static func values(_ labels: RunReport.LabelTable, _ run: RunReport, _ detail: Detail) -> String {
         let shown = 12
+        let listed = Array(labels.listed.prefix(detail.rows))
         guard labels.listed.count > 3 * shown else {
             return tallies("Values of \(labels.field)", "label", labels.listed, run)
         }
@@ -116,9 +117,9 @@ extension ReportPage {
             return x != y ? x > y : a.offset < b.offset
         }.map(\.element)
         let reached = sorted.filter { $0.kept > 0 }
-        let more = labels.values - labels.listed.count
+        let more = labels.values - listed.count
         let all =
-            "<details><summary>\(more > 0 ? "The \(labels.listed.count) most frequent values" : "All values")</summary>\n\(tallies("Values of \(labels.field), by their number", "label", labels.listed, run))</details>\n"
+            "<details><summary>\(more > 0 ? "The \(listed.count) most frequent values" : "All values")</summary>\n\(tallies("Values of \(labels.field), by their number", "label", listed, run))</details>\n"
         let lost =
             labels.lost.isEmpty ? "" : tallies("Lost: no record was kept", "label", labels.lost, run)
         return lost + tallies("Most over-represented", "label", Array(reached.prefix(shown)), run)
@@ -126,10 +127,10 @@ extension ReportPage {
     }
 
     private static func tallies(
-        _ caption: String, _ head: String, _ tallies: [RunReport.Tally], _ run: RunReport
+        _ caption: String, _ head: String, _ tallies: [RunReport.Tally], _ run: RunReport, _ most: Int = 200
     ) -> String {
         let good = run.counts.read - run.counts.quarantined
-        let rows = tallies.prefix(200).map { tally -> [String] in
+        let rows = tallies.prefix(most).map { tally -> [String] in
             let before = Double(tally.read) / Double(max(1, good))
             let after = Double(tally.kept) / Double(max(1, run.counts.kept))
             let times = before > 0 ? after / before : 0
@@ -141,7 +142,7 @@ extension ReportPage {
                 "\(Format.decimal(times, digits: 2))×", bar,
             ]
         }
-        let rest = tallies.count > 200 ? "<p class=\"none\">and \(tallies.count - 200) more</p>\n" : ""
+        let rest = tallies.count > most ? "<p class=\"none\">and \(tallies.count - most) more</p>\n" : ""
         return HTML.table(
             caption, head: [head, "before", "share", "kept", "share", "represented", ""], numbers: 1..<6, rows) + rest
     }

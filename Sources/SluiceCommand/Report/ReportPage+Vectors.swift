@@ -3,12 +3,13 @@ import SluiceCore
 extension ReportPage {
     // MARK: Map
 
-    static func map(_ run: RunReport) -> String {
+    static func map(_ run: RunReport, _ detail: Detail) -> String {
         guard let map = run.map else { return missing(.map, run) ?? "" }
         let size = 640.0
         func place(_ value: Int) -> Double { Double(value) / 1000 * size }
         func dots(_ isKept: Bool) -> String {
-            let path = map.points.filter { $0.isKept == isKept }.map {
+            // In the order of their draws, so the first ones are a sample, too.
+            let path = map.points.filter { $0.isKept == isKept }.prefix(detail.points).map {
                 "M\(HTML.short(place($0.x))) \(HTML.short(place($0.y)))h0"
             }.joined()
             return "<path class=\"\(isKept ? "dk" : "dp")\" d=\"\(path)\"/>"

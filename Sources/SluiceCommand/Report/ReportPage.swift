@@ -17,21 +17,37 @@ struct ReportPage {
         let body: (RunReport) -> String
     }
 
-    /// The size that a page keeps to by showing less of each record, in bytes, as far as that goes.
+    /// How much a page shows of each run.
+    struct Detail {
+        /// The most characters of a record's field.
+        let characters: Int
+        /// The most points of the map's pool, and as many of its kept records.
+        let points: Int
+        /// The most rows of a table of labels or files.
+        let rows: Int
+    }
+
+    /// The size that a page keeps to by showing less, in bytes, as far as that goes: less of each record first, then less
+    /// of each run.
     private static let largest = 2_000_000
+    private static let details = [
+        Detail(characters: RecordText.mostShown, points: .max, rows: 200),
+        Detail(characters: 300, points: .max, rows: 200),
+        Detail(characters: 80, points: 1000, rows: 100), Detail(characters: 80, points: 300, rows: 40),
+        Detail(characters: 20, points: 100, rows: 20),
+    ]
 
     /// The page.
     var html: String {
         var page = ""
-        for most in [RecordText.mostShown, 300, 80, 20] {
-            page = html(showing: most)
+        for detail in Self.details {
+            page = html(detail)
             if page.utf8.count < Self.largest { break }
         }
         return page
     }
 
-    /// - Parameter most: the most characters of a record's field.
-    private func sections(showing most: Int) -> [Section] {
+    private func sections(_ detail: Detail) -> [Section] {
         [
             Section(
                 id: "flow", title: "Flow of records",
@@ -41,12 +57,12 @@ struct ReportPage {
                 id: "labels", title: "Labels and files",
                 about:
                     "How each label and each input file is represented before and after. 2.00×: its part of the kept records is twice its part of the input.",
-                body: Self.representation),
+                body: { Self.representation($0, detail) }),
             Section(
                 id: "map", title: "Map",
                 about:
                     "A sample of the pool, and of the kept records, by the first two principal components of their vectors. Records that are near each other are alike; far ones may still look near, since two components show only a part.",
-                body: Self.map),
+                body: { Self.map($0, detail) }),
             Section(
                 id: "certificate", title: "Certificate",
                 about:
@@ -67,12 +83,12 @@ struct ReportPage {
                 id: "pairs", title: "Pairs",
                 about:
                     "Dropped records beside the record that each lost to: the nearest ones, and one at random. Words that only one of them has are marked.",
-                body: { Self.pairs($0, most: most) }),
+                body: { Self.pairs($0, most: detail.characters) }),
             Section(
                 id: "records", title: "Records to read",
                 about:
                     "Kept and dropped records, drawn at random by their content, the same in every report of the run.",
-                body: { Self.records($0, most: most) }),
+                body: { Self.records($0, most: detail.characters) }),
             Section(
                 id: "definition", title: "Definition", about: "What was run, with all defaults.",
                 body: {
@@ -81,8 +97,8 @@ struct ReportPage {
         ]
     }
 
-    private func html(showing most: Int) -> String {
-        let sections = sections(showing: most)
+    private func html(_ detail: Detail) -> String {
+        let sections = sections(detail)
         let names = report.runs.map { HTML.text($0.name) }
         let links = sections.map { "<a href=\"#\($0.id)\">\($0.title)</a>" }.joined(separator: "\n")
         return Self.beginning + """

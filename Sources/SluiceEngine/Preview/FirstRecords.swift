@@ -1,4 +1,3 @@
-import Glibc
 import SluiceCore
 import SluiceIO
 
@@ -32,30 +31,21 @@ final class FirstRecords: InputStore {
     private static func copy(
         _ path: String, in store: any InputStore, maxRecord: Int, to file: UnnamedFile, _ left: inout Int
     ) throws {
-        let reader = BlockReader(try store.openInput(path), limits: FramingLimits(maxRecord: maxRecord), firstLine: 1)
-        let block = RawBlock()
         var next: UInt64 = 1
-        func write(_ line: UInt64, _ bytes: UnsafeRawBufferPointer, padding: Int = 0) throws(IOFailure) {
-            guard left > 0 else { return }
+        try store.forEachLine(of: path, maxRecord: maxRecord) { line in
             // Blank lines are no records, and have numbers.
-            while next < line {
+            while next < line.number {
                 try file.append([0x0A])
                 next += 1
             }
-            try file.append(bytes)
+            try file.append(line.bytes)
+            // Long enough to be refused again.
+            let padding = line.isWhole ? 0 : max(0, maxRecord + 1 - line.bytes.count)
             if padding > 0 { try file.append([UInt8](repeating: 0x20, count: padding)) }
             try file.append([0x0A])
             next += 1
             left -= 1
-        }
-        while left > 0, try reader.next(into: block, mayHold: { _ in true }) == .block {
-            for line in block.lines { try write(block.lineNumber(of: line), block.bytes(of: line)) }
-            for long in block.overlong {
-                // Long enough to be refused again.
-                try long.head.withUnsafeBytes { head in
-                    try write(long.line, head, padding: max(0, maxRecord + 1 - head.count))
-                }
-            }
+            return left > 0
         }
     }
 
@@ -101,64 +91,5 @@ private final class LimitedInput: InputFile, @unchecked Sendable {
         let most = min(buffer.count, range.count - Int(offset))
         return try lines.read(
             into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<most]), at: range.lowerBound + offset)
-    }
-}
-
-/// A temporary file that the system removes with the process, however that ends.
-private final class UnnamedFile: @unchecked Sendable {
-    // @unchecked: one thread writes, before any reads.
-    private let descriptor: Int32
-    private let folder: String
-    private var buffer: [UInt8] = []
-    private(set) var size: UInt64 = 0
-
-    init() throws(IOFailure) {
-        folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        var path = Array("\(folder)/sluice-XXXXXX".utf8CString)
-        descriptor = mkstemp(&path)
-        guard descriptor >= 0, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else {
-            throw IOFailure(
-                .cannotWrite, path: folder, errno: errno,
-                found: "no temporary file could be made: \(String(cString: strerror(errno)))",
-                advice: "Name another folder for temporary files in TMPDIR.")
-        }
-        unlink(path)
-    }
-
-    deinit { close(descriptor) }
-
-    func append(_ bytes: some Sequence<UInt8>) throws(IOFailure) {
-        let before = buffer.count
-        buffer.append(contentsOf: bytes)
-        size += UInt64(buffer.count - before)
-        if buffer.count >= 1 << 20 { try flush() }
-    }
-
-    func flush() throws(IOFailure) {
-        var done = 0
-        while done < buffer.count {
-            let count = buffer[done...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else {
-                throw IOFailure(
-                    errno == ENOSPC ? .diskFull : .cannotWrite, path: folder, errno: errno,
-                    found: "a temporary file can't be written: \(String(cString: strerror(errno)))",
-                    advice: "Name another folder for temporary files in TMPDIR.")
-            }
-            done += count
-        }
-        buffer.removeAll(keepingCapacity: true)
-    }
-
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(IOFailure) -> Int {
-        while true {
-            let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
-            if count >= 0 { return count }
-            guard errno == EINTR else {
-                throw IOFailure(
-                    .cannotRead, path: folder, errno: errno,
-                    found: "a temporary file can't be read: \(String(cString: strerror(errno)))")
-            }
-        }
     }
 }

@@ -61,24 +61,18 @@ package struct Preview {
         let dropped = try places(in: ResultFile.ledger)
         let malformed = try places(in: ResultFile.quarantine)
         let kept = try LineCursor("\(definition.output.directory)/kept.jsonl", .local)
-        let block = RawBlock()
-        for file in catalog.files {
-            let lines = BlockReader(
-                try catalog.store.openInput(file.path), limits: FramingLimits(maxRecord: definition.input.maxRecord),
-                firstLine: 1)
-            while try lines.next(into: block, mayHold: { _ in true }) == .block {
-                for place in block.lines {
-                    let line = Int(block.lineNumber(of: place))
-                    let found = fate(dropped[file.name]?[line], malformed[file.name]?[line])
-                    var columns: JSONValue = [:]
-                    if case .kept = found, let bytes = try kept.next() {
-                        columns = (try? JSONValue(json: Array(bytes.dropLast())))?[KeptEncoder.annotationKey] ?? [:]
-                    }
-                    let record = Record(
-                        file: file.name, line: line, bytes: Array(block.bytes(of: place)), fate: found, columns: columns
-                    )
-                    guard try body(record) else { return }
+        var goesOn = true
+        for file in catalog.files where goesOn {
+            try catalog.store.forEachLine(of: file.path, maxRecord: definition.input.maxRecord) { place in
+                let line = Int(place.number)
+                let found = fate(dropped[file.name]?[line], malformed[file.name]?[line])
+                var columns: JSONValue = [:]
+                if case .kept = found, let bytes = try kept.next() {
+                    columns = (try? JSONValue(json: Array(bytes.dropLast())))?[KeptEncoder.annotationKey] ?? [:]
                 }
+                goesOn = try body(
+                    Record(file: file.name, line: line, bytes: Array(place.bytes), fate: found, columns: columns))
+                return goesOn
             }
         }
     }

@@ -30,28 +30,3 @@ package final class RunLines {
         }
     }
 }
-
-extension InputSpec {
-    /// The longest record that is read, and the most blocks.
-    private static var mostBytes: Int { 1 << 20 }
-    private static var mostBlocks: Int { 64 }
-
-    /// Reads the first records of the first file, as far as they can be read.
-    ///
-    /// - Parameter most: the most records.
-    package func forEachRecordAtTheBeginning(most: Int, _ body: (JSONValue) -> Void) throws {
-        guard let file = try InputCatalog(self, store: FileSystem.local).files.first, !file.isStream else { return }
-        let reader = BlockReader(
-            try FileSystem.local.openInput(file.path), limits: FramingLimits(maxRecord: min(maxRecord, Self.mostBytes)))
-        let block = RawBlock()
-        var left = most
-        for _ in 0..<Self.mostBlocks {
-            guard left > 0, try reader.next(into: block) else { return }
-            for line in block.lines.prefix(left) {
-                guard let record = try? JSONValue(json: Array(block.bytes(of: line))) else { continue }
-                left -= 1
-                body(record)
-            }
-        }
-    }
-}
