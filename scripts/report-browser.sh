@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Opens pages of `sluice report` in headless Chromium (Debian's package `chromium`), and checks what a browser makes of them.
+# Opens pages of `sluice report` in headless Chromium, which it installs from Debian's package if it is missing, and checks what a browser makes of them.
 # Usage: scripts/report-browser.sh BINARY [FOLDER]; screenshots are left in FOLDER.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 binary=$(realpath "$1")
 if ! command -v chromium > /dev/null; then
-    echo "skipped: chromium is not installed (apt-get install chromium)"
-    exit 0
+    log=$(mktemp)
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core; } > "$log" 2>&1 || {
+        echo "skipped: chromium can't be installed: $(tail -n 1 "$log")"
+        rm "$log"
+        exit 0
+    }
+    rm "$log"
 fi
 folder=${2:-$(mktemp -d)}
 mkdir -p "$folder"

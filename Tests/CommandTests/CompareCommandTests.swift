@@ -121,6 +121,39 @@ import Testing
         #expect(changed.status == 3 && changed.errorText.contains("has changed since the run"), "\(changed.errorText)")
     }
 
+    /// Stages before the embedding that choose among all records are not repeated: the ledger has what they dropped.
+    @Test func vectorsAfterAChoiceAmongAllRecords() throws {
+        let space = try Workspace()
+        try space.write(
+            "in.jsonl",
+            lines: (0..<300).map {
+                #"{"text": "item \#($0 * $0 % 97) of shelf \#($0 % 13) and \#($0 % 3)", "kind": "k\#($0 % 4)"}"#
+            })
+        let choices = [
+            "distinct: {on: [text]}", "sample: {keep: 70%}", "mixture: {keep: 60%, per: kind, shares: equal}",
+        ]
+        func define(_ embed: String) throws {
+            try space.define(
+                stages: choices + [#"format: {template: "{text}"}"#, embed, "coreset: {keep: 20}"],
+                output: ["vectors: embedding"])
+        }
+        try define("embed: {model: lsa, dimensions: 16}")
+        _ = try space.run()
+        #expect(try space.sluice("vectors", "out", "--output", "again.npy").status == 0)
+        #expect(try readFile(space("again.npy")) == readFile(space("out/vectors.npy")))
+        let run = try RunFiles(space("out")).manifest
+        let reached = run["stages"]?.elements.last?["in"]?.integerValue
+        let found = try compare(space, "out", "--pool-sample", "0")["runs"]?.elements.first
+        #expect(found?["records"]?.integerValue == reached && reached ?? 300 < 200)
+        #expect(isClose(found?["radius"]?.realValue, run["stages"]?.elements.last?["radius"]?.realValue ?? -1))
+
+        try define(#"embed: {model: lexical, dimensions: 16, when: "rank < 20"}"#)
+        _ = try space.run(into: "ranked")
+        let refused = try space.sluice("compare", "ranked")
+        #expect(refused.status == 2)
+        #expect(refused.errorText.contains("`embed` reads `rank`, which `mixture` wrote"), "\(refused.errorText)")
+    }
+
     /// Uses the matrix of products of all rows with all rows; Jacobi rotations give its eigenvalues.
     private func effectiveRank(_ rows: [[Double]]) -> Double {
         let n = rows.count

@@ -63,6 +63,8 @@ package final class RunPass: @unchecked Sendable {
     private let column: ColumnName?
     private let label: FieldPath?
     private let transforms: TransformChain
+    /// The stages that are not repeated, whose drops are in the ledger.
+    private let fromLedger: Set<String>
     private let readsRecord: Bool
     /// The columns that anything reads.
     private let wanted: [ColumnName]
@@ -84,7 +86,7 @@ package final class RunPass: @unchecked Sendable {
     package var fieldNames: [String] { input.fieldNames }
 
     /// - Parameter definition: the run's own, with input paths that can be opened and this process's memory.
-    /// - Throws: `EngineError` if inputs are missing, if the stages don't start with those that make the vectors, or, before
+    /// - Throws: `EngineError` if inputs are missing, if a stage before the vectors can't be repeated, or, before
     ///   anything is read, if there is too little memory, with the sufficient amount.
     package init(
         _ run: RunReader, _ definition: Definition, registry: Registry, _ request: Request,
@@ -107,10 +109,12 @@ package final class RunPass: @unchecked Sendable {
         let chain = source.chain
         let (_, shares) = try chain.work(need.reading, threads: need.threads, inputs: catalog.files.count)
         transforms = try source.transforms(memory: shares.most, isStopped: isStopped)
+        let fromLedger = source.fromLedger
+        self.fromLedger = fromLedger
         readsRecord = chain.readsRecord
         wanted =
             [column].compactMap { $0 }
-            + chain.links.compactMap(\.gate).flatMap { gate in
+            + chain.links.filter { !fromLedger.contains($0.label) }.compactMap(\.gate).flatMap { gate in
                 [gate.column] + gate.reads.compactMap { if case .column(let name, _) = $0 { name } else { nil } }
             }
         stageFields = chain.fields
@@ -167,7 +171,8 @@ package final class RunPass: @unchecked Sendable {
             let value = values?[record] ?? .missing
             if value.content != nil { hasLabel = true }
             // A record that a stage before the embedding dropped has no vector.
-            let isLive = parcel.losses[record] == nil && loss?.isDuplicate != true
+            let isDropped = loss.map { $0.isDuplicate || fromLedger.contains($0.stage) } ?? false
+            let isLive = parcel.losses[record] == nil && !isDropped
             let vector = isLive ? vectors?[record] : nil
             if loss == nil, column == nil || vector != nil { kept += 1 }
             try visit(
@@ -228,6 +233,8 @@ struct PassSource {
     let chain: StageChain
     let column: ColumnName?
     let dimension: Int
+    /// Stages before the vectors that choose among all records. They are not repeated: the ledger has what they dropped.
+    let fromLedger: Set<String>
     private let run: RunReader
 
     init(
@@ -255,8 +262,31 @@ struct PassSource {
         }
         self.definition = reading
         chain = try StageChain(reading, registry: registry)
-        for link in chain.links {
-            _ = try Self.transform(of: link, chain.context(link, memory: definition.memory), run, isLoaded: false)
+        var fromLedger: Set<String> = []
+        for (index, link) in chain.links.enumerated() {
+            let context = chain.context(link, memory: definition.memory)
+            if case .ledger = try Self.work(of: link, context, run, isLoaded: false) {
+                guard index < chain.links.count - 1 else {
+                    throw EngineError(.definition, "\(run.path): `\(link.label)` can't write its vectors again")
+                }
+                try Self.expectUnread(link, by: chain.links[(index + 1)...], run)
+                fromLedger.insert(link.label)
+            }
+        }
+        self.fromLedger = fromLedger
+    }
+
+    private static func expectUnread(
+        _ link: StageChain.Link, by later: ArraySlice<StageChain.Link>, _ run: RunReader
+    ) throws(EngineError) {
+        let written = Set(link.stage.writes.map(\.name))
+        for reader in later {
+            for case .column(let name, _) in reader.reads where written.contains(name) {
+                throw EngineError(
+                    .definition,
+                    "\(run.path): the vectors can't be computed again: `\(reader.label)` reads `\(name)`, which `\(link.label)` wrote from all records"
+                )
+            }
         }
     }
 
@@ -266,7 +296,9 @@ struct PassSource {
         var links: [TransformChain.Link] = []
         for link in chain.links {
             let context = chain.context(link, memory: memory, isStopped: isStopped)
-            guard let transform = try Self.transform(of: link, context, run, isLoaded: true) else { continue }
+            guard case .transform(let transform) = try Self.work(of: link, context, run, isLoaded: true) else {
+                continue
+            }
             if let gate = link.gate {
                 links.append(TransformChain.Link(gate, gate.declaration, writesAll: true, context))
             }
@@ -275,17 +307,26 @@ struct PassSource {
         return TransformChain(links: links)
     }
 
-    /// The work of a stage, if it is one transform; that of a survey follows from the model that the run has kept.
+    /// What a pass does in place of a stage.
+    private enum Work {
+        case transform(any WorkerTransform)
+        /// A survey whose model was not read.
+        case unread
+        /// What it dropped is in the ledger.
+        case ledger
+    }
+
+    /// The work of a stage; that of a survey follows from the model that the run has kept.
     ///
-    /// - Parameter isLoaded: whether to read the model; if not, the result is nil for a survey.
-    private static func transform(
+    /// - Parameter isLoaded: whether to read models.
+    private static func work(
         of link: StageChain.Link, _ context: StageContext, _ run: RunReader, isLoaded: Bool
-    ) throws(EngineError) -> (any WorkerTransform)? {
+    ) throws(EngineError) -> Work {
         let body: StageBody
         do throws(StageError) {
             let first = try link.stage.body(context)
             if case .survey(let survey) = first, survey.modelKind != nil {
-                guard isLoaded else { return nil }
+                guard isLoaded else { return .unread }
                 body = try KeptModels.body(of: survey, from: run, context)
             } else {
                 body = first
@@ -293,17 +334,14 @@ struct PassSource {
         } catch {
             throw EngineError(error, stage: link.label)
         }
-        if case .transform(let transform) = body { return transform }
+        if case .transform(let transform) = body { return .transform(transform) }
         if case .asking = body {
             throw EngineError(
                 .definition,
                 "\(run.path): the vectors of `\(link.label)` are answers from outside, which are not asked for again; a run writes those of its kept records by `output: {vectors: embedding}`"
             )
         }
-        throw EngineError(
-            .definition,
-            "\(run.path): its stages don't start with those that make the vectors: `\(link.label)` comes before any stage that writes vectors"
-        )
+        return .ledger
     }
 }
 

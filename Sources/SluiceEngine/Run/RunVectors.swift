@@ -53,7 +53,7 @@ public struct RunVectors: Sendable {
     ///   - sample: the most records of the pool to keep; 0 for none.
     ///   - threads: the most threads to use.
     ///   - fewest: the fewest to use if memory is short.
-    /// - Throws: `EngineError` if inputs have changed, if the stages don't start with those that make the vectors, or,
+    /// - Throws: `EngineError` if inputs have changed, if a stage before the vectors can't be repeated, or,
     ///   before anything is read, if there is too little memory, with the sufficient amount.
     public static func read(
         _ run: RunReader, _ definition: Definition, registry: Registry, column: ColumnName? = nil, sample: Int,
