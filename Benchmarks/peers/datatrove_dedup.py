@@ -1,7 +1,8 @@
-"""usage: datatrove_dedup.py WAY IN.jsonl.zst OUT: keeps the first record of each (prompt, completion) by datatrove's exact deduplication.
+"""usage: datatrove_dedup.py WAY IN OUT: keeps the first record of each (prompt, completion) by datatrove's exact deduplication.
 
-Its three steps (signatures, find, filter) as its own examples build them, with the local executor. A task reads whole files, so one file
-is one task. `WAYS` has all tested ways; `dedupe.py --ways` runs them.
+Its three steps (signatures, find, filter) as its own examples build them. A task reads whole files, so one file is one task. `WAYS` has the
+tested ways for one file with the local executor; `dedupe.py --ways` runs them. `FOLDERS` has those for a folder of files, whose result is a
+folder, too, by two workers: its local and its Ray executor; `engines.py --job dedupe` runs them.
 """
 import logging
 import os
@@ -26,8 +27,7 @@ def content(document) -> str:
     return document.text
 
 
-def dedupe(source, target, folder, tasks):
-    from datatrove.executor import LocalPipelineExecutor
+def steps(source, packing, folder, tasks):
     from datatrove.pipeline.dedup.exact_dedup import ExactDedupConfig, ExactDedupFilter, ExactDedupSignature, ExactFindDedups
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers.jsonl import JsonlWriter
@@ -35,16 +35,20 @@ def dedupe(source, target, folder, tasks):
 
     logger.remove()
     logging.disable(logging.INFO)
-    packing = "zstd" if target.endswith(".zst") else None
     config = ExactDedupConfig(content_getter=content)
     where = {"data_folder": str(source), "compression": "zstd", "adapter": reader_adapter}
-    steps = [
+    return [
         [JsonlReader(**where), ExactDedupSignature(f"{folder}/signatures", config, finder_workers=tasks)],
         [ExactFindDedups(f"{folder}/signatures", f"{folder}/duplicates", config, lines_to_buffer=10_000)],
         [JsonlReader(**where), ExactDedupFilter(f"{folder}/duplicates", config),
          JsonlWriter(f"{folder}/out", "${rank}.jsonl" + (".zst" if packing else ""), packing, writer_adapter)],
     ]
-    for number, pipeline in enumerate(steps):
+
+
+def dedupe(source, target, folder, tasks):
+    from datatrove.executor import LocalPipelineExecutor
+
+    for number, pipeline in enumerate(steps(source, "zstd" if target.endswith(".zst") else None, folder, tasks)):
         LocalPipelineExecutor(pipeline, tasks=tasks, workers=tasks, logging_dir=f"{folder}/logs-{number}").run()
     parts = sorted(Path(folder, "out").iterdir())
     os.replace(parts[0], target)
@@ -71,11 +75,33 @@ def two_tasks(source, target, folder):
     dedupe(Path(folder, "in"), target, folder, 2)
 
 
+def folder_locally(source, folder):
+    from datatrove.executor import LocalPipelineExecutor
+
+    tasks = len(os.listdir(source))
+    for number, pipeline in enumerate(steps(source, "zstd", folder, tasks)):
+        LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, logging_dir=f"{folder}/logs-{number}").run()
+
+
+def folder_on_ray(source, folder):
+    import ray
+    from datatrove.executor import RayPipelineExecutor
+
+    # Workers don't have the driver's path.
+    ray.init(logging_level="error", log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}})
+    tasks = len(os.listdir(source))
+    for number, pipeline in enumerate(steps(source, "zstd", folder, tasks)):
+        RayPipelineExecutor(pipeline, tasks=tasks, workers=2, mem_per_cpu_gb=0.5, logging_dir=f"{folder}/logs-{number}").run()
+
+
+FOLDERS = {"local": folder_locally, "ray": folder_on_ray}
 # Each way: the function, and whether it keeps the order of the input and the first record.
 WAYS = {"one-task": (one_task, True), "two-tasks": (two_tasks, False)}
 
 
 if __name__ == "__main__":
     way, source, target = sys.argv[1:]
+    if way in FOLDERS:
+        raise SystemExit(FOLDERS[way](source, target))
     with tempfile.TemporaryDirectory(dir=Path(target).resolve().parent) as folder:
         WAYS[way][0](source, target, folder)
