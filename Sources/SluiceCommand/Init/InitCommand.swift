@@ -65,7 +65,7 @@ struct InitCommand: ParsableCommand {
         var input = InputSpec(files: files)
         input.limit = InputLook.most
         var look = InputLook()
-        try FirstLines.forEach(of: input) { line in
+        try FirstLines.forEach(of: input, in: Environment.store) { line in
             if let record = try? JSONValue(json: line), case .object = record { look.add(record) }
         }
         guard look.records > 0 else {
@@ -79,7 +79,7 @@ struct InitCommand: ParsableCommand {
     private func definedFiles() throws -> [String] {
         guard to.contains("/"), to != "-" else { return files }
         return try files.map { file in
-            guard !file.hasPrefix("/") else { return file }
+            guard !file.hasPrefix("/"), !InputSpec.isAddress(file) else { return file }
             guard let working = realpath(".", nil) else {
                 throw CommandFailure.usage("the working directory can't be read; name files by their full paths")
             }

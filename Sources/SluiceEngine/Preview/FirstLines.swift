@@ -1,11 +1,13 @@
 package import SluiceCore
-import SluiceIO
+package import SluiceIO
 
 /// The first lines of some inputs, for a look at them.
 package enum FirstLines {
     /// Calls `body` with each line that is not blank, up to `InputSpec.limit`.
-    package static func forEach(of input: InputSpec, _ body: ([UInt8]) -> Void) throws {
-        let catalog = try InputCatalog(input, store: FileSystem.local)
+    package static func forEach(
+        of input: InputSpec, in store: any InputStore, _ body: ([UInt8]) -> Void
+    ) throws {
+        let catalog = try InputCatalog(input, store: store)
         let block = RawBlock()
         do {
             for file in catalog.files {

@@ -219,7 +219,7 @@ extension EngineError {
             code, message ?? (failure.code == .stopped ? EngineError.stopped.message : failure.description),
             leavesWork: code == .resources || code == .stopped || failure.errno != nil || isDamaged
                 || failure.code == .damagedAnswers,
-            remedies: isDamaged ? [.restart] : [])
+            remedies: isDamaged || failure.code == .changed ? [.restart] : [])
     }
 
     /// Any error of a run.

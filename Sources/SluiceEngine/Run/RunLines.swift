@@ -1,5 +1,5 @@
 package import SluiceCore
-import SluiceIO
+package import SluiceIO
 
 extension RunReader {
     /// The lines of one of the result's files, such as picks or quarantine, one after another; nil if the run wrote none.
@@ -39,10 +39,12 @@ extension InputSpec {
     /// Reads the first records of the first file, as far as they can be read.
     ///
     /// - Parameter most: the most records.
-    package func forEachRecordAtTheBeginning(most: Int, _ body: (JSONValue) -> Void) throws {
-        guard let file = try InputCatalog(self, store: FileSystem.local).files.first, !file.isStream else { return }
+    package func forEachRecordAtTheBeginning(
+        most: Int, in store: any InputStore, _ body: (JSONValue) -> Void
+    ) throws {
+        guard let file = try InputCatalog(self, store: store).files.first, !file.isStream else { return }
         let reader = BlockReader(
-            try FileSystem.local.openInput(file.path), limits: FramingLimits(maxRecord: min(maxRecord, Self.mostBytes)))
+            try store.openInput(file.path), limits: FramingLimits(maxRecord: min(maxRecord, Self.mostBytes)))
         let block = RawBlock()
         var left = most
         for _ in 0..<Self.mostBlocks {
