@@ -29,8 +29,7 @@ class Store:
         self.address = ("127.0.0.1", port)
         self.direct = f"http://127.0.0.1:{port}"
         self.backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        self.proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.proxy.daemon_threads = True
+        self.proxy = Proxy(("127.0.0.1", 0), Handler)
         self.proxy.store = self
         self.endpoint = f"http://127.0.0.1:{self.proxy.server_address[1]}"
         threading.Thread(target=self.proxy.serve_forever, daemon=True).start()
@@ -55,10 +54,15 @@ class Store:
             self.backend.put_object(name, key, content)
 
 
+class Proxy(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, address):
+        """Connections that the program or a fault has closed."""
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    local = threading.local()
-
     def log_message(self, *_):
         pass
 
@@ -72,7 +76,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         store = self.server.store
         with store.lock:
             number = len(store.requests)
-            store.requests.append([self.command, self.path, self.headers.get("Range"), 0])
+            request = [self.command, self.path, self.headers.get("Range"), 0]
+            store.requests.append(request)
         if store.before:
             store.before(number)
         fault = store.fault(number, self.command) if store.fault else None
@@ -80,18 +85,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return self.connection.close()
         if fault in ("500", "503", "429"):
-            return self.refuse(number, int(fault), "SlowDown" if fault == "503" else "Other")
+            return self.refuse(request, int(fault), "SlowDown" if fault == "503" else "Other")
         if self.path.startswith("/elsewhere/"):
-            return self.refuse(number, 301, "PermanentRedirect", {"x-amz-bucket-region": "eu-other-2"})
+            return self.refuse(request, 301, "PermanentRedirect", {"x-amz-bucket-region": "eu-other-2"})
         if code := self.wrong():
-            return self.refuse(number, 403, code)
+            return self.refuse(request, 403, code)
         connection = http.client.HTTPConnection(*store.address)
         headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
+        # moto lets nobody in without a name, but does not check it.
+        headers.setdefault("Authorization", f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/{REGION}/s3/aws4_request")
         connection.request(self.command, self.path, headers=headers)
         reply = connection.getresponse()
         body = reply.read()
         connection.close()
-        store.requests[number][3] = reply.status
+        request[3] = reply.status
         self.send_response(reply.status)
         for name, value in reply.getheaders():
             if name.lower() not in ("connection", "content-length", "transfer-encoding", "date", "server"):
@@ -112,8 +119,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         store.sent += len(body)
         self.wfile.write(body)
 
-    def refuse(self, number, status, code, headers={}):
-        self.server.store.requests[number][3] = status
+    def refuse(self, request, status, code, headers={}):
+        request[3] = status
         body = f"<Error><Code>{code}</Code><Message>of the proxy</Message></Error>".encode()
         self.send_response(status)
         for name, value in headers.items():
