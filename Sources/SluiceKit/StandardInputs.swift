@@ -26,7 +26,9 @@ public struct StandardInputs: InputStore {
             advice: "Name files, or objects of an S3-compatible store as s3://BUCKET/KEY.")
     }
 
-    public func status(ofInput path: String) throws(IOFailure) -> InputStatus? { try store(of: path).status(ofInput: path) }
+    public func status(ofInput path: String) throws(IOFailure) -> InputStatus? {
+        try store(of: path).status(ofInput: path)
+    }
 
     public func open(input path: String) throws(IOFailure) -> any InputFile { try store(of: path).open(input: path) }
 

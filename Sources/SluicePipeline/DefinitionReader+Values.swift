@@ -154,7 +154,8 @@ extension DefinitionReader {
     func resolvedFile(_ text: String, at place: YAMLPlace) -> String {
         var isOverride = false
         if case .override = place { isOverride = true }
-        guard let folder, text != "-", !text.isEmpty, !InputSpec.isAddress(text), isOverride || text.hasPrefix("/") else {
+        guard let folder, text != "-", !text.isEmpty, !InputSpec.isAddress(text), isOverride || text.hasPrefix("/")
+        else {
             return resolved(text, at: place)
         }
         return folder.path(text, prefix: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")

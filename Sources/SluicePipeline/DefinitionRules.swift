@@ -122,7 +122,10 @@ struct DefinitionRules {
             report(.directory, "`output.directory` is empty; say where the results go")
         }
         if InputSpec.isAddress(output.directory) {
-            report(.directory, "`output.directory` must be a folder of the file system; write there, and copy the result to \(output.directory)")
+            report(
+                .directory,
+                "`output.directory` must be a folder of the file system; write there, and copy the result to \(output.directory)"
+            )
         }
         if output.directory.contains("\0") {
             report(.directory, "`output.directory` contains a NUL character, which no folder name can have")

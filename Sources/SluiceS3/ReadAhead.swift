@@ -38,7 +38,12 @@ final class ReadAhead: @unchecked Sendable {
     /// 48 KiB were enough for TLS 1.3.
     private static let stackBytes = 256 << 10
 
-    private let source: S3Source
+    /// Gets a range into an array, whose room it reuses; ends early if nobody wants it any more.
+    typealias Fetch = @Sendable (Range<UInt64>, inout [UInt8], _ isOver: @escaping () -> Bool) throws(IOFailure) -> Void
+
+    /// Bytes of the object.
+    let size: UInt64
+    private let fetch: Fetch
     private let monitor = Monitor()
     private var pieces: [Piece] = []
     /// Where the next piece begins, and its size.
@@ -51,11 +56,9 @@ final class ReadAhead: @unchecked Sendable {
     private var threads: [NativeThread] = []
     private var isClosed = false
 
-    var size: UInt64 { source.facts.size }
-
-    init(_ source: S3Source) {
-        self.source = source
-        end = source.facts.size
+    init(size: UInt64, fetch: @escaping Fetch) {
+        (self.size, self.fetch) = (size, fetch)
+        end = size
     }
 
     /// Ends the threads: they hold buffers, for which the reader has leased memory.
@@ -95,7 +98,7 @@ final class ReadAhead: @unchecked Sendable {
             case .failed(let failure):
                 abandon()
                 throw failure
-            case .wanted where threads.isEmpty: fetch(piece)
+            case .wanted where threads.isEmpty: get(piece)
             case .wanted, .fetching: monitor.wait()
             }
         }
@@ -156,22 +159,20 @@ final class ReadAhead: @unchecked Sendable {
     private func work() {
         monitor.lock()
         while !isClosed {
-            if let piece = pieces.first(where: \.isWanted) { fetch(piece) } else { monitor.wait() }
+            if let piece = pieces.first(where: \.isWanted) { get(piece) } else { monitor.wait() }
         }
         monitor.unlock()
     }
 
     /// Fetches a piece. Called with the lock held, which it releases meanwhile.
-    private func fetch(_ piece: Piece) {
+    private func get(_ piece: Piece) {
         piece.state = .fetching
         var bytes = rooms.popLast() ?? []
         monitor.unlock()
         bytes.reserveCapacity(piece.range.count)
         var failure: IOFailure?
         do throws(IOFailure) {
-            try source.read(piece.range, into: &bytes) { [self] in
-                monitor.locked { isClosed || piece.isAbandoned }
-            }
+            try fetch(piece.range, &bytes) { [self] in monitor.locked { isClosed || piece.isAbandoned } }
         } catch {
             failure = error
         }

@@ -144,15 +144,22 @@ public final class S3Inputs: InputStore, @unchecked Sendable {
 /// What is known of an object before it is read.
 struct S3Facts: Sendable {
     let size: UInt64
-    /// Names the content, with its quotes; nil if the store gives none.
+    /// Names the content, without quotes; nil if the store gives none.
     let etag: String?
 
-    init(size: UInt64, etag: String?) { (self.size, self.etag) = (size, etag) }
+    init(size: UInt64, etag: String?) {
+        self.size = size
+        self.etag = etag.map(Self.bare)
+    }
+
+    /// Some stores have quotes around an etag in answers and none in lists.
+    static func bare(_ etag: String) -> String {
+        etag.count > 1 && etag.hasPrefix("\"") && etag.hasSuffix("\"") ? String(etag.dropFirst().dropLast()) : etag
+    }
 
     /// - Parameter headers: of an answer to HEAD.
     init(_ headers: [String: String]) {
-        size = headers["content-length"].flatMap { UInt64($0) } ?? 0
-        etag = headers["etag"]
+        self.init(size: headers["content-length"].flatMap { UInt64($0) } ?? 0, etag: headers["etag"])
     }
 
     var status: InputStatus { InputStatus(size: size, version: etag ?? "") }

@@ -12,7 +12,9 @@ final class S3Object: InputFile, @unchecked Sendable {
 
     init(_ source: S3Source) {
         path = source.path
-        ahead = ReadAhead(source)
+        ahead = ReadAhead(size: source.facts.size) { (range, bytes, isOver) throws(IOFailure) in
+            try source.read(range, into: &bytes, isOver: isOver)
+        }
     }
 
     deinit { ahead.close() }

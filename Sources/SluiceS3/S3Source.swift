@@ -19,7 +19,7 @@ struct S3Source: Sendable {
     ) throws(IOFailure) {
         var headers = [(name: "range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)")]
         // A weak etag equals none in a condition.
-        if let etag = facts.etag, !etag.hasPrefix("W/") { headers.append(("if-match", etag)) }
+        if let etag = facts.etag, !etag.hasPrefix("W/") { headers.append(("if-match", "\"\(etag)\"")) }
         let response = try client.send(
             S3Client.Request(
                 bucket: address.bucket, key: address.key, headers: headers, most: range.count, exactly: range.count),
@@ -32,7 +32,8 @@ struct S3Source: Sendable {
         case 404, 412, 416: throw S3Failure.changed(path)
         default: throw S3Failure.refused(path, response, bytes, try client.settings(for: path))
         }
-        let isSame = facts.etag == nil || response.headers["etag"] == nil || response.headers["etag"] == facts.etag
+        let etag = response.headers["etag"].map(S3Facts.bare)
+        let isSame = facts.etag == nil || etag == nil || etag == facts.etag
         guard isSame, bytes.count == range.count else { throw S3Failure.changed(path) }
     }
 }

@@ -287,6 +287,13 @@ class S3Tests(unittest.TestCase):
         # Found by their list, objects are not asked for one by one.
         self.assertLess(len(self.store.requests), 30)
 
+    def test_names_that_look_equal_are_two(self):
+        names = ["\u00e9.jsonl", "e\u0301.jsonl"]
+        self.store.bucket("equal", {name: b'{"a":%d}\n' % n for n, name in enumerate(names)})
+        self.write("equal.yaml", "input: {files: ['s3://equal/*']}\noutput: {directory: equal}")
+        outcome = self.sluice("run", "equal.yaml")
+        self.assertIn("read 2 = kept 2", outcome.stderr)
+
     def test_every_command_takes_an_address(self):
         address = "s3://corpus/c d+e=%41&é(1)'/x.jsonl.gz"
         self.run_remote("named", "--input", address)

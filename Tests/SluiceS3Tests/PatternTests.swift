@@ -14,7 +14,8 @@ import Testing
         }
 
         mutating func word(of letters: [String], most: Int) -> String {
-            (0..<Int.random(in: 1...most, using: &self)).map { _ in letters.randomElement(using: &self) ?? "a" }.joined()
+            (0..<Int.random(in: 1...most, using: &self)).map { _ in letters.randomElement(using: &self) ?? "a" }
+                .joined()
         }
     }
 
@@ -48,7 +49,9 @@ import Testing
             var isFree = true
             for part in parts.dropLast() {
                 path += "/\(part)"
-                if keys.contains(String(path.dropFirst(folder.count + 1))) { isFree = false } else if isFree {
+                if keys.contains(String(path.dropFirst(folder.count + 1))) {
+                    isFree = false
+                } else if isFree {
                     try files.makeFolder(path)
                 }
             }

@@ -61,27 +61,27 @@ import Testing
 @Suite struct SettingsTests {
     private static let files = [
         "/home/.aws/credentials": """
-            # keys
-            [default]
-            aws_access_key_id = ID0
-            aws_secret_access_key=SECRET0
+        # keys
+        [default]
+        aws_access_key_id = ID0
+        aws_secret_access_key=SECRET0
 
-            [work]
-            aws_access_key_id=ID1
-            aws_secret_access_key = a=b/c
-            aws_session_token = T1
-            """,
+        [work]
+        aws_access_key_id=ID1
+        aws_secret_access_key = a=b/c
+        aws_session_token = T1
+        """,
         "/home/.aws/config": """
-            [default]
-            region = eu-north-1
-            [profile work]
-            region = us-west-2
-            endpoint_url = http://store:9000
-            s3 =
-              addressing_style = path
-            [profile login]
-            sso_session = x
-            """,
+        [default]
+        region = eu-north-1
+        [profile work]
+        region = us-west-2
+        endpoint_url = http://store:9000
+        s3 =
+          addressing_style = path
+        [profile login]
+        sso_session = x
+        """,
     ]
 
     private func settings(_ variables: [String: String]) throws -> S3Settings {

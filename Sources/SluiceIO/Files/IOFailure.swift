@@ -81,6 +81,8 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
             code = .cannotOpen
             advice =
                 switch number {
+                case ENOENT where InputSpec.isAddress(path):
+                    "It is no file. Only `input.files` may name objects of a store; copy it to a file."
                 case ENOENT: "Check the name."
                 case EACCES, EPERM: "Check the permissions."
                 case EMFILE, ENFILE: "Raise the limit of open files (ulimit -n)."
