@@ -31,7 +31,7 @@ lint: ## check the code rules that a text search can check
 format: ## format the Swift sources by .swift-format
 	swift format --in-place --recursive --parallel Package.swift Sources Plugins Tests $(CUSTOM)/Package.swift $(CUSTOM)/Sources $(CUSTOM)/Tests
 
-.PHONY: docs docc documents docs-python
+.PHONY: docs docc documents docs-python s3 s3-server
 
 docs: build ## write docs/reference from what the program says of its stages and commands
 	@scripts/reference.sh $(BINARY)
@@ -41,6 +41,13 @@ docc: ## make the documentation of the library with the toolchain's docc
 
 documents: build ## run every code block of the documents
 	@scripts/documents.sh $(BINARY)
+
+s3: build ## read inputs from an S3-compatible store, moto's, which is fetched from PyPI
+	@scripts/s3.sh --fetch
+	@scripts/s3.sh $(BINARY)
+
+s3-server: ## fetch moto into .build-s3
+	@scripts/s3.sh --fetch
 
 docs-python: ## fetch the Python packages that some of these blocks use, into .documents
 	@scripts/documents.sh --fetch

@@ -19,6 +19,7 @@ let package = Package(
         .library(name: "SluiceGeometry", targets: ["SluiceGeometry"]),
         .library(name: "SluiceTokenizer", targets: ["SluiceTokenizer"]),
         .library(name: "SluiceHTTP", targets: ["SluiceHTTP"]),
+        .library(name: "SluiceS3", targets: ["SluiceS3"]),
         .library(name: "SluicePipeline", targets: ["SluicePipeline"]),
         .library(name: "SluiceTesting", targets: ["SluiceTesting"]),
         .library(name: "SluiceText", targets: ["SluiceText"]),
@@ -51,6 +52,7 @@ let package = Package(
         .target(name: "SluiceText"),
         .target(name: "SluiceTokenizer"),
         .target(name: "SluiceHTTP", dependencies: ["CCurl"]),
+        .target(name: "SluiceS3", dependencies: ["SluiceHTTP", "SluiceIO"]),
         .target(name: "SluiceBudgets", dependencies: ["SluiceCore"]),
         .target(name: "SluiceIO", dependencies: ["SluiceCore", "CFlush", "CZstd", "CXXHash", "CZlib", "CSimdJSON"]),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", "SluiceIO", "CMalloc"]),
@@ -67,7 +69,9 @@ let package = Package(
         plugin("RecordFilters", dependencies: ["CPattern"]),
         plugin("External", dependencies: ["CProcess", "SluiceGeometry"]),
 
-        .target(name: "SluiceKit", dependencies: ["SluiceCore", "SluiceEngine", "SluicePipeline"] + plugins),
+        .target(
+            name: "SluiceKit",
+            dependencies: ["SluiceCore", "SluiceIO", "SluiceEngine", "SluicePipeline", "SluiceS3"] + plugins),
         .target(
             name: "SluiceCommand",
             dependencies: [
@@ -83,6 +87,7 @@ let package = Package(
         .testTarget(name: "SluicePipelineTests", dependencies: ["SluicePipeline"] + plugins),
         .target(name: "FaultServer", path: "Tests/FaultServer", exclude: ["server.py"]),
         .testTarget(name: "SluiceHTTPTests", dependencies: ["SluiceCore", "SluiceHTTP", "FaultServer"]),
+        .testTarget(name: "SluiceS3Tests", dependencies: ["SluiceS3", "SluiceHTTP", "SluiceIO"]),
         .testTarget(name: "SluiceTokenizerTests", dependencies: ["SluiceTokenizer", "SluiceCore"]),
         .testTarget(
             name: "PluginTests",

@@ -16,6 +16,7 @@
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
 #   language    languages of texts beside py3langid, fastText, lingua and langdetect: accuracy by length, and MB a second on one core
 #   endpoint    vectors by a server that only waits, beside Python clients
+#   objects     inputs from an S3-compatible store (moto's server) beside local files, boto3 and aws s3 cp
 #   external    a stage in Python by `external`, beside the native one, plain Python and datatrove
 #   confirm     near duplicates by vectors alone and confirmed by texts: how many have other numbers, and pairs to judge
 #   recall      how many of the ten nearest texts are the same by float32 and by Int8 vectors, for each model (after `make models`)
@@ -40,7 +41,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | language | endpoint | confirm | recall | recipes | certificates | worth | paired | external | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | language | endpoint | objects | confirm | recall | recipes | certificates | worth | paired | external | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -131,6 +132,11 @@ fi
 if wanted endpoint; then
     $python -c 'import aiohttp, httpx, openai, numpy' 2> /dev/null || $python -m pip install --quiet aiohttp httpx openai
     $python $here/endpoint.py --sluice "$sluice" --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+fi
+
+if wanted objects; then
+    $python -c 'import boto3, moto.server' 2> /dev/null || $python -m pip install --quiet 'moto[s3,server]' boto3 awscli
+    PATH=$PWD/$here/.venv/bin:$PATH $python $here/objects.py --sluice "$sluice" --folder $here/.data --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
 fi
 
 if wanted external; then

@@ -41,6 +41,7 @@ ban "the HTTP client imports no other target of the package" "import ($ours)\$" 
 for plugin in Plugins/*/; do
     ban "a plugin imports only the core, the geometry and the tokenizers" "^ *((public|package|internal) +)?import (Sluice(IO|Engine|Pipeline|Testing|Command)|$plugins)\$" "$plugin"
 done
+ban "the store imports only the HTTP client and the streams" "import (SluiceCore|SluiceGeometry|SluiceEngine|SluicePipeline|SluiceCommand|$plugins)\$" Sources/SluiceS3
 ban "the engine knows neither plugins nor the spelling of definitions" "import (SluicePipeline|CYAML|$plugins)\$" "$engine"
 ban "only SluicePipeline imports libyaml" 'import CYAML$' $core "$geometry" "$io" "$engine" Plugins Sources/SluiceCommand Sources/SluiceTesting Sources/sluice
 

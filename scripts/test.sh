@@ -11,6 +11,7 @@ swift test "${@:2}"
 
 scripts/reference.sh "$1" --check
 scripts/documents.sh "$1"
+scripts/s3.sh "$1"
 
 echo "compiling what the long targets use"
 SLUICE_EXTRAS=1 swift build --target fuzz

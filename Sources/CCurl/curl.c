@@ -88,6 +88,11 @@ int sluice_curl_set_receive(void *handle, size_t (*receive)(char *, size_t, size
     return error ? error : curl.easy_setopt(handle, SLUICE_CURL_WRITE_DATA, context);
 }
 
+int sluice_curl_set_head(void *handle, size_t (*line)(char *, size_t, size_t, void *), void *context) {
+    int error = curl.easy_setopt(handle, SLUICE_CURL_HEADER_FUNCTION, line);
+    return error ? error : curl.easy_setopt(handle, SLUICE_CURL_HEADER_DATA, context);
+}
+
 int sluice_curl_set_progress(
     void *handle, int (*progress)(void *, int64_t, int64_t, int64_t, int64_t), void *context) {
     int error = curl.easy_setopt(handle, SLUICE_CURL_PROGRESS_FUNCTION, progress);

@@ -27,7 +27,8 @@ struct CheckCommand: ParsableCommand {
             return
         }
         let warnings = try Plan.check(
-            definition, registry: Environment.registry, threads: try threads.count(for: definition))
+            definition, registry: Environment.registry, threads: try threads.count(for: definition),
+            store: Environment.store)
         let stages = definition.stages.map(\.name).joined(separator: ", ")
         for warning in warnings { Terminal.note("warning: \(warning)") }
         Terminal.line("\(source.file): OK (\(stages.isEmpty ? "no stages" : stages))")

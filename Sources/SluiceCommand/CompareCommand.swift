@@ -95,7 +95,7 @@ struct CompareCommand: ParsableCommand {
 
     /// The figures of a run, and the memory that was allowed for them.
     private func measure(_ directory: String, threads count: Int, _ parallel: Parallel) throws -> (JSONValue, Int) {
-        let reader = try RunReader(directory)
+        let reader = try RunReader(directory, store: Environment.store)
         let definition = try RunDefinition.read(reader, budget)
         let embedding =
             try RunVectors.embedding(of: definition, registry: Environment.registry)?.stage ?? definition.stages.count

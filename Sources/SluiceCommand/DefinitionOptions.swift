@@ -19,7 +19,7 @@ struct DefinitionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Read this file or pattern instead; - is standard input. Repeatable.", valueName: "file"))
+            "Read this file, pattern or s3:// address instead; - is standard input. Repeatable.", valueName: "file"))
     var input: [String] = []
 
     @Option(
@@ -129,7 +129,15 @@ struct ThreadOptions: ParsableArguments {
     func count(for definition: Definition) throws -> Int {
         let count = try count()
         return threads == nil
-            ? try Plan.threads(definition, registry: Environment.registry, atMost: count) : count
+            ? try Plan.threads(
+                definition, registry: Environment.registry, atMost: count, store: Environment.store) : count
+    }
+
+    /// The options of a run of `definition`, beside those of the command line.
+    func options(for definition: Definition) throws -> RunOptions {
+        var options = RunOptions(threads: try count(for: definition))
+        options.store = Environment.store
+        return options
     }
 
     /// The fewest threads that a run may use if memory is short.

@@ -32,13 +32,13 @@ struct PlanCommand: ParsableCommand {
         let definition = try source.definition()
         if resolved { return Terminal.write(DefinitionText.yaml(definition.relative(Environment.registry))) }
         if tasks {
-            let options = RunOptions(threads: try threads.count(for: definition))
+            let options = try threads.options(for: definition)
             let list = try TaskRun.list(definition, registry: Environment.registry, options: options)
             return Terminal.json(list.json)
         }
         let plan = try Plan(
             definition, registry: Environment.registry, threads: try threads.count(for: definition),
-            fewest: threads.fewest, records: records)
+            fewest: threads.fewest, records: records, store: Environment.store)
         showInput(plan)
         showPhases(plan)
         showMemory(plan)

@@ -59,7 +59,7 @@ struct ReportCommand: ParsableCommand {
         var report = Report(runs: [])
         var allowed = 0
         for directory in directories {
-            let reader = try RunReader(directory)
+            let reader = try RunReader(directory, store: Environment.store)
             let definition = try RunDefinition.read(reader, budget)
             let (run, memory) = try ReportMaker(
                 reader: reader, definition: definition, label: label ?? LabelChoice.field(of: definition),

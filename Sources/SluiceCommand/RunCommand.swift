@@ -58,7 +58,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         let definition = try source.definition(limit: limit)
-        var options = RunOptions(threads: try threads.count(for: definition))
+        var options = try threads.options(for: definition)
         options.force = force
         options.keepWork = keepWork
         options.resume = resume

@@ -42,7 +42,7 @@ struct ShowCommand: ParsableCommand {
             }
             definition = shorter
         }
-        var options = RunOptions(threads: try threads.count(for: definition))
+        var options = try threads.options(for: definition)
         options.isStopped = Signals.isStopped
         Signals.install(LastWords(directory: nil))
         let preview = try Preview(definition, registry: Environment.registry, options: options)

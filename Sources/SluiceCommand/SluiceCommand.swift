@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 public import SluiceCore
 import SluiceEngine
+import SluiceIO
 import SluiceKit
 
 /// The command-line program as a library, for programs that add their own stages:
@@ -71,6 +72,8 @@ extension SluiceCommand {
 /// Shared by all commands; set once before any of them runs.
 enum Environment {
     nonisolated(unsafe) static var registry = Registry()
+    /// Where inputs are found.
+    static let store: any InputStore = StandardInputs(isStopped: Signals.isStopped)
 }
 
 /// An error with the exit status that belongs to it.

@@ -47,7 +47,7 @@ struct TaskCommand: ParsableCommand {
     private func perform() throws {
         let plan = try TaskRun.plan(in: directory)
         let definition = try definition(plan)
-        var options = RunOptions(threads: try threads.count(for: definition))
+        var options = try threads.options(for: definition)
         options.keepWork = keepWork
         plan.setLimits(of: &options)
         options.isStopped = Signals.isStopped

@@ -28,7 +28,7 @@ struct VectorsCommand: ParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
-        let reader = try RunReader(directory)
+        let reader = try RunReader(directory, store: Environment.store)
         let pool = try RunVectors.read(
             reader, try RunDefinition.read(reader, budget), registry: Environment.registry,
             column: column.map { ColumnName($0) }, sample: 0, threads: try threads.count(), fewest: threads.fewest)

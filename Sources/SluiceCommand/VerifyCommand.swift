@@ -39,7 +39,7 @@ struct VerifyCommand: ParsableCommand {
         guard rerun || !storedVectors else {
             throw CommandFailure.usage("--stored-vectors goes with --rerun")
         }
-        let reader = try RunReader(directory)
+        let reader = try RunReader(directory, store: Environment.store)
         var result = try reader.verify(inputFolder: folder)
         if rerun, result.faults.isEmpty {
             result.faults += try repeated(reader)
@@ -81,8 +81,8 @@ struct VerifyCommand: ParsableCommand {
         let timing = manifest["timing"]
         let folder = self.folder ?? timing?["folder"]?.textValue ?? "."
         for name in manifest["inputs"]?.elements.compactMap({ $0["file"]?.textValue }) ?? [] {
-            let status = try? FileSystem.local.status(of: name.hasPrefix("/") ? name : "\(folder)/\(name)")
-            guard name == "-" || status.map({ !$0.isRegularFile && !$0.isFolder }) == true else { continue }
+            let path = name.hasPrefix("/") || InputSpec.isAddress(name) ? name : "\(folder)/\(name)"
+            guard name == "-" || (try? Environment.store.status(ofInput: path))??.isStream == true else { continue }
             let what = name == "-" ? "standard input" : name
             Terminal.note("reading \(Printable.name(what)), as the run did; it must be the same input")
         }
@@ -108,7 +108,7 @@ struct VerifyCommand: ParsableCommand {
         } catch {
             throw CommandFailure.usage("the run's definition can no longer be read: \(error)")
         }
-        var options = RunOptions(threads: try threads.count(for: definition))
+        var options = try threads.options(for: definition)
         options.isStopped = Signals.isStopped
         let stopped = "; the run was not compared"
         Signals.install(LastWords(directory: nil, otherwise: stopped))

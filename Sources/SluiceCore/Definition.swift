@@ -64,6 +64,15 @@ public struct InputSpec: Sendable, Hashable {
         self.limit = limit
     }
 
+    /// Whether a path is an address, such as `s3://bucket/key`, and so belongs to no folder.
+    public static func isAddress(_ path: String) -> Bool {
+        var scheme = path.utf8.prefix { $0 != UInt8(ascii: ":") }
+        let rest = path.utf8.dropFirst(scheme.count)
+        guard rest.starts(with: "://".utf8), let first = scheme.popFirst() else { return false }
+        func isLetter(_ byte: UInt8) -> Bool { UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 }
+        return isLetter(first) && scheme.allSatisfy { isLetter($0) || UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+    }
+
     /// The name of a file in the ledger, messages and manifest.
     public func name(of path: String) -> String {
         let prefix = folder.hasSuffix("/") ? folder : folder + "/"

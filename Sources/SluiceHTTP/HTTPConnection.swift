@@ -77,7 +77,8 @@ public final class HTTPConnection {
         return HTTPResponse(
             status: sluice_curl_info_long(handle, Int32(SLUICE_CURL_INFO_STATUS)),
             retryAfter: wait > 0 ? Double(wait) : nil,
-            redirect: sluice_curl_info_text(handle, Int32(SLUICE_CURL_INFO_REDIRECT)).map { String(cString: $0) })
+            redirect: sluice_curl_info_text(handle, Int32(SLUICE_CURL_INFO_REDIRECT)).map { String(cString: $0) },
+            headers: transfer.headers)
     }
 
     /// What is wrong with an address; nil if a request can be sent there.
@@ -123,6 +124,8 @@ public final class HTTPConnection {
         let milliseconds: (Double) -> Int = { Int(min(max(1, $0 * 1000), 1e9)) }
         var codes = [
             sluice_curl_set_text(handle, Int32(SLUICE_CURL_URL), request.url),
+            // `..` may be a part of a name.
+            sluice_curl_set_long(handle, Int32(SLUICE_CURL_PATH_AS_IS), 1),
             sluice_curl_set_text(handle, Int32(SLUICE_CURL_USER_AGENT), "sluice"),
             sluice_curl_set_pointer(handle, Int32(SLUICE_CURL_ERROR_BUFFER), words),
             sluice_curl_set_pointer(handle, Int32(SLUICE_CURL_HEADERS), lines),
@@ -142,11 +145,18 @@ public final class HTTPConnection {
                 handle, { context, _, _, _, _ in Transfer.of(context).isStopped?() == true ? 1 : 0 },
                 Unmanaged.passUnretained(transfer).toOpaque()),
         ]
+        if request.wantsHeaders {
+            codes.append(
+                sluice_curl_set_head(
+                    handle, { bytes, size, count, context in Transfer.of(context).note(bytes, size * count) },
+                    Unmanaged.passUnretained(transfer).toOpaque()))
+        }
         if let certificates {
             codes.append(sluice_curl_set_text(handle, Int32(SLUICE_CURL_CERTIFICATES), certificates))
         }
         switch request.method {
         case .get: codes.append(sluice_curl_set_long(handle, Int32(SLUICE_CURL_HTTP_GET), 1))
+        case .head: codes.append(sluice_curl_set_long(handle, Int32(SLUICE_CURL_NO_BODY), 1))
         case .post:
             codes.append(sluice_curl_set_size(handle, Int32(SLUICE_CURL_POST_FIELD_SIZE), Int64(body.count)))
             // With a null pointer curl would ask for the body.
@@ -177,6 +187,7 @@ private final class Transfer {
     private var body: [UInt8]
     private let most: Int
     private(set) var isTooLong = false
+    private(set) var headers: [String: String] = [:]
     var isStopped: (() -> Bool)?
 
     /// Takes over the array and empties it.
@@ -199,6 +210,20 @@ private final class Transfer {
             return 0
         }
         body.append(contentsOf: UnsafeRawBufferPointer(start: bytes, count: count))
+        return count
+    }
+
+    /// Takes a line of the head.
+    func note(_ bytes: UnsafePointer<CChar>?, _ count: Int) -> Int {
+        let line = String(decoding: UnsafeRawBufferPointer(start: bytes, count: count), as: UTF8.self)
+        guard let colon = line.firstIndex(of: ":") else {
+            // The first line of an answer; only the last answer counts.
+            if line.hasPrefix("HTTP/") { headers = [:] }
+            return count
+        }
+        let value = line[line.index(after: colon)...].drop { $0.isWhitespace }
+        let end = value.lastIndex { !$0.isWhitespace }.map { value.index(after: $0) } ?? value.startIndex
+        headers[line[..<colon].lowercased()] = String(value[..<end])
         return count
     }
 

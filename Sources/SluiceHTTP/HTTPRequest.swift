@@ -1,6 +1,6 @@
 /// A request to a server.
 public struct HTTPRequest: Sendable {
-    public enum Method: Sendable { case get, post }
+    public enum Method: Sendable { case get, head, post }
 
     public var method: Method
     /// An address that begins with `http://` or `https://`.
@@ -9,6 +9,8 @@ public struct HTTPRequest: Sendable {
     public var headers: [(name: String, value: String)]
     public var body: [UInt8]
     public var limits: HTTPLimits
+    /// Whether the response has the answer's headers.
+    public var wantsHeaders = false
 
     public init(
         _ method: Method, _ url: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
@@ -40,9 +42,13 @@ public struct HTTPResponse: Sendable, Hashable {
     public let retryAfter: Double?
     /// Where the server says to go. Never followed, since the request may have a key.
     public let redirect: String?
+    /// The headers, if the request wanted them; names in lower case, the last of equal ones.
+    public let headers: [String: String]
 
-    public init(status: Int, retryAfter: Double? = nil, redirect: String? = nil) {
-        (self.status, self.retryAfter, self.redirect) = (status, retryAfter, redirect)
+    public init(
+        status: Int, retryAfter: Double? = nil, redirect: String? = nil, headers: [String: String] = [:]
+    ) {
+        (self.status, self.retryAfter, self.redirect, self.headers) = (status, retryAfter, redirect, headers)
     }
 
     public var isSuccess: Bool { 200...299 ~= status }

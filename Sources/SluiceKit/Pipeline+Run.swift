@@ -1,5 +1,6 @@
 public import SluiceCore
 public import SluiceEngine
+import SluiceIO
 public import SluicePipeline
 
 extension Pipeline {
@@ -14,7 +15,15 @@ extension Pipeline {
     ///   output directory has its previous content.
     public func run(_ registry: Registry = .builtIn, options: RunOptions? = nil) throws -> RunResult {
         let definition = try definition(registry)
-        let threads = try Plan.threads(definition, registry: registry, atMost: RunOptions.coreCount)
-        return try Run(definition, registry: registry, options: options ?? RunOptions(threads: threads)).run()
+        let hasOptions = options != nil
+        var options = options ?? RunOptions(threads: 0)
+        let store: any InputStore =
+            options.store ?? StandardInputs(files: options.fileSystem, isStopped: options.isStopped)
+        options.store = store
+        if !hasOptions {
+            options.threads = try Plan.threads(
+                definition, registry: registry, atMost: RunOptions.coreCount, store: store)
+        }
+        return try Run(definition, registry: registry, options: options).run()
     }
 }

@@ -51,7 +51,7 @@ package enum DefinitionGuide {
         options: [
             OptionSpec(
                 "files", .either([.list(.path), .path]), isRequired: true,
-                help: "paths and globs, sorted by the bytes of their names; `-` is standard input",
+                help: "paths, s3:// addresses and globs, sorted by the bytes of their names; `-` is standard input",
                 example: "[data/*.jsonl.zst]"),
             OptionSpec("dedupe", .tree, help: "drops exact duplicates: `sluice stages dedupe`", example: "{on: line}"),
             OptionSpec(

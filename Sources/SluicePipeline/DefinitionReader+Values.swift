@@ -154,7 +154,8 @@ extension DefinitionReader {
     func resolvedFile(_ text: String, at place: YAMLPlace) -> String {
         var isOverride = false
         if case .override = place { isOverride = true }
-        guard let folder, text != "-", !text.isEmpty, isOverride || text.hasPrefix("/") else {
+        guard let folder, text != "-", !text.isEmpty, !InputSpec.isAddress(text), isOverride || text.hasPrefix("/")
+        else {
             return resolved(text, at: place)
         }
         return folder.path(text, prefix: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")
@@ -176,7 +177,9 @@ extension DefinitionReader {
         case .used(let other, _, _): file = other
         case .override: return text
         }
-        guard text != "-", !text.isEmpty, !text.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return text }
+        guard text != "-", !text.isEmpty, !text.hasPrefix("/"), !InputSpec.isAddress(text),
+            let slash = file.lastIndex(of: "/")
+        else { return text }
         return file[...slash] + text
     }
 }

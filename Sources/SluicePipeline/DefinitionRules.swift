@@ -121,10 +121,18 @@ struct DefinitionRules {
         if output.directory.isEmpty {
             report(.directory, "`output.directory` is empty; say where the results go")
         }
+        if InputSpec.isAddress(output.directory) {
+            report(
+                .directory,
+                "`output.directory` must be a folder of the file system; write there, and copy the result to \(output.directory)"
+            )
+        }
         if output.directory.contains("\0") {
             report(.directory, "`output.directory` contains a NUL character, which no folder name can have")
         }
-        if let answers = definition.answers, ["", "-"].contains(answers) || answers.contains("\0") {
+        if let answers = definition.answers,
+            ["", "-"].contains(answers) || answers.contains("\0") || InputSpec.isAddress(answers)
+        {
             report(.answers, "`answers` must be the name of a folder; leave it out for one in the output directory")
         }
         for (index, sink) in definition.sinks.enumerated() {

@@ -272,4 +272,51 @@ import Testing
         #expect(block.lines.map { utf8(block.bytes(of: $0)) } == ["{\"a\":2}"])
         #expect(block.lines.map { block.byteOffset(of: $0) } == [8])
     }
+
+    /// Files that are read as if over a network.
+    private struct DistantFiles: InputStore {
+        final class File: InputFile {
+            let file: any InputFile
+            init(_ file: any InputFile) { self.file = file }
+            var path: String { file.path }
+            var seeksFreely: Bool { false }
+            func size() throws(IOFailure) -> UInt64? { try file.size() }
+            func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+                try file.read(into: buffer)
+            }
+            func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(IOFailure) -> Int {
+                try file.read(into: buffer, at: offset)
+            }
+        }
+
+        func inputs(matching pattern: String) throws(IOFailure) -> [String] { [pattern] }
+        func status(ofInput path: String) throws(IOFailure) -> InputStatus? {
+            try FileSystem.local.status(ofInput: path)
+        }
+        func open(input path: String) throws(IOFailure) -> any InputFile {
+            File(try FileSystem.local.open(input: path))
+        }
+    }
+
+    @Test func aSeekTableCutsAFileAsItsFramesDo() throws {
+        let path = "\(folder.path)/table.jsonl.zst"
+        let writer = try ZstdSeekableWriter(path, frameBytes: 700)
+        for number in 0..<400 { try writer.append(Array(#"{"a":\#(number * number)}"#.utf8) + [0x0A]) }
+        try writer.finish()
+        let good = try FileSystem.local.contents(of: path)
+        let table = ZstdSeekableWriter.seekTable(writer.frames).count
+        // No table, one whose contents are wrong, and one whose frames end elsewhere.
+        var moved = good
+        let first = good.count - table + 8
+        (moved[first], moved[first + 8]) = (moved[first] &+ 1, moved[first + 8] &- 1)
+        var wrong = good
+        wrong[first + 4] ^= 1
+        for bytes in [good, Array(good.dropLast(table)), moved, wrong] {
+            try FileSystem.local.write(bytes, to: path)
+            for target: UInt64 in [1, 300, 1000, 2500] {
+                let plain = try FileSystem.local.inputRanges(of: path, target: target)
+                #expect(try DistantFiles().inputRanges(of: path, target: target) == plain)
+            }
+        }
+    }
 }

@@ -18,7 +18,9 @@ enum {
     SLUICE_CURL_POST_FIELDS = 10015,
     SLUICE_CURL_USER_AGENT = 10018,
     SLUICE_CURL_HEADERS = 10023,
+    SLUICE_CURL_HEADER_DATA = 10029,
     SLUICE_CURL_NO_PROGRESS = 43,
+    SLUICE_CURL_NO_BODY = 44,
     SLUICE_CURL_MAX_CONNECTS = 71,
     SLUICE_CURL_HTTP_GET = 80,
     SLUICE_CURL_HTTP_VERSION = 84,
@@ -29,7 +31,9 @@ enum {
     SLUICE_CURL_PROGRESS_DATA = 10057,
     SLUICE_CURL_CERTIFICATES = 10065,
     SLUICE_CURL_TCP_KEEP_ALIVE = 213,
+    SLUICE_CURL_PATH_AS_IS = 234,
     SLUICE_CURL_WRITE_FUNCTION = 20011,
+    SLUICE_CURL_HEADER_FUNCTION = 20079,
     SLUICE_CURL_PROGRESS_FUNCTION = 20219,
     SLUICE_CURL_POST_FIELD_SIZE = 30120,
 };
@@ -56,6 +60,8 @@ int sluice_curl_set_size(void *handle, int option, int64_t value);
 int sluice_curl_set_text(void *handle, int option, const char *value);
 int sluice_curl_set_pointer(void *handle, int option, const void *value);
 int sluice_curl_set_receive(void *handle, size_t (*receive)(char *, size_t, size_t, void *), void *context);
+/// Gets each line of the answer's head, with its end.
+int sluice_curl_set_head(void *handle, size_t (*line)(char *, size_t, size_t, void *), void *context);
 int sluice_curl_set_progress(
     void *handle, int (*progress)(void *, int64_t, int64_t, int64_t, int64_t), void *context);
 

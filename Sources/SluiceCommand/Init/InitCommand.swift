@@ -66,7 +66,7 @@ struct InitCommand: ParsableCommand {
         input.limit = InputLook.most
         var look = InputLook()
         var start: [UInt8] = []
-        try input.forEachFirstLine { line in
+        try input.forEachFirstLine(in: Environment.store) { line in
             if let record = try? JSONValue(json: Array(line)), case .object = record { look.add(record) }
             if start.count < 4096 { start += line + [0x0A] }
         }
@@ -82,7 +82,7 @@ struct InitCommand: ParsableCommand {
     private func definedFiles() throws -> [String] {
         guard to.contains("/"), to != "-" else { return files }
         return try files.map { file in
-            guard !file.hasPrefix("/") else { return file }
+            guard !file.hasPrefix("/"), !InputSpec.isAddress(file) else { return file }
             guard let working = realpath(".", nil) else {
                 throw CommandFailure.usage("the working directory can't be read; name files by their full paths")
             }

@@ -26,7 +26,7 @@ enum LabelChoice {
         var values: [String: Set<String>] = [:]
         var counts: [String: Int] = [:]
         var all = 0
-        try? definition.input.forEachRecordAtTheBeginning(most: records) { record in
+        try? definition.input.forEachRecordAtTheBeginning(most: records, in: Environment.store) { record in
             all += 1
             for entry in record.entries {
                 guard let text = entry.value.textValue, (1...longest).contains(text.unicodeScalars.count) else {

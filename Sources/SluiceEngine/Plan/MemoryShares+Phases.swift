@@ -43,7 +43,7 @@ extension MemoryShares {
             Part(name: (table > 0 ? "\(dedupeName), and " : "") + longName, bytes: table + long),
             Part(
                 name: Self.count(streams, "input") + " open" + (readAhead > 0 ? ", frames unpacked ahead" : ""),
-                bytes: streams * (Self.perStream + readAhead) + (streams - 1) * Self.leastWindow),
+                bytes: streams * (stream + readAhead) + (streams - 1) * Self.leastWindow),
             Part(name: "the window of a frame of zstd --long", bytes: window),
         ]
     }

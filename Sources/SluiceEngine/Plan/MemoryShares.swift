@@ -40,8 +40,9 @@ package struct MemoryShares: Sendable {
     package let threads: Int
     /// The most blocks under way at a time.
     package let blocks: Int
-    /// The most inputs open at a time.
+    /// The most inputs open at a time, and the memory of each.
     package let streams: Int
+    let stream: Int
     /// Bytes of frames unpacked ahead of the reader; 0 for none.
     let readAhead: Int
     /// The largest zstd window that is unpacked, in one input at a time.
@@ -81,6 +82,8 @@ package struct MemoryShares: Sendable {
     struct Demand: Sendable {
         /// The number of input files, if known.
         var inputs = Int.max
+        /// Bytes that an open input takes beside its reader's; see `InputStore.openBytes`.
+        var openBytes = 0
         /// Bytes of the vectors that stages write, per row.
         var width = 0
         var uses = RecordCopies.Uses()
@@ -115,28 +118,29 @@ package struct MemoryShares: Sendable {
         copies = RecordCopies(definition, demand.uses)
         let keeps = needs.contains { !$0.isTransform }
         let (isDeduped, isPlain) = (definition.input.dedupe != nil, definition.stages.isEmpty)
+        stream = Self.perStream + demand.openBytes
         let output = definition.output
         compressor =
             output.compression == .zstd
             ? max(0, FrameCompressor.memory(level: output.level) - Self.usualCompressor) : 0
         leastReading =
-            4 * readingBlock + readingWorkers + Self.perStream + Self.leastWindow + copies.most + compressor
+            4 * readingBlock + readingWorkers + stream + Self.leastWindow + copies.most + compressor
             + (isDeduped ? Self.leastDedupe : 0) + (keeps ? Self.leastLedger : 0)
         // Minimums come first; each part then gets a share of the remainder.
         let beyond = max(0, room - leastReading)
         // Blocks come first: with four, as many as a frame takes, two threads that compress are no faster than one.
         let most = max(4, 2 * threads + 2)
         blocks = min(most, 4 + beyond / 2 / readingBlock)
-        streams = max(1, min(threads, demand.inputs, 1 + beyond / 8 / (Self.perStream + Self.leastWindow)))
+        streams = max(1, min(threads, demand.inputs, 1 + beyond / 8 / (stream + Self.leastWindow)))
         // With few threads the others never wait for unpacking.
         let ahead = threads >= 4 ? (min(4, threads / 2) + 1) * Self.perFrameAhead : 0
         readAhead = min(ahead, beyond / 8 / streams)
         compressors = compressor > 0 ? min(threads, 1 + beyond / 4 / compressor) : threads
         long = copies.most + min((threads - 1) * copies.most, beyond / 8)
         let used =
-            (blocks - 4) * readingBlock + (streams - 1) * (Self.perStream + Self.leastWindow) + streams * readAhead
+            (blocks - 4) * readingBlock + (streams - 1) * (stream + Self.leastWindow) + streams * readAhead
             + max(0, compressors - 1) * compressor + long - copies.most
-        let rest = max(0, room - blocks * Self.perBlock - streams * (Self.perStream + readAhead))
+        let rest = max(0, room - blocks * Self.perBlock - streams * (stream + readAhead))
         let restOfReading =
             max(0, beyond - used) + Self.leastWindow + (isDeduped ? Self.leastDedupe : 0)
             + (keeps ? Self.leastLedger : 0)

@@ -1,5 +1,5 @@
 public import SluiceCore
-import SluiceIO
+public import SluiceIO
 
 /// The plan of a run, made before anything is read: passes, memory, disk.
 public struct Plan: Sendable {
@@ -53,13 +53,15 @@ public struct Plan: Sendable {
     /// - Parameters:
     ///   - fewest: if memory has no room for `threads`, the run uses fewer, but at least this many.
     ///   - given: the number of records for estimates; nil samples some input files, in milliseconds.
+    ///   - store: has the inputs.
     /// - Throws: `EngineError`: an unknown stage, no input, too little memory.
     public init(
-        _ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil
+        _ definition: Definition, registry: Registry, threads: Int, fewest: Int? = nil, records given: Int? = nil,
+        store: any InputStore = FileSystem.local
     ) throws {
-        let chain = try StageChain(definition, registry: registry)
+        let chain = try StageChain(definition, registry: registry, store: store)
         try RunDirectory.checkName(definition.output.directory)
-        let catalog = try InputCatalog(definition.input, store: FileSystem.local)
+        let catalog = try InputCatalog(definition.input, store: store)
         let (pieces, shares) = try chain.work(definition, threads: threads, inputs: catalog.files.count)
         try catalog.checkReadings(pieces, definition.output)
         try catalog.refuseInputs(in: definition.output.directory)
@@ -102,10 +104,12 @@ public struct Plan: Sendable {
     /// - Throws: `EngineError`: an input that is missing, is a folder, lies in the output directory or would be read
     ///   twice although it can't; invalid options of a stage; a budget that is too small.
     @discardableResult
-    public static func check(_ definition: Definition, registry: Registry, threads: Int) throws -> [String] {
+    public static func check(
+        _ definition: Definition, registry: Registry, threads: Int, store: any InputStore = FileSystem.local
+    ) throws -> [String] {
         try RunDirectory.checkName(definition.output.directory)
-        let catalog = try InputCatalog(definition.input, store: FileSystem.local)
-        let chain = try StageChain(definition, registry: registry)
+        let catalog = try InputCatalog(definition.input, store: store)
+        let chain = try StageChain(definition, registry: registry, store: store)
         let (pieces, _) = try chain.work(definition, threads: threads)
         try catalog.checkReadings(pieces, definition.output)
         try catalog.refuseInputs(in: definition.output.directory)
@@ -117,8 +121,10 @@ public struct Plan: Sendable {
     /// The most threads that fit into the budget, at least 1.
     ///
     /// - Throws: `EngineError` for invalid options of a stage; the run itself reports too little memory.
-    public static func threads(_ definition: Definition, registry: Registry, atMost wanted: Int) throws -> Int {
-        let chain = try StageChain(definition, registry: registry)
+    public static func threads(
+        _ definition: Definition, registry: Registry, atMost wanted: Int, store: any InputStore = FileSystem.local
+    ) throws -> Int {
+        let chain = try StageChain(definition, registry: registry, store: store)
         if try chain.fits(definition, threads: wanted) { return wanted }
         var (low, high) = (1, max(1, wanted))
         while high - low > 1 {

@@ -1,4 +1,5 @@
 package import SluiceCore
+package import SluiceIO
 
 /// The stages of a definition, made from their options, with their inputs and outputs.
 package struct StageChain: Sendable {
@@ -25,15 +26,20 @@ package struct StageChain: Sendable {
     package let links: [Link]
     /// Where the names in the template and in the outputs of the definition find their values.
     let outputSources: [String: OutputSource]
+    /// Memory of an open input beside its reader's.
+    let openBytes: Int
     /// What the output reads of each record.
     private let outputFields: [FieldPath]
     /// The names in the template and in each output.
     private let outputNames: [(names: [String], by: String)]
 
-    /// - Throws: `EngineError` with code `.definition` for an unknown stage, an invalid option, or columns that break
-    ///   the
-    /// contract between stages.
-    package init(_ definition: Definition, registry: Registry) throws(EngineError) {
+    /// - Parameter store: has the inputs; nil for the file system.
+    /// - Throws: `EngineError` with code `.definition` for an unknown stage, an invalid option, or columns that break the
+    ///   contract between stages.
+    package init(
+        _ definition: Definition, registry: Registry, store: (any InputStore)? = nil
+    ) throws(EngineError) {
+        openBytes = definition.input.files.map { store?.openBytes(ofInputs: $0) ?? 0 }.max() ?? 0
         var links: [Link] = []
         var seen: [String: Int] = [:]
         for (index, spec) in definition.stages.enumerated() {

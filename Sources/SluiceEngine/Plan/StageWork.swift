@@ -146,7 +146,8 @@ extension StageChain {
         func shares(_ uses: RecordCopies.Uses, _ needs: [MemoryShares.Need]) -> MemoryShares {
             MemoryShares(
                 definition, total: total, threads: threads,
-                MemoryShares.Demand(inputs: inputs, width: width, uses: uses, needs: needs))
+                MemoryShares.Demand(
+                    inputs: inputs, openBytes: openBytes, width: width, uses: uses, needs: needs))
         }
         let most = shares(RecordCopies.Uses(), []).most
         var work: [StageWork] = []

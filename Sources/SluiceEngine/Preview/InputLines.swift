@@ -1,5 +1,5 @@
 package import SluiceCore
-import SluiceIO
+package import SluiceIO
 
 /// A line of an input that is not blank.
 package struct InputLine {
@@ -35,9 +35,9 @@ extension InputStore {
 
 extension InputSpec {
     /// Calls `body` with each line that is not blank and no longer than a record may be, up to `limit`.
-    package func forEachFirstLine(_ body: (UnsafeRawBufferPointer) -> Void) throws {
+    package func forEachFirstLine(in store: any InputStore, _ body: (UnsafeRawBufferPointer) -> Void) throws {
         do {
-            let catalog = try InputCatalog(self, store: FileSystem.local)
+            let catalog = try InputCatalog(self, store: store)
             for file in catalog.files {
                 try catalog.store.forEachLine(of: file.path, maxRecord: maxRecord) { line in
                     if line.isWhole { body(line.bytes) }
@@ -52,10 +52,12 @@ extension InputSpec {
     /// Reads the first records of the first file, as far as they can be read; none of a stream.
     ///
     /// - Parameter most: the most lines.
-    package func forEachRecordAtTheBeginning(most: Int, _ body: (JSONValue) -> Void) throws {
-        guard let file = try InputCatalog(self, store: FileSystem.local).files.first, !file.isStream else { return }
+    package func forEachRecordAtTheBeginning(
+        most: Int, in store: any InputStore, _ body: (JSONValue) -> Void
+    ) throws {
+        guard let file = try InputCatalog(self, store: store).files.first, !file.isStream else { return }
         var left = most
-        try FileSystem.local.forEachLine(of: file.path, maxRecord: min(maxRecord, 1 << 20)) { line in
+        try store.forEachLine(of: file.path, maxRecord: min(maxRecord, 1 << 20)) { line in
             if line.isWhole, let record = try? JSONValue(json: Array(line.bytes)) { body(record) }
             left -= 1
             return left > 0

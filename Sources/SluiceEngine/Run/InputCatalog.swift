@@ -35,7 +35,7 @@ package struct InputCatalog: Sendable {
     /// - Throws: `EngineError` with code `.definition` if a glob matches nothing, `.data` if a file can't be read.
     package init(_ input: InputSpec, store: any InputStore) throws(EngineError) {
         self.store = store
-        var known: [String: String] = [:]
+        var known: [[UInt8]: String] = [:]
         do {
             let named = try paths(of: input).map { (path: $0, name: input.name(of: $0)) }
             for (path, name) in named.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
@@ -64,9 +64,9 @@ package struct InputCatalog: Sendable {
         }
     }
 
-    /// The files that the patterns match.
-    private func paths(of input: InputSpec) throws -> Set<String> {
-        var paths: Set<String> = []
+    /// The files that the patterns match, each once. By their bytes, since two names may be equal as texts.
+    private func paths(of input: InputSpec) throws -> [String] {
+        var paths: [[UInt8]: String] = [:]
         var missing: [String] = []
         for pattern in input.files {
             guard pattern != "-" || input.files.count == 1 else {
@@ -78,19 +78,19 @@ package struct InputCatalog: Sendable {
                     "input `\(Printable.name(pattern))` \(Self.isPattern(pattern) ? "matches no file" : "does not exist")"
                 )
             }
-            paths.formUnion(matches)
+            for path in matches { paths[Array(path.utf8)] = path }
         }
         guard missing.isEmpty else {
             let list = missing.prefix(Self.named).joined(separator: "\n")
             let more = missing.count > Self.named ? "\nand \(missing.count - Self.named) more" : ""
             throw EngineError(.definition, "\(list)\(more); check the name\(missing.count == 1 ? "" : "s")")
         }
-        return paths
+        return paths.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.value)
     }
 
     /// Adds a file, or notes that it is a known one under another name.
     private mutating func add(
-        _ path: String, _ name: String, _ known: inout [String: String]
+        _ path: String, _ name: String, _ known: inout [[UInt8]: String]
     ) throws(IOFailure) {
         guard let status = try store.status(ofInput: path) else {
             throw IOFailure(.cannotOpen, path: path, found: "there is no such file", advice: "Check the name.")
@@ -100,7 +100,7 @@ package struct InputCatalog: Sendable {
                 .cannotRead, path: path, found: "it is a folder",
                 advice: "Name the files in it, for instance by adding `/*.jsonl.zst` to its name.")
         }
-        let identity = status.identity ?? path
+        let identity = Array((status.identity ?? path).utf8)
         if let first = known[identity] {
             warnings.append(
                 "\(Printable.name(name)) is the same file as \(Printable.name(first)); it is read once, as \(Printable.name(first))"
@@ -219,7 +219,7 @@ extension EngineError {
             code, message ?? (failure.code == .stopped ? EngineError.stopped.message : failure.description),
             leavesWork: code == .resources || code == .stopped || failure.errno != nil || isDamaged
                 || failure.code == .damagedAnswers,
-            remedies: isDamaged ? [.restart] : [])
+            remedies: isDamaged || failure.code == .changed ? [.restart] : [])
     }
 
     /// Any error of a run.

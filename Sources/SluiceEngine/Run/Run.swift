@@ -81,7 +81,7 @@ public final class Run {
     package init(
         _ definition: Definition, registry: Registry, options: RunOptions, progress: ProgressMeter
     ) throws {
-        chain = try StageChain(definition, registry: registry)
+        chain = try StageChain(definition, registry: registry, store: options.inputs)
         self.definition = definition
         self.registry = registry
         self.options = options

@@ -103,7 +103,7 @@ package final class RunPass: @unchecked Sendable {
         }
         let source = try PassSource(run, definition, registry, request.vectors)
         (column, dimension) = (source.column, source.dimension)
-        catalog = try InputCatalog(definition.input, store: FileSystem.local)
+        catalog = try InputCatalog(definition.input, store: run.store)
         let need = try PassMemory(source, definition, request)
         (threads, memory) = (need.threads, need.memory)
         let chain = source.chain
@@ -261,7 +261,7 @@ struct PassSource {
             (column, dimension) = (nil, 0)
         }
         self.definition = reading
-        chain = try StageChain(reading, registry: registry)
+        chain = try StageChain(reading, registry: registry, store: run.store)
         var fromLedger: Set<String> = []
         for (index, link) in chain.links.enumerated() {
             let context = chain.context(link, memory: definition.memory)

@@ -1,6 +1,6 @@
 import Glibc
 public import SluiceCore
-import SluiceIO
+public import SluiceIO
 
 /// A finished run directory: reports what became of a record, and verifies the files.
 ///
@@ -11,12 +11,16 @@ public struct RunReader: Sendable {
     public let manifest: JSONValue
     let names: [String]
     let fileSystem: FileSystem
+    /// Has the inputs of the run.
+    let store: any InputStore
     /// The manifest's bytes as read.
     private let manifestBytes: [UInt8]
 
+    /// - Parameter store: has the inputs of the run.
     /// - Throws: `EngineError` with code `.definition` if the folder has no finished run.
-    public init(_ path: String) throws(EngineError) {
+    public init(_ path: String, store: any InputStore = FileSystem.local) throws(EngineError) {
         self.path = path
+        self.store = store
         fileSystem = .local
         let name = ResultFile.manifest
         do {

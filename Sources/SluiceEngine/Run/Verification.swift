@@ -87,7 +87,9 @@ extension RunReader {
     private func verifyInputs(_ stageFiles: [JSONValue], _ folder: String, _ result: inout Verification) throws {
         var count = 0
         let inputs = manifest["inputs"]?.elements ?? []
-        func path(_ name: String) -> String { name.hasPrefix("/") || folder.isEmpty ? name : "\(folder)/\(name)" }
+        func path(_ name: String) -> String {
+            name.hasPrefix("/") || folder.isEmpty || InputSpec.isAddress(name) ? name : "\(folder)/\(name)"
+        }
         let first: FirstRecords?
         do { first = try firstRecords(of: inputs.compactMap { $0["file"]?.textValue }.map(path)) } catch {
             return result.faults.append("the first records of the inputs can't be read: \(error)")
@@ -101,7 +103,7 @@ extension RunReader {
             let file = path(name)
             let shown = Printable.name(name, most: Printable.longestLine)
             do throws(IOFailure) {
-                if let status = try fileSystem.status(of: file), !status.isRegularFile, !status.isFolder {
+                if try store.status(ofInput: file)?.isStream == true {
                     result.unchecked.append("the input \(shown), which can be read only once")
                     continue
                 }
@@ -110,11 +112,11 @@ extension RunReader {
                 let isSampled = known.hasPrefix(StageFiles.sampledPrefix)
                 let found =
                     if isSampled {
-                        try fileSystem.identity(of: file).1
+                        try store.identity(of: file).1
                     } else if index < inputs.count, let first {
                         StageFiles.spelled(try first.digest(of: file).hash)
                     } else {
-                        StageFiles.spelled(try fileSystem.digest(of: file).hash)
+                        StageFiles.spelled(try store.digest(of: file).hash)
                     }
                 if isSampled { result.unchecked.append("\(shown) beyond a sample of its pages") }
                 if found != known {
@@ -133,7 +135,7 @@ extension RunReader {
         guard let limit = input?["limit"]?.integerValue, !paths.contains(where: { $0.hasSuffix("/-") || $0 == "-" })
         else { return nil }
         return try FirstRecords(
-            limit, of: paths, in: fileSystem,
+            limit, of: paths, in: store,
             maxRecord: input?["max_record"]?.integerValue ?? InputSpec.defaultMaxRecord)
     }
 

@@ -22,7 +22,7 @@ public struct TaskRun {
         let progress: ProgressMeter
 
         init(_ definition: Definition, _ registry: Registry, _ options: RunOptions, _ progress: ProgressMeter) throws {
-            chain = try StageChain(definition, registry: registry)
+            chain = try StageChain(definition, registry: registry, store: options.inputs)
             self.definition = definition
             self.options = options
             self.progress = progress

@@ -19,6 +19,8 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
         public static let locked = Code("locked")
         /// The stream ends inside a frame or member.
         public static let truncatedStream = Code("truncatedStream")
+        /// An input is no longer the one that was found before.
+        public static let changed = Code("changed")
         /// The caller asked to stop while a read waited for bytes.
         public static let stopped = Code("stopped")
         public static let corruptStream = Code("corruptStream")
@@ -79,6 +81,8 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
             code = .cannotOpen
             advice =
                 switch number {
+                case ENOENT where InputSpec.isAddress(path):
+                    "It is no file. Only `input.files` may name objects of a store; copy it to a file."
                 case ENOENT: "Check the name."
                 case EACCES, EPERM: "Check the permissions."
                 case EMFILE, ENFILE: "Raise the limit of open files (ulimit -n)."

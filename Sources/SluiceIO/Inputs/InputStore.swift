@@ -17,6 +17,16 @@ public protocol InputStore: Sendable {
     ///
     /// - Throws: `IOFailure` if there is none at that path, or it can't be read.
     func open(input path: String) throws(IOFailure) -> any InputFile
+
+    /// The memory that an input takes while it is open beside what its reader takes, such as what it reads ahead, in bytes; 0
+    /// unless said otherwise. Asked before anything is looked up.
+    ///
+    /// - Parameter pattern: as in `inputs(matching:)`.
+    func openBytes(ofInputs pattern: String) -> Int
+}
+
+extension InputStore {
+    public func openBytes(ofInputs pattern: String) -> Int { 0 }
 }
 
 /// What a store knows of an input without reading it.
@@ -69,11 +79,19 @@ public protocol InputFile: Sendable {
 
     /// Whether its bytes are not packed, even if its name ends in `.zst` or `.gz`.
     var isPlain: Bool { get }
+
+    /// Whether a few bytes anywhere cost about as much as those that follow: on a disk, not over a network.
+    var seeksFreely: Bool { get }
+
+    /// Says that these bytes will be read, from front to back, before they are.
+    func willRead(_ range: Range<UInt64>)
 }
 
 extension InputFile {
     public func hasBytes(within milliseconds: Int32) -> Bool { true }
     public var isPlain: Bool { false }
+    public var seeksFreely: Bool { true }
+    public func willRead(_ range: Range<UInt64>) {}
 
     /// Fills an array, starting at `offset`; returns the number of bytes read.
     func read(into bytes: inout [UInt8], at offset: UInt64) throws(IOFailure) -> Int {

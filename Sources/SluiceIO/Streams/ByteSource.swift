@@ -116,7 +116,8 @@ extension InputStore {
         let start = Array(input.available.prefix(8))
         let format = StreamFormat(start: start)
         if format == .zstd {
-            if input.range == nil, options.readAheadFrames > 1, let size = try input.file.size(),
+            if input.range == nil, options.readAheadFrames > 1, input.file.seeksFreely,
+                let size = try input.file.size(),
                 let ahead = try FrameReadAhead(input.file, 0..<size, options: options)
             {
                 // It reads the file from its beginning, as does its digest.

@@ -40,7 +40,9 @@ extension InputStore {
     ///
     /// Cost: 4 KiB of content, and for zstd the headers of all frames and blocks, 3 bytes for each 128 KiB of content. The
     /// walk ends at the first frame that can't be a part: one that states no content size, or has more stored bytes than
-    /// two ranges. The contents of frames aren't checked here: opening a range and reading it is.
+    /// two ranges. Where seeking is not free (`InputFile.seeksFreely`), a seek table saves that, if there is one: then only its
+    /// end, and the first frame of each range are read. The contents of frames aren't checked here: opening a range and
+    /// reading it is.
     ///
     /// - Parameter target: at least 1, for instance 64 MiB.
     /// - Returns: the ranges in order. A single `.whole` if the file can't be cut or would be one range: gzip, a JSON
@@ -64,6 +66,7 @@ extension InputStore {
                 at += size
             }
         case .zstd:
+            if !file.seeksFreely, let ranges = try cuts.finish(bySeekTableOf: file) { return ranges }
             var frames = ZstdFrames(of: file, in: 0..<status.size, largest: target > .max / 2 ? .max : 2 * target)
             do throws(IOFailure) {
                 while let frame = try frames.next() {
@@ -115,6 +118,33 @@ private struct RangeCuts {
     init(target: UInt64, fileSize: UInt64) {
         self.target = target
         self.fileSize = fileSize
+    }
+
+    /// Cuts a zstd file by its seek table.
+    ///
+    /// - Returns: nil if it has none, if a frame is too large to be a part, or if the table does not fit the frames that
+    ///   ranges begin with.
+    func finish(bySeekTableOf file: any InputFile) throws(IOFailure) -> [FileRange]? {
+        let table = try ZstdSeekTable(size: fileSize) { (bytes, offset) throws(IOFailure) in
+            try file.read(into: &bytes, at: offset)
+        }
+        guard let table else { return nil }
+        var cuts = self
+        var sizes: [UInt64: UInt64] = [:]
+        var offset: UInt64 = 0
+        for frame in table.frames {
+            let (stored, content) = (UInt64(frame.compressed), UInt64(frame.content))
+            guard stored <= 2 * target else { return nil }
+            cuts.add(stored: offset..<(offset + stored), content: content)
+            sizes[offset] = content
+            offset += stored
+        }
+        guard offset == table.end else { return nil }
+        let ranges = cuts.finish()
+        for start in ranges.map(\.stored.lowerBound) {
+            guard try ZstdFrames.contentSize(at: start, of: file) == sizes[start] else { return nil }
+        }
+        return ranges
     }
 
     mutating func add(stored: Range<UInt64>, content size: UInt64) {

@@ -48,6 +48,7 @@ final class RangeSource: ByteSource {
             throw Self.changed(path, range.stored.lowerBound, "its size is no longer \(range.fileSize) bytes")
         }
         format = try file.storedFormat()
+        file.willRead(range.stored)
         own = try file.unpacked(range.stored, format, produced: range.content.lowerBound, options: options)
         position = range.content.lowerBound
         firstByte = position
@@ -152,7 +153,7 @@ extension InputFile {
     fileprivate func unpacked(
         _ stored: Range<UInt64>, _ format: StreamFormat, produced: UInt64, options: InputOptions
     ) throws(IOFailure) -> any ByteSource {
-        if format == .zstd, options.readAheadFrames > 1,
+        if format == .zstd, options.readAheadFrames > 1, seeksFreely,
             let ahead = try FrameReadAhead(self, stored, produced: produced, options: options)
         {
             return ahead

@@ -88,6 +88,16 @@ struct ZstdFrames: ~Copyable {
         return nil
     }
 
+    /// The content size that the header of a frame states; nil if it states none, or no frame begins there.
+    static func contentSize(at offset: UInt64, of file: any InputFile) throws(IOFailure) -> UInt64? {
+        var bytes = [UInt8](repeating: 0, count: frameHeaderMax)
+        let got = try file.read(into: &bytes, at: offset)
+        var header = ZSTD_frameHeader()
+        let result = bytes.withUnsafeBytes { ZSTD_getFrameHeader(&header, $0.baseAddress, got) }
+        guard result == 0, header.frameType == ZSTD_frame, header.frameContentSize < .max - 1 else { return nil }
+        return header.frameContentSize
+    }
+
     /// The end of a frame's last block.
     private mutating func passBlocks(from first: UInt64, of start: UInt64) throws(IOFailure) -> UInt64 {
         var at = first

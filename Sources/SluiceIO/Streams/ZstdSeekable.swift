@@ -182,31 +182,55 @@ public final class ZstdSeekableReader {
 
     /// Reads the seek table; `false` if there is none.
     private func readTable(_ size: UInt64) throws(IOFailure) -> Bool {
-        var footer = [UInt8](repeating: 0, count: 9)
-        guard size >= 17, try file.read(into: &footer, at: size - 9) == 9, word(footer, 5) == seekableMagic else {
-            return false
+        let table = try ZstdSeekTable(size: size) { (bytes, offset) throws(IOFailure) in
+            try file.read(into: &bytes, at: offset)
         }
-        let count = UInt64(word(footer, 0))
-        let entry: UInt64 = footer[4] & 0x80 != 0 ? 12 : 8
-        let tableSize = 8 + count * entry + 9
-        guard footer[4] & 0x7C == 0, tableSize <= size else { return false }
-        var table = [UInt8](repeating: 0, count: Int(tableSize))
-        guard try file.read(into: &table, at: size - tableSize) == table.count, word(table, 0) == seekTableMagic,
-            UInt64(word(table, 4)) == tableSize - 8
-        else { return false }
-        for i in 0..<Int(count) {
-            starts.append(starts.last! + UInt64(word(table, 8 + i * Int(entry))))
-            contents.append(contents.last! + UInt64(word(table, 12 + i * Int(entry))))
+        guard let table else { return false }
+        for frame in table.frames {
+            starts.append(starts.last! + UInt64(frame.compressed))
+            contents.append(contents.last! + UInt64(frame.content))
         }
-        guard starts.last! == size - tableSize else {
+        guard starts.last! == table.end else {
             throw IOFailure(
-                .corruptStream, path: path, offset: size - tableSize, found: "the seek table doesn't fit the file",
+                .corruptStream, path: path, offset: table.end, found: "the seek table doesn't fit the file",
                 advice: "Copy the file again.")
         }
         return true
     }
+}
 
-    private func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
+/// The sizes of all frames, which a seekable file ends with.
+struct ZstdSeekTable {
+    let frames: [ZstdSeekableWriter.Sizes]
+    /// Where the table begins, and the frames should end.
+    let end: UInt64
+
+    /// - Parameters:
+    ///   - size: of the file.
+    ///   - read: fills its bytes from an offset of the file on; returns how many there are.
+    /// - Returns: nil if the file does not end in a seek table.
+    init?(
+        size: UInt64, read: (inout [UInt8], UInt64) throws(IOFailure) -> Int
+    ) throws(IOFailure) {
+        var footer = [UInt8](repeating: 0, count: 9)
+        guard size >= 17, try read(&footer, size - 9) == 9, Self.word(footer, 5) == seekableMagic else { return nil }
+        let count = UInt64(Self.word(footer, 0))
+        let entry: UInt64 = footer[4] & 0x80 != 0 ? 12 : 8
+        let tableSize = 8 + count * entry + 9
+        guard footer[4] & 0x7C == 0, tableSize <= size else { return nil }
+        var table = [UInt8](repeating: 0, count: Int(tableSize))
+        guard try read(&table, size - tableSize) == table.count, Self.word(table, 0) == seekTableMagic,
+            UInt64(Self.word(table, 4)) == tableSize - 8
+        else { return nil }
+        frames = (0..<Int(count)).map {
+            let place = 8 + $0 * Int(entry)
+            return ZstdSeekableWriter.Sizes(
+                compressed: Self.word(table, place), content: Self.word(table, place + 4))
+        }
+        end = size - tableSize
+    }
+
+    private static func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
         bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: UInt32.self)) }
     }
 }
