@@ -27,7 +27,7 @@ struct S3Pattern {
         return fnmatch(pattern, key, FNM_PATHNAME | FNM_PERIOD) == 0
     }
 
-    /// The patterns that `{a,b}` stands for, as a shell has it: nested ones too; `{}` and an unpaired one stay.
+    /// The patterns that `{a,b}` stands for, as `glob` of the C library has it: nested ones too; an unpaired one stays.
     static func alternatives(of text: String) -> [String] {
         alternatives(of: Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) }
     }
@@ -36,8 +36,6 @@ struct S3Pattern {
         var start = 0
         while let open = text[start...].firstIndex(of: UInt8(ascii: "{")) {
             start = open + 1
-            // Empty braces are a name of their own.
-            if start < text.count, text[start] == UInt8(ascii: "}") { continue }
             guard let (parts, end) = parts(of: text, after: open) else { continue }
             return parts.flatMap { alternatives(of: text[..<open] + $0 + text[end...]) }
         }
