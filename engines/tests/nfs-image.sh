@@ -34,6 +34,7 @@ ln -s mount.nfs "$image/usr/sbin/mount.nfs4"
 copy "$(command -v mke2fs)" /usr/sbin/
 copy "$sluice" /usr/bin/
 for name in passwd group netconfig rpc protocols services nsswitch.conf; do cp "/etc/$name" "$image/etc/" 2> /dev/null || true; done
+grep -q ^_rpc: "$image/etc/passwd" || echo '_rpc:x:998:65534::/run/rpcbind:/bin/false' >> "$image/etc/passwd"
 [[ -e $image/etc/netconfig ]] || cp "$root/etc/netconfig" "$image/etc/"
 
 # Python, without what tests of files don't need.
@@ -58,8 +59,12 @@ done
 
 # The drivers, the tests, and real records.
 cp -r "$here/../sluice_tasks" "$image/sluice/"
-cp "$here"/{scene,nfs_tests,nfs_node}.py "$image/sluice/tests/"
-cp "$data"/p3-*.jsonl.zst "$image/data/" 2> /dev/null || true
+cp "$here"/{scene,nfs_tests,nfs_cluster,nfs_node}.py "$image/sluice/tests/"
+for file in "$data"/p3-*.jsonl.zst; do
+    if [[ -e $file ]] && command -v zstd > /dev/null; then
+        { zstd -dcq "$file" 2> /dev/null || true; } | head -n 1250 > "$image/data/$(basename "$file" .zst)"
+    fi
+done
 install -m 755 "$here/nfs-init.sh" "$image/init"
 (cd "$image" && find . | "$busybox" cpio -o -H newc > "$work/image.cpio")
 rm -rf "$image"
