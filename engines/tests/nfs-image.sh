@@ -32,7 +32,7 @@ done
 for name in usr/sbin/{rpc.nfsd,rpc.mountd,exportfs,nfsdcld} sbin/{mount.nfs,rpcbind,rpc.statd,sm-notify}; do copy "$root/$name" /usr/sbin/; done
 ln -s mount.nfs "$image/usr/sbin/mount.nfs4"
 copy "$(command -v mke2fs)" /usr/sbin/
-copy "$sluice" /usr/bin/
+copy "$sluice" /usr/bin/sluice
 for name in passwd group netconfig rpc protocols services nsswitch.conf; do cp "/etc/$name" "$image/etc/" 2> /dev/null || true; done
 grep -q ^_rpc: "$image/etc/passwd" || echo '_rpc:x:998:65534::/run/rpcbind:/bin/false' >> "$image/etc/passwd"
 [[ -e $image/etc/netconfig ]] || cp "$root/etc/netconfig" "$image/etc/"

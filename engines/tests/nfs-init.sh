@@ -8,7 +8,8 @@ mkdir -p /dev/shm
 mount -t tmpfs run /run
 mount -t tmpfs tmp /tmp
 while read -r module; do insmod "/modules/$module" || echo "$module is not loaded"; done < /modules/order
-mount -t rpc_pipefs rpc /var/lib/nfs/rpc_pipefs 2> /dev/null
+mkdir -p /var/lib/nfs/rpc_pipefs
+mount -t rpc_pipefs rpc /var/lib/nfs/rpc_pipefs
 mount -t nfsd nfsd /proc/fs/nfsd
 ip link set lo up
 ln -s /proc/self/mounts /etc/mtab

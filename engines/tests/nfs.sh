@@ -29,7 +29,7 @@ if [[ ! -e $build/fetched ]]; then
         kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
         cd "$build/packages"
         apt-get download "$kernel" busybox-static bash iproute2 util-linux mount libmount1 libblkid1 nfs-kernel-server nfs-common rpcbind libnfsidmap1 libwrap0 \
-            libtirpc3 libevent-core-2.1-7 libsqlite3-0 libkeyutils1 libdevmapper1.02.1 libbpf1 libelf1 libmnl0 libxtables12
+            libtirpc3 libtirpc-common libevent-core-2.1-7 libsqlite3-0 libkeyutils1 libdevmapper1.02.1 libbpf1 libelf1 libmnl0 libxtables12
         for package in *.deb; do dpkg -x "$package" "$build/root"; done
         cd -
     } > "$build/fetch.log" 2>&1 || skip "Debian's packages can't be fetched: $(tail -n 1 "$build/fetch.log")"
