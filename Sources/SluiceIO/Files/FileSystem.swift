@@ -151,7 +151,6 @@ extension FileSystem {
         }
     }
 
-
     /// Whether the path is a folder, and not a link to one.
     public func isRealFolder(_ path: String) -> Bool {
         var status = Glibc.stat()
