@@ -21,18 +21,20 @@ if ! command -v qemu-system-x86_64 > /dev/null || ! command -v mke2fs > /dev/nul
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends qemu-system-x86 e2fsprogs; } \
         > "$build/install.log" 2>&1 || skip "qemu-system-x86 can't be installed: $(tail -n 1 "$build/install.log")"
 fi
+fetch() {
+    local kernel
+    apt-cache show linux-image-cloud-amd64 > /dev/null || apt-get update || return 1
+    kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
+    [[ -n $kernel ]] || { echo "there is no linux-image-cloud-amd64"; return 1; }
+    (cd "$build/packages" && apt-get download "$kernel" busybox-static bash iproute2 util-linux mount libmount1 libblkid1 \
+        nfs-kernel-server nfs-common rpcbind libnfsidmap1 libwrap0 libtirpc3 libtirpc-common libevent-core-2.1-7 libsqlite3-0 \
+        libkeyutils1 libdevmapper1.02.1 libbpf1 libelf1 libmnl0 libxtables12) || return 1
+    for package in "$build"/packages/*.deb; do dpkg -x "$package" "$build/root" || return 1; done
+}
 if [[ ! -e $build/fetched ]]; then
     rm -rf "$build/packages" "$build/root"
     mkdir -p "$build/packages" "$build/root"
-    {
-        apt-cache show linux-image-cloud-amd64 > /dev/null || apt-get update
-        kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
-        cd "$build/packages"
-        apt-get download "$kernel" busybox-static bash iproute2 util-linux mount libmount1 libblkid1 nfs-kernel-server nfs-common rpcbind libnfsidmap1 libwrap0 \
-            libtirpc3 libtirpc-common libevent-core-2.1-7 libsqlite3-0 libkeyutils1 libdevmapper1.02.1 libbpf1 libelf1 libmnl0 libxtables12
-        for package in *.deb; do dpkg -x "$package" "$build/root"; done
-        cd -
-    } > "$build/fetch.log" 2>&1 || skip "Debian's packages can't be fetched: $(tail -n 1 "$build/fetch.log")"
+    fetch > "$build/fetch.log" 2>&1 || skip "Debian's packages can't be fetched: $(tail -n 1 "$build/fetch.log")"
     touch "$build/fetched"
 fi
 
@@ -40,7 +42,7 @@ fi
 
 work=$(mktemp -d /tmp/sluice-nfs.XXXXXX)
 machine=
-trap '[[ -z $machine ]] || kill -KILL "$machine" 2> /dev/null || true; rm -rf "$work"' EXIT
+trap '[[ -z $machine ]] || kill "$machine" 2> /dev/null || true; rm -rf "$work"' EXIT
 trap 'exit 143' INT TERM
 "$here/nfs-image.sh" "$work" "$build/root" "$sluice" "$data" > "$build/image.log" 2>&1 ||
     { cat "$build/image.log" >&2; echo "engines: the virtual machine can't be made" >&2; exit 1; }
@@ -54,8 +56,8 @@ has_kvm() {
 }
 processor=(-accel tcg,thread=multi -cpu max)
 if has_kvm; then processor=(-accel kvm -cpu host); fi
-timeout --foreground "${ENGINES_SECONDS:-1200}" qemu-system-x86_64 "${processor[@]}" -machine q35 -smp 2 -m 3072 -nodefaults -no-reboot -display none \
-    -kernel "$(echo "$build"/root/boot/vmlinuz-*)" -initrd "$work/image.cpio" \
+timeout --foreground "${ENGINES_SECONDS:-1200}" qemu-system-x86_64 "${processor[@]}" -machine q35 -smp 2 -m 3072 \
+    -nodefaults -no-reboot -display none -kernel "$(echo "$build"/root/boot/vmlinuz-*)" -initrd "$work/image.cpio" \
     -append "console=ttyS0 quiet panic=-1 -- $*" -serial "file:$work/console" -device virtio-serial \
     -chardev "file,id=tests,path=$work/said" -device virtserialport,chardev=tests,name=tests &
 machine=$!
