@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help setup build test demo lint format engines loaders report-browser bench models model-minilm clean
+.PHONY: help setup build test demo lint format engines loaders report-browser bench models model-minilm nfs clean
 
 RELEASE := swift build -c release --product sluice --static-swift-stdlib -Xlinker -s
 BINARY := .build/release/sluice
@@ -51,6 +51,9 @@ s3-server: ## fetch moto into .build-s3
 
 docs-python: ## fetch the Python packages that some of these blocks use, into .documents
 	@scripts/documents.sh --fetch
+
+nfs: build ## test tasks and runs on NFS: a server and two clients in a virtual machine
+	@engines/tests/nfs.sh
 
 engines: build ## test the drivers for Ray and Slurm against real clusters on this machine
 	@python3 -W ignore::ResourceWarning engines/tests/unit_tests.py

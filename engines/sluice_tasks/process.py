@@ -31,20 +31,6 @@ def perform(task, command, is_stopped=lambda: False):
     The process is killed when the calling thread ends, however it ends. If `is_stopped` turns true, or an exception comes
     in between, the process is asked to stop, and killed if it does not.
     """
-    outcome = _perform(task, command, is_stopped)
-    if outcome.status == 2 and not is_stopped():
-        # This machine may remember that a file of an earlier task was missing, as NFS does for a while. A look at the
-        # folders ends that.
-        for folder in ("work/tasks", "work/data"):
-            try:
-                os.listdir(os.path.join(command[2], folder))
-            except OSError:
-                pass
-        outcome = _perform(task, command, is_stopped)
-    return outcome
-
-
-def _perform(task, command, is_stopped):
     # Here, since Ray sends this module by value, and a library can't be sent.
     import ctypes
     library = ctypes.CDLL(None)

@@ -81,7 +81,7 @@ class TaskList:
 def done_tasks(directory):
     """The names of the tasks that are done: a task gets its mark, complete, when all else that it writes is on disk."""
     try:
-        # Opening the folder makes NFS look at it anew.
+        # This, too, makes NFS ask anew.
         with os.scandir(os.path.join(directory, "work", "tasks")) as entries:
             return {entry.name for entry in entries}
     except FileNotFoundError:
@@ -90,6 +90,7 @@ def done_tasks(directory):
 
 def is_done(directory, task):
     """Whether a task is done. `finish` has no mark: see `is_complete`."""
+    _refresh(os.path.join(directory, "work", "tasks"))
     return os.path.exists(os.path.join(directory, "work", "tasks", task))
 
 
@@ -97,7 +98,17 @@ def is_complete(directory):
     """Whether a directory holds the result of a run, and no run is under way."""
     def has(name):
         return os.path.exists(os.path.join(directory, name))
+    for folder in (directory, os.path.join(directory, "work")):
+        _refresh(folder)
     return has("run.json") and not has("work/plan.json")
+
+
+def _refresh(folder):
+    """Makes this machine ask anew what is in a folder: NFS remembers for up to a minute that a file was missing."""
+    try:
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+    except OSError:
+        pass
 
 
 class Queue:

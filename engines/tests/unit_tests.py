@@ -145,15 +145,6 @@ class ProcessTests(unittest.TestCase):
         self.assertEqual(self.perform("kill -SEGV $$").status, -signal.SIGSEGV)
         self.assertGreater(self.perform("for ((i = 0; i < 200000; i++)); do :; done").cpu, 0.05)
 
-    def test_a_refusal_is_asked_for_twice(self):
-        """The second look may find what the first did not: a file that another machine has written."""
-        with tempfile.TemporaryDirectory() as folder:
-            # The folder of the run is the third word of the command.
-            script = f"test -e {folder}/seen || {{ touch {folder}/seen; exit 2; }}"
-            self.assertEqual(perform("task", ["bash", "-c", script]).status, 0)
-            self.assertEqual(perform("task", ["bash", "-c", f"echo >> {folder}/count; exit 2"]).status, 2)
-            self.assertEqual(Path(f"{folder}/count").read_text(), "\n\n")
-
     def test_a_stop_ends_the_process(self):
         for script, status in (("sleep 100", -signal.SIGTERM), ("trap '' TERM; while :; do sleep 0.1; done", -signal.SIGKILL)):
             begun = time.monotonic()

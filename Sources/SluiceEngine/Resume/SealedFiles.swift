@@ -33,15 +33,11 @@ struct SealedFiles: Sendable {
     /// - Throws: `IOFailure` with code `.corruptWorkFile` if the seal doesn't fit. Nothing of the file is used before all
     ///   of it has been checked.
     func read<Value: ByteCodable>(_ type: Value.Type = Value.self, from path: String) throws(IOFailure) -> Value? {
-        guard try fileSystem.status(of: path) != nil else { return nil }
-        let file = try fileSystem.openForReading(path)
-        let size = try file.status().size
-        guard size >= Self.sealBytes else { throw Self.damaged(path) }
-        let input = SealedInput(file, path: path, end: size - UInt64(Self.sealBytes))
-        try check(input)
+        guard let input = try open(path) else { return nil }
         do throws(StageError) {
             var reader = ByteReader { () throws(StageError) in
                 do throws(IOFailure) { return try input.next() } catch {
+                    input.failure = error
                     throw StageError(.invalidData, error.description)
                 }
             }
@@ -49,8 +45,29 @@ struct SealedFiles: Sendable {
             try reader.expectEnd()
             return value
         } catch {
-            throw IOFailure(.corruptWorkFile, path: path, found: error.message)
+            throw input.failure ?? IOFailure(.corruptWorkFile, path: path, found: error.message)
         }
+    }
+
+    /// Whether there is a file of this run and name that is as it was written.
+    func isWhole(_ path: String) throws(IOFailure) -> Bool {
+        do throws(IOFailure) {
+            return try open(path) != nil
+        } catch {
+            guard error.code == .corruptWorkFile else { throw error }
+            return false
+        }
+    }
+
+    /// A file whose seal fits; nil if there is none.
+    private func open(_ path: String) throws(IOFailure) -> SealedInput? {
+        guard try fileSystem.status(of: path) != nil else { return nil }
+        let file = try fileSystem.openForReading(path)
+        let size = try file.status().size
+        guard size >= Self.sealBytes else { throw Self.damaged(path) }
+        let input = SealedInput(file, path: path, end: size - UInt64(Self.sealBytes))
+        try check(input)
+        return input
     }
 
     private func check(_ input: SealedInput) throws(IOFailure) {
@@ -98,6 +115,8 @@ private final class SealedInput {
     let path: String
     private let end: UInt64
     private var at: UInt64 = 0
+    /// Why the bytes of a value could not be read.
+    var failure: IOFailure?
     private static let pieceBytes = 256 << 10
 
     init(_ file: consuming OpenFile, path: String, end: UInt64) {

@@ -207,12 +207,12 @@ extension EngineError {
         var failure = failure
         let isDamaged = failure.code == .corruptWorkFile || failure.code == .wrongColumn
         if isDamaged { failure.advice = "" }
-        let isShort = failure.errno.map { [EMFILE, ENFILE, ENOMEM].contains($0) } ?? false
+        let isPassing = failure.errno.map { [EMFILE, ENFILE, ENOMEM, ESTALE].contains($0) } ?? false
         let code: Code =
             switch failure.code {
             case .diskFull, .cannotWrite, .windowTooLarge, .tooManyAnswers: .resources
             case .stopped: .stopped
-            default: isShort ? .resources : .data
+            default: isPassing ? .resources : .data
             }
         // A refused system call may succeed the next time; damaged work files are left for inspection.
         self.init(

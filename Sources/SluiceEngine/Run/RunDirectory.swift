@@ -229,7 +229,7 @@ package struct RunDirectory: ~Copyable {
 
     private static func isOurs(_ name: String) -> Bool {
         ResultFile.all.contains(name) || name == lockName || name == workName || name == AnswerBook.folderName
-            || name == logName
+            || name == logName || FileSystem.isHeld(name)
     }
 
     // MARK: After a run
@@ -303,6 +303,7 @@ package struct RunDirectory: ~Copyable {
 
     /// Whether a result stands under final names and no run is under way. False if that can't be known.
     var isFinished: Bool {
+        for folder in [path, workPath] { fileSystem.refresh(folder) }
         do throws(IOFailure) {
             if try fileSystem.status(of: planPath) != nil { return false }
             return try fileSystem.status(of: "\(path)/\(ResultFile.manifest)") != nil
@@ -322,11 +323,16 @@ package struct RunDirectory: ~Copyable {
         guard try fileSystem.status(of: workPath) != nil else { return }
         try fileSystem.remove(planPath)
         try fileSystem.flushFolder(workPath)
+        var isGone = true
         for name in try fileSystem.entries(of: workPath) where name != Self.markName && name != Self.resultName {
-            let inner = "\(workPath)/\(name)"
-            if fileSystem.isRealFolder(inner) { try fileSystem.removeTree(inner) } else { try fileSystem.remove(inner) }
+            if try !fileSystem.clear("\(workPath)/\(name)") { isGone = false }
         }
-        try fileSystem.removeTree(workPath, last: Self.markName)
+        if isGone { isGone = try fileSystem.clearTree(workPath, last: Self.markName) }
+        if !isGone {
+            // Says that there is more to remove: see `isLeftOver`.
+            if fileSystem.isRealFolder(result.folder) { try fileSystem.removeTree(result.folder) }
+            try fileSystem.makeFolder(result.folder)
+        }
     }
 
     /// Undoes `init`: removes the lock, and the folder if it is empty.

@@ -36,8 +36,16 @@ struct TaskFiles: Sendable {
 
     // MARK: Marks
 
-    /// Whether the task is done. Its mark is checked when it is read.
-    func isDone(_ kind: RunTask.Kind) throws(IOFailure) -> Bool { try fileSystem.status(of: path(kind)) != nil }
+    /// Whether the task is done: its mark is there, of this run, and as it was written.
+    func isDone(_ kind: RunTask.Kind) throws(IOFailure) -> Bool { try sealed.isWhole(path(kind)) }
+
+    /// Removes marks that are damaged or of another run, so that nobody takes these tasks for done.
+    func removeBadMarks(of tasks: [RunTask]) throws(IOFailure) {
+        let names = Set(try fileSystem.entries(of: "\(work)/tasks"))
+        for task in tasks where names.contains(task.id) {
+            if try !isDone(task.kind) { try fileSystem.remove(path(task.kind)) }
+        }
+    }
 
     func finish(_ kind: RunTask.Kind, _ result: some ByteCodable) throws(IOFailure) {
         try sealed.write(result, to: path(kind))
@@ -64,12 +72,17 @@ struct TaskFiles: Sendable {
 
     /// Gives a folder of this attempt its final name, or drops it if another attempt was first.
     func publish(_ folder: String, as final: String) throws(IOFailure) {
-        guard try fileSystem.status(of: final) == nil else { return try fileSystem.removeTree(folder) }
+        guard try fileSystem.status(of: final) == nil else {
+            try fileSystem.removeTree(folder)
+            return
+        }
         do throws(IOFailure) {
             try fileSystem.rename(folder, to: final)
         } catch {
             guard try fileSystem.status(of: final) != nil else { throw error }
-            return try fileSystem.removeTree(folder)
+            // It is gone if a server of NFS went down between renaming it and saying so.
+            if try fileSystem.status(of: folder) != nil { try fileSystem.removeTree(folder) }
+            return
         }
         try fileSystem.flushFolder(Path.folder(of: final))
     }

@@ -110,6 +110,7 @@ public struct TaskRun {
         if case .complete = start { return true }
         try site.run.sealed.write(site.parts, to: "\(site.run.work)/\(RunDirectory.partsName)")
         try site.files.makeFolders()
+        try site.files.removeBadMarks(of: site.list.tasks)
         return false
     }
 
@@ -167,7 +168,9 @@ public struct TaskRun {
 
     /// - Throws: `EngineError` with code `.definition` if there is none.
     public static func plan(in directory: String) throws -> Plan {
-        let path = "\(directory)/\(RunDirectory.workName)/\(RunDirectory.planName)"
+        let work = "\(directory)/\(RunDirectory.workName)"
+        for folder in [Path.folder(of: directory), directory, work] { FileSystem.local.refresh(folder) }
+        let path = "\(work)/\(RunDirectory.planName)"
         let isDone = (try? FileSystem.local.status(of: "\(directory)/\(ResultFile.manifest)")) ?? nil != nil
         guard let bytes = try? FileSystem.local.contents(of: path), let report = try? JSONValue(json: bytes) else {
             throw EngineError(
@@ -185,7 +188,7 @@ public struct TaskRun {
 
     // MARK: Tasks
 
-    /// Whether a task is done.
+    /// Whether a task is done, as far as that shows without reading what it wrote.
     public func isDone(_ task: RunTask) throws -> Bool {
         try setup.options.fileSystem.status(of: "\(setup.directory)/\(task.outputs[0])") != nil
     }
@@ -223,8 +226,10 @@ public struct TaskRun {
         _ task: RunTask, in directory: borrowing RunDirectory, _ began: Double
     ) throws -> RunResult? {
         if directory.isFinished { return task.kind == .finish ? try finished() : nil }
-        if task.kind != .finish, try isDone(task) { return nil }
-        try expectInputs(of: task)
+        for name in ["tasks", "data"] {
+            setup.options.fileSystem.refresh("\(setup.directory)/\(RunDirectory.workName)/\(name)")
+        }
+        if try task.kind == .finish || !isDone(task) { try expectInputs(of: task) }
         return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { site in
             guard task.kind == .finish else {
                 try TaskRunner(site: site).perform(task.kind)

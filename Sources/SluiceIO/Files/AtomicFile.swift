@@ -58,7 +58,12 @@ public struct AtomicFile: ~Copyable, Sendable {
     /// Renames the file to its final name and flushes it to disk.
     public consuming func commit() throws(IOFailure) {
         try file.flush()
-        try fileSystem.rename(temporaryPath, to: path)
+        do throws(IOFailure) {
+            try fileSystem.rename(temporaryPath, to: path)
+        } catch {
+            // A server of NFS that renamed the file, but went down before it said so, is asked again.
+            guard error.errno == ENOENT, try fileSystem.isFile(file, at: path) else { throw error }
+        }
         committed = true
         try fileSystem.flushFolder(Path.folder(of: path))
     }

@@ -151,18 +151,6 @@ extension FileSystem {
         }
     }
 
-    /// Removes a folder and its content. Symbolic links are removed, not followed.
-    ///
-    /// - Parameter last: a file in it that is removed after everything else.
-    public func removeTree(_ path: String, last: String? = nil) throws(IOFailure) {
-        for name in try entries(of: path) where name != last {
-            let inner = "\(path)/\(name)"
-            if isRealFolder(inner) { try removeTree(inner) } else { try remove(inner) }
-        }
-        if let last { try remove("\(path)/\(last)") }
-        try removeFolder(path)
-    }
-
     /// Whether the path is a folder, and not a link to one.
     public func isRealFolder(_ path: String) -> Bool {
         var status = Glibc.stat()
@@ -244,6 +232,8 @@ extension FileSystem {
         _ = try allow(.lock, path)
         guard retrying({ flock(file.descriptor, (isShared ? LOCK_SH : LOCK_EX) | LOCK_NB) }) == 0 else {
             let number = errno
+            // On NFS: its holder on another machine has removed it meanwhile.
+            if number == ESTALE { return try lock(path, isShared: isShared) }
             if number == EWOULDBLOCK {
                 throw IOFailure(
                     .locked, path: path, errno: number, found: "another process is at work here",
@@ -252,10 +242,8 @@ extension FileSystem {
             throw IOFailure(system: number, doing: .lock, path: path)
         }
         // The previous holder may have removed the file after it was opened here; a lock on it would guard nothing.
-        let own = try file.status()
-        guard let there = try status(of: path), there.inode == own.inode, there.device == own.device else {
-            return try lock(path, isShared: isShared)
-        }
+        refresh(Path.folder(of: path))
+        guard try isFile(file, at: path) else { return try lock(path, isShared: isShared) }
         return FileLock(file: file)
     }
 

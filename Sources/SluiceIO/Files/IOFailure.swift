@@ -86,6 +86,7 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
                 case ENOENT: "Check the name."
                 case EACCES, EPERM: "Check the permissions."
                 case EMFILE, ENFILE: "Raise the limit of open files (ulimit -n)."
+                case ESTALE: Self.isReplaced
                 default: ""
                 }
         case (.read, _):
@@ -94,6 +95,7 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
                 switch number {
                 case EISDIR: "Name the files in it, for instance with a pattern."
                 case EBADF: "It is closed."
+                case ESTALE: Self.isReplaced
                 default: ""
                 }
         case (.lock, _):
@@ -107,6 +109,8 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
             code, path: path, offset: offset, errno: number,
             found: "\(operation.verb) failed: \(systemMessage(number))", advice: advice)
     }
+
+    private static let isReplaced = "Another machine replaced or removed the file; try again."
 
     public var description: String {
         var text = path.isEmpty ? "" : "\(Printable.name(path, most: Printable.longestLine)): "
