@@ -131,7 +131,7 @@ class S3Tests(unittest.TestCase):
         self.assertEqual(kept, pathlib.Path(local, OUTPUTS[0]).read_bytes())
         for name in OUTPUTS[1:]:
             remote, plain = self.content(output, name), self.content(local, name)
-            self.assertEqual(remote.replace(b"s3://corpus/", b"corpus/"), plain.replace(b"s3://", b""), name)
+            self.assertEqual(remote.replace(b"s3://corpus/", b"corpus/"), plain.replace(b"s3://corpus/", b"corpus/"), name)
         # The kept bytes, the counts and the inputs' digests.
         reports = []
         for folder in output, local:
@@ -212,6 +212,21 @@ class S3Tests(unittest.TestCase):
         self.assertFalse(pathlib.Path("killed/run.json").exists())
         self.run_remote("killed", "--resume")
         self.assert_same("killed")
+
+    def test_a_store_that_fails_in_the_middle(self):
+        self.changing()
+        self.run_remote("undisturbed", definition="moving.yaml")
+        for count in range(5, 9):
+            self.store.fault = lambda number, method: "closed" if number > count else None
+            self.store.requests.clear()
+            outcome = self.run_remote("failed", "--checkpoint-seconds", "0", definition="moving.yaml", status=3)
+            self.assertIn("the store keeps failing", outcome.stderr)
+            self.assertIn("--resume", outcome.stderr)
+            self.store.calm()
+            self.run_remote("failed", "--resume", definition="moving.yaml")
+            self.assert_same("failed", "undisturbed")
+            self.assertEqual(self.sluice("verify", "failed").returncode, 0)
+            shutil.rmtree("failed")
 
     def test_a_signal_ends_a_wait(self):
         self.store.fault = lambda number, method: "503" if number > 8 else None

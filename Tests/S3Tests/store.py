@@ -84,6 +84,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "drop":
             self.close_connection = True
             return self.connection.close()
+        if fault == "closed":
+            # Longer than anybody waits.
+            return self.refuse(request, 503, "SlowDown", {"Retry-After": "3600"})
         if fault in ("500", "503", "429"):
             return self.refuse(request, int(fault), "SlowDown" if fault == "503" else "Other")
         if self.path.startswith("/elsewhere/"):

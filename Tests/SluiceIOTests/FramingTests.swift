@@ -199,4 +199,53 @@ func collect(_ source: any ByteSource, _ limits: FramingLimits, into result: ino
         #expect(
             got.overlong == [OverlongLine(line: 2, byte: 10, length: 32, head: Array("{\"lon".utf8))])
     }
+
+    /// Bytes, and then a failure.
+    private final class FailingSource: ByteSource {
+        let path = "failing"
+        let format = StreamFormat.plain
+        private var rest: ArraySlice<UInt8>
+        private let failure: IOFailure
+        var fileOffset: UInt64 { 0 }
+
+        init(_ bytes: ArraySlice<UInt8>, then failure: IOFailure) { (rest, self.failure) = (bytes, failure) }
+
+        func read(into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+            guard !rest.isEmpty else { throw failure }
+            let part = rest.prefix(min(buffer.count, 700))
+            buffer.copyBytes(from: part)
+            rest = rest.dropFirst(part.count)
+            return part.count
+        }
+    }
+
+    /// A run that goes on after such a failure begins with the next block, so there must not be another border.
+    @Test func aFailureThatMayPassEndsNoBlock() throws {
+        let lines = (0..<300).map { #"{"a":\#($0),"b":"\#(String(repeating: "x", count: $0 * 7 % 90))"}"# }
+        let inputs = [lines.joined(separator: "\n") + "\n", "[" + lines.joined(separator: ",\n") + "]"]
+        let limits = FramingLimits(blockBytes: 1500, maxRecord: 80, overlongHead: 10)
+        func ends(_ bytes: ArraySlice<UInt8>, then failure: IOFailure) -> (ends: [UInt64], failure: IOFailure?) {
+            let reader = BlockReader(FailingSource(bytes, then: failure), limits: limits)
+            let block = RawBlock()
+            var ends: [UInt64] = []
+            do throws(IOFailure) {
+                while try reader.next(into: block) { ends.append(reader.nextByte) }
+                return (ends, nil)
+            } catch { return (ends, error) }
+        }
+        for input in inputs.map({ Array($0.utf8) }) {
+            // Without its end, which would end a block.
+            let failure = IOFailure(.cannotRead, path: "failing", errno: 5, found: "it can't be read")
+            let whole = ends(input[...], then: failure).ends
+            #expect(whole.count > 5)
+            for count in stride(from: 1, to: input.count, by: 37) {
+                let found = ends(input[..<count], then: failure)
+                #expect(found.failure == failure)
+                #expect(whole.starts(with: found.ends), "\(count)")
+            }
+            // Damage does: all lines before it are returned.
+            let damage = IOFailure(.corruptStream, path: "failing", found: "it is corrupt")
+            #expect(ends(input[..<(input.count / 2)], then: damage).ends.last ?? 0 > 0)
+        }
+    }
 }

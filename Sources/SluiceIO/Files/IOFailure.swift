@@ -112,6 +112,10 @@ public struct IOFailure: Error, Sendable, Equatable, CustomStringConvertible {
 
     private static let isReplaced = "Another machine replaced or removed the file; try again."
 
+    /// Whether reading may succeed the next time: after a refused system call, with a server that answers, with more memory,
+    /// after a stop. A resumed run then reads on, so nothing may depend on where the failure was.
+    var mayPass: Bool { errno != nil || code == .stopped || code == .windowTooLarge }
+
     public var description: String {
         var text = path.isEmpty ? "" : "\(Printable.name(path, most: Printable.longestLine)): "
         if let offset { text += "byte \(offset): " }

@@ -18,6 +18,7 @@ extension BlockReader {
                 carryEnd = 0
                 do throws(IOFailure) { try pull() } catch {
                     pendingFailure = error
+                    if error.mayPass { throw error }
                     block.count = array.elementStart(in: block)
                     break
                 }

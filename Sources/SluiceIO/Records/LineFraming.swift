@@ -79,10 +79,10 @@ extension BlockReader {
                 into: UnsafeMutableRawBufferPointer(rebasing: block.room[..<step(block, lineStart)]))
             return true
         } catch {
-            // The complete lines before the fault are good.
             pendingFailure = error
+            // The complete lines before the fault are good, but where a block ends must not depend on luck.
+            if lineStart == 0 || error.mayPass { throw error }
             block.count = lineStart
-            if lineStart == 0 { throw error }
             return false
         }
     }
@@ -204,6 +204,7 @@ extension BlockReader {
                 try pull()
             } catch {
                 pendingFailure = error
+                if error.mayPass { throw error }
                 carryEnd = 0
                 break
             }

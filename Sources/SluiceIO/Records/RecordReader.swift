@@ -18,7 +18,8 @@ public protocol RecordReader: AnyObject {
     /// - Parameter mayHold: asked several times while a record longer than `FramingLimits.longRecord` is read, with growing
     ///   lengths up to `FramingLimits.maxRecord`. If it denies one, the result is `.waiting`: the reader keeps the part read
     ///   so far, at most the length allowed before, and the next call goes on with it.
-    /// - Throws: the source's errors, after the complete records before them have been returned.
+    /// - Throws: the source's errors: damage after the complete records before it have been returned; what may pass, such as a
+    ///   refused system call, at once, so that blocks end in the same places when the input is read again.
     func next(into block: RawBlock, mayHold: (_ length: Int) -> Bool) throws(IOFailure) -> ReadStep
 }
 
