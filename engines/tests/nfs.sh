@@ -56,7 +56,7 @@ has_kvm() {
 }
 processor=(-accel tcg,thread=multi -cpu max)
 if has_kvm; then processor=(-accel kvm -cpu host); fi
-timeout --foreground "${ENGINES_SECONDS:-1200}" qemu-system-x86_64 "${processor[@]}" -machine q35 -smp 2 -m 3072 \
+timeout --foreground "${ENGINES_SECONDS:-2400}" qemu-system-x86_64 "${processor[@]}" -machine q35 -smp 2 -m 3072 \
     -nodefaults -no-reboot -display none -kernel "$(echo "$build"/root/boot/vmlinuz-*)" -initrd "$work/image.cpio" \
     -append "console=ttyS0 quiet panic=-1 -- $*" -serial "file:$work/console" -device virtio-serial \
     -chardev "file,id=tests,path=$work/said" -device virtserialport,chardev=tests,name=tests &

@@ -107,7 +107,7 @@ class Node:
             ["nsenter", "-t", str(self._worker.pid), "--net", "--uts", "--mount", "--ipc", "--", *map(str, command)], text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
-    def run(self, *command, seconds=60):
+    def run(self, *command, seconds=300):
         """A process on the node, to its end: status, standard output and standard error."""
         process = self.start(*command)
         out, err = process.communicate(timeout=seconds)

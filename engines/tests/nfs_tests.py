@@ -189,7 +189,7 @@ class Tests(unittest.TestCase):
                 for task in sum(self.prepare(nodes[0], "copy", output).values(), []):
                     both = [node.start(*self.task_command(output, task)) for node in nodes]
                     for process in both:
-                        _, err = process.communicate(timeout=60)
+                        _, err = process.communicate(timeout=300)
                         self.assertEqual(process.returncode, 0, f"{task}: {err}")
                 self.here.expect("copy", output)
 
@@ -214,7 +214,7 @@ class Tests(unittest.TestCase):
                     process.send_signal(signal.SIGSTOP)
                     self.replace(a, work)
                     process.send_signal(signal.SIGCONT)
-                    _, err = process.communicate(timeout=60)
+                    _, err = process.communicate(timeout=300)
                     self.assertTrue(process.returncode == 0 or is_worth_a_try(process.returncode), f"{task}: {err}")
                     self.expect_done(b, output, task)
                 self.here.expect("copy", output)
@@ -238,7 +238,7 @@ class Tests(unittest.TestCase):
             process.send_signal(signal.SIGSTOP)
             self.replace(a, folder)
             process.send_signal(signal.SIGCONT)
-            _, err = process.communicate(timeout=120)
+            _, err = process.communicate(timeout=300)
             self.assertEqual((process.returncode, "large.jsonl" in err, "try again" in err), (RESOURCES, True, True), err)
             status, _, err = b.run(*command, "--force")
             self.assertEqual(status, 0, err)
@@ -258,7 +258,7 @@ class Tests(unittest.TestCase):
                     self.assertEqual((status, "another process is at work" in err), (RESOURCES, True), err)
                 process.kill()
                 process.wait()
-                status, _, err = b.run(*self.run_command(name, output, "--resume"), seconds=120)
+                status, _, err = b.run(*self.run_command(name, output, "--resume"))
                 self.assertEqual(status, 0, err)
                 self.here.expect(name, output)
 
@@ -307,7 +307,7 @@ class Tests(unittest.TestCase):
                     self.assertEqual(status, 0 if options == FOUR else RESOURCES, err)
                 a.cut(False)
                 process.send_signal(signal.SIGCONT)
-                _, err = process.communicate(timeout=120)
+                _, err = process.communicate(timeout=300)
                 self.assertIn(process.returncode, [RESOURCES] if (name, options) == ("run", FOUR) else [0], err)
                 status, _, err = b.run(*self.run_command("copy", output, "--resume"))
                 self.assertEqual((status, "already complete" in err), (0, True), err)
