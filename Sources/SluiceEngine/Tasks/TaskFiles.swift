@@ -21,6 +21,9 @@ struct TaskFiles: Sendable {
     /// Relative to the run directory.
     static func mark(of kind: RunTask.Kind) -> String { "\(RunDirectory.workName)/tasks/\(kind.id)" }
 
+    /// The marks of all tasks of a phase with several, relative to the run directory.
+    static func marks(of phase: String) -> String { "\(RunDirectory.workName)/tasks/\(phase).*" }
+
     private func path(_ kind: RunTask.Kind) -> String { "\(work)/tasks/\(kind.id)" }
 
     /// A file of a task's results beside its mark.
