@@ -31,8 +31,8 @@ struct PlanCommand: ParsableCommand {
     var partBytes: Int?
 
     func run() throws {
-        if let records, !(1...1_000_000_000_000).contains(records) {
-            throw CommandFailure.usage("--records \(records): give a number from 1 to 10^12")
+        if let records, !(1...1_000_000_000_000_000).contains(records) {
+            throw CommandFailure.usage("--records \(records): give a number from 1 to 10^15")
         }
         let definition = try source.definition()
         if resolved { return Terminal.write(DefinitionText.yaml(definition.relative(Environment.registry))) }

@@ -67,9 +67,10 @@ struct ScaleTable {
 
     private func reason(_ phase: ScaleEstimate.Phase, _ workers: Int, _ place: Int) -> String {
         if phase.transfer >= phase.walls[place] { return "the file system; more bandwidth helps, more workers don't" }
-        if phase.tasks == 1 { return "one task, whatever the number of workers; more --threads help" }
+        if phase.tasks == 1 { return phase.isSerial ? "one task on one CPU" : "one task; more --threads help" }
         if phase.tasks < workers {
-            return "\(Format.count(phase.tasks)) tasks, so other workers wait; more --threads and fewer workers help"
+            return "\(Format.count(phase.tasks)) tasks, so other workers wait"
+                + (phase.isSerial ? "" : "; more --threads and fewer workers help")
         }
         return "the last tasks run while other workers wait; fewer workers waste less"
     }
@@ -102,7 +103,9 @@ struct ScaleTable {
 
     /// `0.3 s`, `12 min`, `3.4 h`, `12 d`.
     private static func time(_ seconds: Double) -> String {
-        figure(seconds, [("s", 1), ("min", 60), ("h", 3600), ("d", 86400), ("y", 86400 * 365)])
+        // So long that the figure says nothing but that another way must be found.
+        seconds >= 1000 * 86400 * 365
+            ? "> 999 y" : figure(seconds, [("s", 1), ("min", 60), ("h", 3600), ("d", 86400), ("y", 86400 * 365)])
     }
 
     /// `512 MB`, `1.2 TB`.

@@ -34,6 +34,8 @@ public struct ScaleEstimate: Sendable {
         public fileprivate(set) var written = 0.0
         /// What a task leases, in bytes.
         public let memory: Int
+        /// Whether a task uses one CPU, however many its worker has.
+        public let isSerial: Bool
         /// Seconds with each number of workers.
         public fileprivate(set) var walls: [Double] = []
         /// The seconds that the bandwidth alone would take.
@@ -52,7 +54,7 @@ public struct ScaleEstimate: Sendable {
     public var tasks: Int { phases.reduce(0) { $0 + $1.tasks } }
     public var seconds: Double { phases.reduce(0) { $0 + $1.seconds } }
     /// Seconds with endless workers: a phase then takes as long as its longest task.
-    public var criticalPath: Double { phases.reduce(0) { $0 + $1.longest / Double(threads) } }
+    public var criticalPath: Double { phases.reduce(0) { $0 + $1.longest / Double($1.isSerial ? 1 : threads) } }
     public func wall(_ place: Int) -> Double { phases.reduce(0) { $0 + $1.walls[place] } }
 
     init(_ site: TaskSite, _ model: ScaleModel, _ request: Request, records: Int) {
@@ -63,7 +65,9 @@ public struct ScaleEstimate: Sendable {
         self.records = records
         for listed in site.list.phases {
             let memory = listed.leases.reduce(0) { $0 + $1.bytes }
-            var phase = Phase(name: listed.name, tasks: listed.count, memory: memory)
+            let isSerial = listed.count > 0 && ScaleModel.isSerial(listed.kind(listed.number(at: 0)))
+            let cpus = Double(isSerial ? 1 : threads)
+            var phase = Phase(name: listed.name, tasks: listed.count, memory: memory, isSerial: isSerial)
             var schedules = workers.map { ListSchedule(workers: $0) }
             for place in 0..<listed.count {
                 let cost = model.cost(listed.kind(listed.number(at: place)))
@@ -71,7 +75,7 @@ public struct ScaleEstimate: Sendable {
                 phase.longest = max(phase.longest, cost.seconds)
                 phase.read += cost.read
                 phase.written += cost.written
-                for index in schedules.indices { schedules[index].add(cost.seconds / Double(threads)) }
+                for index in schedules.indices { schedules[index].add(cost.seconds / cpus) }
             }
             if let bandwidth = request.bandwidth { phase.transfer = (phase.read + phase.written) / Double(bandwidth) }
             phase.walls = schedules.map { max($0.end, phase.transfer) }

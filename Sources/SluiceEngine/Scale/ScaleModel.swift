@@ -38,6 +38,7 @@ struct ScaleModel {
     /// Bytes of the kept columns, a record.
     private let row: Double
     private let isOnlyReading: Bool
+    private let selections: Int
     private var rounds: [Int: RoundRows] = [:]
     /// How much longer than by the rates the work takes on the measured machine.
     private var slowness = (reading: 1.0, columns: 1.0, writing: 1.0)
@@ -52,6 +53,7 @@ struct ScaleModel {
         density = Double(records) / bytes
         row = Double(Plan.keptColumns(run.outline, run.chain, run.definition)?.width ?? 0)
         isOnlyReading = run.outline.later.isEmpty
+        selections = run.outline.rounds.count { $0.last == .selection }
         for round in run.outline.rounds { rounds[round.number] = rows(of: round, run) }
         if let measurement { calibrate(measurement) }
     }
@@ -99,6 +101,14 @@ struct ScaleModel {
         if writing > 0, measured.writing > 0 { slowness.writing = measured.writing / writing }
     }
 
+    /// Whether a task uses one CPU, however many there are.
+    static func isSerial(_ kind: RunTask.Kind) -> Bool {
+        switch kind {
+        case .borders, .digest, .tally, .divide, .merge, .finish: true
+        default: false
+        }
+    }
+
     /// What a task costs, with the start of its process.
     func cost(_ kind: RunTask.Kind) -> Cost {
         var cost = work(kind)
@@ -124,26 +134,30 @@ struct ScaleModel {
         case .candidates, .duplicates:
             let share = records / Double(max(1, list.buckets))
             return Cost(
-                seconds: share * record(kind) + parts * rates.perPart, read: share * Self.hash,
+                seconds: share * record(kind) + parts * rates.perOpened, read: share * Self.hash,
                 written: share * Self.duplicate)
         case .read:
             let rows = own * density
             return Cost(
-                seconds: own * byte(kind), read: own + rows * Self.duplicate,
+                seconds: own * (byte(kind) + (isOnlyReading ? byte(.write(part: 0)) : 0))
+                    + Double(list.buckets) * rates.perOpened,
+                read: own + rows * Self.duplicate,
                 written: rows * row + (isOnlyReading ? own : 0))
         case .write:
-            return Cost(seconds: own * byte(kind), read: own * (1 + density * Self.decision), written: own * Self.kept)
+            return Cost(
+                seconds: own * byte(kind) + Double(list.bundles * selections) * rates.perOpened,
+                read: own * (1 + density * Self.decision), written: own * Self.kept)
         case .finish:
             let outputs = bytes * (isOnlyReading ? 1 : Self.kept)
             return Cost(
-                seconds: outputs * rates.joinedByte + 4 * parts * rates.perPart, read: 2 * outputs, written: outputs)
-        case .borders, .tally: return Cost(seconds: parts * rates.perPart, read: parts * 1000)
+                seconds: outputs * rates.joinedByte + parts * rates.perJoined, read: 2 * outputs, written: outputs)
+        case .borders, .tally: return Cost(seconds: parts * rates.perOpened, read: parts * 1000)
         case .transform(let round, let part): return columns(kind, round, part)
         case .observe(let round, let part): return columns(kind, round, part)
         case .count(let round, let part): return columns(kind, round, part)
         case .gather(let round, let part): return columns(kind, round, part)
         case .settle(let round, let part): return columns(kind, round, part)
-        case .divide: return Cost(seconds: parts * rates.perPart)
+        case .divide: return Cost(seconds: parts * rates.perOpened)
         case .merge(let round, _, _), .learn(let round):
             let summary = self.summary(round)
             let read = summary * Double(min(list.parts.count, TaskList.fanIn))
@@ -154,7 +168,7 @@ struct ScaleModel {
             let rows = records / found.bundles
             return Cost(
                 seconds: rows * record(kind) + found.multiplyAdds / found.bundles * rates.multiplyAdd
-                    + parts * rates.perPart,
+                    + parts * rates.perOpened,
                 read: rows * found.gathered, written: rows * Self.decision)
         }
     }
@@ -177,7 +191,9 @@ struct ScaleModel {
         case .observe: cost.written = summary(round)
         case .count: cost.read = rows * 8
         case .gather: (cost.read, cost.written) = (rows * max(row, found.gathered), rows * found.gathered)
-        case .settle: (cost.read, cost.written) = (rows * 16, rows * 8)
+        case .settle:
+            cost.seconds += Double(list.bundles) * rates.perOpened
+            (cost.read, cost.written) = (rows * 16, rows * 8)
         default: break
         }
         return cost

@@ -3,32 +3,35 @@ public import SluiceCore
 /// How long the work of tasks takes on one CPU, as measured with `Benchmarks/scale.py`.
 ///
 /// The constants come from `Benchmarks/results/2026-11-22-scale.md`: examples/ltd.yaml with `embed: {model: lexical}` on 1,000,000
-/// records of 299 stored bytes, one thread a process, AMD EPYC. They are CPU seconds, so a busy machine hardly changes them.
+/// records of 299 stored bytes, one thread a process, AMD EPYC. They are CPU seconds, which a busy machine changes least. `lines`,
+/// `contents`, `candidates` and `digest` are no part of that pipeline: they are set like passes that do similar work.
 /// `ScaleMeasurement` replaces them by those of another machine or other stages.
 public struct ScaleRates: Sendable, Hashable {
     /// Work that grows with the stored bytes of input, in seconds a byte.
     var perByte: [String: Double] = [
-        "lines": 3.5e-9, "hash": 6.1e-9, "contents": 7.1e-9, "read": 35e-9, "write": 7.1e-9, "digest": 0.3e-9,
+        "lines": 3.5e-9, "hash": 5.9e-9, "contents": 7.1e-9, "read": 34e-9, "write": 5.8e-9, "digest": 0.3e-9,
     ]
     /// Work that grows with records, in seconds a record.
     var perRecord: [String: Double] = [
         "candidates": 0.13e-6, "duplicates": 0.13e-6, "transform": 0.33e-6, "observe": 0.9e-6, "count": 0.07e-6,
-        "gather": 1.1e-6, "select": 4e-6, "settle": 0.06e-6,
+        "gather": 1.1e-6, "select": 2.4e-6, "settle": 0.06e-6,
     ]
     /// A multiply-add of a selection; see `PlanNotes.multiplyAdds`.
-    var multiplyAdd = 1.0 / 50e9
-    /// `learn`, whatever it has read: the samples of surveys have a fixed size.
-    var learn = 1.2
+    var multiplyAdd = 1.0 / 38e9
+    /// `learn`, besides merging what it reads: the samples of surveys have a fixed size.
+    var learn = 0.5
     /// Merging a byte of summaries.
-    var mergedByte = 1e-9
+    var mergedByte = 1.7e-9
     /// Joining a stored byte of outputs, in `finish`.
-    var joinedByte = 2e-9
+    var joinedByte = 12e-9
     /// What a task takes before its work: the process, the definition.
     var start = 0.007
     /// What a task takes for each input file: its name, size and time of change.
-    var perFile = 10e-6
-    /// What a task that reads what all parts left takes for each of them.
-    var perPart = 50e-6
+    var perFile = 12e-6
+    /// What a task takes to open and check a file of another task: of each part, bucket or bundle.
+    var perOpened = 10e-6
+    /// What `finish` takes for each part besides its bytes.
+    var perJoined = 1e-3
 
     public static let measured = ScaleRates()
 }
