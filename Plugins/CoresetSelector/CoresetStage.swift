@@ -212,12 +212,11 @@ public struct CoresetStage: Stage, Selection {
 
     /// At most: distances that can't decide anything are not computed.
     public func multiplyAdds(_ estimate: PlanEstimate, _ context: StageContext) -> Double {
-        guard method == .farthestFirst, estimate.records > 0 else { return 0 }
+        guard estimate.records > 0 else { return 0 }
         let size = max(1, estimate.records / estimate.groups)
         let picks = max(1, min(size, budget.kept(of: estimate.records) / estimate.groups)) + (earlier?.count ?? 0)
-        let certified = certifying.isTight(rows: size) && picks < size ? Picker.candidates(rows: size, picks: picks) : 0
-        return Double(size) * Double(picks + certified) * Double(context.dimension(of: vectors) ?? 0)
-            * Double(estimate.groups)
+        let dimension = Double(context.dimension(of: vectors) ?? 0)
+        return Double(size) * method.comparisons(of: size, picks, certifying) * dimension * Double(estimate.groups)
     }
 
     public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {

@@ -80,6 +80,24 @@ import Testing
         for (a, b) in zip(free.phases, more.phases) { #expect(b.seconds >= a.seconds) }
     }
 
+    /// Methods that compare records with each other grow faster than the records; others don't.
+    @Test(arguments: [("farthest-first", true), ("facility-location", true), ("medoids", true), ("random", false)])
+    func comparisonsCount(method: String, isFaster: Bool) throws {
+        let stages = [
+            StageSpec("format"), StageSpec("embed", ["model": .text("lexical"), "dimensions": .integer(64)]),
+            StageSpec("cluster"),
+            StageSpec(
+                "coreset",
+                ["keep": .quantity(Quantity("5%") ?? .count(1)), "method": .text(method), "per": .text("cluster")]),
+        ]
+        func seconds(_ records: Int) throws -> Double {
+            let found = try Self.estimate(20_000_000_000, [1], stages: stages) { $0.records = records }.estimate
+            return found.phases.first { $0.name.hasPrefix("select") }?.seconds ?? 0
+        }
+        let ratio = try seconds(10_000_000_000) / seconds(100_000_000)
+        #expect(isFaster ? ratio > 200 : ratio <= 100, "\(ratio)")
+    }
+
     /// A measured run whose times are those of the rates changes nothing; one that took twice as long doubles the work.
     @Test func measuredRunsScaleTheRates() throws {
         func measured(_ factor: Double) throws -> ScaleMeasurement {
