@@ -10,6 +10,7 @@
 #   geometry    k-means, k-center and redundancy on vectors
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
+#   scale       what `plan --workers` says, beside runs by tasks of 250,000, 1,000,000 and 2,000,000 records
 #   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package and
 #               of MiniLM's beside onnxruntime in Python
@@ -41,7 +42,7 @@ what=
 data=${SLUICE_DATA:-../shared}
 for word in "$@"; do
     case $word in
-        ways | dedupe | ltd | geometry | growth | tasks | engines | embedders | everyday | language | endpoint | objects | confirm | recall | recipes | certificates | worth | paired | external | large) what+=" $word" ;;
+        ways | dedupe | ltd | geometry | growth | tasks | scale | engines | embedders | everyday | language | endpoint | objects | confirm | recall | recipes | certificates | worth | paired | external | large) what+=" $word" ;;
         *) data=$word ;;
     esac
 done
@@ -109,6 +110,13 @@ fi
 if wanted tasks; then
     $python $here/tasks.py --sluice "$sluice" --examples examples --corpus "$(corpus "$records")" \
         --repetitions $((repetitions < 3 ? repetitions : 3)) --results $here/results
+fi
+
+if wanted scale; then
+    corpora=
+    for n in 250000 1000000 2000000; do corpora+=${corpora:+,}$(corpus $n); done
+    $python $here/scale.py --sluice "$sluice" --examples examples --corpora "$corpora" \
+        --repetitions $((repetitions < 2 ? repetitions : 2)) --results $here/results
 fi
 
 if wanted engines; then

@@ -67,8 +67,11 @@ def end(running):
 def drive(prepare, sluice, folder, workers, repeats):
     """Prepares the run and does all tasks, up to `workers` at a time. Prints what they took as JSON."""
     tasks = json.loads(subprocess.run(prepare, check=True, stdout=subprocess.PIPE).stdout)
-    makers = {name: task["task"] for task in tasks for name in task["writes"]}
-    waits = {task["task"]: {makers[name] for name in task["reads"] if name in makers} for task in tasks}
+    makers = {name: {task["task"]} for task in tasks for name in task["writes"]}
+    for task in tasks:
+        # All tasks of a phase at once.
+        makers.setdefault(f"work/tasks/{task['phase']}.*", set()).add(task["task"])
+    waits = {task["task"]: set().union(*(makers.get(name, set()) for name in task["reads"])) for task in tasks}
     phases = {task["task"]: task["phase"] for task in tasks}
     done, running, cpu, peaks, most_together = set(), {}, {}, {}, 0
     again = None

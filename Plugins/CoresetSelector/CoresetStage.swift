@@ -210,6 +210,15 @@ public struct CoresetStage: Stage, Selection {
         reservoir == nil && [.medoids, .sensitivity, .facilityLocation].contains(method)
     }
 
+    /// At most: distances that can't decide anything are not computed.
+    public func multiplyAdds(_ estimate: PlanEstimate, _ context: StageContext) -> Double {
+        guard estimate.records > 0 else { return 0 }
+        let size = max(1, estimate.records / estimate.groups)
+        let picks = max(1, min(size, budget.kept(of: estimate.records) / estimate.groups)) + (earlier?.count ?? 0)
+        let dimension = Double(context.dimension(of: vectors) ?? 0)
+        return Double(size) * method.comparisons(of: size, picks, certifying) * dimension * Double(estimate.groups)
+    }
+
     public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
         let (rows, groups) = (estimate.records, estimate.groups)
         let dimension = context.dimension(of: vectors) ?? 0

@@ -15,6 +15,22 @@ enum Method: String, CaseIterable, Sendable {
 
     /// Whether the picks are to be near all records.
     var covers: Bool { [.farthestFirst, .medoids, .facilityLocation, .sensitivity].contains(self) }
+    /// With how many vectors each row of a group is compared, at most; 0 if that does not grow with the group.
+    func comparisons(of rows: Int, _ picks: Int, _ certifying: Certifying) -> Double {
+        switch self {
+        case .farthestFirst:
+            let isTight = certifying.isTight(rows: rows) && picks < rows
+            return Double(picks + (isTight ? Picker.candidates(rows: rows, picks: picks) : 0))
+        case .facilityLocation: return Double(rows) + 64 * Double(picks)
+        case .medoids:
+            // K-means in rounds; of many picks on two levels.
+            let means = Medoids(seed: Seed(0))
+            let centres = picks <= means.flatLimit ? Double(picks) : 2 * Double(picks).squareRoot()
+            return Double(means.maximumIterations) * centres
+        case .random, .closest, .farthest, .mixed, .sensitivity, .scoreFirst: return 0
+        }
+    }
+
     /// Whether the picks of a smaller budget are the first ones of a larger one.
     var nests: Bool { [.farthestFirst, .random, .closest, .farthest, .scoreFirst].contains(self) }
 }

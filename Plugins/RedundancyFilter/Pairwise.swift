@@ -72,25 +72,34 @@ struct PairwiseSelection: Selection {
             + (neighbours > 0 ? 16 << 20 : 0)
     }
 
+    /// The number of groups: with neighbours all clusters form one; the number that `clusters: auto` makes is assumed.
+    private func groups(_ estimate: PlanEstimate) -> Int {
+        neighbours > 0 ? KMeans.automaticClusters(estimate.records).clusters : estimate.groups
+    }
+
+    /// If nothing is dropped and groups are of equal size.
+    func multiplyAdds(_ estimate: PlanEstimate, _ context: StageContext) -> Double {
+        let (rows, groups) = (Double(estimate.records), Double(groups(estimate)))
+        let width = Double(context.dimension(of: vectors) ?? 0)
+        guard groups > 1, per != .all else { return rows * rows / 2 * width }
+        return rows * (rows / groups / 2 * Double(1 + neighbours) + (neighbours > 0 ? groups : 0)) * width
+    }
+
     func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] {
-        let rows = estimate.records
-        let dimension = context.dimension(of: vectors) ?? 0
-        // With neighbours all clusters form one group; assume the number that `clusters: auto` makes.
-        let groups = neighbours > 0 ? KMeans.automaticClusters(rows).clusters : estimate.groups
+        let (rows, groups) = (estimate.records, groups(estimate))
+        let most = rounded(multiplyAdds(estimate, context))
         let within =
             "near duplicates: a cosine distance of \(distance) or less"
             + (confirmation == nil ? "" : ", and texts that agree (`confirm`)")
         guard rows > 0, groups > 1, per != .all else {
             return [
                 within,
-                "up to \(rounded(Double(rows) * Double(rows) / 2 * Double(dimension))) multiply-adds if nothing is dropped",
+                "up to \(most) multiply-adds if nothing is dropped",
             ]
         }
-        let size = Double(rows) / Double(groups)
-        let compared = size / 2 * Double(1 + neighbours) + (neighbours > 0 ? Double(groups) : 0)
         return [
             within,
-            "up to \(rounded(Double(rows) * compared * Double(dimension))) multiply-adds if nothing is dropped and the \(groups) groups are of equal size",
+            "up to \(most) multiply-adds if nothing is dropped and the \(groups) groups are of equal size",
         ]
     }
 

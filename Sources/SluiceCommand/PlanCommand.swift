@@ -25,16 +25,22 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Estimate costs and disk for this many records.")
     var records: Int?
 
+    @OptionGroup var scale: ScaleOptions
+
+    @Option(help: .hidden)
+    var partBytes: Int?
+
     func run() throws {
-        if let records, !(1...1_000_000_000_000).contains(records) {
-            throw CommandFailure.usage("--records \(records): give a number from 1 to 10^12")
+        if let records, !(1...1_000_000_000_000_000).contains(records) {
+            throw CommandFailure.usage("--records \(records): give a number from 1 to 10^15")
         }
         let definition = try source.definition()
         if resolved { return Terminal.write(DefinitionText.yaml(definition.relative(Environment.registry))) }
+        if let request = try scale.request(records: records) { return try showScale(definition, request) }
         if tasks {
-            let options = try threads.options(for: definition)
+            let options = options(threads: try threads.count(for: definition))
             let list = try TaskRun.list(definition, registry: Environment.registry, options: options)
-            return Terminal.json(list.json)
+            return list.print()
         }
         let plan = try Plan(
             definition, registry: Environment.registry, threads: try threads.count(for: definition),
@@ -49,6 +55,21 @@ struct PlanCommand: ParsableCommand {
             "disk: at most \(MemorySize.describe(plan.disk.outputs)) of outputs in \(definition.output.directory)"
                 + (plan.disk.work > 0 ? ", \(MemorySize.describe(plan.disk.work)) of work files until the end" : ""),
             hanging: 2)
+    }
+
+    private func options(threads: Int) -> RunOptions {
+        var options = RunOptions(threads: threads)
+        options.store = Environment.store
+        if let partBytes { options.partBytes = partBytes }
+        return options
+    }
+
+    /// A worker has one CPU unless `--threads` says otherwise: this machine's number says nothing about it.
+    private func showScale(_ definition: Definition, _ request: ScaleEstimate.Request) throws {
+        let options = options(threads: threads.threads == nil ? 1 : try threads.count())
+        let found = try TaskRun.estimate(definition, registry: Environment.registry, options: options, request)
+        if tasks { return found.tasks.print(seconds: found.seconds) }
+        ScaleTable(estimate: found.estimate, request: request).show()
     }
 
     private func showInput(_ plan: Plan) {

@@ -80,7 +80,7 @@ struct RunCommand: ParsableCommand {
             if run.tasks.isEmpty {
                 Terminal.note("\(definition.output.directory) is already complete; nothing is left")
             }
-            return Terminal.json(run.tasks.json)
+            return run.tasks.print()
         }
         let meter = ProgressMeter()
         let run = try Run(definition, registry: Environment.registry, options: options, progress: meter)

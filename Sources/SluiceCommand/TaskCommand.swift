@@ -53,7 +53,7 @@ struct TaskCommand: ParsableCommand {
         options.isStopped = Signals.isStopped
         let meter = ProgressMeter()
         let run = try TaskRun(definition, registry: Environment.registry, options: options, progress: meter)
-        guard let known = run.tasks.first(where: { $0.id == task }) else {
+        guard let known = run.tasks.task(named: task) else {
             let near = Registry.nearest(to: task, in: run.tasks.map(\.id)).map { "; did you mean `\($0)`?" }
             throw CommandFailure.usage(
                 "\(directory) has no task `\(Printable.name(task))`\(near ?? "; it has \(run.tasks.names)")")
@@ -97,31 +97,38 @@ struct TaskCommand: ParsableCommand {
     }
 }
 
-extension [RunTask] {
+extension TaskList {
     /// `hash.0 to hash.7, duplicates.0, finish`.
     fileprivate var names: String {
-        var phases: [(first: String, last: String, phase: String)] = []
-        for task in self {
-            if let last = phases.last, last.phase == task.phase {
-                phases[phases.count - 1].last = task.id
-            } else {
-                phases.append((task.id, task.id, task.phase))
-            }
-        }
-        return phases.map { $0.first == $0.last ? $0.first : "\($0.first) to \($0.last)" }.joined(separator: ", ")
+        ends.map { first, last in first == last ? first : "\(first) to \(last)" }.joined(separator: ", ")
     }
 
-    /// The tasks as JSON, one object a line in a list.
-    var json: String {
-        let lines = map { task -> String in
-            let report: JSONValue = [
-                "task": .text(task.id), "phase": .text(task.phase), "reads": .list(task.inputs.map { .text($0) }),
-                "writes": .list(task.outputs.map { .text($0) }), "memory": .integer(task.memory),
-                "leases": .object(task.leases.map { .init($0.name, .integer($0.bytes)) }),
-                "threads": .integer(task.threads), "bytes": .integer(task.bytes),
-            ]
-            return report.json
+    /// Prints the tasks as JSON, one object a line in a list.
+    ///
+    /// - Parameter seconds: the estimated CPU seconds of a task.
+    func print(seconds: ((RunTask) -> Double)? = nil) {
+        Terminal.write("[")
+        var lines = ""
+        for (place, task) in enumerated() {
+            lines += (place == 0 ? "\n" : ",\n") + task.json(seconds?(task))
+            guard lines.utf8.count > 64 << 10 else { continue }
+            Terminal.write(lines)
+            lines = ""
         }
-        return "[\n" + lines.joined(separator: ",\n") + "\n]"
+        Terminal.write(lines + "\n]\n")
+    }
+}
+
+extension RunTask {
+    fileprivate func json(_ seconds: Double?) -> String {
+        let estimate = seconds.map { [JSONValue.Entry("seconds", .real(($0 * 1000).rounded() / 1000))] } ?? []
+        return JSONValue.object(
+            [
+                .init("task", .text(id)), .init("phase", .text(phase)), .init("reads", .list(inputs.map { .text($0) })),
+                .init("writes", .list(outputs.map { .text($0) })), .init("memory", .integer(memory)),
+                .init("leases", .object(leases.map { .init($0.name, .integer($0.bytes)) })),
+                .init("threads", .integer(threads)), .init("bytes", .integer(bytes)),
+            ] + estimate
+        ).json
     }
 }

@@ -62,7 +62,8 @@ public struct MemoryLease: ~Copyable, Sendable {
 public enum MemorySize {
     private static let units: [(name: String, factor: Int)] = [
         ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
-        ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000),
+        ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000), ("PiB", 1 << 50),
+        ("PB", 1_000_000_000_000_000),
     ]
 
     /// `512MiB`, `64KiB`, `2GB`, `1.5GiB` or a plain number of bytes; nil for anything else.

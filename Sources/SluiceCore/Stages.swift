@@ -169,10 +169,15 @@ public struct PlanEstimate: Sendable, Hashable {
 public protocol PlanNotes {
     /// Lines for `sluice plan`: what is chosen automatically and why, and the cost of each alternative.
     func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String]
+
+    /// About how many multiply-adds of whole numbers the work takes over all groups, if it grows faster than the number of
+    /// records; 0, the default, if it does not. For estimates of time.
+    func multiplyAdds(_ estimate: PlanEstimate, _ context: StageContext) -> Double
 }
 
 extension PlanNotes {
     public func notes(_ estimate: PlanEstimate, _ context: StageContext) -> [String] { [] }
+    public func multiplyAdds(_ estimate: PlanEstimate, _ context: StageContext) -> Double { 0 }
 }
 
 /// Chooses among all records of a group, given entire columns.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 # Phases with one task a part, in which number P reads what number P of an earlier phase has written (docs/tasks.md).
 _PART_PHASES = {"lines", "hash", "contents", "read", "transform", "observe", "count", "gather", "settle", "write"}
 
+_MARKS = "work/tasks/"
+
 
 @dataclass(frozen=True)
 class Task:
@@ -34,8 +36,8 @@ class Task:
 class TaskList:
     """All tasks of a run, in an order in which they can be done one after the other.
 
-    A list of N parts and B buckets names N * B files. Each task here keeps the phases that it needs whole, and the names
-    of other tasks, so a list takes memory by its tasks alone.
+    A task that reads what all tasks of a phase have written names them as one, `work/tasks/hash.*`. Each task here keeps the
+    phases that it needs whole, and the names of other tasks, so a list takes memory by its tasks alone.
     """
 
     def __init__(self, text):
@@ -57,12 +59,14 @@ class TaskList:
                 makers[mark] = (task.name, task.phase)
 
     def _needs(self, reads, makers):
-        # Input files have no maker.
+        # Input files have no maker, whatever their names are.
+        phases = (name[len(_MARKS):-2] for name in reads if name.startswith(_MARKS) and name.endswith(".*"))
+        whole = [phase for phase in phases if phase in self.sizes]
         made = [makers[name] for name in reads if name in makers]
         found = Counter(phase for _, phase in made)
         # A task comes after all those that it reads from, so their phases are complete here.
-        whole = tuple(phase for phase, count in found.items() if count == self.sizes[phase])
-        return whole, tuple(name for name, phase in made if phase not in whole)
+        whole += [phase for phase, count in found.items() if count == self.sizes[phase]]
+        return tuple(whole), tuple(name for name, phase in made if phase not in whole)
 
     @property
     def phases(self):

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import simulate  # noqa: E402
 from sluice_slurm import arrays  # noqa: E402
 from sluice_tasks.process import perform  # noqa: E402
 from sluice_tasks.progress import Progress, duration  # noqa: E402
@@ -29,17 +31,20 @@ def random_list(draw):
             reads = ["input.jsonl"]
             for earlier in draw.sample(phases, min(len(phases), draw.randint(0, 2))):
                 count = draw.choice([1, len(earlier), draw.randint(1, len(earlier))])
-                reads += [f"work/tasks/{name}" for name in draw.sample(earlier, count)]
+                whole = f"work/tasks/{earlier[0].partition('.')[0]}.*"
+                reads += [whole] if count == len(earlier) else [f"work/tasks/{name}" for name in draw.sample(earlier, count)]
             names.append(f"{phase}.{index}")
             listed.append({
                 "task": names[-1], "phase": phase, "reads": reads, "writes": [f"work/tasks/{names[-1]}"], "memory": 1 << 20,
-                "threads": 1, "bytes": index, "leases": {}})
+                "threads": 1, "bytes": index, "leases": {}, "seconds": draw.choice([0.01, 1, 1, 20])})
         phases.append(names)
     return "[\n" + ",\n".join(map(json.dumps, listed)) + "\n]\n", {each["task"]: each for each in listed}
 
 
-def needs(task):
-    return {name.partition("work/tasks/")[2] for name in task["reads"] if name.startswith("work/tasks/")}
+def needs(task, listed):
+    found = {name.partition("work/tasks/")[2] for name in task["reads"] if name.startswith("work/tasks/")}
+    whole = {name[:-2] for name in found if name.endswith(".*")}
+    return {name for name in found if not name.endswith(".*")} | {name for name in listed if listed[name]["phase"] in whole}
 
 
 class Tests(unittest.TestCase):
@@ -52,7 +57,7 @@ class Tests(unittest.TestCase):
             done = set(draw.sample(sorted(listed), draw.randint(0, len(listed))))
             queue, started, running = Queue(tasks, done), set(), []
             while not queue.is_empty:
-                free = {name for name in listed if name not in done | started and needs(listed[name]) <= done}
+                free = {name for name in listed if name not in done | started and needs(listed[name], listed) <= done}
                 self.assertEqual(queue.ready, len(free), f"seed {seed}")
                 taken = queue.take(lambda phase, ready: draw.randint(0, 4), lambda task: int(task.name[-1]) % 2)
                 self.assertTrue({task.name for task in taken} <= free)
@@ -75,7 +80,7 @@ class Tests(unittest.TestCase):
             tasks = TaskList(text)
             for phase, found in tasks.needed_phases().items():
                 expected = {
-                    listed[name]["phase"] for each in listed.values() if each["phase"] == phase for name in needs(each)}
+                    listed[name]["phase"] for each in listed.values() if each["phase"] == phase for name in needs(each, listed)}
                 self.assertEqual(set(found), expected)
 
     def test_arrays_have_each_task_once(self):
@@ -92,12 +97,15 @@ class Tests(unittest.TestCase):
                 self.assertLessEqual(sum(len(elements) for name, elements in found if name == phase), width)
 
     def test_a_list_of_many_parts_takes_little_memory(self):
-        """Every bucket reads from every part, and every part from every bucket."""
-        parts, buckets = 2000, 50
+        """Every bucket reads from every part, and every part from every bucket; named one by one, or at once."""
+        self.check_many_parts(2000, 50, lambda phase, count: [f"work/tasks/{phase}.{number}" for number in range(count)])
+        self.check_many_parts(20_000, 50, lambda phase, count: [f"work/tasks/{phase}.*"])
+
+    def check_many_parts(self, parts, buckets, names):
         lines = [{"task": f"hash.{part}", "phase": "hash", "reads": []} for part in range(parts)]
-        every = [f"work/tasks/hash.{part}" for part in range(parts)]
+        every = names("hash", parts)
         lines += [{"task": f"duplicates.{bucket}", "phase": "duplicates", "reads": every} for bucket in range(buckets)]
-        every = [f"work/tasks/duplicates.{bucket}" for bucket in range(buckets)]
+        every = names("duplicates", buckets)
         lines += [{"task": f"read.{part}", "phase": "read", "reads": every} for part in range(parts)]
         text = ",\n".join(json.dumps(
             {**line, "writes": [f"work/tasks/{line['task']}"], "memory": 1, "threads": 1, "bytes": 1}) for line in lines)
@@ -132,6 +140,57 @@ class Tests(unittest.TestCase):
             progress.finish(task)
             for width in range(1, 120):
                 self.assertLess(len(progress._bar(task.phase, width)), max(2, width))
+
+
+class SimulationTests(unittest.TestCase):
+    """The drivers on a simulated cluster: all tasks, in an order that the list allows, within the bounds of any schedule."""
+
+    def options(self, **more):
+        usual = dict(vars(simulate.parser().parse_args(["list"])), workers=3, noise=0.0)
+        return types.SimpleNamespace(**{**usual, **more})
+
+    def test_the_wall_time_is_within_its_bounds(self):
+        for seed in range(30):
+            text, listed = random_list(random.Random(seed))
+            work = sum(task["seconds"] for task in listed.values())
+            for engine in ("ray", "slurm"):
+                for workers in (1, 3, 50):
+                    found = simulate.simulate(text, self.options(engine=engine, workers=workers, seed=seed))
+                    self.assertEqual(found["tries"], len(listed))
+                    self.assertGreaterEqual(found["wall_s"], work / workers - 0.06)
+                    # One after the other, with what the engine takes for each and the driver's looks around.
+                    self.assertLess(found["wall_s"], work + len(listed) * 0.7 + 10)
+                    self.assertLessEqual(found["busy"], 1.0001)
+
+    def test_the_critical_path_is_kept(self):
+        """Phases that need each other whole, with as many workers as there are tasks."""
+        lines = []
+        for number in range(4):
+            for index in range(5):
+                lines.append({
+                    "task": f"p{number}.{index}", "phase": f"p{number}", "reads": [f"work/tasks/p{number - 1}.*"] if number else [],
+                    "writes": [f"work/tasks/p{number}.{index}"], "memory": 1, "threads": 1, "bytes": 1, "seconds": 10 * (index + 1)})
+        text = ",\n".join(map(json.dumps, lines))
+        for engine in ("ray", "slurm"):
+            found = simulate.simulate(text, self.options(engine=engine, workers=20))
+            self.assertGreaterEqual(found["wall_s"], 200)
+            self.assertLess(found["wall_s"], 210)
+
+    def test_lost_nodes_and_stragglers_take_longer_and_lose_no_task(self):
+        text = ",\n".join(json.dumps({
+            "task": f"hash.{number}", "phase": "hash", "reads": [], "writes": [f"work/tasks/hash.{number}"], "memory": 1,
+            "threads": 1, "bytes": 1, "seconds": 60}) for number in range(300))
+        for engine in ("ray", "slurm"):
+            calm = simulate.simulate(text, self.options(engine=engine, workers=10))
+            late = simulate.simulate(text, self.options(engine=engine, workers=10, stragglers=0.05))
+            lost = simulate.simulate(text, self.options(engine=engine, workers=10, node_hours=0.5, node_minutes=1))
+            self.assertEqual(calm["tries"], 300)
+            self.assertGreater(late["wall_s"], calm["wall_s"])
+            self.assertGreater(lost["nodes_lost"], 3)
+            self.assertGreater(lost["tries"], 300)
+            self.assertGreater(lost["lost_s"], 0)
+            again = simulate.simulate(text, self.options(engine=engine, workers=10, node_hours=0.5, node_minutes=1))
+            self.assertEqual(again["wall_s"], lost["wall_s"])
 
 
 class ProcessTests(unittest.TestCase):

@@ -21,11 +21,14 @@ package struct InputParts: Sendable {
 
     /// A part ends with the first file, or frame, with which it has this many stored bytes.
     package static let usualBytes = 128 << 20
+    /// Larger inputs are cut into larger parts, so that there are about this many: each process of a run knows all parts.
+    private static let mostParts: UInt64 = 65_536
     /// The most ranges of one file, however large it is.
     private static let mostRanges: UInt64 = 4096
 
     /// Cost: reads the headers of all frames of files that are larger than a part; see `InputStore.inputRanges`.
     init(_ catalog: InputCatalog, _ format: any RecordFormat, bytes: Int) throws(EngineError) {
+        let bytes = bytes == Self.usualBytes ? Self.usualBytes(for: catalog.totalSize) : bytes
         var parts: [Part] = []
         var (start, size) = (0, UInt64(0))
         func end(before file: Int) {
@@ -45,6 +48,13 @@ package struct InputParts: Sendable {
         }
         end(before: catalog.files.count)
         all = parts
+    }
+
+    /// `usualBytes`, doubled until an input of this size has no more than `mostParts` parts.
+    static func usualBytes(for total: UInt64) -> Int {
+        var size = UInt64(usualBytes)
+        while size * mostParts < total { size *= 2 }
+        return Int(size)
     }
 
     private static func ranges(

@@ -79,24 +79,27 @@ public struct Plan: Sendable {
         phases = try Self.phases(outline, definition, chain, shares)
         passes = outline.later.isEmpty ? 1 : 2
 
-        let width: Int?
-        if let first = outline.firstKeeping {
-            let wanted = Set(chain.wanted(from: first, output: definition.output, later: outline.later))
-            let columns = chain.written.filter { wanted.contains($0.name) }
-            let fields = chain.inputs(from: first, later: outline.later).filter { !$0.isColumn }
-            // Ordinal and content hash of each record are always kept.
-            width = 24 + columns.reduce(0) { $0 + $1.type.width }
-            workColumns = columns.map(\.name.name) + Set(fields.map(\.description)).sorted()
-        } else {
-            width = nil
-            workColumns = []
-        }
-        let spills = Spills(definition, shares, outline.later, chain, width: width, records: records)
+        let kept = Self.keptColumns(outline, chain, definition)
+        workColumns = kept?.names ?? []
+        let spills = Spills(definition, shares, outline.later, chain, width: kept?.width, records: records)
         self.spills = spills.lines
         // Kept records compress at least as well as the input did; for a pipe, typical compression of text is assumed.
-        let kept = inputBytes > 0 ? inputBytes : records * RecordEstimate.typicalRecord / RecordEstimate.typicalRatio
+        let packed = inputBytes > 0 ? inputBytes : records * RecordEstimate.typicalRecord / RecordEstimate.typicalRatio
         disk = Disk(
-            work: spills.bytes, outputs: kept * (1 + definition.sinks.count) + records * Spills.packedLedgerLine)
+            work: spills.bytes, outputs: packed * (1 + definition.sinks.count) + records * Spills.packedLedgerLine)
+    }
+
+    /// The columns and fields that are kept as work files, and the bytes of a row; nil if none are.
+    static func keptColumns(
+        _ outline: RunOutline, _ chain: StageChain, _ definition: Definition
+    ) -> (names: [String], width: Int)? {
+        guard let first = outline.firstKeeping else { return nil }
+        let wanted = Set(chain.wanted(from: first, output: definition.output, later: outline.later))
+        let columns = chain.written.filter { wanted.contains($0.name) }
+        let fields = chain.inputs(from: first, later: outline.later).filter { !$0.isColumn }
+        // Ordinal and content hash of each record are always kept.
+        let width = 24 + columns.reduce(0) { $0 + $1.type.width }
+        return (columns.map(\.name.name) + Set(fields.map(\.description)).sorted(), width)
     }
 
     /// Checks all that a run refuses before it reads anything.
@@ -153,9 +156,11 @@ public struct Plan: Sendable {
         return lines.isEmpty ? nil : Note(stage: piece.link.label, lines: lines)
     }
 
+    private static let mostGroups = 4096
+
     /// The number of groups requested from the stage that writes the column, by an option named like the column in the
-    /// plural; otherwise a number that balances the count and the size of groups.
-    fileprivate static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
+    /// plural; otherwise a number that balances the count and the size of groups, at most as many as `clusters: auto` makes.
+    static func groups(of grouping: Grouping, _ chain: StageChain, records: Int) -> Int {
         let column: ColumnName
         switch grouping {
         case .all: return 1
@@ -165,7 +170,7 @@ public struct Plan: Sendable {
         let writer = chain.links.last { $0.stage.writes.contains { $0.name == column } }
         if case .integer(let count)? = writer?.spec.options["\(column)s"] { return max(1, min(count, records)) }
         var groups = 1
-        while 4 * groups * groups <= records { groups *= 2 }
+        while groups < mostGroups, 4 * groups * groups <= records { groups *= 2 }
         return groups
     }
 }

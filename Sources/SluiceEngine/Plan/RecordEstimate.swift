@@ -63,6 +63,18 @@ public struct RecordEstimate: Sendable, Equatable {
         self.init(records: max(1, Int((all * density).rounded())), source: .sampled(files: samples.count))
     }
 
+    /// The number of records in an input of another size whose records are like those of a catalog.
+    init(_ catalog: InputCatalog?, of bytes: UInt64) {
+        guard let catalog, catalog.totalSize > 0 else {
+            self.init(
+                records: max(1, Int(bytes) / Self.typicalRecord * Self.typicalRatio), source: .assumed)
+            return
+        }
+        let known = Self(catalog)
+        let records = Double(known.records) * (Double(bytes) / Double(catalog.totalSize))
+        self.init(records: max(1, Int(records.rounded())), source: known.source)
+    }
+
     /// The beginning of one file.
     private struct Sample {
         var records = 0

@@ -51,6 +51,19 @@ package struct InputCatalog: Sendable {
         }
     }
 
+    /// An input that need not exist: so many stored bytes in files of a part each.
+    ///
+    /// - Parameter bytes: at least 1.
+    init(assuming bytes: Int, store: any InputStore) {
+        self.store = store
+        let most = InputParts.usualBytes(for: UInt64(bytes))
+        files = stride(from: 0, to: bytes, by: most).enumerated().map { number, start in
+            let name = "assumed-\(number)"
+            return File(
+                path: name, name: name, status: InputStatus(size: UInt64(min(most, bytes - start)), version: ""))
+        }
+    }
+
     /// Ends the input after the first records.
     private mutating func end(after limit: Int, maxRecord: Int) throws(EngineError) {
         do {

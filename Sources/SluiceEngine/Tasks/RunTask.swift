@@ -3,14 +3,17 @@
 /// Tasks whose inputs exist may run in any order, at the same time, in several processes and on several machines that
 /// share the run directory. A task may be killed at any instant and done again, and two processes may do the same task:
 /// none of this changes a byte of the result.
-public struct RunTask: Codable, Sendable, Hashable {
+public struct RunTask: Sendable, Hashable {
     /// What it is called on the command line, such as `read.3`.
     public let id: String
     /// The phase that it belongs to, such as `read`. All tasks of a phase are independent of each other.
     public let phase: String
     package let kind: Kind
     /// The files that it reads, besides the plan: relative to the run directory, or input files by their names.
+    /// `work/tasks/hash.*` are the files of all tasks of the phase `hash`.
     public let inputs: [String]
+    /// What must be done before it starts.
+    package let needs: [Need]
     /// The files that say that it is done, relative to the run directory.
     public let outputs: [String]
     /// What it takes of the budget of its process, before it reads anything.
@@ -21,7 +24,7 @@ public struct RunTask: Codable, Sendable, Hashable {
     public let bytes: Int
 
     /// A part of the budget.
-    public struct Lease: Codable, Sendable, Hashable {
+    public struct Lease: Sendable, Hashable {
         /// What it is for.
         public let name: String
         /// Its size in bytes.
@@ -31,8 +34,15 @@ public struct RunTask: Codable, Sendable, Hashable {
     /// The memory that it takes, in bytes.
     public var memory: Int { leases.reduce(0) { $0 + $1.bytes } }
 
+    /// What must be done before a task starts.
+    package enum Need: Sendable, Hashable {
+        case task(Kind)
+        /// All tasks of the phase of this name.
+        case phase(String)
+    }
+
     /// What a task does.
-    package enum Kind: Codable, Sendable, Hashable {
+    package enum Kind: Sendable, Hashable {
         /// Counts the lines of a part that is a range of a file.
         case lines(part: Int)
         /// Says at which line of its file each part begins, for parts that are ranges of files.

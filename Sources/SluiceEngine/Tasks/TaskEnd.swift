@@ -50,7 +50,7 @@ extension TaskRun {
         try findings.close(outputs)
         try findings.makeSinks(in: directory.result.folder)
         let manifest = try Manifest.make(
-            identity: try setup.identity(), site.run, findings, outputs, seconds: monotonicSeconds() - began)
+            identity: setup.identity, site.run, findings, outputs, seconds: monotonicSeconds() - began)
         try directory.publish(manifest)
         return RunResult(manifest: manifest, wasComplete: false)
     }

@@ -21,6 +21,9 @@ struct TaskFiles: Sendable {
     /// Relative to the run directory.
     static func mark(of kind: RunTask.Kind) -> String { "\(RunDirectory.workName)/tasks/\(kind.id)" }
 
+    /// The marks of all tasks of a phase with several, relative to the run directory.
+    static func marks(of phase: String) -> String { "\(RunDirectory.workName)/tasks/\(phase).*" }
+
     private func path(_ kind: RunTask.Kind) -> String { "\(work)/tasks/\(kind.id)" }
 
     /// A file of a task's results beside its mark.
@@ -40,7 +43,7 @@ struct TaskFiles: Sendable {
     func isDone(_ kind: RunTask.Kind) throws(IOFailure) -> Bool { try sealed.isWhole(path(kind)) }
 
     /// Removes marks that are damaged or of another run, so that nobody takes these tasks for done.
-    func removeBadMarks(of tasks: [RunTask]) throws(IOFailure) {
+    func removeBadMarks(of tasks: some Sequence<RunTask>) throws(IOFailure) {
         let names = Set(try fileSystem.entries(of: "\(work)/tasks"))
         for task in tasks where names.contains(task.id) {
             if try !isDone(task.kind) { try fileSystem.remove(path(task.kind)) }

@@ -10,7 +10,7 @@ import SluiceIO
 /// tasks are stopped and done again.
 public struct TaskRun {
     /// All tasks, in an order in which they can be done one after the other.
-    public let tasks: [RunTask]
+    public let tasks: TaskList
     let setup: Setup
 
     /// A definition and what a process needs for its tasks.
@@ -20,13 +20,20 @@ public struct TaskRun {
         let catalog: InputCatalog
         let options: RunOptions
         let progress: ProgressMeter
+        /// What the run is, and its digest: with many input files it takes a while to make them.
+        let identity: JSONValue
+        let planDigest: ContentHash
 
-        init(_ definition: Definition, _ registry: Registry, _ options: RunOptions, _ progress: ProgressMeter) throws {
+        /// - Parameter catalog: another input than that of the definition.
+        init(
+            _ definition: Definition, _ registry: Registry, _ options: RunOptions, _ progress: ProgressMeter,
+            catalog other: InputCatalog? = nil
+        ) throws {
             chain = try StageChain(definition, registry: registry, store: options.inputs)
             self.definition = definition
             self.options = options
             self.progress = progress
-            catalog = try InputCatalog(definition.input, store: options.inputs)
+            catalog = try other ?? InputCatalog(definition.input, store: options.inputs)
             try RunDirectory.checkName(definition.output.directory)
             if let stream = catalog.stream {
                 throw EngineError(
@@ -34,13 +41,11 @@ public struct TaskRun {
                     "\(stream.described) can be read only once, so it can't be read in parts; use `run`, or write it to a file first"
                 )
             }
+            identity = try Manifest.identity(definition, chain, catalog, options)
+            planDigest = Manifest.planDigest(identity, catalog, options)
         }
 
         var directory: String { definition.output.directory }
-
-        func identity() throws(EngineError) -> JSONValue {
-            try Manifest.identity(definition, chain, catalog, options)
-        }
 
         /// Takes the leases of a process, and makes what its tasks use.
         func with<Result>(_ work: String, _ body: (TaskSite) throws -> Result) throws -> Result {
@@ -53,7 +58,7 @@ public struct TaskRun {
             let budget = options.makeBudget(definition.memory)
             let leases = try PhaseLeases(shares.always, of: budget, for: "the task")
             defer { leases.giveBack() }
-            let plan = Manifest.planDigest(try identity(), catalog, options)
+            let plan = planDigest
             let context = RunContext(
                 definition, chain, catalog, options,
                 RunContext.Resources(
@@ -71,7 +76,7 @@ public struct TaskRun {
         }
     }
 
-    private init(_ setup: Setup, _ tasks: [RunTask]) { (self.setup, self.tasks) = (setup, tasks) }
+    private init(_ setup: Setup, _ tasks: TaskList) { (self.setup, self.tasks) = (setup, tasks) }
 
     /// Prepares the run directory, as `Run.run()` does before it reads anything, and lists the tasks.
     ///
@@ -90,7 +95,7 @@ public struct TaskRun {
                     throw error
                 }
                 directory.unlock()
-                return TaskRun(setup, isComplete ? [] : site.list.tasks)
+                return TaskRun(setup, isComplete ? TaskList(completed: site.list) : site.list)
             }
         } catch {
             throw EngineError(any: error).located(in: setup.catalog)
@@ -101,7 +106,7 @@ public struct TaskRun {
     private static func prepare(
         _ directory: borrowing RunDirectory, _ site: TaskSite, _ setup: Setup
     ) throws -> Bool {
-        let identity = try setup.identity()
+        let identity = setup.identity
         let start = try directory.prepare(
             RunDirectory.Request(
                 identity: identity, work: Manifest.taskPlan(identity, setup), force: setup.options.force,
@@ -110,16 +115,16 @@ public struct TaskRun {
         if case .complete = start { return true }
         try site.run.sealed.write(site.parts, to: "\(site.run.work)/\(RunDirectory.partsName)")
         try site.files.makeFolders()
-        try site.files.removeBadMarks(of: site.list.tasks)
+        try site.files.removeBadMarks(of: site.list)
         return false
     }
 
     /// The tasks that a definition has, without preparing anything.
     public static func list(
         _ definition: Definition, registry: Registry, options: RunOptions
-    ) throws -> [RunTask] {
+    ) throws -> TaskList {
         let setup = try Setup(definition, registry, options, ProgressMeter())
-        return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list.tasks }
+        return try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list }
     }
 
     /// Opens a run directory that `prepare` has prepared.
@@ -136,12 +141,12 @@ public struct TaskRun {
     ) throws {
         let setup = try Setup(definition, registry, options, progress)
         let plan = try Self.plan(in: setup.directory)
-        let now = Manifest.taskPlan(try setup.identity(), setup)
-        let differences = Manifest.workDifferences(now, plan.report)
+        let now = Manifest.taskPlan(setup.identity, setup)
+        let differences = now == plan.report ? [] : Manifest.workDifferences(now, plan.report)
         guard differences.isEmpty else {
             throw EngineError.otherPlan(setup.directory, "the tasks", differences)
         }
-        self.init(setup, try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list.tasks })
+        self.init(setup, try setup.with("\(setup.directory)/\(RunDirectory.workName)") { $0.list })
     }
 
     // MARK: The plan
@@ -241,14 +246,12 @@ public struct TaskRun {
 
     /// - Throws: `EngineError` with code `.definition` if tasks that this one needs are not done.
     private func expectInputs(of task: RunTask) throws {
-        let makers = Dictionary(
-            tasks.flatMap { task in task.outputs.map { ($0, task.id) } }, uniquingKeysWith: { first, _ in first })
         var missing: [String] = []
-        for input in task.inputs {
-            guard let maker = makers[input],
-                try setup.options.fileSystem.status(of: "\(setup.directory)/\(input)") == nil
-            else { continue }
-            missing.append(maker)
+        for need in task.needs {
+            for kind in tasks.tasks(of: need)
+            where try setup.options.fileSystem.status(of: "\(setup.directory)/\(TaskFiles.mark(of: kind))") == nil {
+                missing.append(kind.id)
+            }
         }
         guard !missing.isEmpty else { return }
         let names = missing.prefix(3).map { "`\($0)`" }.joined(separator: ", ")

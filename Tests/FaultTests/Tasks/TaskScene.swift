@@ -205,14 +205,19 @@ struct TaskScene {
 struct TaskQueue {
     private(set) var left: [ListedTask]
     private var written: Set<String> = []
-    private let made: Set<String>
+    /// The files that each name of a list stands for: `work/tasks/hash.*` for those of all tasks of the phase.
+    private let made: [String: [String]]
 
     init(_ tasks: [ListedTask]) {
         left = tasks
-        made = Set(tasks.flatMap(\.writes))
+        let single = tasks.flatMap { task in task.writes.map { ($0, [$0]) } }
+        let phases = Dictionary(grouping: tasks) { "work/tasks/\($0.phase).*" }.mapValues { $0.flatMap(\.writes) }
+        made = phases.merging(single) { phase, _ in phase }
     }
 
-    var ready: [ListedTask] { left.filter { $0.reads.allSatisfy { written.contains($0) || !made.contains($0) } } }
+    var ready: [ListedTask] {
+        left.filter { task in task.reads.allSatisfy { (made[$0] ?? []).allSatisfy(written.contains) } }
+    }
 
     /// Takes a task that is ready; nil if there is none.
     mutating func take(using random: inout SplitMix64) -> ListedTask? {
