@@ -216,7 +216,7 @@ class S3Tests(unittest.TestCase):
     def test_a_store_that_fails_in_the_middle(self):
         self.changing()
         self.run_remote("undisturbed", definition="moving.yaml")
-        for count in range(5, 9):
+        for count in 5, 7:
             self.store.fault = lambda number, method: "closed" if number > count else None
             self.store.requests.clear()
             outcome = self.run_remote("failed", "--checkpoint-seconds", "0", definition="moving.yaml", status=3)
