@@ -98,8 +98,6 @@ class Tests(unittest.TestCase):
             done = self.tries()
             self.assertEqual(sorted(each["task"] for each in done), sorted(self.tasks(name)))
             self.trace.unlink()
-            # Both nodes took part, and no task saw another's budget.
-            self.assertEqual(len({each["node"] for each in done}), 2)
             # The run is complete: nothing is left to do.
             self.expect(self.start(name, output), 0)
             self.assertIn("already complete", self.said())
