@@ -11,7 +11,8 @@
 #   growth      the pipeline of examples/ltd.yaml at 250,000, 1,000,000 and 4,000,000 records in 256 MiB
 #   tasks       examples/ltd.yaml in one process, and cut into tasks for 1, 2 and 4 processes of one thread each
 #   scale       what `plan --workers` says, beside runs by tasks of 250,000, 1,000,000 and 2,000,000 records
-#   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine; needs root
+#   engines     the same by the drivers of engines/, on Ray and Slurm with two nodes of one CPU on this machine, and an exact dedupe beside
+#               datatrove's; needs root
 #   embedders   quality and cost of each embedder beside scikit-learn and, after `make models`, of wordllama's vectors beside its package and
 #               of MiniLM's beside onnxruntime in Python
 #   everyday    filters of text beside datatrove's: whether they decide alike, and texts a second on one core
@@ -120,8 +121,10 @@ if wanted scale; then
 fi
 
 if wanted engines; then
-    $python $here/engines.py --sluice "$sluice" --corpus "$(corpus "$records")" \
-        --repetitions $((repetitions < 2 ? repetitions : 2)) --results $here/results
+    for job in ltd dedupe; do
+        $python $here/engines.py --sluice "$sluice" --corpus "$(corpus "$records")" --job $job \
+            --repetitions $((repetitions < 2 ? repetitions : 2)) --results $here/results
+    done
 fi
 
 if wanted embedders; then
