@@ -9,15 +9,8 @@ packages="zstandard==0.25.0 numpy==2.4.6 pandas==3.1.1 datasets==5.2.0"
 
 command -v python3 > /dev/null || { echo "skipped: code blocks of the documents (there is no python3)"; exit 0; }
 
-if [[ $1 == --fetch ]]; then
-    [[ -f $folder/complete && $(< $folder/complete) == "$packages" ]] && exit
-    rm -rf $folder
-    python3 -m venv $folder
-    # shellcheck disable=SC2086
-    $folder/bin/python -m pip install --quiet $packages
-    echo "$packages" > $folder/complete
-    exit
-fi
+# shellcheck disable=SC2086
+[[ $1 != --fetch ]] || exec scripts/fetch-python.sh $folder $packages
 
 python=$(command -v python3)
 [[ -f $folder/complete ]] && python=$PWD/$folder/bin/python

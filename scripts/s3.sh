@@ -8,15 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=.build-s3
 packages="moto[s3,server]==5.2.1 boto3==1.43.11"
 
-if [[ $1 == --fetch ]]; then
-    [[ -f $folder/complete && $(< $folder/complete) == "$packages" ]] && exit
-    rm -rf $folder
-    python3 -m venv $folder
-    # shellcheck disable=SC2086
-    $folder/bin/python -m pip install --quiet $packages
-    echo "$packages" > $folder/complete
-    exit
-fi
+# shellcheck disable=SC2086
+[[ $1 != --fetch ]] || exec scripts/fetch-python.sh $folder $packages
 
 python=$(command -v python3 || true)
 [[ -f $folder/complete ]] && python=$PWD/$folder/bin/python

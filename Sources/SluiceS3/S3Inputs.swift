@@ -44,7 +44,7 @@ public final class S3Inputs: InputStore, @unchecked Sendable {
             if try look(at: address, mayBeDenied: isPattern) != nil {
                 paths.append(alternative)
             } else if isPattern {
-                paths += try list(S3Pattern(address.key), in: address.bucket)
+                paths += try list(S3Pattern(address.key), in: address.bucket, shown: alternative)
             } else if try isFolder(address) {
                 paths.append(alternative)
             }
@@ -103,11 +103,11 @@ public final class S3Inputs: InputStore, @unchecked Sendable {
         return answer.isSuccess && !S3Page(body).entries.isEmpty
     }
 
-    private func list(_ pattern: S3Pattern, in bucket: String) throws(IOFailure) -> [String] {
+    /// - Parameter shown: names the pattern in errors.
+    private func list(_ pattern: S3Pattern, in bucket: String, shown: String) throws(IOFailure) -> [String] {
         var paths: [String] = []
         var token: String?
         var body: [UInt8] = []
-        let shown = S3Address(bucket: bucket, key: pattern.prefix).path
         repeat {
             var query = [(name: "prefix", value: pattern.prefix)]
             if pattern.isInOneFolder { query.append(("delimiter", "/")) }

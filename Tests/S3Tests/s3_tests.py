@@ -348,7 +348,7 @@ class S3Tests(unittest.TestCase):
         self.assertIn("`s3://corpus/none.jsonl` does not exist", self.refused("s3://corpus/none.jsonl", status=2))
         self.assertIn("`s3://corpus/none*` matches no file", self.refused("s3://corpus/none*", status=2))
         self.assertIn("there is no such bucket", self.refused("s3://nowhere/a.jsonl"))
-        self.assertIn("there is no such bucket", self.refused("s3://nowhere/*.jsonl"))
+        self.assertIn("s3://nowhere/*.jsonl: there is no such bucket", self.refused("s3://nowhere/*.jsonl"))
         self.assertIn("it is a folder", self.refused("s3://corpus/b"))
         self.assertIn("names a bucket and no object", self.refused("s3://corpus/"))
         self.assertIn("AWS_REGION=eu-other-2", self.refused("s3://elsewhere/*.jsonl"))

@@ -3,7 +3,7 @@ import SluiceIO
 
 /// A temporary file that the system removes with the process, however that ends.
 final class UnnamedFile: @unchecked Sendable {
-    // @unchecked: one thread writes, before any reads.
+    // @unchecked: one thread writes; others read only after its last `flush`.
     private let descriptor: Int32
     private let folder: String
     private var buffer: [UInt8] = []
